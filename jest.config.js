@@ -1,0 +1,27 @@
+/** Tests by what they need: nothing, containers, a Temporal server, the whole stack. */
+const transform = {
+  '^.+\\.ts$': [
+    '@swc/jest',
+    { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' } },
+  ],
+};
+const project = (displayName, testMatch, rest = {}) => ({
+  displayName,
+  testMatch: testMatch.map((pattern) => `<rootDir>/test/${pattern}`),
+  transform,
+  testEnvironment: 'node',
+  ...rest,
+});
+
+module.exports = {
+  // The stack's containers have fixed names: suites that use them run one after the other.
+  maxWorkers: 1,
+  testTimeout: 120_000,
+  projects: [
+    project('unit', ['{cluster,cli,report,workflows,worker,systems,bench}/**/*.test.ts']),
+    project('e2e', ['e2e/**/*.test.ts'], {
+      globalSetup: '<rootDir>/test/e2e/support/global-setup.ts',
+      globalTeardown: '<rootDir>/test/e2e/support/global-teardown.ts',
+    }),
+  ],
+};

@@ -1,0 +1,77 @@
+import { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import type { FailureType } from '../failures';
+
+/** The Temporal context of a running activity; undefined when a plain program calls it (the bare bench, a test). */
+function current(): Context | undefined {
+  try {
+    return Context.current();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Which attempt of the activity this is, from 1. */
+export function attempt(): number {
+  return current()?.info.attempt ?? 1;
+}
+
+/** Says that the activity lives and what it does. Without a Temporal context: nothing. */
+export function heartbeat(details: unknown): void {
+  current()?.heartbeat(details);
+}
+
+/** What the last attempt's last heartbeat said. */
+export function lastHeartbeat<T>(): T | undefined {
+  return current()?.info.heartbeatDetails as T | undefined;
+}
+
+/** Rejects when the activity is cancelled; never resolves. Without a Temporal context: never settles. */
+export function cancelled(): Promise<never> {
+  return current()?.cancelled ?? new Promise<never>(() => undefined);
+}
+
+/**
+ * Heartbeats every 100 ms until the returned function is called, with whatever `details` returns then.
+ * The SDK sends at most one per 80 % of the heartbeat timeout; the rest cost nothing.
+ */
+export function keepBeating(details: () => unknown): () => void {
+  heartbeat(details());
+  const timer = setInterval(() => heartbeat(details()), 100);
+  return () => clearInterval(timer);
+}
+
+/** A failure that Temporal does not retry. */
+export function finalFailure(
+  type: FailureType,
+  message: string,
+  details: Record<string, unknown> = {},
+): ApplicationFailure {
+  return ApplicationFailure.create({ type, message, nonRetryable: true, details: [details] });
+}
+
+/** Waits. */
+export function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/**
+ * Repeats `look` until it returns something other than undefined.
+ * @throws Error with `what` and the last thing seen when `limitMs` is over
+ */
+export async function until<T>(
+  what: string,
+  limitMs: number,
+  everyMs: number,
+  look: () => Promise<T | undefined>,
+  seen: () => string = () => 'nothing',
+): Promise<T> {
+  const started = Date.now();
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (Date.now() - started > limitMs)
+      throw new Error(`${what} did not happen within ${limitMs} ms (last seen: ${seen()})`);
+    await sleep(everyMs);
+  }
+}

@@ -1,0 +1,113 @@
+import {
+  selectCluster,
+  type ClusterTopology,
+  type Endpoint,
+  type PostgresNode,
+  internalEndpoint,
+  type Topology,
+} from '../cluster/topology';
+import type { AgentSession } from '../systems/agent';
+import { openPoolerAgent, openPostgresAgent, type PoolerAgent, type PostgresAgent } from '../systems/agent';
+import type { DockerClient } from '../systems/docker';
+import { connectPostgres, type Login, type PostgresSession } from '../systems/postgres';
+import { readSecret, type Environment } from '../systems/secrets';
+import type { HandoverCost } from '../workflows/messages';
+
+/** What activities are made of. Everything that reaches outside is handed in. */
+export interface ActivityDeps {
+  topology: Topology;
+  docker: DockerClient;
+  /** The worker's identity, as Temporal shows it. */
+  identity: string;
+  /** Where secrets come from. */
+  environment: Environment;
+  /** What the worker measured of its Temporal server; undefined until it has. */
+  handoverCost(): HandoverCost | undefined;
+  /** Who holds a cluster's lock, in words; undefined when nobody does. */
+  lockHolder(cluster: string): Promise<string | undefined>;
+  /** Called before and after each activity and each sub-step of the hold, with its name. Tests end the worker there. */
+  faultPoint?(point: string): void;
+}
+
+/** The ways into one cluster. */
+export interface ClusterAccess {
+  readonly name: string;
+  readonly topology: ClusterTopology;
+  node(name: string): PostgresNode;
+  internal(name: string): Endpoint;
+  agent(name: string): Promise<PostgresAgent>;
+  pooler(): Promise<PoolerAgent>;
+  /** The control role on one node, asked directly. */
+  sql(name: string, queryLimitMs?: number): Promise<PostgresSession>;
+  /** An ordinary client through the pooler. */
+  frontDoor(queryLimitMs?: number): Promise<PostgresSession>;
+  adminLogin(): Omit<Login, 'database'>;
+  poolerName: string;
+  poolerEndpoint: Endpoint;
+  pooledDatabase: string;
+}
+
+/** @throws Error when the topology of this worker has no such cluster */
+export function accessCluster(deps: ActivityDeps, name: string): ClusterAccess {
+  const selected = selectCluster(deps.topology, name);
+  if ('error' in selected) throw new Error(selected.error);
+  const { cluster } = selected;
+  const node = (wanted: string): PostgresNode => {
+    const found = cluster.postgres.nodes.find((candidate) => candidate.name === wanted);
+    if (found === undefined) throw new Error(`cluster ${name} has no PostgreSQL node ${wanted}`);
+    return found;
+  };
+  const poolerNode = cluster.pgbouncer.nodes[0];
+  if (poolerNode === undefined) throw new Error(`cluster ${name} has no PgBouncer`);
+  const password = (ref: string) => readSecret(ref, deps.environment);
+  const pooledDatabase = cluster.pgbouncer.database ?? cluster.postgres.database;
+  return {
+    name: selected.name,
+    topology: cluster,
+    node,
+    internal: (wanted) => internalEndpoint(node(wanted)),
+    agent: (wanted) => openPostgresAgent(deps.docker, node(wanted).name),
+    pooler: () => openPoolerAgent(deps.docker, poolerNode.name),
+    sql: (wanted, queryLimitMs) => {
+      const { control, database } = cluster.postgres;
+      return connectPostgres(
+        node(wanted).address,
+        { user: control.user, password: password(control.passwordFrom), database },
+        queryLimitMs,
+      );
+    },
+    frontDoor: (queryLimitMs) => {
+      const { client } = cluster.postgres;
+      return connectPostgres(
+        poolerNode.address,
+        {
+          user: client.user,
+          password: password(client.passwordFrom),
+          database: pooledDatabase,
+          applicationName: 'veloz-ha canary',
+        },
+        queryLimitMs,
+      );
+    },
+    adminLogin: () => ({
+      user: cluster.pgbouncer.admin.user,
+      password: password(cluster.pgbouncer.admin.passwordFrom),
+    }),
+    poolerName: poolerNode.name,
+    poolerEndpoint: poolerNode.address,
+    pooledDatabase,
+  };
+}
+
+/** Runs `body` with a session and closes it whatever happens. */
+export async function withSession<Session extends PostgresSession | Pick<AgentSession<never>, 'close'>, Result>(
+  open: Promise<Session>,
+  body: (session: Session) => Promise<Result>,
+): Promise<Result> {
+  const session = await open;
+  try {
+    return await body(session);
+  } finally {
+    session.close();
+  }
+}

@@ -1,0 +1,156 @@
+import type { ObservedCluster, ObservedNode, ObservedPooler } from '../cluster/observed';
+import { openPoolerAgent, openPostgresAgent } from '../systems/agent';
+import { observePooledDatabase } from '../systems/pgbouncer';
+import { observeSqlOf } from '../systems/postgres';
+import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
+
+const messageOf = (error: unknown): string =>
+  error instanceof AggregateError ? (error.errors[0] as Error).message : (error as Error).message;
+
+async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: string): Promise<ObservedNode> {
+  const node = access.node(name);
+  const seen: ObservedNode = {
+    name,
+    internal: access.internal(name),
+    promotable: node.promotable,
+    optional: node.optional,
+    container: { exists: false, running: false, status: 'unknown', restartPolicy: 'unknown' },
+    agent: null,
+    sql: null,
+  };
+  const container = deps.docker.inspect(name).then(
+    (state) => {
+      seen.container = {
+        exists: state.exists,
+        running: state.running,
+        status: state.status,
+        restartPolicy: state.restartPolicy,
+      };
+    },
+    (error: unknown) => {
+      seen.container.error = messageOf(error);
+    },
+  );
+  const agent = withSession(openPostgresAgent(deps.docker, name), (session) => session.call('observe', {})).then(
+    (said) => {
+      seen.agent = {
+        postgresState: said.postgres.state,
+        desired: said.desired,
+        claimedBy: said.token?.run ?? null,
+        deadmanInMs: said.deadman?.inMs ?? null,
+        controlState: said.control?.state ?? null,
+        controlTimeline: said.control?.timeline ?? null,
+        systemIdentifier: said.control?.systemIdentifier ?? null,
+        checksums: said.control?.checksums ?? false,
+        standbySignal: said.signals.standby,
+        upstream: said.upstream,
+        freeDiskBytes: said.disk.freeBytes,
+        dataDirectory: said.dataDirectory,
+        archiveReady: said.archiveReady,
+        startGuard: said.startGuard,
+      };
+    },
+    (error: unknown) => {
+      seen.agentError = messageOf(error);
+    },
+  );
+  const sql = withSession(access.sql(name, 3000), observeSqlOf).then(
+    (said) => {
+      seen.sql = said;
+    },
+    (error: unknown) => {
+      seen.sqlError = messageOf(error);
+    },
+  );
+  await Promise.all([container, agent, sql]);
+  return seen;
+}
+
+async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise<ObservedPooler> {
+  const seen: ObservedPooler = { name: access.poolerName, agent: null, console: null };
+  const agent = withSession(openPoolerAgent(deps.docker, access.poolerName), (session) =>
+    session.call('observe', {}),
+  ).then(
+    (said) => {
+      seen.agent = {
+        route: said.route,
+        paused: said.paused,
+        holdRun: said.hold?.token.run ?? null,
+        holdRemainingMs: said.hold?.remainingMs ?? null,
+        lastExpiry: said.lastExpiry?.did ?? null,
+        claimedBy: said.token?.run ?? null,
+      };
+    },
+    (error: unknown) => {
+      seen.agentError = messageOf(error);
+    },
+  );
+  const console = observePooledDatabase(access.poolerEndpoint, access.adminLogin(), access.pooledDatabase).then(
+    (said) => {
+      seen.console = {
+        poolMode: said.poolMode,
+        paused: said.paused,
+        host: said.host,
+        activeClients: said.activeClients,
+        waitingClients: said.waitingClients,
+      };
+    },
+    (error: unknown) => {
+      seen.consoleError = messageOf(error);
+    },
+  );
+  await Promise.all([agent, console]);
+  return seen;
+}
+
+/** As the node's own walreceiver would connect: its role, its password file. */
+const identifySystem =
+  'PGPASSFILE=/run/veloz/pgpass exec psql -Atw "host=$1 port=$2 user=${VELOZ_PG_REPL_USER:-replicator} replication=1 connect_timeout=2" -c IDENTIFY_SYSTEM';
+
+/** Can `from` open a replication connection to `to` (C4)? Asked inside `from`'s container, with its own password file. */
+async function connectBack(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  from: string,
+  to: string,
+): Promise<{ ok: boolean; error?: string }> {
+  const { host, port } = access.internal(to);
+  try {
+    const { exitCode, output } = await deps.docker.run(
+      from,
+      ['sh', '-c', identifySystem, 'sh', host, String(port)],
+      4000,
+      { user: 'postgres' },
+    );
+    return exitCode === 0 ? { ok: true } : { ok: false, error: output.trim().slice(-300) };
+  } catch (error) {
+    return { ok: false, error: messageOf(error) };
+  }
+}
+
+/**
+ * Looks at every system of a cluster by every way in, all at once. Changes nothing and never fails for a system that does
+ * not answer: that is part of the picture.
+ */
+export async function observeCluster(deps: ActivityDeps, name: string): Promise<ObservedCluster> {
+  const access = accessCluster(deps, name);
+  const docker = await deps.docker.ping().then(
+    () => ({ ok: true }),
+    (error: unknown) => ({ ok: false, error: messageOf(error) }),
+  );
+  const [nodes, pooler] = await Promise.all([
+    Promise.all(access.topology.postgres.nodes.map((node) => observeNode(deps, access, node.name))),
+    observePooler(deps, access),
+  ]);
+  const writable = nodes.filter((node) => node.sql !== null && !node.sql.inRecovery);
+  const primary = writable.length === 1 ? writable[0] : undefined;
+  if (primary !== undefined) {
+    const standbys = nodes.filter((node) => node.sql?.inRecovery === true);
+    await Promise.all(
+      standbys.map(async (standby) => {
+        standby.connectBack = await connectBack(deps, access, primary.name, standby.name);
+      }),
+    );
+  }
+  return { cluster: access.name, at: Date.now(), docker, nodes, pooler };
+}

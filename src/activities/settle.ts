@@ -1,0 +1,218 @@
+import { lsnBytes, type Lsn } from '../cluster/lsn';
+import { slotName } from '../cluster/topology';
+import { recoveryOf, type PostgresSession } from '../systems/postgres';
+import { keepBeating, sleep, until } from './context';
+import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
+import type { MoveRequest } from './move';
+import { dropIdleSlot, ensureSynchronousNames, follow } from './prepare';
+import { tokenOf } from './token';
+
+/** What became of the nodes after the move. */
+export interface SettleResult {
+  /** Milliseconds since the epoch at which a synchronous standby had confirmed and every setting was back. */
+  protectedAt: number;
+  timeline: number;
+  detail: string;
+}
+
+/** What the proof at the end found. */
+export interface VerifyResult {
+  detail: string;
+  warnings: string[];
+  soakedMs: number;
+}
+
+/** How long a standby may take until it is caught up and synchronous, in milliseconds. */
+const CATCH_UP_LIMIT_MS = 60_000;
+
+/**
+ * After the promotion: the old primary and the other standbys follow, each is caught up to a position sampled now, the cluster
+ * is synchronous again, and slots that nobody will use are dropped. Only forward, idempotent.
+ */
+export async function settleMove(deps: ActivityDeps, request: MoveRequest): Promise<SettleResult> {
+  const access = accessCluster(deps, request.cluster);
+  const token = tokenOf(request.run, 'settle');
+  const targetAt = access.internal(request.target);
+  const stopBeating = keepBeating(() => 'standbys catching up');
+  try {
+    await withSession(access.agent(request.source), async (agent) => {
+      await agent.call('claim', { token });
+      await agent.call('start', { token, as: 'standby', upstream: targetAt });
+    });
+    for (const node of request.others) await follow(access, request.run, 'settle', node, request.target);
+    return await withSession(access.sql(request.target, CATCH_UP_LIMIT_MS), async (session) => {
+      const standbys = [request.source, ...request.others];
+      for (const node of standbys) await caughtUp(access, session, node);
+      await ensureSynchronousNames(session, access.topology.postgres.synchronousStandbyNames);
+      await until(`${request.source} being synchronous`, CATCH_UP_LIMIT_MS, 5, async () =>
+        (await synchronousNodes(session)).length > 0 ? true : undefined,
+      );
+      // With the names tightened, a commit that returns is the proof.
+      await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'settled')`);
+      const protectedAt = Date.now();
+      // A rewind reads the source's timeline from its control file, which only a checkpoint writes (H8).
+      await session.query('CHECKPOINT');
+      await session.query(
+        `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active`,
+        [slotName(request.target)],
+      );
+      for (const node of standbys) {
+        await withSession(access.sql(node), async (standby) => {
+          for (const other of [request.source, request.target, ...request.others]) await dropIdleSlot(standby, other);
+        });
+      }
+      const [row] = await session.query<{ timeline: number }>(
+        `SELECT timeline_id AS timeline FROM pg_control_checkpoint()`,
+      );
+      return {
+        protectedAt,
+        timeline: row?.timeline ?? 0,
+        detail: `synchronous: ${(await synchronousNodes(session)).join(', ')}; timeline ${row?.timeline}`,
+      };
+    });
+  } finally {
+    stopBeating();
+  }
+}
+
+/** Slots of the standbys that are synchronous now. */
+async function synchronousNodes(session: PostgresSession): Promise<string[]> {
+  const rows = await session.query<{ slot_name: string | null }>(
+    `SELECT s.slot_name FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE sync_state IN ('sync', 'quorum') AND state = 'streaming'`,
+  );
+  return rows.map((row) => row.slot_name ?? 'a standby without slot');
+}
+
+/** Waits until `node` itself says that it replayed a position that the primary wrote after we began to wait (K1). */
+async function caughtUp(access: ClusterAccess, primary: PostgresSession, node: string): Promise<void> {
+  const [row] = await primary.query<{ lsn: Lsn }>(
+    `SELECT pg_logical_emit_message(false, 'veloz-ha', 'caught up')::text AS lsn`,
+  );
+  const marker = row?.lsn ?? '0/0';
+  let seen = 'no answer';
+  await until(
+    `${node} replaying ${marker}`,
+    CATCH_UP_LIMIT_MS,
+    20,
+    async () => {
+      try {
+        return await withSession(access.sql(node), async (session) => {
+          for (let tries = 0; tries < 50; tries++) {
+            const { replayed, inRecovery } = await recoveryOf(session);
+            seen = `${replayed ?? 'nothing'}${inRecovery ? '' : ', and it is writable'}`;
+            if (inRecovery && replayed !== null && lsnBytes(replayed) >= lsnBytes(marker)) return true;
+            // WAL that is not flushed is not sent: a second record pushes the first one out.
+            if (tries % 10 === 5) await primary.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'push')`);
+            await sleep(10);
+          }
+          return undefined;
+        });
+      } catch (error) {
+        seen = (error as Error).message;
+        return undefined;
+      }
+    },
+    () => seen,
+  );
+}
+
+/**
+ * Proves the new state, first once and then for as long as the soak lasts: one writable node, and it is the target (A3); the
+ * timeline advanced and its history file is there (H5); the pool reaches the target (F5); a standby is synchronous (K2).
+ * @throws Error that says what is not so
+ */
+export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakMs: number): Promise<VerifyResult> {
+  const access = accessCluster(deps, request.cluster);
+  const started = Date.now();
+  let rounds = 0;
+  let timeline = 0;
+  const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${Date.now() - started} of ${soakMs} ms`);
+  try {
+    await withSession(access.sql(request.target), async (target) => {
+      await withSession(access.frontDoor(5000), async (door) => {
+        do {
+          if (rounds > 0) await sleep(Math.min(250, soakMs));
+          timeline = await verifyOnce(access, request, target, door);
+          rounds += 1;
+        } while (Date.now() - started < soakMs);
+      });
+    });
+    const warnings: string[] = [];
+    for (const node of [request.source, request.target, ...request.others]) {
+      const { restartPolicy } = await deps.docker.inspect(node);
+      if (restartPolicy === 'no' || restartPolicy === '')
+        warnings.push(`${node} has no restart policy: it stays down after a crash or a reboot`);
+    }
+    return {
+      detail: `one primary, ${request.target}, on timeline ${timeline}; the pool reaches it; ${rounds} rounds in ${Date.now() - started} ms`,
+      warnings,
+      soakedMs: Date.now() - started,
+    };
+  } finally {
+    stopBeating();
+  }
+}
+
+async function verifyOnce(
+  access: ClusterAccess,
+  request: MoveRequest,
+  target: PostgresSession,
+  door: PostgresSession,
+): Promise<number> {
+  for (const node of [request.source, ...request.others]) {
+    const { inRecovery } = await withSession(access.sql(node), recoveryOf);
+    if (!inRecovery) throw new Error(`${node} is writable beside ${request.target}`);
+  }
+  const [row] = await target.query<{
+    in_recovery: boolean;
+    timeline: number;
+    history: boolean;
+    address: string | null;
+  }>(
+    `SELECT pg_is_in_recovery() AS in_recovery, ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int AS timeline,
+       EXISTS (SELECT FROM pg_ls_waldir() WHERE name = substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.history') AS history,
+       inet_server_addr()::text AS address`,
+  );
+  if (row === undefined || row.in_recovery) throw new Error(`${request.target} is in recovery`);
+  if (row.timeline <= request.timeline || !row.history) {
+    throw new Error(
+      `${request.target} is on timeline ${row.timeline} (before: ${request.timeline}), history file ${row.history ? 'there' : 'missing'}: it was not promoted by this run`,
+    );
+  }
+  const [behind] = await door.query<{ in_recovery: boolean; address: string | null }>(
+    'SELECT pg_is_in_recovery() AS in_recovery, inet_server_addr()::text AS address',
+  );
+  if (behind === undefined || behind.in_recovery || behind.address !== row.address) {
+    throw new Error(
+      `the pool reaches ${behind?.address ?? 'nobody'}${behind?.in_recovery === true ? ', a standby' : ''}, and not ${request.target} (${row.address})`,
+    );
+  }
+  const [names] = await target.query<{ names: string }>(`SELECT current_setting('synchronous_standby_names') AS names`);
+  if (names?.names !== access.topology.postgres.synchronousStandbyNames)
+    throw new Error(
+      `synchronous_standby_names is '${names?.names}', expected '${access.topology.postgres.synchronousStandbyNames}'`,
+    );
+  if ((await synchronousNodes(target)).length === 0) throw new Error(`no standby of ${request.target} is synchronous`);
+  return row.timeline;
+}
+
+/** Gives the nodes back at the end of a run. Never fails a run for it: a claim that stays is replaced by the next run's. */
+export async function releaseNodes(
+  deps: ActivityDeps,
+  request: Pick<MoveRequest, 'cluster' | 'run' | 'source' | 'target' | 'others'>,
+): Promise<void> {
+  const access = accessCluster(deps, request.cluster);
+  const token = tokenOf(request.run, 'release');
+  const openings = [
+    ...[request.source, request.target, ...request.others].map((node) => access.agent(node)),
+    access.pooler() as unknown as ReturnType<typeof access.agent>,
+  ];
+  await Promise.allSettled(
+    openings.map((opening) =>
+      withSession(opening, async (agent) => {
+        await agent.call('claim', { token });
+        await agent.call('forget', { token });
+      }),
+    ),
+  );
+}

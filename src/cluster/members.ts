@@ -1,0 +1,85 @@
+import { lsnDistance, type Lsn } from './lsn';
+import { presentNodes, primaries, replicationRowOf, type ObservedCluster } from './observed';
+import { slotName } from './topology';
+
+/** A node in one line of the members table. */
+export interface Member {
+  name: string;
+  kind: 'postgres' | 'pgbouncer';
+  role: 'primary' | 'standby' | 'pooler' | 'stopped' | 'unreachable' | 'absent';
+  state: string;
+  timeline?: number;
+  lsn?: Lsn;
+  /** Bytes behind the primary that are not flushed here. */
+  lagBytes?: number;
+  sync?: 'sync' | 'quorum' | 'potential' | 'async';
+  /** For the pooler: where it sends clients. */
+  routesTo?: string;
+  /** Anything that a person should know: "replay is paused", "held by switchover-…". */
+  note?: string;
+}
+
+/** The members table of an observed cluster: PostgreSQL nodes in the topology's order, then the pooler. */
+export function membersOf(observed: ObservedCluster): Member[] {
+  const writable = primaries(observed);
+  const primary = writable.length === 1 ? writable[0] : undefined;
+  const nodes = presentNodes(observed).map((node): Member => {
+    const { sql, agent } = node;
+    const notes: string[] = [];
+    if (agent !== null && agent.desired !== 'up')
+      notes.push(`${agent.desired} by ${agent.claimedBy ?? 'an earlier run'}`);
+    if (agent?.startGuard != null) notes.push(agent.startGuard);
+    if (sql?.replayPaused === true) notes.push('replay is paused');
+    if (sql === null) {
+      const role = !node.container.exists
+        ? 'absent'
+        : !node.container.running || agent?.postgresState === 'stopped'
+          ? 'stopped'
+          : 'unreachable';
+      const error = node.sqlError ?? node.agentError;
+      if (role === 'unreachable' && error !== undefined) notes.push(error);
+      return {
+        name: node.name,
+        kind: 'postgres',
+        role,
+        state: node.container.status,
+        ...(notes.length > 0 ? { note: notes.join('; ') } : {}),
+      };
+    }
+    const row = primary === undefined || node === primary ? undefined : replicationRowOf(primary, slotName(node.name));
+    if (sql.inRecovery && row === undefined && sql.receiver !== null) notes.push(`follows ${sql.receiver.senderHost}`);
+    return {
+      name: node.name,
+      kind: 'postgres',
+      role: sql.inRecovery ? 'standby' : 'primary',
+      state: sql.inRecovery ? (row?.state ?? sql.receiver?.status ?? 'not streaming') : 'running',
+      timeline: sql.timeline,
+      lsn: sql.lsn,
+      ...(row?.flushLsn != null && primary?.sql != null
+        ? { lagBytes: Math.max(0, lsnDistance(primary.sql.lsn, row.flushLsn)) }
+        : {}),
+      ...(row === undefined ? {} : { sync: row.syncState }),
+      ...(notes.length > 0 ? { note: notes.join('; ') } : {}),
+    };
+  });
+  const { pooler } = observed;
+  const route = pooler.agent?.route;
+  const held = pooler.agent?.holdRun;
+  const note =
+    held != null
+      ? `clients are held by ${held}`
+      : pooler.console?.paused === true
+        ? 'paused'
+        : (pooler.agentError ?? pooler.consoleError);
+  return [
+    ...nodes,
+    {
+      name: pooler.name,
+      kind: 'pgbouncer',
+      role: pooler.agent === null && pooler.console === null ? 'unreachable' : 'pooler',
+      state: pooler.console === null ? 'no answer' : `${pooler.console.poolMode} pooling`,
+      ...(route == null ? {} : { routesTo: `${route.host}:${route.port}` }),
+      ...(note === undefined ? {} : { note }),
+    },
+  ];
+}

@@ -1,0 +1,132 @@
+import type { Lsn } from './lsn';
+import type { Endpoint } from './topology';
+
+/** A standby as its upstream's `pg_stat_replication` shows it. */
+export interface ReplicationRow {
+  applicationName: string;
+  /** The slot that it streams from, which is named after its node; null without a slot. */
+  slot: string | null;
+  state: string;
+  syncState: 'sync' | 'quorum' | 'potential' | 'async';
+  sentLsn: Lsn | null;
+  flushLsn: Lsn | null;
+  replayLsn: Lsn | null;
+}
+
+/** A session that can make PAUSE wait. */
+export interface OpenTransaction {
+  pid: number;
+  user: string;
+  application: string;
+  state: string;
+  ageMs: number;
+}
+
+/** What PostgreSQL itself says when asked directly, not through the pooler. */
+export interface NodeSql {
+  inRecovery: boolean;
+  versionNum: number;
+  systemIdentifier: string;
+  timeline: number;
+  /** Primary: the write position. Standby: the end of what it has received and flushed. */
+  lsn: Lsn;
+  /** Standby: the end of what it has replayed. */
+  replayLsn: Lsn | null;
+  replayPaused: boolean;
+  /** Standby: its WAL receiver, null when none runs. */
+  receiver: { status: string; senderHost: string; timeline: number; lastMessageAgeMs: number } | null;
+  replication: ReplicationRow[];
+  slots: { name: string; type: string; active: boolean; retainedBytes: number }[];
+  walSenders: { used: number; max: number };
+  replicationSlots: { used: number; max: number };
+  /** Values of the settings that the checks read. */
+  settings: Record<string, string>;
+  /** Roles or databases for which synchronous_commit is set to something weaker. */
+  weakSyncCommit: { role: string; database: string; value: string }[];
+  /** Commits that wait for a synchronous standby. */
+  syncRepWaiters: { count: number; oldestMs: number };
+  /** Transactions of ordinary clients that have been open for longer than a quarter of a second, oldest first. */
+  openTransactions: OpenTransaction[];
+  preparedTransactions: number;
+  baseBackups: number;
+  archiver: { mode: string; failing: boolean };
+  /** What the control role may not do, each as a sentence. */
+  missingRights: string[];
+  databaseBytes: number;
+}
+
+/** One PostgreSQL node, asked by all ways in. A way that gave no answer carries its error instead. */
+export interface ObservedNode {
+  name: string;
+  internal: Endpoint;
+  promotable: boolean;
+  optional: boolean;
+  container: { exists: boolean; running: boolean; status: string; restartPolicy: string; error?: string };
+  agent: {
+    postgresState: string;
+    desired: 'up' | 'held' | 'fenced';
+    claimedBy: string | null;
+    deadmanInMs: number | null;
+    controlState: string | null;
+    controlTimeline: number | null;
+    systemIdentifier: string | null;
+    checksums: boolean;
+    standbySignal: boolean;
+    upstream: Endpoint | null;
+    freeDiskBytes: number;
+    dataDirectory: { path: string; owner: string; mode: string };
+    archiveReady: number;
+    startGuard: string | null;
+  } | null;
+  agentError?: string;
+  sql: NodeSql | null;
+  sqlError?: string;
+  /** Can the primary open a replication connection to this standby (C4)? Absent where it was not tried. */
+  connectBack?: { ok: boolean; error?: string };
+}
+
+/** The pooler, asked through its agent and its console. */
+export interface ObservedPooler {
+  name: string;
+  agent: {
+    route: Endpoint | null;
+    paused: boolean;
+    holdRun: string | null;
+    holdRemainingMs: number | null;
+    lastExpiry: string | null;
+    claimedBy: string | null;
+  } | null;
+  agentError?: string;
+  console: { poolMode: string; paused: boolean; host: string; activeClients: number; waitingClients: number } | null;
+  consoleError?: string;
+}
+
+/** Everything that the decisions of a runbook rest on, as it was at one moment. */
+export interface ObservedCluster {
+  cluster: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+  docker: { ok: boolean; error?: string };
+  nodes: ObservedNode[];
+  pooler: ObservedPooler;
+}
+
+/** Nodes that are there (an optional node whose container does not exist is not). */
+export function presentNodes(observed: ObservedCluster): ObservedNode[] {
+  return observed.nodes.filter((node) => !(node.optional && !node.container.exists && node.sql === null));
+}
+
+/** Nodes that take writes, asked directly. */
+export function primaries(observed: ObservedCluster): ObservedNode[] {
+  return observed.nodes.filter((node) => node.sql !== null && !node.sql.inRecovery);
+}
+
+/** Nodes that are in recovery. */
+export function standbys(observed: ObservedCluster): ObservedNode[] {
+  return observed.nodes.filter((node) => node.sql?.inRecovery === true);
+}
+
+/** A standby's row in the primary's `pg_stat_replication`, found by its slot. */
+export function replicationRowOf(primary: ObservedNode, slot: string): ReplicationRow | undefined {
+  return primary.sql?.replication.find((row) => row.slot === slot);
+}

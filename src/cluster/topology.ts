@@ -1,0 +1,215 @@
+import { z } from 'zod';
+import { durationMs } from './duration';
+
+const name = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9_.-]{0,62}$/i,
+    'expected a name of letters, digits, dot, dash or underscore, such as veloz-postgres-primary',
+  );
+const port = z.number().int().min(1).max(65535);
+const duration = z.string().transform((text, context) => {
+  try {
+    return durationMs(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+    return z.NEVER;
+  }
+});
+/** The name of an environment variable. The value, or that of `<NAME>_FILE`, is read by the worker only. */
+const secretRef = z
+  .string()
+  .regex(
+    /^[A-Z][A-Z0-9_]*$/,
+    'expected the NAME of an environment variable that holds the secret, never the secret itself',
+  );
+
+/** Host and port. */
+export const endpointSchema = z.strictObject({ host: z.string().min(1), port });
+
+const postgresNode = z.strictObject({
+  /** The container, which keeps this name for life whatever role it has. */
+  name,
+  /** Where the worker reaches the node. */
+  address: endpointSchema,
+  /** Where the other nodes and the pooler reach it. Default: its name, port 5432. */
+  internal: endpointSchema.optional(),
+  /** `false`: never promoted, whatever happens (checklist A7). */
+  promotable: z.boolean().default(true),
+  /** `true`: the node may be absent (a compose profile that is not up) without that being a finding. */
+  optional: z.boolean().default(false),
+});
+
+const pooler = z.strictObject({ name, address: endpointSchema });
+
+const credentials = z.strictObject({
+  user: z.string().min(1),
+  passwordFrom: secretRef,
+});
+
+const limits = z.strictObject({
+  /** Bytes sent but not flushed on the candidate (B5). */
+  flushLagBytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(10 * 1024 * 1024),
+  /** Bytes received but not replayed on the candidate (B6). */
+  replayLagBytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(16 * 1024 * 1024),
+  /** An open transaction older than this refuses the run before it starts (D3). */
+  transactionAge: duration.prefault('2s'),
+  /** A timed CHECKPOINT may take this long (D4). */
+  checkpoint: duration.prefault('30s'),
+  /** PAUSE may wait this long for open transactions (F2). */
+  pause: duration.prefault('2s'),
+  /** Clients are held for at most this long; the dead-man switch lets go then (F2). */
+  hold: duration.prefault('5s'),
+  /** The clean stop of the primary may take this long (G4). */
+  stop: duration.prefault('3s'),
+  /** The promotion may take this long (H7). */
+  promote: duration.prefault('10s'),
+  /** Free space that a node must have, in bytes (C9). */
+  freeDiskBytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(256 * 1024 * 1024),
+  /** Segments waiting for the archiver (D1). */
+  archiveBacklog: z.number().int().min(0).default(8),
+});
+
+const cluster = z.strictObject({
+  /** `zero-loss`: clients go on only when a synchronous standby confirms. `fast`: as soon as the new primary writes. */
+  protection: z.enum(['zero-loss', 'fast']).default('zero-loss'),
+  /** How long the run watches the new state before it says success (K8). */
+  soak: duration.prefault('3s'),
+  /** How long a run waits for approval. */
+  approvalTimeout: duration.prefault('15m'),
+  postgres: z.strictObject({
+    /** `synchronous_standby_names` of a protected cluster. Every standby calls itself by `standbyName`. */
+    synchronousStandbyNames: z.string().min(1).default('veloz_standby'),
+    standbyName: z.string().min(1).default('veloz_standby'),
+    database: z.string().min(1).default('veloz'),
+    /** The control role of the runbooks. */
+    control: credentials,
+    /** The role by which the front door is proven: an ordinary client. */
+    client: credentials,
+    nodes: z.array(postgresNode).min(2, 'a cluster needs at least two PostgreSQL nodes'),
+  }),
+  pgbouncer: z.strictObject({
+    nodes: z.array(pooler).length(1, 'this version moves exactly one PgBouncer'),
+    /** The pooled database that clients connect to. Default: the PostgreSQL database. */
+    database: z.string().min(1).optional(),
+    admin: credentials,
+  }),
+  limits: limits.prefault({}),
+});
+
+/** The schema of the topology file. */
+export const topologySchema = z
+  .strictObject({
+    version: z.literal(1),
+    /** The cluster that a request without a name means. Default: the only one. */
+    default: name.optional(),
+    /** How the Docker engine is reached: a socket path. Default: `DOCKER_HOST`, else `/var/run/docker.sock`. */
+    docker: z.strictObject({ socketPath: z.string().min(1) }).optional(),
+    clusters: z.record(name, cluster),
+  })
+  .superRefine((topology, context) => {
+    const names = Object.keys(topology.clusters);
+    if (names.length === 0)
+      context.addIssue({ code: 'custom', path: ['clusters'], message: 'expected at least one cluster' });
+    if (topology.default !== undefined && !names.includes(topology.default)) {
+      context.addIssue({
+        code: 'custom',
+        path: ['default'],
+        message: `expected one of the clusters: ${names.join(', ')}`,
+      });
+    }
+    const owner = new Map<string, string>();
+    for (const [clusterName, value] of Object.entries(topology.clusters)) {
+      const nodes = [
+        ...value.postgres.nodes.map((node, index) => ({
+          node,
+          path: ['clusters', clusterName, 'postgres', 'nodes', index, 'name'],
+        })),
+        ...value.pgbouncer.nodes.map((node, index) => ({
+          node,
+          path: ['clusters', clusterName, 'pgbouncer', 'nodes', index, 'name'],
+        })),
+      ];
+      for (const { node, path } of nodes) {
+        const earlier = owner.get(node.name);
+        if (earlier !== undefined)
+          context.addIssue({
+            code: 'custom',
+            path,
+            message: `expected a name used once: ${node.name} stands in cluster ${earlier} already`,
+          });
+        owner.set(node.name, clusterName);
+      }
+    }
+  });
+
+/** The topology file, validated and with every default filled in. Durations are milliseconds. */
+export type Topology = z.output<typeof topologySchema>;
+/** One deployment of the stack. */
+export type ClusterTopology = Topology['clusters'][string];
+/** One PostgreSQL node of the topology. */
+export type PostgresNode = ClusterTopology['postgres']['nodes'][number];
+/** Host and port. */
+export type Endpoint = z.output<typeof endpointSchema>;
+/** Which of two protections a switchover keeps. */
+export type Protection = ClusterTopology['protection'];
+/** The limits that checks measure against. */
+export type Limits = ClusterTopology['limits'];
+
+/** Where other nodes and the pooler reach a PostgreSQL node. */
+export function internalEndpoint(node: PostgresNode): Endpoint {
+  return node.internal ?? { host: node.name, port: 5432 };
+}
+
+/** The physical replication slot of a node, named after it: slot names allow only `a-z0-9_`. */
+export function slotName(node: string): string {
+  return node.toLowerCase().replace(/[^a-z0-9_]/g, '_');
+}
+
+/** One mistake in a topology file. */
+export interface TopologyMistake {
+  /** Path of the key: `clusters.veloz.postgres.nodes[1].address.port`. */
+  path: string;
+  message: string;
+}
+
+/** Checks a parsed document. Returns the topology, or every mistake with the path of its key. */
+export function parseTopology(document: unknown): { topology: Topology } | { mistakes: TopologyMistake[] } {
+  const result = topologySchema.safeParse(document);
+  if (result.success) return { topology: result.data };
+  return {
+    mistakes: result.error.issues.map((issue) => ({
+      path:
+        issue.path
+          .map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index > 0 ? '.' : ''}${String(key)}`))
+          .join('') || '(top)',
+      message: issue.message,
+    })),
+  };
+}
+
+/** The cluster that a request means, or a sentence that says why there is none. */
+export function selectCluster(
+  topology: Topology,
+  requested?: string,
+): { name: string; cluster: ClusterTopology } | { error: string } {
+  const names = Object.keys(topology.clusters);
+  const chosen = requested ?? topology.default ?? (names.length === 1 ? names[0] : undefined);
+  if (chosen === undefined)
+    return { error: `the topology has ${names.length} clusters and no default: name one of ${names.join(', ')}` };
+  const cluster = topology.clusters[chosen];
+  if (cluster === undefined) return { error: `unknown cluster "${chosen}": the topology has ${names.join(', ')}` };
+  return { name: chosen, cluster };
+}

@@ -1,0 +1,220 @@
+import type { Duplex } from 'node:stream';
+import type { Lsn } from '../cluster/lsn';
+import type { Endpoint } from '../cluster/topology';
+import type { DockerClient } from './docker';
+
+/** Who changes a node: one attempt of one run. An older attempt is refused by the agent (docs/agent-protocol.md). */
+export interface Token {
+  run: string;
+  attempt: number;
+}
+
+/** What `pg_controldata` says. */
+export interface ControlData {
+  /** "in production", "shut down", "in archive recovery", … */
+  state: string;
+  timeline: number;
+  checkpointLsn: Lsn;
+  checkpointTimeline: number;
+  systemIdentifier: string;
+  checksums: boolean;
+}
+
+/** What the agent of a PostgreSQL container sees. */
+export interface PostgresObservation {
+  agent: number;
+  node: string;
+  postgres: { state: 'running' | 'starting' | 'stopping' | 'stopped'; pid: number | null; sinceMs: number };
+  desired: 'up' | 'held' | 'fenced';
+  token: Token | null;
+  deadman: { inMs: number } | null;
+  control: ControlData | null;
+  signals: { standby: boolean };
+  upstream: Endpoint | null;
+  disk: { freeBytes: number; totalBytes: number };
+  dataDirectory: { path: string; owner: string; mode: string };
+  archiveReady: number;
+  startGuard: string | null;
+  /** The run that last asked for this node's promotion; kept until it is started as a standby. */
+  promotion: { run: string; atMs: number } | null;
+}
+
+/** What the agent of the PgBouncer container sees. */
+export interface PoolerObservation {
+  agent: number;
+  node: string;
+  pgbouncer: { state: string; pid: number | null; sinceMs: number };
+  route: Endpoint | null;
+  paused: boolean;
+  hold: { state: 'pausing' | 'holding'; sinceMs: number; remainingMs: number; token: Token } | null;
+  lastExpiry: { at: number; run: string; did: string } | null;
+  token: Token | null;
+}
+
+/** The commands of a PostgreSQL agent: arguments and results. */
+interface PostgresCommands {
+  observe: [Record<never, never>, PostgresObservation];
+  claim: [{ token: Token }, unknown];
+  stop: [
+    { token: Token; limitMs: number; deadmanMs: number; peers: Endpoint[] },
+    { already: boolean; ms: number; control: ControlData },
+  ];
+  fence: [{ token: Token; upstream: Endpoint; deadmanMs: number }, { already: boolean }];
+  start: [{ token: Token; as: 'primary' | 'standby'; upstream?: Endpoint }, { already: boolean; pid: number }];
+  promote: [{ token: Token }, { already: boolean }];
+  follow: [{ token: Token; upstream: Endpoint }, { already: boolean }];
+  extend: [{ token: Token; deadmanMs: number }, { deadmanInMs: number }];
+  forget: [{ token: Token }, unknown];
+}
+
+/** The commands of the PgBouncer agent. */
+interface PoolerCommands {
+  observe: [Record<never, never>, PoolerObservation];
+  claim: [{ token: Token }, unknown];
+  hold: [
+    { token: Token; pauseLimitMs: number; limitMs: number; candidates: Endpoint[] },
+    { already: boolean; pauseMs: number; remainingMs: number },
+  ];
+  route: [{ token: Token } & Endpoint, { already: boolean; ms: number }];
+  release: [{ token: Token }, { already: boolean; heldMs: number | null }];
+  forget: [{ token: Token }, unknown];
+}
+
+/** An agent said no, or could not be asked. */
+export class AgentError extends Error {
+  constructor(
+    /** `Superseded`, `Busy`, `PauseTimeout`, … of the protocol; `Unreachable` when there was no answer. */
+    readonly type: string,
+    readonly node: string,
+    message: string,
+    readonly details?: Record<string, unknown>,
+  ) {
+    super(`${node}: ${message}`);
+    this.name = 'AgentError';
+  }
+}
+
+/** A held-open session with one agent. */
+export interface AgentSession<Commands> {
+  readonly node: string;
+  /**
+   * Sends a command and awaits its answer.
+   * @param limitMs how long to wait for the answer, in milliseconds; the command may still be carried out afterwards
+   * @throws AgentError
+   */
+  call<Name extends keyof Commands & string>(
+    name: Name,
+    args: Commands[Name] extends [infer Args, unknown] ? Args : never,
+    limitMs?: number,
+  ): Promise<Commands[Name] extends [unknown, infer Result] ? Result : never>;
+  close(): void;
+}
+
+/** A session with the agent of a PostgreSQL container. */
+export type PostgresAgent = AgentSession<PostgresCommands>;
+/** A session with the agent of the PgBouncer container. */
+export type PoolerAgent = AgentSession<PoolerCommands>;
+
+interface Answer {
+  id: number;
+  ok: boolean;
+  result?: unknown;
+  error?: { type: string; message: string; details?: Record<string, unknown> };
+}
+
+/** Opens a session with the agent in a container: one `docker exec` (some 50 ms), then about a millisecond a command. */
+async function openSession<Commands>(docker: DockerClient, node: string): Promise<AgentSession<Commands>> {
+  let stream: Duplex;
+  try {
+    stream = await docker.open(node, ['veloz-agent', 'session']);
+  } catch (error) {
+    throw new AgentError('Unreachable', node, `the agent can't be reached: ${(error as Error).message}`);
+  }
+  const waiting = new Map<
+    number,
+    { resolve: (value: unknown) => void; reject: (error: AgentError) => void; timer: NodeJS.Timeout }
+  >();
+  let nextId = 1;
+  let ended: string | undefined;
+  let buffered = '';
+  let stderr = '';
+
+  const end = (why: string) => {
+    if (ended !== undefined) return;
+    ended = why;
+    for (const { reject, timer } of waiting.values()) {
+      clearTimeout(timer);
+      reject(new AgentError('Unreachable', node, `the session with the agent ended: ${why}`));
+    }
+    waiting.clear();
+  };
+  docker.demux(
+    stream,
+    (chunk) => {
+      buffered += chunk.toString('utf8');
+      let newline: number;
+      while ((newline = buffered.indexOf('\n')) >= 0) {
+        const line = buffered.slice(0, newline);
+        buffered = buffered.slice(newline + 1);
+        if (line.trim() === '') continue;
+        let answer: Answer;
+        try {
+          answer = JSON.parse(line) as Answer;
+        } catch {
+          end(`it answered with something that is no JSON: ${line.slice(0, 200)}`);
+          return;
+        }
+        const waiter = waiting.get(answer.id);
+        if (waiter === undefined) continue;
+        waiting.delete(answer.id);
+        clearTimeout(waiter.timer);
+        if (answer.ok) waiter.resolve(answer.result);
+        else
+          waiter.reject(
+            new AgentError(
+              answer.error?.type ?? 'Unknown',
+              node,
+              answer.error?.message ?? 'no message',
+              answer.error?.details,
+            ),
+          );
+      }
+    },
+    (chunk) => (stderr = (stderr + chunk.toString('utf8')).slice(-500)),
+  );
+  stream.once('end', () => end(stderr.trim() || 'closed by the container'));
+  stream.once('close', () => end(stderr.trim() || 'closed by the container'));
+  stream.once('error', (error) => end(error.message));
+
+  return {
+    node,
+    call(name, args, limitMs = 3000) {
+      return new Promise((resolve, reject) => {
+        if (ended !== undefined)
+          return reject(new AgentError('Unreachable', node, `the session with the agent ended: ${ended}`));
+        const id = nextId++;
+        const timer = setTimeout(() => {
+          waiting.delete(id);
+          reject(new AgentError('Unreachable', node, `no answer to "${name}" within ${limitMs} ms`));
+        }, limitMs);
+        waiting.set(id, { resolve: resolve as (value: unknown) => void, reject, timer });
+        stream.write(`${JSON.stringify({ id, do: name, ...(args as object) })}\n`);
+      });
+    },
+    close() {
+      end('closed by us');
+      stream.end();
+      stream.destroy();
+    },
+  };
+}
+
+/** Opens a session with the agent of a PostgreSQL container. @throws AgentError of type `Unreachable` */
+export function openPostgresAgent(docker: DockerClient, node: string): Promise<PostgresAgent> {
+  return openSession<PostgresCommands>(docker, node);
+}
+
+/** Opens a session with the agent of the PgBouncer container. @throws AgentError of type `Unreachable` */
+export function openPoolerAgent(docker: DockerClient, node: string): Promise<PoolerAgent> {
+  return openSession<PoolerCommands>(docker, node);
+}

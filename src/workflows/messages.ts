@@ -1,0 +1,57 @@
+import { defineQuery, defineUpdate } from '@temporalio/workflow';
+import type { RunState } from './run-state';
+
+/** The task queue that workers poll and runs are started on. */
+export const TASK_QUEUE = 'veloz-ha';
+
+/** The whole live state of a run. */
+export const statusQuery = defineQuery<RunState>('status');
+
+/** Who decides, and why. Every field may be left out: an empty form of the Web UI sends no argument at all. */
+export interface Decision {
+  by?: string;
+  why?: string;
+}
+
+/** Goes on with a run that waits for approval. Refused when it does not wait. Returns what happens next. */
+export const approveUpdate = defineUpdate<string, [Decision?]>('approve');
+/** Ends a run that waits for approval. Nothing has been changed. Refused when it does not wait. */
+export const rejectUpdate = defineUpdate<string, [Decision?]>('reject');
+/** Stops a run before the point of no return and puts everything back. Refused after it. */
+export const abortUpdate = defineUpdate<string, [Decision?]>('abort');
+
+/** Workflow id of the lock of a cluster. One open run per id: that is the exclusion. */
+export function lockWorkflowId(cluster: string): string {
+  return `cluster-lock/${cluster}`;
+}
+
+/** Input of the lock: shown in the Web UI, so that a person sees who holds it. */
+export interface ClusterLockInput {
+  cluster: string;
+  runbook: string;
+  holder: string;
+  holderRunId: string;
+}
+
+/** Search attributes of every run. Registered by `veloz-ha temporal`, and by a worker where they are missing. */
+export const searchAttributeNames = {
+  cluster: 'VelozCluster',
+  runbook: 'VelozRunbook',
+  phase: 'VelozPhase',
+  outcome: 'VelozOutcome',
+  heldMs: 'VelozHeldMs',
+} as const;
+
+/** What a worker measured of its Temporal server: the price of one hand-over, in milliseconds. */
+export interface HandoverCost {
+  medianMs: number;
+  maxMs: number;
+  samples: number;
+  /** Milliseconds since the epoch. */
+  measuredAt: number;
+  /** The worker's identity. */
+  worker: string;
+}
+
+/** Workflow id under which a worker's latest measurement of hand-overs is found; its result is a {@link HandoverCost}. */
+export const HANDOVER_PROBE_ID = 'handover-probe';

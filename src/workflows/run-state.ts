@@ -1,0 +1,140 @@
+import type { Check } from '../cluster/check';
+import type { Lsn } from '../cluster/lsn';
+import type { Member } from '../cluster/members';
+import type { Protection } from '../cluster/topology';
+
+export type { Member } from '../cluster/members';
+
+/** How a run ended. */
+export type Outcome =
+  | 'completed'
+  | 'completed with warnings'
+  /** Plan mode: all checks passed, nothing was changed. */
+  | 'planned'
+  | 'refused'
+  | 'busy'
+  | 'rejected'
+  | 'not approved in time'
+  | 'rolled back'
+  | 'aborted'
+  | 'failed'
+  | 'incomplete';
+
+/** Where a run is. */
+export type Phase = 'starting' | 'checking' | 'awaiting approval' | 'running' | 'undoing' | 'ended';
+
+/** A part of a step that is too short to be a step of its own, such as PAUSE inside the hold. */
+export interface SubStep {
+  id: string;
+  says: string;
+  /** Milliseconds it took. */
+  ms: number;
+  /** Milliseconds from the start of the step until its start. */
+  atMs: number;
+  /** What was measured: "shutdown checkpoint 0/5000028". */
+  detail?: string;
+}
+
+/** One step of a run as a person sees it. */
+export interface StepState {
+  id: string;
+  /** "Hold clients, move the primary, let clients go". */
+  says: string;
+  state: 'pending' | 'running' | 'done' | 'failed' | 'undoing' | 'undone' | 'skipped';
+  /** After the end of this step there is only forward. */
+  pointOfNoReturn: boolean;
+  /** Milliseconds since the epoch. */
+  startedAt?: number;
+  ms?: number;
+  /** Expected length in milliseconds, from earlier runs or from measured limits. */
+  expectedMs?: number;
+  /** What was measured, or why it failed. */
+  detail?: string;
+  subSteps?: SubStep[];
+}
+
+/** A numbered plan: what would be done. */
+export interface Plan {
+  primary: string;
+  target: string;
+  protection: Protection;
+  steps: { id: string; says: string; expectedMs?: number; pointOfNoReturn: boolean; undo?: string }[];
+  /** How long clients are expected to wait, in milliseconds, and how that was arrived at. */
+  expectedHoldMs: number;
+  expectedHoldBasis: string;
+  /** What the dead-man switch bounds the hold to, in milliseconds. */
+  holdLimitMs: number;
+}
+
+/** Who may go on, until when, and how. */
+export interface ApprovalState {
+  state: 'not needed' | 'waiting' | 'approved' | 'rejected' | 'expired';
+  /** Milliseconds since the epoch. */
+  deadline?: number;
+  by?: string;
+  why?: string;
+}
+
+/** The result of a run, whatever its outcome. One versioned document. */
+export interface Report {
+  version: 1;
+  runbook: string;
+  cluster: string;
+  workflowId: string;
+  runId: string;
+  outcome: Outcome;
+  /** The whole story in one sentence. */
+  says: string;
+  startedBy: string;
+  reason?: string;
+  ticket?: string;
+  /** Milliseconds since the epoch. */
+  startedAt: number;
+  endedAt: number;
+  primaryBefore?: string;
+  primaryAfter?: string;
+  timelineBefore?: number;
+  timelineAfter?: number;
+  protection?: Protection;
+  /** Milliseconds for which clients waited: from PAUSE until RESUME. The run's RTO as its clients felt it. */
+  heldMs?: number;
+  /** Longest time between two commits of the canary that went through the front door during the move. */
+  canaryGapMs?: number;
+  /** Milliseconds from the start until a synchronous standby confirmed again. */
+  protectedAgainMs?: number;
+  /** Why no acknowledged row was lost: the two LSNs that prove it. */
+  rpo?: { lostBytes: number; shutdownCheckpoint: Lsn; receivedByTarget: Lsn };
+  steps: StepState[];
+  checks: Check[];
+  membersBefore?: Member[];
+  membersAfter?: Member[];
+  warnings: string[];
+  /** Commands to run now, each with why. */
+  next: { command: string; why: string }[];
+}
+
+/** Everything that the `status` query returns. One versioned document. */
+export interface RunState {
+  version: 1;
+  runbook: string;
+  cluster: string;
+  workflowId: string;
+  runId: string;
+  phase: Phase;
+  /** What happens now, in a sentence. */
+  says: string;
+  startedBy: string;
+  reason?: string;
+  ticket?: string;
+  /** Milliseconds since the epoch. */
+  startedAt: number;
+  approval: ApprovalState;
+  pointOfNoReturnPassed: boolean;
+  plan?: Plan;
+  checks: Check[];
+  steps: StepState[];
+  members: Member[];
+  warnings: string[];
+  /** Present once the phase is `ended`. */
+  report?: Report;
+}

@@ -1,0 +1,82 @@
+import { formatMs } from '../../cluster/duration';
+import type { RunState, StepState } from '../run-state';
+
+const marks: Record<StepState['state'], string> = {
+  pending: '☐',
+  running: '▶',
+  done: '✔',
+  failed: '✖',
+  undoing: '↩',
+  undone: '↩',
+  skipped: '–',
+};
+
+/** A cell of a Markdown table holds no line breaks and no bars. */
+const cell = (text: string): string => text.replace(/\|/g, '\\|').replace(/\s+/g, ' ');
+
+/** The live checklist that the Web UI shows: what happens now, what a person can do, the members, the steps, the checks. */
+export function renderDetails(state: RunState): string {
+  const lines: string[] = [`### ${state.runbook} of cluster \`${state.cluster}\`: ${state.phase}`, '', state.says, ''];
+  if (state.approval.state === 'waiting') {
+    const until =
+      state.approval.deadline === undefined
+        ? ''
+        : ` until ${new Date(state.approval.deadline).toISOString().replace(/\.\d+Z$/, 'Z')}`;
+    lines.push(
+      `**Waits for approval${until}.** Nothing has been changed. In this page: *More actions → Send an Update* → \`approve\` or \`reject\` (no input needed).`,
+      '',
+      `In a terminal: \`veloz-ha approve ${state.workflowId}\` or \`veloz-ha reject ${state.workflowId}\``,
+      '',
+    );
+  }
+  if (state.plan !== undefined) {
+    const { plan } = state;
+    lines.push(
+      `**${plan.primary} → ${plan.target}**, protection \`${plan.protection}\`. Clients wait about ${formatMs(plan.expectedHoldMs)} (${plan.expectedHoldBasis}), and never longer than ${formatMs(plan.holdLimitMs)}.`,
+      '',
+    );
+  }
+  if (state.steps.length > 0) {
+    lines.push('| | step | time | |', '|---|---|---|---|');
+    for (const step of state.steps) {
+      const time =
+        step.ms !== undefined
+          ? formatMs(step.ms)
+          : step.expectedMs !== undefined
+            ? `about ${formatMs(step.expectedMs)}`
+            : '';
+      lines.push(
+        `| ${marks[step.state]} | ${cell(step.says)}${step.pointOfNoReturn ? ' **(point of no return)**' : ''} | ${time} | ${cell(step.detail ?? '')} |`,
+      );
+      for (const part of step.subSteps ?? [])
+        lines.push(`| | · ${cell(part.says)} | ${formatMs(part.ms)} | ${cell(part.detail ?? '')} |`);
+    }
+    lines.push('');
+  }
+  if (state.members.length > 0) {
+    lines.push('| member | role | state | timeline | sync | |', '|---|---|---|---|---|---|');
+    for (const member of state.members) {
+      const note = [member.routesTo === undefined ? undefined : `sends clients to ${member.routesTo}`, member.note]
+        .filter((part) => part !== undefined)
+        .join('; ');
+      lines.push(
+        `| ${member.name} | ${member.role} | ${cell(member.state)} | ${member.timeline ?? ''} | ${member.sync ?? ''} | ${cell(note)} |`,
+      );
+    }
+    lines.push('');
+  }
+  for (const warning of state.warnings) lines.push(`- ⚠ ${warning}`);
+  const refused = state.checks.filter((check) => check.result === 'refuse' || check.result === 'warn');
+  if (state.checks.length > 0) {
+    lines.push(
+      '',
+      `Checks: ${state.checks.filter((check) => check.result === 'ok').length} of ${state.checks.length} good${refused.length === 0 ? '.' : ':'}`,
+      '',
+    );
+    for (const check of refused)
+      lines.push(
+        `- ${check.result === 'refuse' ? '✖' : '⚠'} **${check.id}** ${check.says}: ${check.measured}${check.limit === undefined ? '' : ` (limit: ${check.limit})`}. ${check.next ?? ''}`,
+      );
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,267 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  isCancellation,
+  log,
+  ParentClosePolicy,
+  setCurrentDetails,
+  setHandler,
+  startChild,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+import {
+  defineSearchAttributeKey,
+  SearchAttributeType,
+  WorkflowExecutionAlreadyStartedError,
+} from '@temporalio/common';
+import type { FailureType } from '../../failures';
+import { clusterLock } from '../cluster-lock';
+import {
+  abortUpdate,
+  approveUpdate,
+  lockWorkflowId,
+  rejectUpdate,
+  searchAttributeNames,
+  statusQuery,
+  type Decision,
+} from '../messages';
+import type { Outcome, Phase, Report, RunState } from '../run-state';
+import { renderDetails } from './details';
+import type { RunnerHost } from './runner';
+
+const keys = {
+  cluster: defineSearchAttributeKey(searchAttributeNames.cluster, SearchAttributeType.KEYWORD),
+  runbook: defineSearchAttributeKey(searchAttributeNames.runbook, SearchAttributeType.KEYWORD),
+  phase: defineSearchAttributeKey(searchAttributeNames.phase, SearchAttributeType.KEYWORD),
+  outcome: defineSearchAttributeKey(searchAttributeNames.outcome, SearchAttributeType.KEYWORD),
+  heldMs: defineSearchAttributeKey(searchAttributeNames.heldMs, SearchAttributeType.INT),
+};
+
+/** The failure with which a run of a bad outcome ends; the outcomes without one end with the report as result. */
+const failureOf: Partial<Record<Outcome, FailureType>> = {
+  refused: 'Refused',
+  busy: 'Busy',
+  rejected: 'Rejected',
+  'not approved in time': 'NotApproved',
+  'rolled back': 'RolledBack',
+  aborted: 'Aborted',
+  failed: 'Failed',
+  incomplete: 'Incomplete',
+};
+
+/** Who started a run and why, as every runbook's input has it. */
+export interface RunOrigin {
+  startedBy?: string;
+  reason?: string;
+  ticket?: string;
+}
+
+const nameOf = (decision: Decision | undefined | null): string => decision?.by ?? 'somebody who gave no name';
+const because = (decision: Decision | undefined | null): string =>
+  decision?.why === undefined ? '' : `: ${decision.why}`;
+
+/**
+ * One run of a runbook inside its workflow: the state that people see, the messages that they send, the lock, and the end.
+ * Every runbook is made of it.
+ */
+export class Run implements RunnerHost {
+  readonly state: RunState;
+  private decision: { kind: 'approved' | 'rejected'; by: string; why?: string } | undefined;
+  private abort: string | undefined;
+
+  constructor(runbook: string, origin: RunOrigin) {
+    const info = workflowInfo();
+    this.state = {
+      version: 1,
+      runbook,
+      cluster: '?',
+      workflowId: info.workflowId,
+      runId: info.runId,
+      phase: 'starting',
+      says: 'Starting',
+      startedBy: origin.startedBy ?? 'the Web UI or an API client',
+      ...(origin.reason === undefined ? {} : { reason: origin.reason }),
+      ...(origin.ticket === undefined ? {} : { ticket: origin.ticket }),
+      startedAt: info.startTime.getTime(),
+      approval: { state: 'not needed' },
+      pointOfNoReturnPassed: false,
+      checks: [],
+      steps: [],
+      members: [],
+      warnings: [],
+    };
+    this.listen();
+  }
+
+  private listen(): void {
+    setHandler(statusQuery, () => this.state, { description: 'The whole live state of the run' });
+    const whenWaiting = (_decision?: Decision) => {
+      if (this.state.phase !== 'awaiting approval') {
+        throw ApplicationFailure.nonRetryable(
+          `the run does not wait for approval: it is ${this.state.phase} (${this.state.says})`,
+          'Refused',
+        );
+      }
+      if (this.decision !== undefined)
+        throw ApplicationFailure.nonRetryable(
+          `the run was ${this.decision.kind} by ${this.decision.by} already`,
+          'Refused',
+        );
+    };
+    const decide = (kind: 'approved' | 'rejected') => (decision?: Decision) => {
+      this.decision = { kind, by: nameOf(decision), ...(decision?.why === undefined ? {} : { why: decision.why }) };
+      return kind === 'approved' ? 'approved: the run looks once more, then goes on' : 'rejected: nothing was changed';
+    };
+    setHandler(approveUpdate, decide('approved'), { validator: whenWaiting, description: 'Go on with the plan' });
+    setHandler(rejectUpdate, decide('rejected'), {
+      validator: whenWaiting,
+      description: 'End the run; nothing has been changed',
+    });
+    setHandler(
+      abortUpdate,
+      (decision?: Decision) => {
+        this.abort = `aborted by ${nameOf(decision)}${because(decision)}`;
+        return 'aborting: everything that was changed is put back';
+      },
+      {
+        validator: (_decision?: Decision) => {
+          if (this.state.phase === 'ended') throw ApplicationFailure.nonRetryable('the run has ended', 'Refused');
+          if (this.state.pointOfNoReturnPassed) {
+            throw ApplicationFailure.nonRetryable(
+              `the point of no return is passed: the run goes forward and then ends by itself. To go back, switch over again when it has ended`,
+              'Refused',
+            );
+          }
+          if (this.abort !== undefined)
+            throw ApplicationFailure.nonRetryable(`the run is being ${this.abort} already`, 'Refused');
+        },
+        description: 'Stop before the point of no return and put everything back',
+      },
+    );
+    // A cancellation from the UI or the SDK is an abort by another name; it must not tear an activity apart.
+    CancellationScope.current().cancelRequested.catch(() => {
+      this.abort ??= 'cancelled';
+      if (this.state.pointOfNoReturnPassed)
+        this.warn('the run was cancelled after the point of no return, and went forward');
+    });
+  }
+
+  now(): number {
+    return Date.now();
+  }
+
+  abortRequested(): string | undefined {
+    return this.abort;
+  }
+
+  changed(says: string): void {
+    this.state.says = says;
+    setCurrentDetails(renderDetails(this.state));
+  }
+
+  warn(warning: string): void {
+    if (!this.state.warnings.includes(warning)) this.state.warnings.push(warning);
+  }
+
+  pointOfNoReturnPassed(): void {
+    this.state.pointOfNoReturnPassed = true;
+  }
+
+  /** Enters a phase: shown, and searchable. Never called while clients are held: it is a command to the server. */
+  enter(phase: Phase, says: string): void {
+    this.state.phase = phase;
+    this.changed(says);
+    upsertSearchAttributes([
+      { key: keys.phase, value: phase },
+      { key: keys.runbook, value: this.state.runbook },
+      { key: keys.cluster, value: this.state.cluster },
+    ]);
+  }
+
+  /**
+   * Takes the lock of the cluster for as long as this workflow is open.
+   * @returns false when another run holds it
+   */
+  async lock(): Promise<boolean> {
+    try {
+      await startChild(clusterLock, {
+        workflowId: lockWorkflowId(this.state.cluster),
+        parentClosePolicy: ParentClosePolicy.TERMINATE,
+        staticSummary: `Lock of cluster ${this.state.cluster}: held by ${this.state.workflowId}`,
+        args: [
+          {
+            cluster: this.state.cluster,
+            runbook: this.state.runbook,
+            holder: this.state.workflowId,
+            holderRunId: this.state.runId,
+          },
+        ],
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
+      throw error;
+    }
+  }
+
+  /** Waits until somebody approves. */
+  async approval(timeoutMs: number, says: string): Promise<'approved' | 'rejected' | 'expired' | 'aborted'> {
+    const { approval } = this.state;
+    approval.state = 'waiting';
+    approval.deadline = Date.now() + timeoutMs;
+    this.enter('awaiting approval', says);
+    try {
+      const decided = await condition(() => this.decision !== undefined || this.abort !== undefined, timeoutMs);
+      if (!decided) {
+        approval.state = 'expired';
+        return 'expired';
+      }
+    } catch (error) {
+      if (!isCancellation(error)) throw error;
+      this.abort ??= 'cancelled';
+    }
+    if (this.decision === undefined) return 'aborted';
+    approval.state = this.decision.kind;
+    approval.by = this.decision.by;
+    if (this.decision.why !== undefined) approval.why = this.decision.why;
+    return this.decision.kind;
+  }
+
+  /** Ends the run: the report is the result, or the details of the failure. */
+  end(outcome: Outcome, says: string, rest: Partial<Report> = {}): Report {
+    const { state } = this;
+    const final: Outcome = outcome === 'completed' && state.warnings.length > 0 ? 'completed with warnings' : outcome;
+    const report: Report = {
+      version: 1,
+      runbook: state.runbook,
+      cluster: state.cluster,
+      workflowId: state.workflowId,
+      runId: state.runId,
+      outcome: final,
+      says,
+      startedBy: state.startedBy,
+      ...(state.reason === undefined ? {} : { reason: state.reason }),
+      ...(state.ticket === undefined ? {} : { ticket: state.ticket }),
+      startedAt: state.startedAt,
+      endedAt: Date.now(),
+      steps: state.steps,
+      checks: state.checks,
+      warnings: state.warnings,
+      next: [],
+      ...rest,
+    };
+    state.report = report;
+    this.enter('ended', says);
+    upsertSearchAttributes([
+      { key: keys.outcome, value: final },
+      ...(report.heldMs === undefined ? [] : [{ key: keys.heldMs, value: Math.round(report.heldMs) }]),
+    ]);
+    log.info(says, { outcome: final });
+    const type = failureOf[final];
+    if (type !== undefined)
+      throw ApplicationFailure.create({ type, message: says, nonRetryable: true, details: [report] });
+    return report;
+  }
+}

@@ -1,0 +1,354 @@
+import {
+  ActivityCancellationType,
+  ApplicationFailure,
+  CancellationScope,
+  proxyActivities,
+  setWorkflowOptions,
+  type ActivityOptions,
+} from '@temporalio/workflow';
+import type { Activities, ClusterDescription, MoveRequest, MoveResult } from '../activities';
+import { refusalSentence } from '../cluster/check';
+import { durationMs, formatMs } from '../cluster/duration';
+import { membersOf } from '../cluster/members';
+import type { ObservedCluster } from '../cluster/observed';
+import { decideSwitchover, type SwitchoverDecision } from '../cluster/switchover-checks';
+import { planSwitchover } from '../cluster/switchover-plan';
+import { Run } from './runbook/run';
+import { initialStepStates, rootMessage, runSteps, type Step } from './runbook/runner';
+import type { Report } from './run-state';
+import { parseSwitchoverInput, type SwitchoverInput, type SwitchoverRequest } from './switchover-input';
+
+/** Looks at things; may be slow, is repeated a few times. */
+const reading: ActivityOptions = {
+  startToCloseTimeout: '20s',
+  scheduleToCloseTimeout: '2m',
+  retry: { initialInterval: '200ms', backoffCoefficient: 1.5, maximumInterval: '5s', maximumAttempts: 5 },
+};
+/** Changes things, no client waits. A dead worker is noticed within a second. */
+const changing: ActivityOptions = {
+  startToCloseTimeout: '5m',
+  scheduleToCloseTimeout: '10m',
+  heartbeatTimeout: '1s',
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  retry: { initialInterval: '100ms', backoffCoefficient: 1.5, maximumInterval: '5s', maximumAttempts: 8 },
+};
+/** Clients wait: a dead worker is noticed within half a second, and another one goes on at once. */
+const holding: ActivityOptions = {
+  ...changing,
+  startToCloseTimeout: '2m',
+  heartbeatTimeout: '500ms',
+  retry: { initialInterval: '50ms', backoffCoefficient: 1.3, maximumInterval: '2s', maximumAttempts: 30 },
+};
+
+/** The activities with the sentence that the Web UI shows for a call. */
+const act = (options: ActivityOptions, summary: string): Activities =>
+  proxyActivities<Activities>({ ...options, summary });
+
+const cluster = (state: { cluster: string }) => state.cluster;
+
+/**
+ * Moves the PostgreSQL primary to a standby, planned: no failed transaction, no lost row. Started with nothing (an empty form
+ * of the Web UI) it plans for the default cluster and waits for approval.
+ *
+ * Ends with a {@link Report} as its result, or fails with the report in the failure's details and the outcome as its type.
+ */
+export async function switchover(input: SwitchoverInput = {}): Promise<Report> {
+  const parsed = parseSwitchoverInput(input);
+  if ('mistake' in parsed) throw ApplicationFailure.nonRetryable(parsed.mistake, 'BadInput');
+  const { request } = parsed;
+  const run = new Run('switchover', request);
+  // Cancellation is an abort: asked for between steps, never in the middle of one.
+  return CancellationScope.nonCancellable(() => conduct(run, request));
+}
+setWorkflowOptions({ failureExceptionTypes: [Error] }, switchover);
+
+async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
+  const { state } = run;
+  const described = await act(reading, 'Read the topology').describeCluster(request.cluster);
+  state.cluster = described.name;
+  run.enter('checking', 'Taking the lock of the cluster');
+  if (request.notAfter !== undefined && Date.now() > Date.parse(request.notAfter)) {
+    return run.end(
+      'refused',
+      `E7: it is later than notAfter ${request.notAfter} allows. Nothing was changed. Next: start it again with a later time, or without`,
+    );
+  }
+  if (request.mode === 'run' && !(await run.lock())) {
+    const holder = await act(reading, 'Ask who holds the lock').lockHolder(cluster(state));
+    return run.end(
+      'busy',
+      `another run holds cluster ${state.cluster}: ${holder ?? 'it ended this moment'}. Nothing was changed. Next: ${holder === undefined ? 'start it again' : `veloz-ha watch ${holder}`}`,
+    );
+  }
+
+  const first = await look(run, described, request);
+  if ('report' in first) return first.report;
+  const { decision, observed } = first;
+  const membersBefore = state.members;
+  const timelineBefore = observed.nodes.find((node) => node.name === decision.source)?.sql?.timeline ?? 0;
+  state.plan = planSwitchover(described.topology, decision, limitsOf(described, request), described.handover);
+
+  if (request.mode === 'plan') {
+    return run.end(
+      'planned',
+      `All checks passed. Nothing was changed. ${state.plan.primary} → ${state.plan.target} would hold clients for about ${formatMs(state.plan.expectedHoldMs)}`,
+      {
+        primaryBefore: decision.source,
+        protection: decision.protection,
+        membersBefore,
+        next: [{ command: `veloz-ha postgres switchover --to ${decision.target}`, why: 'carries the plan out' }],
+      },
+    );
+  }
+
+  const move: MoveRequest = {
+    cluster: state.cluster,
+    run: `${state.workflowId}/${state.runId}`,
+    source: decision.source,
+    target: decision.target,
+    others: decision.others,
+    protection: decision.protection,
+    ...limitsOf(described, request),
+    timeline: timelineBefore,
+  };
+  const facts: { move?: MoveResult; protectedAt?: number; timeline?: number } = {};
+  const soakMs = request.soak === undefined ? described.topology.soak : durationMs(request.soak);
+  const steps = switchoverSteps(run, move, soakMs, facts);
+  const expected = new Map(state.plan.steps.map((step) => [step.id, step.expectedMs]));
+  for (const step of steps) step.expectedMs = expected.get(step.id);
+  state.steps = initialStepStates(steps);
+
+  if (request.approval === 'required') {
+    const timeoutMs =
+      request.approvalTimeout === undefined ? described.topology.approvalTimeout : durationMs(request.approvalTimeout);
+    const answer = await run.approval(
+      timeoutMs,
+      `Move the primary from ${move.source} to ${move.target}? Waiting for approval`,
+    );
+    const { by, why } = state.approval;
+    const said = `${by ?? ''}${why === undefined ? '' : `: ${why}`}`;
+    if (answer === 'rejected')
+      return run.end('rejected', `Rejected by ${said}. Nothing was changed`, { membersBefore });
+    if (answer === 'expired')
+      return run.end(
+        'not approved in time',
+        `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: veloz-ha postgres switchover`,
+        { membersBefore },
+      );
+    if (answer === 'aborted')
+      return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, { membersBefore });
+    run.enter('checking', 'Approved; looking once more');
+    // Minutes may have passed: the picture on which the plan rests is taken anew, and the plan must still be the one approved.
+    const again = await look(run, described, { ...request, target: move.target, expectedPrimary: move.source });
+    if ('report' in again) return again.report;
+  }
+
+  run.enter('running', 'Starting');
+  const outcome = await runSteps(steps, state.steps, run);
+  await act(changing, 'Give the nodes back')
+    .releaseNodes(move)
+    .catch(() => run.warn('the nodes could not be given back; the next run takes them over'));
+  const after = await act(reading, 'Look at every system once more')
+    .observe(cluster(state))
+    .catch(() => undefined);
+  if (after !== undefined) state.members = membersOf(after);
+
+  const status = { command: 'veloz-ha postgres status', why: 'shows what is' };
+  const rest: Partial<Report> = {
+    primaryBefore: move.source,
+    protection: move.protection,
+    timelineBefore,
+    membersBefore,
+    membersAfter: state.members,
+    ...(facts.timeline === undefined ? {} : { timelineAfter: facts.timeline }),
+    ...(facts.protectedAt === undefined ? {} : { protectedAgainMs: facts.protectedAt - state.startedAt }),
+    ...(facts.move === undefined ? {} : factsOfMove(facts.move)),
+  };
+  switch (outcome.kind) {
+    case 'done': {
+      const held = facts.move?.heldMs;
+      return run.end(
+        'completed',
+        `${move.target} is the primary now, ${move.source} its synchronous standby. Clients waited ${held == null ? 'for a time that its worker took to the grave' : formatMs(held)}; no acknowledged row was lost`,
+        { ...rest, primaryAfter: move.target },
+      );
+    }
+    case 'aborted':
+      return run.end('aborted', `${outcome.why}. Everything was put back: ${move.source} is primary as before`, {
+        ...rest,
+        primaryAfter: move.source,
+        next: [status],
+      });
+    case 'rolled back':
+      return run.end(
+        'rolled back',
+        `Step "${outcome.step}" failed: ${rootMessage(outcome.cause)}. ${move.source} is primary as before`,
+        { ...rest, primaryAfter: move.source, next: [status] },
+      );
+    case 'undo failed':
+      return run.end(
+        'failed',
+        `Step "${outcome.step}" failed and could not be put back: ${rootMessage(outcome.undoCause)} (first failure: ${rootMessage(outcome.cause)})`,
+        {
+          ...rest,
+          next: [
+            status,
+            { command: `docker logs --tail 50 ${move.source}`, why: 'says why the old primary does not come back' },
+          ],
+        },
+      );
+    case 'incomplete':
+      return run.end(
+        'incomplete',
+        `${move.target} was promoted, but step "${outcome.step}" did not finish: ${rootMessage(outcome.cause)}`,
+        {
+          ...rest,
+          next: [
+            status,
+            { command: `docker logs --tail 50 ${move.source}`, why: 'says why the old primary does not follow' },
+          ],
+        },
+      );
+  }
+}
+
+const limitsOf = (described: ClusterDescription, request: SwitchoverRequest) => ({
+  holdLimitMs: request.holdLimit === undefined ? described.topology.limits.hold : durationMs(request.holdLimit),
+  pauseLimitMs: request.pauseLimit === undefined ? described.topology.limits.pause : durationMs(request.pauseLimit),
+});
+
+function factsOfMove(move: MoveResult): Partial<Report> {
+  return {
+    ...(move.heldMs === null ? {} : { heldMs: move.heldMs }),
+    canaryGapMs: move.canaryGapMs,
+    ...(move.shutdownCheckpoint === null || move.receivedByTarget === null
+      ? {}
+      : {
+          rpo: { lostBytes: 0, shutdownCheckpoint: move.shutdownCheckpoint, receivedByTarget: move.receivedByTarget },
+        }),
+  };
+}
+
+/** Observes and decides. Ends the run when it is refused, or when there is nothing to do. */
+async function look(
+  run: Run,
+  described: ClusterDescription,
+  request: SwitchoverRequest,
+): Promise<
+  { report: Report } | { decision: SwitchoverDecision & { source: string; target: string }; observed: ObservedCluster }
+> {
+  const { state } = run;
+  const observed = await act(reading, 'Look at every system of the cluster').observe(state.cluster);
+  state.members = membersOf(observed);
+  const decision = decideSwitchover(described.topology, observed, {
+    ...request,
+    pauseLimitMs: limitsOf(described, request).pauseLimitMs,
+  });
+  state.checks = decision.checks;
+  const { source, target } = decision;
+  const refusal = refusalSentence(decision.checks);
+  if (refusal !== undefined) {
+    return {
+      report: run.end('refused', `${refusal} Nothing was changed`, {
+        primaryBefore: source,
+        membersBefore: state.members,
+        next: nextOf(decision),
+      }),
+    };
+  }
+  if (source === undefined || target === undefined)
+    throw ApplicationFailure.nonRetryable('the checks named neither a primary nor a refusal', 'Failed');
+  if (decision.alreadyDone) {
+    return {
+      report: run.end('completed', `${target} is the primary already. Nothing was changed`, {
+        primaryBefore: source,
+        primaryAfter: target,
+        membersBefore: state.members,
+        membersAfter: state.members,
+      }),
+    };
+  }
+  for (const check of decision.checks)
+    if (check.result === 'warn') run.warn(`${check.id}: ${check.measured}. ${check.next ?? ''}`);
+  return { decision: { ...decision, source, target }, observed };
+}
+
+const nextOf = (decision: SwitchoverDecision) =>
+  decision.checks
+    .filter((check) => check.result === 'refuse' && check.next !== undefined)
+    .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${check.says}` }));
+
+/** The runbook, as a list that a newcomer can read aloud. */
+function switchoverSteps(
+  run: Run,
+  move: MoveRequest,
+  soakMs: number,
+  facts: { move?: MoveResult; protectedAt?: number; timeline?: number },
+): Step[] {
+  const { source, target } = move;
+  return [
+    {
+      id: 'prepare',
+      says: `Prepare ${target}: slots, followers, synchronous names`,
+      run: async () => ({ detail: await act(changing, `Prepare ${target} to be followed`).prepareMove(move) }),
+      undo: {
+        says: `Put back the settings and slots of ${target}`,
+        run: () => act(changing, `Undo the preparation of ${target}`).unprepareMove(move),
+      },
+    },
+    {
+      id: 'checkpoint',
+      says: 'CHECKPOINT on both nodes, then timed on the primary',
+      run: async () => {
+        const { ms, limitMs } = await act(
+          { ...changing, heartbeatTimeout: '2s' },
+          'CHECKPOINT on both nodes, so that the stop is short',
+        ).checkpointNodes(move);
+        if (ms > limitMs)
+          throw ApplicationFailure.nonRetryable(
+            `D4: a CHECKPOINT takes ${formatMs(ms)} (limit: ${formatMs(limitMs)}, limits.checkpoint); the stop would take as long. Next: try at a quieter time`,
+            'Refused',
+          );
+        return { detail: `${formatMs(ms)} (limit ${formatMs(limitMs)})` };
+      },
+    },
+    {
+      id: 'move',
+      says: `Hold clients, move the primary from ${source} to ${target}, let clients go`,
+      pointOfNoReturn: { rollBack: () => act(changing, `Put ${source} back as primary`).rollBackMove(move) },
+      run: async () => {
+        const result = await act(holding, `Hold clients at PgBouncer and move the primary to ${target}`).movePrimary(
+          move,
+        );
+        facts.move = result;
+        const held =
+          result.heldMs === null
+            ? 'held for an unknown time (its worker died)'
+            : `clients waited ${formatMs(result.heldMs)}`;
+        return {
+          detail: `${held}${result.receivedByTarget === null ? '' : `; ${target} had ${result.receivedByTarget}, beyond the shutdown checkpoint ${result.shutdownCheckpoint ?? ''}`}`,
+          subSteps: result.subSteps,
+          warnings: result.warnings,
+        };
+      },
+    },
+    {
+      id: 'settle',
+      says: `${source} catches up as synchronous standby; stale slots are dropped`,
+      run: async () => {
+        const result = await act(changing, `Have ${source} catch up and be synchronous`).settleMove(move);
+        facts.protectedAt = result.protectedAt;
+        facts.timeline = result.timeline;
+        return { detail: result.detail };
+      },
+    },
+    {
+      id: 'verify',
+      says: `Verify through the front door${soakMs > 0 ? `, and watch for ${formatMs(soakMs)}` : ''}`,
+      run: async () => {
+        const result = await act(changing, 'Prove the new state through the front door').verifyMove(move, soakMs);
+        return { detail: result.detail, warnings: result.warnings };
+      },
+    },
+  ];
+}
