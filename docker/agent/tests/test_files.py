@@ -1,0 +1,119 @@
+import os
+import tempfile
+import unittest
+
+import support  # noqa: F401
+
+from veloz_agent import arguments, pgbouncer_files, process_one, settings, statefile
+from veloz_agent.errors import CommandError
+from veloz_agent.node_files import NodeFiles
+
+
+class StateFileTest(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+        self.path = os.path.join(self.directory.name, "agent.json")
+
+    def test_what_was_saved_is_loaded_and_nothing_else_is_left(self):
+        self.assertEqual(statefile.load_state(self.path), {})
+        statefile.save_state(self.path, {"desired": "held"})
+        statefile.save_state(self.path, {"desired": "fenced"}, sync=False)
+        self.assertEqual(statefile.load_state(self.path), {"desired": "fenced"})
+        self.assertEqual(os.listdir(self.directory.name), ["agent.json"])
+
+    def test_a_damaged_state_is_told_apart_from_none(self):
+        statefile.replace(self.path, "{")
+        self.assertRaises(ValueError, statefile.load_state, self.path)
+
+
+class NodeFilesTest(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+        name = self.directory.name
+        self.files = NodeFiles(name, name, "replicator", "/run/veloz/pgpass", "veloz_standby", "veloz_postgres_primary")
+
+    def test_an_upstream_is_written_read_back_and_holds_no_password(self):
+        self.files.ensure_conf()
+        self.assertIsNone(self.files.upstream())
+        upstream = {"host": "veloz-postgres-standby", "port": 5432}
+        self.files.write_upstream(upstream)
+        self.assertEqual(self.files.upstream(), upstream)
+        self.assertTrue(self.files.follows(upstream))
+        self.assertFalse(self.files.follows({"host": "veloz-postgres-standby-2", "port": 5432}))
+        content = statefile.read(self.files.conf_path)
+        self.assertIn("primary_slot_name = 'veloz_postgres_primary'", content)
+        self.assertIn("application_name=veloz_standby", content)
+        self.assertNotIn("password", content)
+
+    def test_the_signal_comes_and_goes(self):
+        self.assertFalse(self.files.is_standby)
+        self.files.write_signal()
+        self.assertTrue(self.files.is_standby)
+        self.files.remove_signal()
+        self.files.remove_signal()
+        self.assertFalse(self.files.is_standby)
+
+
+class SettingsTest(unittest.TestCase):
+    def test_defaults_and_own_node_is_no_peer(self):
+        found = settings.PostgresSettings({"VELOZ_NODE": "veloz-a", "VELOZ_PG_PEERS": "veloz-a:5432, veloz-b"})
+        self.assertEqual(found.peers, [{"host": "veloz-b", "port": 5432}])
+        self.assertEqual(found.slot, "veloz_a")
+        self.assertEqual((found.user, found.password, found.repl_user), ("veloz", "veloz", "replicator"))
+        self.assertEqual(found.synchronous_standby_names, "veloz_standby")
+
+    def test_a_secret_file_wins_over_the_variable(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("s3cret\n")
+            file.flush()
+            env = {"VELOZ_PG_PASSWORD": "other", "VELOZ_PG_PASSWORD_FILE": file.name}
+            self.assertEqual(settings.secret(env, "VELOZ_PG_PASSWORD", "veloz"), "s3cret")
+
+    def test_an_unknown_role_is_refused(self):
+        self.assertRaises(ValueError, settings.PostgresSettings, {"VELOZ_PG_ROLE": "boss"})
+
+    def test_configuration_values_are_quoted(self):
+        self.assertEqual(process_one.quoted("ANY 1 (\"a\", 'b')"), "'ANY 1 (\"a\", ''b'')'")
+        self.assertEqual(pgbouncer_files.quoted('a"b'), '"a""b"')
+        self.assertRaises(ValueError, pgbouncer_files.quoted, "a\nb")
+
+
+class RouteTest(unittest.TestCase):
+    def test_a_route_is_written_and_read_back(self):
+        with tempfile.TemporaryDirectory() as directory:
+            found = settings.PgBouncerSettings({"VELOZ_NODE": "veloz-pgbouncer"})
+            found.route_dir = directory
+            self.assertEqual(found.first_route, {"host": "veloz-postgres-primary", "port": 5432})
+            self.assertIsNone(pgbouncer_files.read_route(found))
+            pgbouncer_files.write_route(found, {"host": "b", "port": 5433})
+            self.assertEqual(pgbouncer_files.read_route(found), {"host": "b", "port": 5433})
+            self.assertIn("veloz = host=b port=5433 dbname=veloz", statefile.read(pgbouncer_files.route_path(found)))
+
+
+class ArgumentsTest(unittest.TestCase):
+    def refused(self, function, *args):
+        with self.assertRaises(CommandError) as caught:
+            function(*args)
+        self.assertEqual(caught.exception.type, "BadRequest")
+
+    def test_what_could_break_a_configuration_file_is_refused(self):
+        for host in ("a b", "a'", "a\nb", "", None, "a;b", "a=b"):
+            self.refused(arguments.address, {"host": host, "port": 5432}, "upstream")
+        for port in (0, 65536, "5432", True, None):
+            self.refused(arguments.address, {"host": "a", "port": port}, "upstream")
+
+    def test_limits_are_bounded(self):
+        self.assertEqual(arguments.milliseconds({"limitMs": 5000}, "limitMs"), 5000)
+        for value in (0, -1, None, "5", True, 600_001, float("inf"), float("nan")):
+            self.refused(arguments.milliseconds, {"limitMs": value}, "limitMs")
+
+    def test_a_token_needs_a_run_and_an_attempt(self):
+        self.assertEqual(arguments.token({"token": {"run": "a", "attempt": 1}}), {"run": "a", "attempt": 1})
+        for value in (None, {}, {"run": "", "attempt": 1}, {"run": "a"}, {"run": "a", "attempt": -1}, "a"):
+            self.refused(arguments.token, {"token": value})
+
+
+if __name__ == "__main__":
+    unittest.main()

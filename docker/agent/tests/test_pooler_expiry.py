@@ -1,0 +1,140 @@
+import asyncio
+import os
+import tempfile
+import time
+import unittest
+import unittest.mock
+
+import support  # noqa: F401
+
+from veloz_agent import pgbouncer_agent
+from veloz_agent.errors import CommandError
+from veloz_agent.peers import Answer
+from veloz_agent.pgbouncer_agent import PgBouncerAgent
+from veloz_agent.settings import PgBouncerSettings
+
+A = {"host": "a", "port": 5432}
+B = {"host": "b", "port": 5432}
+TOKEN = {"run": "r", "attempt": 1}
+
+
+class Console:
+    """PgBouncer as far as the agent sees it: a route that RELOAD takes over, and a pool that is paused or not."""
+
+    def __init__(self, read_route):
+        self.read_route = read_route
+        self.route = A
+        self.paused = False
+        self.troubles = 0
+
+    async def open(self):
+        session = unittest.mock.AsyncMock()
+        session.close = lambda: None
+
+        async def query(_sql):
+            self.paused = True
+
+        session.query = query
+        return session
+
+    async def ask(self, sql):
+        if sql == "RELOAD":
+            self.route = self.read_route()
+
+    async def database(self):
+        return {"host": self.route["host"], "port": str(self.route["port"]), "paused": "1" if self.paused else "0"}
+
+    async def resume(self):
+        if self.troubles:
+            self.troubles -= 1
+            raise ConnectionResetError("gone")
+        self.paused = False
+
+
+class ExpiryTest(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        for name, value in (("log", unittest.mock.Mock()), ("EXTRA_S", 0.3), ("ASK_EVERY_S", 0.02)):
+            patch = unittest.mock.patch.object(pgbouncer_agent, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+        patch = unittest.mock.patch("veloz_agent.node.log")
+        patch.start()
+        self.addCleanup(patch.stop)
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        settings = PgBouncerSettings({"VELOZ_PG_ROUTE": "a:5432"})
+        settings.volume = directory.name
+        settings.route_dir = os.path.join(directory.name, "route")
+        os.mkdir(settings.route_dir)
+        self.agent = PgBouncerAgent(settings)
+        self.console = self.agent.console = Console(lambda: pgbouncer_agent.read_route(settings))
+        self.agent._ask = self.ask
+        self.addCleanup(self.agent._end_watch)
+        self.writable = None
+        await self.agent.claim({"token": TOKEN})
+
+    async def ask(self, candidates, _limit_ms=0):
+        return [
+            Answer(each["host"], 5432, speaks=True, writable=each["host"] == self.writable, timeline=1)
+            for each in candidates
+        ]
+
+    async def hold(self, limit_ms):
+        message = {"token": TOKEN, "pauseLimitMs": 1000, "limitMs": limit_ms, "candidates": [A, B]}
+        return await self.agent.take_hold(message)
+
+    async def let_go_after(self):
+        began = time.monotonic()
+        while self.agent.hold or self.agent.change.locked():
+            self.assertLess(time.monotonic() - began, 2)
+            await asyncio.sleep(0.005)
+        self.assertFalse(self.console.paused)
+        return time.monotonic() - began
+
+    async def test_with_a_writable_node_clients_go_at_the_limit(self):
+        self.writable = "b"
+        await self.hold(50)
+        self.assertLess(await self.let_go_after(), 0.2)
+        self.assertEqual(self.agent.route, B)
+
+    async def test_with_nobody_writable_clients_wait_until_somebody_is(self):
+        await self.hold(50)
+        await asyncio.sleep(0.2)
+        observed = await self.agent.observe({})
+        self.assertEqual((observed["paused"], observed["hold"]["remainingMs"]), (None, 0))
+        self.assertTrue(self.console.paused)
+        self.writable = "a"
+        self.assertLess(await self.let_go_after(), 0.1)
+        self.assertIn("a:5432 is a writable primary", self.agent.last_expiry["did"])
+        self.assertEqual(self.agent.route, A)
+
+    async def test_nobody_at_all_is_waited_for_beyond_the_bound_and_the_route_follows_later(self):
+        await self.hold(50)
+        took = await self.let_go_after()
+        self.assertTrue(0.3 <= took < 0.6, took)
+        self.assertIn("Nobody is writable", self.agent.last_expiry["did"])
+        self.writable = "b"
+        await asyncio.sleep(pgbouncer_agent.WATCH_EVERY_S + 0.1)
+        self.assertEqual(self.agent.route, B)
+
+    async def test_after_the_limit_the_run_may_let_go_but_not_hold_on(self):
+        await self.hold(50)
+        await asyncio.sleep(0.1)
+        with self.assertRaises(CommandError) as caught:
+            await self.hold(5000)
+        self.assertEqual(caught.exception.type, "Expired")
+        await self.agent.take_route({"token": TOKEN, **B})
+        self.assertFalse((await self.agent.release({"token": TOKEN}))["already"])
+        self.assertFalse(self.console.paused)
+        await asyncio.sleep(0.4)
+        self.assertIsNone(self.agent.last_expiry)
+
+    async def test_a_console_that_is_unwell_is_tried_again(self):
+        self.writable = "a"
+        self.console.troubles = 2
+        await self.hold(50)
+        self.assertLess(await self.let_go_after(), 0.5)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,212 @@
+"""The first start of a PostgreSQL node: a new database system, or a copy of the primary's.
+
+Both are made in a directory beside the data directory and renamed when they are complete, so that an interrupted
+attempt leaves nothing that could be started, and the next one begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from typing import Callable, Optional
+
+from . import peers, statefile
+from .deadman import newest_primary
+from .log import log
+from .node_files import NodeFiles
+from .processes import Child, Processes
+from .settings import PostgresSettings
+from .wire import Connection, ServerError
+
+# How long a node with the role of the primary and no data waits for peers that start at the same time to show that
+# they hold data already: a second database system beside an existing one would be a disaster.
+NEW_SYSTEM_GRACE_MS = 1500
+
+
+class BootstrapError(Exception):
+    """An attempt failed; the next one begins anew."""
+
+
+async def ensure_slot(settings: PostgresSettings, upstream: dict, limit_ms: int = 2000) -> None:
+    """Creates this node's physical slot on its upstream unless it is there."""
+
+    async def conversation() -> None:
+        connection = await Connection.open(
+            upstream["host"],
+            upstream["port"],
+            settings.repl_user,
+            settings.repl_password,
+            "replication",
+            {"replication": "true", "application_name": "veloz_agent"},
+        )
+        try:
+            (row,) = await connection.query(f'READ_REPLICATION_SLOT "{settings.slot}"')
+            if row["slot_type"] is not None:
+                return
+            await connection.query(f'CREATE_REPLICATION_SLOT "{settings.slot}" PHYSICAL RESERVE_WAL')
+            log("info", f"Created slot {settings.slot} on {upstream['host']}:{upstream['port']}.")
+        finally:
+            connection.close()
+
+    await asyncio.wait_for(conversation(), limit_ms / 1000)
+
+
+class Bootstrap:
+    """`says` is told what it waits for, in a sentence."""
+
+    def __init__(
+        self, settings: PostgresSettings, files: NodeFiles, processes: Processes, says: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._files = files
+        self._processes = processes
+        self._says = says
+        self._child: Optional[Child] = None
+        self._side = settings.data + ".incomplete"
+
+    @staticmethod
+    def needed(data: str) -> bool:
+        return not os.path.exists(os.path.join(data, "PG_VERSION"))
+
+    def abandon(self) -> None:
+        """Ends what runs; the side directory is removed at the next start."""
+        if self._child:
+            self._child.signal(signal.SIGTERM)
+
+    async def run(self) -> None:
+        """Returns when the data directory is complete."""
+        started = time.monotonic()
+        logged = 0.0
+        while True:
+            try:
+                sentence = await self._attempt((time.monotonic() - started) * 1000)
+            except (BootstrapError, OSError, ServerError, asyncio.TimeoutError) as error:
+                sentence = f"Preparing the data directory failed and is begun anew: {error}"
+            if sentence is None:
+                return
+            self._says(sentence)
+            if time.monotonic() - logged >= 10:
+                log("info", sentence)
+                logged = time.monotonic()
+            await asyncio.sleep(0.5)
+
+    async def _attempt(self, waited_ms: float) -> Optional[str]:
+        s = self._settings
+        self._clean()
+        if os.path.isdir(s.data) and os.listdir(s.data):
+            return f"{s.data} is not empty and holds no PostgreSQL data; it is left alone. Empty it by hand."
+        answers = await peers.ask_all(s.peers, s.ha_user, s.ha_password)
+        primary = newest_primary(answers)
+        if primary is not None:
+            await self._clone({"host": primary.host, "port": primary.port})
+            return None
+        if s.role == "standby":
+            return f"No data yet, waiting for a primary to copy: {peers.describe(answers)}."
+        if any(answer.speaks for answer in answers):
+            return (
+                "No data here, but a peer holds some and is no primary yet; a new database system is not created "
+                f"beside it: {peers.describe(answers)}."
+            )
+        if s.peers and waited_ms < NEW_SYSTEM_GRACE_MS:
+            return f"Looking for peers before a new database system is created: {peers.describe(answers)}."
+        await self._create()
+        return None
+
+    def _clean(self) -> None:
+        shutil.rmtree(self._side, ignore_errors=True)
+
+    async def _run(self, argv: list, what: str, env: Optional[dict] = None) -> None:
+        environment = {"PATH": f"{self._settings.bin}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", **(env or {})}
+        output = os.path.join(self._settings.run, "bootstrap.log")
+        argv = [os.path.join(self._settings.bin, argv[0]), *argv[1:]]
+        self._child = self._processes.spawn(argv, environment, output_to=output)
+        code = await self._child.exited
+        self._child = None
+        if code != 0:
+            told = (statefile.read(output) or "").strip()[-600:]
+            raise BootstrapError(f"{what} ended with exit code {code}: {told}")
+
+    async def _clone(self, upstream: dict) -> None:
+        s = self._settings
+        where = f"{upstream['host']}:{upstream['port']}"
+        started = time.monotonic()
+        self._says(f"Copying the primary {where}.")
+        log("info", f"No data yet, copying the primary {where}.")
+        await ensure_slot(s, upstream)
+        conninfo = f"host={upstream['host']} port={upstream['port']} user={s.repl_user} connect_timeout=2"
+        await self._run(
+            ["pg_basebackup", "-d", conninfo, "-D", self._side, "-X", "stream", "-c", "fast", "-S", s.slot, "-w"],
+            "pg_basebackup",
+            {"PGPASSFILE": s.pass_file, "PGAPPNAME": "veloz_agent"},
+        )
+        # Before the rename: from here on the copy can only ever start as a standby.
+        self._files.write_upstream(upstream)
+        self._files.write_signal(self._side)
+        self._adopt()
+        log("info", f"Copied the primary {where}.", ms=round((time.monotonic() - started) * 1000))
+
+    async def _create(self) -> None:
+        s = self._settings
+        started = time.monotonic()
+        self._says("Creating a new database system.")
+        log("info", "No data here nor at any peer, creating a new database system.")
+        await self._run(
+            [
+                "initdb", "-D", self._side, "-U", "postgres", f"--wal-segsize={s.wal_segment_mb}",
+                "--data-checksums", "--encoding=UTF8", "--no-locale",
+                "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--auth-local=trust",
+                "--auth-host=scram-sha-256", "--no-sync", "--no-instructions",
+            ],
+            "initdb",
+        )  # fmt: skip
+        boot = os.path.join(s.run, "boot")
+        os.makedirs(boot, mode=0o700, exist_ok=True)
+        environment = {"PATH": f"{s.bin}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        server = self._child = self._processes.spawn(
+            [
+                os.path.join(s.bin, "postgres"), "-D", self._side, "-c", "listen_addresses=", "-k", boot,
+                "-c", "fsync=off", "-c", "log_min_messages=warning", "-c", "password_encryption=scram-sha-256",
+            ],
+            environment,
+        )  # fmt: skip
+        try:
+            await self._ready(server)
+            await self._run(
+                ["psql", "-X", "-q", "-h", boot, "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1",
+                 "-f", "/usr/local/share/veloz/roles.sql"],
+                "The creation of roles",
+                {
+                    "VELOZ_PG_USER": s.user, "VELOZ_PG_PASSWORD": s.password, "VELOZ_PG_DATABASE": s.database,
+                    "VELOZ_PG_REPL_USER": s.repl_user, "VELOZ_PG_REPL_PASSWORD": s.repl_password,
+                    "VELOZ_PG_HA_USER": s.ha_user, "VELOZ_PG_HA_PASSWORD": s.ha_password,
+                },
+            )  # fmt: skip
+        finally:
+            self._child = server
+            server.signal(signal.SIGINT)
+            code = await server.exited
+            self._child = None
+        if code != 0:
+            raise BootstrapError(f"The first server ended with exit code {code}.")
+        await self._run(["initdb", "--sync-only", "-D", self._side], "initdb --sync-only")
+        self._adopt()
+        log("info", "Created a new database system.", ms=round((time.monotonic() - started) * 1000))
+
+    async def _ready(self, server: Child) -> None:
+        limit = time.monotonic() + 30
+        while server.running and time.monotonic() < limit:
+            lines = (statefile.read(os.path.join(self._side, "postmaster.pid")) or "").splitlines()
+            if len(lines) >= 8 and lines[7].strip() == "ready":
+                return
+            await asyncio.sleep(0.01)
+        raise BootstrapError("The first server did not become ready within 30 s.")
+
+    def _adopt(self) -> None:
+        data = self._settings.data
+        if os.path.isdir(data):
+            os.rmdir(data)
+        os.rename(self._side, data)
+        statefile.sync_directory(os.path.dirname(data))

@@ -1,0 +1,84 @@
+"""Asking other PostgreSQL nodes what they are, each with its own short limit."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Optional
+
+from .wire import Connection, ServerError
+
+# A killed container's address swallows connects without an answer; a living neighbour answers within milliseconds.
+PROBE_LIMIT_MS = 300
+
+_QUESTION = (
+    "SELECT pg_is_in_recovery() AS recovering, s.system_identifier AS system, CASE WHEN pg_is_in_recovery() THEN NULL "
+    "ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END AS timeline FROM pg_control_system() s"
+)
+
+
+@dataclass
+class Answer:
+    """`speaks`: a PostgreSQL server answered at all, if only to say that it is starting up or full."""
+
+    host: str
+    port: int
+    writable: bool = False
+    standby: bool = False
+    speaks: bool = False
+    timeline: Optional[int] = None
+    system_identifier: Optional[str] = None
+    problem: Optional[str] = None
+
+    @property
+    def unclear(self) -> bool:
+        return self.speaks and not self.writable and not self.standby
+
+
+async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_MS) -> Answer:
+    """What one node says about itself; never raises, never takes longer than the limit."""
+    answer = Answer(peer["host"], peer["port"])
+
+    async def conversation() -> None:
+        connection = await Connection.open(
+            peer["host"], peer["port"], user, password, "postgres", {"application_name": "veloz_agent"}
+        )
+        try:
+            answer.speaks = True
+            (row,) = await connection.query(_QUESTION)
+        finally:
+            connection.close()
+        answer.standby = row["recovering"] == "t"
+        answer.writable = not answer.standby
+        answer.system_identifier = row["system"]
+        answer.timeline = int(row["timeline"], 16) if row["timeline"] else None
+
+    try:
+        await asyncio.wait_for(conversation(), limit_ms / 1000)
+    except ServerError as error:
+        answer.speaks = True
+        answer.problem = str(error)
+    except asyncio.TimeoutError:
+        answer.problem = f"no answer within {limit_ms} ms"
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a peer must not become ours
+        answer.problem = str(error) or type(error).__name__
+    return answer
+
+
+async def ask_all(peers: list, user: str, password: str, limit_ms: int = PROBE_LIMIT_MS) -> list:
+    """Asks all at the same time."""
+    return list(await asyncio.gather(*(ask(peer, user, password, limit_ms) for peer in peers)))
+
+
+def describe(answers: list) -> str:
+    """One sentence part for logs and reasons."""
+
+    def one(answer: Answer) -> str:
+        where = f"{answer.host}:{answer.port}"
+        if answer.writable:
+            return f"{where} is a writable primary on timeline {answer.timeline}"
+        if answer.standby:
+            return f"{where} is a standby"
+        return f"{where}: {answer.problem}"
+
+    return "; ".join(map(one, answers)) or "there are no peers to ask"

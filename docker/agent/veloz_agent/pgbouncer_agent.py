@@ -1,0 +1,350 @@
+"""The agent of a PgBouncer node: holds clients, routes them, lets them go, and lets them go when nobody else does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import Optional
+
+from . import arguments, deadman, peers, statefile
+from .errors import CommandError
+from .log import log
+from .node import NodeAgent, now_ms
+from .pgbouncer_console import TROUBLE, Console
+from .pgbouncer_files import read_route, route_path, write_route
+from .processes import Child
+from .settings import PgBouncerSettings
+from .wire import Connection
+
+# At its limit a hold waits for so long for somebody who is writable: a node that held its server, or was fenced, takes
+# its role back at about the same time.
+EXTRA_S = 2
+ASK_EVERY_S = 0.1
+LAST_ASK_MS = 50
+WATCH_S = 60
+WATCH_EVERY_S = 0.2
+# docker-compose grants 30 s.
+STOP_LIMIT_S = 10
+
+
+class Hold:
+    """Clients that wait. `paused` resolves when no server connection is in use any more."""
+
+    def __init__(self, token: dict, candidates: list) -> None:
+        self.token = token
+        self.candidates = candidates
+        self.began = time.monotonic()
+        self.since_ms = now_ms()
+        self.pause_ms: Optional[float] = None
+        self.paused: asyncio.Future = asyncio.get_running_loop().create_future()
+        # A pause that failed is told to whoever asked; it is no lost exception when nobody is left to ask.
+        self.paused.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    @property
+    def held_ms(self) -> float:
+        return round((time.monotonic() - self.began) * 1000, 1)
+
+
+class PgBouncerAgent(NodeAgent):
+    """Only a hold arms the dead-man switch here; it lives in memory, because a container that ends lets go as well."""
+
+    def __init__(self, settings: PgBouncerSettings) -> None:
+        super().__init__(settings.node, os.path.join(settings.volume, "agent.json"))
+        self.settings = settings
+        self.server: Optional[Child] = None
+        self.since_ms = now_ms()
+        self.hold: Optional[Hold] = None
+        self.expired_run: Optional[str] = None
+        self.deadman = deadman.Deadman(lambda: self.spawn_task(self._expire()))
+        self.route: dict = read_route(settings) or settings.first_route
+        self.console = Console(settings)
+        self._watch: Optional[asyncio.Task] = None
+        self._ready = False
+        self.commands = {
+            "observe": self.observe,
+            "health": self.check_health,
+            "claim": self.claim,
+            "forget": self.forget,
+            "hold": self.take_hold,
+            "route": self.take_route,
+            "release": self.release,
+        }
+
+    def armed(self) -> bool:
+        return self.deadman.armed
+
+    def state(self) -> dict:
+        return {"expiredRun": self.expired_run, "lastExpiry": self.last_expiry}
+
+    def health(self) -> tuple:
+        if self.server and self._ready:
+            return (True, "PgBouncer is running.")
+        return (False, "PgBouncer is starting." if self.server else "PgBouncer is stopped.")
+
+    async def prepare(self, saved: dict) -> None:
+        self.expired_run = saved.get("expiredRun")
+        self.server = self.processes.spawn(
+            [self.settings.binary, os.path.join(self.settings.run, "pgbouncer.ini")],
+            {"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": self.settings.volume},
+        )
+        self.since_ms = self.server.since_ms
+        self.server.exited.add_done_callback(lambda exited: self._on_exit(exited.result()))
+        log("info", f"Started PgBouncer, clients go to {self.route['host']}:{self.route['port']}.")
+        self.spawn_task(self._await_ready())
+
+    async def _await_ready(self) -> None:
+        while self.server and not self._ready:
+            try:
+                await self.console.ask("SHOW VERSION")
+                self._ready = True
+            except TROUBLE:
+                await asyncio.sleep(0.02)
+
+    def _on_exit(self, code: int) -> None:
+        self.server = None
+        self._ready = False
+        self.since_ms = now_ms()
+        log("info" if self.shutting_down else "error", f"PgBouncer ended with exit code {code}.")
+        if not self.shutting_down:
+            self.finish(1)
+
+    async def stop_server(self) -> None:
+        """Open transactions may end first; clients that wait are disconnected."""
+        server = self.server
+        if server is None:
+            return
+        server.signal(signal.SIGINT)
+        try:
+            await asyncio.wait_for(asyncio.shield(server.exited), STOP_LIMIT_S)
+        except asyncio.TimeoutError:
+            server.signal(signal.SIGQUIT)
+            await server.exited
+
+    # Commands.
+
+    async def observe(self, _message: dict) -> dict:
+        paused = None
+        state = "stopped"
+        if self.server:
+            try:
+                paused = (await self.console.database())["paused"] == "1"
+                state = "running"
+            except TROUBLE:
+                state = "starting"
+        hold = self.hold
+        return {
+            "agent": 1,
+            "node": self.node,
+            "pgbouncer": {"state": state, "pid": self.server.pid if self.server else None, "sinceMs": self.since_ms},
+            "route": self.route,
+            "paused": paused,
+            "hold": {
+                "state": "holding" if hold.pause_ms is not None else "pausing",
+                "sinceMs": hold.since_ms,
+                "remainingMs": self.deadman.remaining_ms,
+                "token": hold.token,
+            }
+            if hold
+            else None,
+            "lastExpiry": self.last_expiry,
+            "token": self.claims.current,
+        }
+
+    async def take_hold(self, message: dict) -> dict:
+        token = arguments.token(message)
+        pause_limit_ms = arguments.milliseconds(message, "pauseLimitMs")
+        limit_ms = arguments.milliseconds(message, "limitMs")
+        candidates = arguments.addresses(message.get("candidates"), "candidates")
+        async with self.change:
+            self.claims.check(token)
+            already = self.hold is not None
+            if self.hold and not self.deadman.expired:
+                self.hold.token = token
+            elif self.hold or self.expired_run == token["run"]:
+                raise CommandError(
+                    "Expired",
+                    "This run held clients for too long and they were let go; it may not hold them again. "
+                    "Start a new run.",
+                    lastExpiry=self.last_expiry,
+                )
+            else:
+                self._end_watch()
+                self.deadman.arm(limit_ms)
+                self.hold = Hold(token, candidates)
+                self.spawn_task(self._pause(self.hold, pause_limit_ms))
+            hold = self.hold
+        await asyncio.shield(hold.paused)
+        return {"already": already, "pauseMs": hold.pause_ms, "remainingMs": self.deadman.remaining_ms or 0}
+
+    async def _pause(self, hold: Hold, limit_ms: int) -> None:
+        console: Optional[Connection] = None
+        try:
+            async with asyncio.timeout(limit_ms / 1000):
+                console = await self.console.open()
+                await console.query(f'PAUSE "{self.settings.database}"')
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, clients go on
+            if self.hold is hold:
+                await self._give_up(hold, limit_ms, error)
+            return
+        finally:
+            # The pool stays paused without the session.
+            if console:
+                console.close()
+        if self.hold is hold:
+            hold.pause_ms = hold.held_ms
+            hold.paused.set_result(None)
+            log("info", "Clients are held.", token=hold.token, pauseMs=hold.pause_ms)
+
+    async def _give_up(self, hold: Hold, limit_ms: int, error: Exception) -> None:
+        busy = await self.console.busy_servers()
+        await self.console.resume()
+        self._let_go()
+        if isinstance(error, TimeoutError):
+            failure = CommandError(
+                "PauseTimeout",
+                f"{len(busy)} server connection(s) were still in a transaction {limit_ms} ms after PAUSE; clients go "
+                "on. End the open transactions and try again.",
+                limitMs=limit_ms,
+                transactions=busy,
+            )
+        else:
+            failure = CommandError("PauseFailed", f"PgBouncer did not pause: {error!r}; clients go on.")
+        log("warn", failure.message, token=hold.token)
+        if not hold.paused.done():
+            hold.paused.set_exception(failure)
+
+    def _let_go(self) -> None:
+        self.hold = None
+        self.deadman.disarm()
+
+    async def take_route(self, message: dict) -> dict:
+        token = arguments.token(message)
+        route = arguments.address(message, "route")
+        async with self.change:
+            self.claims.check(token)
+            self._end_watch()
+            return await self._go_to(route)
+
+    async def _go_to(self, route: dict) -> dict:
+        began = time.monotonic()
+        row = await self.console.database()
+        if read_route(self.settings) == route and (row["host"], row["port"]) == (route["host"], str(route["port"])):
+            return {"already": True, "ms": round((time.monotonic() - began) * 1000, 1)}
+        write_route(self.settings, route, sync=False)
+        durable = self.spawn_task(self.on_disk(statefile.make_durable, route_path(self.settings)))
+        await self.console.ask("RELOAD")
+        row = await self.console.database()
+        if (row["host"], row["port"]) != (route["host"], str(route["port"])):
+            raise CommandError(
+                "RouteNotTaken", f"After RELOAD PgBouncer's route is {row['host']}:{row['port']}.", wanted=route
+            )
+        self.route = route
+        await durable
+        log("info", f"Clients go to {route['host']}:{route['port']}.")
+        return {"already": False, "ms": round((time.monotonic() - began) * 1000, 1)}
+
+    async def release(self, message: dict) -> dict:
+        token = arguments.token(message)
+        async with self.change:
+            self.claims.check(token)
+            hold = self.hold
+            if hold is None:
+                return {"already": True, "heldMs": 0}
+            await self.console.resume()
+            self._let_go()
+            held_ms = hold.held_ms
+        if not hold.paused.done():
+            hold.paused.set_exception(CommandError("Released", "The hold was released before PAUSE had ended."))
+        log("info", "Clients were let go.", token=token, heldMs=held_ms)
+        return {"already": False, "heldMs": held_ms}
+
+    async def claim(self, message: dict) -> dict:
+        before = (self.claims.current or {}).get("run")
+        result = await super().claim(message)
+        if (self.claims.current or {}).get("run") != before:
+            self._end_watch()
+        return result
+
+    # The dead-man switch.
+
+    async def _expire(self) -> None:
+        """Lets clients go at the limit, or up to `EXTRA_S` later when nobody is writable at the limit.
+
+        While it waits, the run's own `route` and `release` are carried out.
+        """
+        hold = self.hold
+        if hold is None:
+            return
+        last = time.monotonic() + EXTRA_S
+        candidates = self._candidates(hold.candidates)
+        answers: Optional[list] = None
+        while True:
+            left_ms = round((last - time.monotonic()) * 1000)
+            # What is left at the end may be too short for a living node to answer.
+            if answers is None or left_ms > LAST_ASK_MS:
+                answers = await self._ask(candidates, min(peers.PROBE_LIMIT_MS, left_ms))
+            async with self.change:
+                if self.hold is not hold or not self.deadman.expired:
+                    return
+                if deadman.newest_primary(answers) is not None or time.monotonic() >= last:
+                    try:
+                        await self._let_go_expired(hold, candidates, answers)
+                    except (CommandError, *TROUBLE) as error:
+                        log("error", f"The dead-man switch could not let clients go and tries again: {error!r}")
+                    else:
+                        await self.save_durably()
+                        return
+            await asyncio.sleep(min(ASK_EVERY_S, max(0.01, last - time.monotonic())))
+
+    async def _let_go_expired(self, hold: Hold, candidates: list, answers: list) -> None:
+        did = await self._route_to_primary(answers)
+        await self.console.resume()
+        self._let_go()
+        run = self.expired_run = hold.token["run"]
+        did = f"{did} Clients were let go after {hold.held_ms} ms."
+        self.last_expiry = {"at": now_ms(), "run": run, "did": did}
+        if not hold.paused.done():
+            hold.paused.set_exception(CommandError("Expired", "The hold expired before PAUSE had ended."))
+        log("warn", f"The dead-man switch expired. {did}", token=hold.token)
+        if deadman.newest_primary(answers) is None:
+            self._watch = self.spawn_task(self._watch_for_primary(candidates))
+
+    async def _ask(self, candidates: list, limit_ms: int = peers.PROBE_LIMIT_MS) -> list:
+        return await peers.ask_all(candidates, self.settings.ha_user, self.settings.ha_password, limit_ms)
+
+    def _candidates(self, named: list) -> list:
+        return named if self.route in named else [*named, self.route]
+
+    async def _route_to_primary(self, answers: list) -> str:
+        route = deadman.decide_route(self.route, answers)
+        told = f"({peers.describe(answers)})"
+        if deadman.newest_primary(answers) is None:
+            return f"Nobody is writable, the route stays at {self.route['host']}:{self.route['port']} {told}."
+        try:
+            result = await self._go_to(route)
+        except (CommandError, *TROUBLE) as error:
+            return f"The route to {route['host']}:{route['port']} could not be taken: {error} {told}."
+        return f"The route {'stays at' if result['already'] else 'is now'} {route['host']}:{route['port']} {told}."
+
+    async def _watch_for_primary(self, candidates: list) -> None:
+        """Clients were let go while nobody could be written to: they follow as soon as somebody can."""
+        end = time.monotonic() + WATCH_S
+        while time.monotonic() < end:
+            await asyncio.sleep(WATCH_EVERY_S)
+            answers = await self._ask(candidates)
+            if deadman.newest_primary(answers) is not None:
+                async with self.change:
+                    did = await self._route_to_primary(answers)
+                    if self.last_expiry:
+                        self.last_expiry = {**self.last_expiry, "did": f"{self.last_expiry['did']} Then: {did}"}
+                    await self.save_durably()
+                log("warn", did)
+                return
+        log("error", f"Nobody became writable within {WATCH_S} s after the hold had expired.")
+
+    def _end_watch(self) -> None:
+        if self._watch:
+            self._watch.cancel()
+            self._watch = None

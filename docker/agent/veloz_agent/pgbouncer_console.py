@@ -1,0 +1,63 @@
+"""PgBouncer's admin console, over the Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Optional
+
+from .errors import CommandError
+from .settings import PgBouncerSettings
+from .wire import Connection, ProtocolError, ServerError
+
+# The console answers within a millisecond; longer than this it is not going to.
+CONSOLE_LIMIT_S = 2
+
+# What a console that is starting, gone or unwell gives.
+TROUBLE = (OSError, ServerError, ProtocolError, asyncio.TimeoutError, asyncio.IncompleteReadError)
+
+
+class Console:
+    """One session for short questions, opened anew when it has ended. `ask` raises one of `TROUBLE`."""
+
+    def __init__(self, settings: PgBouncerSettings) -> None:
+        self._settings = settings
+        self._connection: Optional[Connection] = None
+
+    async def open(self) -> Connection:
+        """A session of its own, for a command that waits."""
+        # This user name is let in without a password over the Unix socket from the same system user.
+        return await Connection.open(self._settings.socket_dir, self._settings.port, "pgbouncer", "", "pgbouncer")
+
+    async def ask(self, sql: str) -> list:
+        async def conversation() -> list:
+            if self._connection is None or self._connection.closed:
+                self._connection = await self.open()
+            return await self._connection.query(sql)
+
+        return await asyncio.wait_for(conversation(), CONSOLE_LIMIT_S)
+
+    async def database(self) -> dict:
+        for row in await self.ask("SHOW DATABASES"):
+            if row["name"] == self._settings.database:
+                return row
+        raise CommandError("NoDatabase", f"PgBouncer knows no database {self._settings.database}.")
+
+    async def resume(self) -> None:
+        """RESUME of a pool that is not paused is an error of PgBouncer's, and none of ours."""
+        try:
+            await self.ask(f'RESUME "{self._settings.database}"')
+        except ServerError as error:
+            if (await self.database())["paused"] == "1":
+                raise CommandError("ResumeFailed", f"PgBouncer did not let clients go: {error}.") from error
+
+    async def busy_servers(self) -> list:
+        """The server connections in a transaction; [] also when that can't be told, since it only explains."""
+        try:
+            rows = await self.ask("SHOW SERVERS")
+        except (CommandError, *TROUBLE):
+            return []
+        return [
+            {"serverPid": int(row["remote_pid"]), "user": row["user"], "applicationName": row.get("application_name")}
+            for row in rows
+            if row["state"] == "active" and row["database"] == self._settings.database
+        ]

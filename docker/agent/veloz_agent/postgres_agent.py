@@ -1,0 +1,305 @@
+"""The agent of a PostgreSQL node: carries out what the claimed run asks for, and what a dead-man switch decides."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import Optional
+
+from . import arguments, deadman, peer_channel, peers, revocation, statefile
+from .bootstrap import Bootstrap
+from .errors import CommandError
+from .log import log
+from .node import now_ms
+from .postgres_observation import observation
+from .postgres_server import PostgresSupervisor
+from .settings import PostgresSettings
+
+CLEAN = ("shut down", "shut down in recovery")
+
+
+class PostgresAgent(PostgresSupervisor):
+    """Commands change things one after the other; a wait for the server's end leaves the way free for others."""
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        super().__init__(settings)
+        self._channel_key: Optional[bytes] = None
+        self._channel: Optional[peer_channel.PeerChannel] = None
+        self.commands = {
+            "observe": self.observe,
+            "health": self.check_health,
+            "claim": self.claim,
+            "forget": self.forget,
+            "stop": self.stop,
+            "fence": self.fence,
+            "start": self.start,
+            "promote": self.promote,
+            "follow": self.follow,
+            "extend": self.extend,
+        }
+
+    async def prepare(self, saved: dict) -> None:
+        await super().prepare(saved)
+        # Only now: before, this node did not know what it had promised. Without the channel it still serves.
+        try:
+            self._channel_key = peer_channel.derive_key(self.settings.ha_password)
+            self._channel = peer_channel.PeerChannel(self._channel_key, self.answer_peer)
+            await self._channel.listen()
+        except (OSError, ValueError) as error:
+            log("error", f"The agents' channel on port {peer_channel.PORT} could not be opened: {error}")
+
+    async def observe(self, _message: dict) -> dict:
+        return observation(self)
+
+    def _refuse_while_preparing(self) -> None:
+        if Bootstrap.needed(self.settings.data):
+            raise CommandError("NotReady", f"The data directory is not complete yet: {self.start_guard}")
+
+    async def stop(self, message: dict) -> dict:
+        token = arguments.token(message)
+        limit_ms = arguments.milliseconds(message, "limitMs")
+        deadman_ms = arguments.milliseconds(message, "deadmanMs")
+        addresses = arguments.addresses(message.get("peers"), "peers")
+        began = time.monotonic()
+        async with self.change:
+            self.claims.check(token)
+            self._refuse_while_preparing()
+            server = self.server
+            if self.desired == "up":
+                self.desired = "held"
+                # The new state is visible before the signal and durable before the answer; the disk works while
+                # the server shuts down.
+                self.arm({"limitMs": deadman_ms, "peers": addresses})
+                self.save(sync=False)
+                durable = self.on_disk(statefile.make_durable, self.state_path)
+            else:
+                durable = asyncio.sleep(0)
+            if server and not self.stopping:
+                self.stopping = True
+                log("info", "Stopping PostgreSQL for a run.", token=token)
+                server.signal(signal.SIGINT)
+            await durable
+        if server:
+            try:
+                await asyncio.wait_for(asyncio.shield(server.exited), limit_ms / 1000)
+            except asyncio.TimeoutError:
+                raise CommandError(
+                    "StopTimeout",
+                    f"PostgreSQL still runs {limit_ms} ms after the fast shutdown was asked for. The node stays held; "
+                    "start it again, or wait with another stop.",
+                    limitMs=limit_ms,
+                    deadmanInMs=self.deadman.remaining_ms,
+                ) from None
+        control = self.control()
+        if control["state"] not in CLEAN:
+            raise CommandError(
+                "UncleanStop",
+                f"PostgreSQL ended, and its control file says \"{control['state']}\", not a clean shutdown.",
+                exitCode=server.exited.result() if server else None,
+                control=control,
+            )
+        return {"already": server is None, "ms": round((time.monotonic() - began) * 1000, 1), "control": control}
+
+    async def fence(self, message: dict) -> dict:
+        token = arguments.token(message)
+        upstream = arguments.address(message.get("upstream"), "upstream")
+        deadman_ms = arguments.milliseconds(message, "deadmanMs")
+        async with self.change:
+            self.claims.check(token)
+            self._refuse_while_preparing()
+            if self.server:
+                raise CommandError("NotStopped", f"PostgreSQL is {self.server_state()}; a node is fenced when stopped.")
+            if self.desired == "fenced" and self.files.is_standby and self.files.follows(upstream):
+                return {"already": True}
+            armed = self.deadman_state or {}
+            # Only a primary may come back as one; and a node that was fenced for one target and is now for another does
+            # not ask, because both would have to rule their promotion out.
+            was_primary = self.desired != "fenced" and not self.files.is_standby
+            fence = {"run": token["run"], "upstream": upstream} if was_primary else None
+            left = self.deadman.remaining_ms
+            # All files first, then one round of syncs: clients are waiting. The signal comes before the state.
+            self._write_standby(upstream, sync=False)
+            self.desired = "fenced"
+            # Clients have waited since the stop: a fence does not prolong that.
+            deadman_ms = deadman_ms if left is None else max(1, min(deadman_ms, left))
+            self.arm({"limitMs": deadman_ms, "peers": armed.get("peers", []), "fence": fence})
+            self.save(sync=False)
+            await self.on_disk(
+                statefile.make_durable, self.files.conf_path, self.files.signal_path, self.state_path
+            )
+        log("info", f"Fenced: this node can start only as a standby of {upstream['host']}.", token=token)
+        return {"already": False}
+
+    def _write_standby(self, upstream: dict, sync: bool = True) -> None:
+        self.files.write_upstream(upstream, sync)
+        self.files.write_signal(sync=sync)
+        if not self.files.is_standby or not self.files.follows(upstream):
+            raise OSError("standby.conf or standby.signal is not what was written")
+
+    async def start(self, message: dict) -> dict:
+        token = arguments.token(message)
+        role = message.get("as")
+        if role not in ("primary", "standby"):
+            raise arguments.bad("as", "primary or standby", role)
+        upstream = message.get("upstream")
+        if upstream is not None:
+            upstream = arguments.address(upstream, "upstream")
+        async with self.change:
+            self.claims.check(token)
+            self._refuse_while_preparing()
+            if self.server and not self.stopping:
+                return self._already_started(role, upstream)
+            await (self._prepare_primary() if role == "primary" else self._prepare_standby(upstream))
+            waits = self.server is not None
+            if not waits:
+                self.launch()
+            self.desired = "up"
+            self.disarm()
+            pid = self.server.pid if self.server else None
+            await self.save_durably()
+        return {"already": False, "pid": pid, **({"waits": True} if waits else {})}
+
+    def _already_started(self, role: str, upstream: Optional[dict]) -> dict:
+        now = "standby" if self.files.is_standby else "primary"
+        if now != role:
+            raise CommandError("RunsOtherwise", f"PostgreSQL runs as {now}; stop it before it is started as {role}.")
+        if role == "standby" and upstream and not self.files.follows(upstream):
+            raise CommandError("RunsOtherwise", "PostgreSQL runs as a standby of another node; use follow.")
+        return {"already": True, "pid": self.server.pid if self.server else None}
+
+    async def _prepare_primary(self) -> None:
+        control = self.control()
+        answers = await self.ask(self._all_peers())
+        reason = deadman.decide_start_guard(answers, control["timeline"], control["systemIdentifier"])
+        if reason:
+            raise CommandError("PeerIsPrimary", f"Not started: {reason}", timeline=control["timeline"])
+        await self.on_disk(self.files.remove_signal)
+
+    async def _prepare_standby(self, upstream: Optional[dict]) -> None:
+        if upstream and not (self.files.is_standby and self.files.follows(upstream)):
+            await self.on_disk(self._write_standby, upstream)
+        self.promotion = None
+        if not self.files.is_standby or self.files.upstream() is None:
+            raise CommandError("NotFenced", "There is no standby.signal or no upstream; fence first, or name upstream.")
+
+    async def promote(self, message: dict) -> dict:
+        token = arguments.token(message)
+        async with self.change:
+            self.claims.check(token)
+            self.claims.check_not_revoked(token)
+            server = self.server
+            if self._promoting():
+                return {"already": True}
+            if not server or self.server_state() != "running" or not self.files.is_standby:
+                raise CommandError(
+                    "NotStandby",
+                    f"PostgreSQL is {self.server_state()}"
+                    f"{'' if self.files.is_standby else ' and no standby'}; only a running standby can be promoted.",
+                    promotion=self.promotion,
+                )
+            # Written down before it is asked for: from this record on nobody undoes the move that it belongs to.
+            self.promotion = {"run": token["run"], "atMs": now_ms()}
+            self.save(sync=False)
+            with open(os.path.join(self.settings.data, "promote"), "w", encoding="utf-8"):
+                pass
+            server.signal(signal.SIGUSR1)
+            self.promoting_pid = server.pid
+            log("info", "Asked for promotion.", token=token)
+            await self.save_durably()
+        return {"already": False}
+
+    def _promoting(self) -> bool:
+        """The server that runs now was asked for its promotion."""
+        return self.server is not None and not self.stopping and self.promoting_pid == self.server.pid
+
+    async def answer_peer(self, content: dict) -> dict:
+        """A fenced node asks for its way back: `asked`, or durably `revoked`. Under the lock that `promote` takes."""
+        run = revocation.run_of(content, self.node)
+        reply = {"node": self.node, "run": run}
+        async with self.change:
+            self._refuse_while_preparing()
+            if self.shutting_down:
+                raise CommandError("NotReady", "This node is being shut down.")
+            if self.promotion and self.promotion["run"] == run:
+                return {**reply, "answer": "asked", "why": "the run asked for the promotion here"}
+            if not self.files.is_standby or self._promoting():
+                return {**reply, "answer": "asked", "why": "this node was promoted, or is being promoted"}
+            self.claims.revoke(run)
+            await self.save_durably()
+        log("warn", f"Revoked for {content.get('from')}: run {run} may not promote this node any more.")
+        return {**reply, "answer": "revoked"}
+
+    async def follow(self, message: dict) -> dict:
+        token = arguments.token(message)
+        upstream = arguments.address(message.get("upstream"), "upstream")
+        async with self.change:
+            self.claims.check(token)
+            if not self.server or self.stopping or not self.files.is_standby:
+                raise CommandError("NotStandby", "Only a running standby can follow another upstream.")
+            if self.files.follows(upstream):
+                return {"already": True}
+            await self.on_disk(self.files.write_upstream, upstream)
+            self.server.signal(signal.SIGHUP)
+            log("info", f"Follows {upstream['host']}:{upstream['port']}.", token=token)
+        return {"already": False}
+
+    async def extend(self, message: dict) -> dict:
+        token = arguments.token(message)
+        deadman_ms = arguments.milliseconds(message, "deadmanMs")
+        async with self.change:
+            self.claims.check(token)
+            if not self.deadman.armed or self.deadman_state is None:
+                raise CommandError("NotArmed", "The dead-man switch is not armed.", lastExpiry=self.last_expiry)
+            self.arm({**self.deadman_state, "limitMs": deadman_ms})
+            await self.save_durably()
+        return {"deadmanInMs": self.deadman.remaining_ms}
+
+    # The dead-man switch.
+
+    def _all_peers(self) -> list:
+        named = (self.deadman_state or {}).get("peers", [])
+        return named + [peer for peer in self.settings.peers if peer not in named]
+
+    async def expire(self) -> None:
+        async with self.change:
+            if not self.deadman.expired or self.desired == "up":
+                return
+            did = await (self._expire_held() if self.desired == "held" else self._expire_fenced())
+            self.last_expiry = {"at": now_ms(), "run": (self.claims.current or {}).get("run"), "did": did}
+            log("warn", f"The dead-man switch expired: the node was {self.desired} for too long. {did}")
+            self.desired = "up"
+            self.disarm()
+            if self.server is None:
+                self.launch()
+            await self.save_durably()
+
+    async def _expire_held(self) -> str:
+        answers = await self.ask(self._all_peers())
+        control = self.control()
+        what, upstream = deadman.decide_held_expiry(self.files.is_standby, answers, control["systemIdentifier"])
+        if what == "standby" and upstream:
+            await self.on_disk(self._write_standby, upstream)
+            return f"It becomes a standby of {upstream['host']}:{upstream['port']} ({peers.describe(answers)})."
+        role = "standby" if self.files.is_standby else "primary"
+        return f"It starts as it was, as {role} ({peers.describe(answers)})."
+
+    async def _expire_fenced(self) -> str:
+        """As a standby, unless its target rules out that this run ever promotes it."""
+        await self.on_disk(self.files.write_signal)
+        fence = (self.deadman_state or {}).get("fence")
+        why = "it is not known which run to revoke"
+        if fence and self._channel_key:
+            try:
+                back, why = await revocation.way_back(fence, self.node, self._all_peers(), self._ask_agent, self.ask)
+                if back:
+                    await self.on_disk(self.files.remove_signal)
+                    return f"It takes its role as primary back: {why}."
+            except Exception as error:  # noqa: BLE001 - whatever is odd, it is no reason to become a primary
+                self.files.write_signal()
+                why = f"{type(error).__name__}: {error}"
+        return f"It starts as a standby, as it was fenced: {why}."
+
+    async def _ask_agent(self, host: str, content: dict, limit_ms: int) -> dict:
+        return await peer_channel.ask(self._channel_key or b"", host, content, limit_ms)

@@ -1,0 +1,63 @@
+"""What happens before an agent runs: secrets read and directories taken over as root, files written, root given up."""
+
+from __future__ import annotations
+
+import os
+
+from . import statefile
+from .errors import CommandError
+from .log import log
+from .settings import PgBouncerSettings, PostgresSettings, become
+
+
+def quoted(value: str) -> str:
+    """A string literal of postgresql.conf."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _postgres(settings: PostgresSettings):
+    from .postgres_agent import PostgresAgent
+
+    become(settings.os_user, [settings.volume, settings.own, settings.run, settings.socket_dir])
+
+    def entry(user: str, password: str) -> str:
+        fields = [text.replace("\\", "\\\\").replace(":", "\\:") for text in (user, password)]
+        return f"*:*:*:{fields[0]}:{fields[1]}\n"
+
+    statefile.replace(
+        settings.pass_file,
+        entry(settings.repl_user, settings.repl_password) + entry(settings.ha_user, settings.ha_password),
+        sync=False,
+    )
+    statefile.replace(
+        os.path.join(settings.run, "environment.conf"),
+        f"synchronous_standby_names = {quoted(settings.synchronous_standby_names)}\n"
+        f"cluster_name = {quoted(settings.node)}\n",
+        sync=False,
+    )
+    return PostgresAgent(settings), settings.own
+
+
+def _pgbouncer(settings: PgBouncerSettings):
+    from .pgbouncer_agent import PgBouncerAgent
+    from .pgbouncer_files import write_configuration
+
+    become(settings.os_user, [settings.volume, settings.route_dir, settings.run, settings.socket_dir])
+    write_configuration(settings)
+    return PgBouncerAgent(settings), settings.volume
+
+
+async def run(kind: str) -> int:
+    """The exit code of process 1."""
+    try:
+        if kind == "postgres":
+            settings: PostgresSettings | PgBouncerSettings = PostgresSettings(os.environ)
+            agent, own = _postgres(settings)
+        else:
+            settings = PgBouncerSettings(os.environ)
+            agent, own = _pgbouncer(settings)
+    except (OSError, ValueError, CommandError) as error:
+        log("error", f"The agent can't start: {error}")
+        return 1
+    log("info", f"The agent of {settings.node} starts.", kind=kind)
+    return await agent.run(settings.run, os.path.join(own, "agent.lock"))
