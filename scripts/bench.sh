@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# bench.sh <bench> [option…]: set-up where it is needed, then the bench. Only the bench writes to stdout.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bench=${1:?which bench? there is: switchover}
+shift
+if [[ ! -f src/bench/$bench.ts ]]; then
+  echo "Error: there is no bench \"$bench\". Next: npm run bench:switchover -- --help [BadInput]" >&2
+  exit 2
+fi
+bash scripts/setup.sh --yes --quiet >&2
+exec node "dist/bench/$bench.js" "$@"

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# test.sh [jest argument…]: set-up, then lint, type check and format check, then jest. Goes on after a failure, so that
+# one run shows all of them; the exit status is 1 if anything failed. Run it as `npm test -- [jest argument…]`.
+#
+#   VELOZ_HA_JEST_JSON      where jest writes its results as JSON (default: a temporary file)
+#   VELOZ_HA_TEST_SUMMARY   a file that gets "<passed> <failed>" at the end
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+results=${VELOZ_HA_JEST_JSON:-}
+if [[ -z $results ]]; then
+  results=$(mktemp)
+  trap 'rm -f "$results"' EXIT
+fi
+# A result of an earlier run must not pass for one of this run.
+rm -f "$results"
+
+# summary <passed> <failed>
+summary() { if [[ -n ${VELOZ_HA_TEST_SUMMARY:-} ]]; then echo "$1 $2" >"$VELOZ_HA_TEST_SUMMARY"; fi; }
+summary 0 1
+
+bash scripts/setup.sh --yes || exit 1
+
+failed_checks=()
+# check <name> <command> [argument…]
+check() {
+  local name=$1
+  shift
+  printf '\n== %s\n' "$name"
+  if "$@"; then
+    echo "$name: passed"
+  else
+    echo "$name: failed"
+    failed_checks+=("$name")
+  fi
+}
+
+check 'lint' npm run -s lint
+check 'type check' npm run -s typecheck
+check 'format check' npm run -s format:check
+
+printf '\n== tests\n'
+jest_status=0
+npx --no-install jest --ci --json --outputFile="$results" "$@" || jest_status=$?
+
+# Jest counts a suite that could not even start apart from its tests, and it can fail without a failed test (a broken
+# global teardown, a coverage limit): each of these is a failure too.
+if ! counted=$(node -e '
+  const result = JSON.parse(require("node:fs").readFileSync(process.argv[1], "utf8"));
+  console.log(result.numPassedTests, result.numFailedTests + result.numRuntimeErrorTestSuites);
+' "$results" 2>/dev/null); then
+  counted='0 1'
+fi
+read -r passed failed <<<"$counted"
+if ((jest_status != 0 && failed == 0)); then failed=1; fi
+failed=$((failed + ${#failed_checks[@]}))
+# No test at all is not a success either.
+if ((passed == 0 && failed == 0)); then failed=1; fi
+
+summary "$passed" "$failed"
+if ((${#failed_checks[@]} > 0)); then
+  printf '\nFailed besides the tests:'
+  printf ' [%s]' "${failed_checks[@]}"
+  echo
+fi
+((failed == 0))
