@@ -31,8 +31,13 @@ export default tseslint.config(
     },
   },
   room(
-    ['src/cluster/**'],
+    ['src/cluster/*.ts'],
     ['../*', '!../failures', 'node:*', 'pg', 'ioredis', 'dockerode', '@temporalio/*'],
+    'src/cluster is pure: it imports nothing but itself.',
+  ),
+  room(
+    ['src/cluster/*/**'],
+    ['../../*', 'node:*', 'pg', 'ioredis', 'dockerode', '@temporalio/*'],
     'src/cluster is pure: it imports nothing but itself.',
   ),
   room(

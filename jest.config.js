@@ -16,9 +16,11 @@ const project = (displayName, testMatch, rest = {}) => ({
 module.exports = {
   // The stack's containers have fixed names: suites that use them run one after the other.
   maxWorkers: 1,
+  // A killed worker or server leaves sockets in the test process that close only minutes later.
+  forceExit: true,
   testTimeout: 120_000,
   projects: [
-    project('unit', ['{cluster,cli,report,workflows,worker,systems,bench}/**/*.test.ts']),
+    project('unit', ['{cluster,cli,report,workflows,worker,systems,activities,bench,docs}/**/*.test.ts']),
     project('e2e', ['e2e/**/*.test.ts'], {
       globalSetup: '<rootDir>/test/e2e/support/global-setup.ts',
       globalTeardown: '<rootDir>/test/e2e/support/global-teardown.ts',

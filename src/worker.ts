@@ -5,6 +5,7 @@ import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkerOptions } 
 import { temporal } from '@temporalio/proto';
 import pino, { type Logger } from 'pino';
 import { createActivities } from './activities';
+import { SLOW_HANDOVER_MS, slowHandoverAdvice } from './cluster/handover';
 import type { Topology } from './cluster/topology';
 import { workflowBundlePath } from './bundle-workflows';
 import { createDockerClient } from './systems/docker';
@@ -19,7 +20,7 @@ import {
 } from './systems/temporal';
 import { loadTopology } from './systems/topology-file';
 import { faultPointFromEnvironment } from './worker/fault-point';
-import { startHealthServer } from './worker/health';
+import { portOrFree, startHealthServer } from './worker/health';
 import { HANDOVER_PROBE_ID, lockWorkflowId, TASK_QUEUE, type HandoverCost } from './workflows/messages';
 
 /** Options of a worker. Every one has a default. */
@@ -28,9 +29,9 @@ export interface WorkerRunOptions {
   taskQueue?: string;
   /** Default: `<pid>@<host>`. */
   identity?: string;
-  /** Port of `/health/live`, `/health/ready` and `/status` on 127.0.0.1; 0 picks a free one. Default: 9464. */
+  /** Port of `/health/live`, `/health/ready` and `/status` on 127.0.0.1. Default: 9464, or a free one where that is taken. */
   healthPort?: number;
-  /** Port of Prometheus' `/metrics` on 127.0.0.1. Default: 9465; `false` for none. */
+  /** Port of Prometheus' `/metrics` on 127.0.0.1. Default: 9465, or a free one; `false` for none. */
   metricsPort?: number | false;
   /** Default: the topology file. */
   topology?: Topology;
@@ -38,14 +39,6 @@ export interface WorkerRunOptions {
   signal?: AbortSignal;
   logger?: Logger;
 }
-
-/** A hand-over that costs more than this, in milliseconds, is worth a warning: the server runs with its defaults. */
-export const SLOW_HANDOVER_MS = 60;
-
-/** What to change on a Temporal server whose hand-overs are slow (docs/temporal.md). */
-export const slowHandoverAdvice =
-  'set history.transferProcessorMaxPollRPS=2000, history.timerProcessorMaxPollRPS=2000 and history.timerProcessorMaxTimeShift="10ms" ' +
-  'in the dynamic configuration of the Temporal server (veloz-ha temporal does)';
 
 /**
  * A second worker must go on within a second where the first one died: a dead worker's sticky queue is given up after 200 ms.
@@ -153,7 +146,8 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
   const identity = options.identity ?? `${process.pid}@${hostname()}`;
   const topology = options.topology ?? loadTopology();
   const config = temporalConfig();
-  installRuntime(options.metricsPort ?? 9465, logger);
+  const metricsPort = options.metricsPort ?? (await portOrFree(9465));
+  installRuntime(metricsPort, logger);
 
   const native = await connectNative(config);
   const { tls, apiKey, metadata } = config.connectionOptions;
@@ -187,7 +181,7 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
       : { workflowsPath: require.resolve('./workflows') }),
     ...workerTuning,
   });
-  const health = await startHealthServer(options.healthPort ?? 9464, {
+  const health = await startHealthServer(options.healthPort ?? (await portOrFree(9464)), {
     state: () => worker.getState(),
     status: () => ({
       identity,
@@ -217,9 +211,9 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
   const measure = async () => {
     try {
       handover = await measureHandover(client, taskQueue);
-      if (handover.medianMs > SLOW_HANDOVER_MS)
+      if (handover.minMs > SLOW_HANDOVER_MS)
         logger.warn(
-          { medianMs: Math.round(handover.medianMs), limitMs: SLOW_HANDOVER_MS },
+          { minMs: Math.round(handover.minMs), medianMs: Math.round(handover.medianMs), limitMs: SLOW_HANDOVER_MS },
           `Hand-overs on this Temporal server are slow: ${slowHandoverAdvice}`,
         );
       else logger.info({ medianMs: Math.round(handover.medianMs) }, 'Measured the hand-over');
@@ -229,7 +223,16 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
     }
   };
   const remeasure = setInterval(() => void measure(), 10 * 60_000);
-  logger.info({ taskQueue, identity, temporal: config.address, health: health.port }, 'Worker started');
+  logger.info(
+    {
+      taskQueue,
+      identity,
+      temporal: config.address,
+      health: `http://127.0.0.1:${health.port}/health`,
+      ...(metricsPort === false ? {} : { metrics: `http://127.0.0.1:${metricsPort}/metrics` }),
+    },
+    'Worker started',
+  );
   try {
     const running = worker.run();
     void measure();

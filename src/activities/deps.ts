@@ -68,7 +68,8 @@ export function accessCluster(deps: ActivityDeps, name: string): ClusterAccess {
     internal: (wanted) => internalEndpoint(node(wanted)),
     agent: (wanted) => openPostgresAgent(deps.docker, node(wanted).name),
     pooler: () => openPoolerAgent(deps.docker, poolerNode.name),
-    sql: (wanted, queryLimitMs) => {
+    // Async, so that a secret that can't be read rejects as a node that does not answer would.
+    sql: async (wanted, queryLimitMs) => {
       const { control, database } = cluster.postgres;
       return connectPostgres(
         node(wanted).address,
@@ -76,7 +77,7 @@ export function accessCluster(deps: ActivityDeps, name: string): ClusterAccess {
         queryLimitMs,
       );
     },
-    frontDoor: (queryLimitMs) => {
+    frontDoor: async (queryLimitMs) => {
       const { client } = cluster.postgres;
       return connectPostgres(
         poolerNode.address,

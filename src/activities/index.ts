@@ -3,12 +3,15 @@ import type { ObservedCluster } from '../cluster/observed';
 import type { HandoverCost } from '../workflows/messages';
 import { finalFailure } from './context';
 import type { ActivityDeps } from './deps';
-import { movePrimary, rollBackMove, type MoveRequest, type MoveResult } from './move';
+import { movePrimary, type MoveResult } from './move';
+import type { MoveRequest } from './move-parts';
+import { rollBackMove } from './move-undo';
 import { observeCluster } from './observe';
 import { checkpointNodes, prepareMove, unprepareMove } from './prepare';
 import { releaseNodes, settleMove, verifyMove, type SettleResult, type VerifyResult } from './settle';
 
-export type { MoveRequest, MoveResult } from './move';
+export type { MoveResult } from './move';
+export type { MoveRequest } from './move-parts';
 
 /** A cluster as its worker knows it. Names of secrets, never secrets. */
 export interface ClusterDescription {
@@ -40,7 +43,13 @@ export function createActivities(deps: ActivityDeps): Activities {
     // eslint-disable-next-line @typescript-eslint/require-await -- activities are promises by contract
     async describeCluster(cluster) {
       const selected = selectCluster(deps.topology, cluster);
-      if ('error' in selected) throw finalFailure('BadInput', `${selected.error}. Next: veloz-ha status`);
+      if ('error' in selected) {
+        const [known] = Object.keys(deps.topology.clusters);
+        throw finalFailure(
+          'BadInput',
+          `${selected.error}. Nothing was changed. Next: veloz-ha postgres switchover --cluster ${known}`,
+        );
+      }
       const handover = deps.handoverCost();
       return { name: selected.name, topology: selected.cluster, ...(handover === undefined ? {} : { handover }) };
     },

@@ -10,6 +10,8 @@ export interface MoveJournal {
   receivedByTarget?: Lsn;
   /** Milliseconds since the epoch at which the first PAUSE was asked for. */
   heldSince?: number;
+  /** Milliseconds from there until RESUME. */
+  heldMs?: number;
 }
 
 /** Times sub-steps and keeps what they measured. */
@@ -21,6 +23,11 @@ export class SubStepRecorder {
     private readonly onChange: (journal: MoveJournal) => void,
     private readonly faultPoint: (point: string) => void,
   ) {}
+
+  /** A named moment inside a sub-step, or after the last one. */
+  at(point: string): void {
+    this.faultPoint(`hold:${point}`);
+  }
 
   /** Runs one sub-step; `detail` says what it measured. */
   async run<T>(

@@ -1,30 +1,15 @@
+import { psql } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
 import { lsnBytes, type Lsn } from '../cluster/lsn';
-import type { Protection } from '../cluster/topology';
-import { AgentError, type PoolerAgent, type PostgresAgent, type Token } from '../systems/agent';
+import { AgentError } from '../systems/agent';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import type { SubStep } from '../workflows/run-state';
 import { startCanary } from './canary';
 import { finalFailure, heartbeat, keepBeating, lastHeartbeat, sleep, until } from './context';
-import { accessCluster, type ActivityDeps, type ClusterAccess } from './deps';
+import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
 import { SubStepRecorder, type MoveJournal } from './move-journal';
-import { tokenOf, type Stage } from './token';
-
-/** One planned move of the primary. Names and numbers only. */
-export interface MoveRequest {
-  cluster: string;
-  /** The run's id: with the attempt it is the token that agents check. */
-  run: string;
-  source: string;
-  target: string;
-  /** Standbys that follow the target already, or will. */
-  others: string[];
-  protection: Protection;
-  holdLimitMs: number;
-  pauseLimitMs: number;
-  /** The primary's timeline before the run. */
-  timeline: number;
-}
+import { closeParts, claimParts, openParts, positionOf, type MoveRequest, type Parts } from './move-parts';
+import { putBack, rollBackMove } from './move-undo';
 
 /** What the move measured. */
 export interface MoveResult {
@@ -38,53 +23,6 @@ export interface MoveResult {
   /** True when a synchronous standby had confirmed before clients went on. */
   confirmedBeforeRelease: boolean;
   warnings: string[];
-}
-
-/** Everything that the hold needs, opened before it. */
-interface Parts {
-  token: Token;
-  source: PostgresAgent;
-  target: PostgresAgent;
-  pooler: PoolerAgent;
-  targetSql: PostgresSession;
-}
-
-async function openParts(access: ClusterAccess, request: MoveRequest, stage: Stage): Promise<Parts> {
-  const token = tokenOf(request.run, stage);
-  const opened = await Promise.allSettled([
-    access.agent(request.source),
-    access.agent(request.target),
-    access.pooler(),
-    access.sql(request.target, request.holdLimitMs),
-  ]);
-  const failed = opened.find((part) => part.status === 'rejected');
-  if (failed !== undefined) {
-    for (const part of opened) if (part.status === 'fulfilled') part.value.close();
-    throw failed.reason as Error;
-  }
-  const [source, target, pooler, targetSql] = opened.map((part) => (part as PromiseFulfilledResult<unknown>).value) as [
-    PostgresAgent,
-    PostgresAgent,
-    PoolerAgent,
-    PostgresSession,
-  ];
-  return { token, source, target, pooler, targetSql };
-}
-
-function closeParts(parts: Parts): void {
-  parts.source.close();
-  parts.target.close();
-  parts.pooler.close();
-  parts.targetSql.close();
-}
-
-/** Takes the three nodes for this attempt: from here on an earlier attempt's commands are refused by the agents. */
-async function claimParts({ token, source, target, pooler }: Parts): Promise<void> {
-  await Promise.all([
-    source.call('claim', { token }),
-    target.call('claim', { token }),
-    pooler.call('claim', { token }),
-  ]);
 }
 
 /**
@@ -102,17 +40,46 @@ export async function movePrimary(deps: ActivityDeps, request: MoveRequest): Pro
   const recorder = new SubStepRecorder(journal, heartbeat, (point) => deps.faultPoint?.(point));
   let parts: Parts | undefined;
   try {
-    const open = await recorder.run('open', 'open control sessions and take the nodes', async () => {
-      const sessions = await openParts(access, request, 'move');
-      parts = sessions;
-      await claimParts(sessions);
-      return sessions;
-    });
-    return await moveWith(access, request, open, recorder);
+    parts = await recorder.run('open', 'open control sessions and take the nodes', () =>
+      openAndClaim(deps, access, request),
+    );
+    return await moveWith(access, request, parts, recorder);
+  } catch (error) {
+    throw supersededByOther(error, request) ?? error;
   } finally {
     stopBeating();
     if (parts !== undefined) closeParts(parts);
   }
+}
+
+/** A node that can't be reached ends the move here, with everything put back, rather than with clients who wait for it. */
+async function openAndClaim(deps: ActivityDeps, access: ClusterAccess, request: MoveRequest): Promise<Parts> {
+  let parts: Parts | undefined;
+  try {
+    parts = await openParts(access, request, 'move');
+    await claimParts(parts);
+    return parts;
+  } catch (error) {
+    if (parts !== undefined) closeParts(parts);
+    if (error instanceof AgentError && ['Superseded', 'Busy'].includes(error.type)) throw error;
+    // When this can't be told or done either, its own error is retried, and the dead-man switches bound the hold.
+    if (await rollBackMove(deps, request, 'move')) throw rolledBack(error as Error, request);
+    throw error;
+  }
+}
+
+/** Another run took the nodes: trying again would only fight it. A newer attempt of this run is a matter of Temporal's. */
+function supersededByOther(error: unknown, request: MoveRequest): Error | undefined {
+  if (
+    !(error instanceof AgentError) ||
+    error.type !== 'Superseded' ||
+    error.message.includes(`belongs to run ${request.run} `)
+  )
+    return undefined;
+  return finalFailure(
+    'Failed',
+    `${error.message} Another run took the nodes in the middle of this one. Next: veloz-ha postgres status`,
+  );
 }
 
 async function moveWith(
@@ -133,19 +100,17 @@ async function moveWith(
         await untilPromoted(access, request, parts, recorder);
       } catch (error) {
         if (error instanceof AgentError && error.type === 'Superseded') throw error;
-        // A look that fails here is an error of its own, and retried: without knowing, nothing is undone.
-        if ((await positionOf(parts, request)) !== 'before') throw error;
+        if (parts.promotionAsked && !isRevoked(error)) throw error;
         await recorder.run('undo', 'put everything back and let clients go', () => putBack(access, request, parts));
         throw rolledBack(error as Error, request);
       }
     }
     const confirmedBeforeRelease = await afterPromotion(access, request, parts, recorder, warnings);
-    const heldMs = journal.heldSince === undefined ? null : Date.now() - journal.heldSince;
     // Long enough to see clients' first commits on the new primary.
     await sleep(20);
     const seen = await canary.stop();
     return {
-      heldMs,
+      heldMs: journal.heldMs ?? null,
       canaryGapMs: seen.gapMs,
       canaryFailures: seen.failures,
       shutdownCheckpoint: journal.shutdownCheckpoint ?? null,
@@ -159,43 +124,31 @@ async function moveWith(
   }
 }
 
-function rolledBack(error: Error, request: MoveRequest): Error {
-  if (error instanceof AgentError && error.type === 'PauseTimeout') {
-    return finalFailure(
-      'RolledBack',
-      `clients could not be held: ${error.message} (limit: ${formatMs(request.pauseLimitMs)}). They went on; ${request.source} is primary as before. ` +
-        `Next: end the open transaction (veloz-ha postgres status names it), then veloz-ha postgres switchover`,
-    );
-  }
-  return finalFailure(
-    'RolledBack',
-    `${error.message}. Everything was put back: ${request.source} is primary as before, clients go on`,
-  );
+/** The target's agent refused the promotion for good: the source's dead-man switch had asked it to, and took over. */
+function isRevoked(error: unknown): boolean {
+  return error instanceof AgentError && error.type === 'Revoked';
 }
 
-/**
- * Where the move stands. The agents' records decide, not what an attempt remembers: the source is fenced before the promotion is
- * asked for, and the target writes down who asked before it acts.
- */
-async function positionOf(
-  { source, target, targetSql }: Parts,
-  request: MoveRequest,
-): Promise<'before' | 'promoting' | 'promoted'> {
-  const [from, to, { inRecovery }] = await Promise.all([
-    source.call('observe', {}),
-    target.call('observe', {}),
-    recoveryOf(targetSql),
-  ]);
-  const sourceWrites = from.desired === 'up' && from.postgres.state !== 'stopped' && !from.signals.standby;
-  if (!inRecovery) {
-    if (!sourceWrites) return 'promoted';
-    throw finalFailure(
-      'Failed',
-      `two nodes are writable: ${request.source} and ${request.target}. Next: stop the one that clients must not reach (docker stop ${request.target}), then veloz-ha postgres status`,
-    );
+function rolledBack(error: Error, request: MoveRequest): Error {
+  if (error instanceof AgentError && error.type === 'PauseTimeout') {
+    return finalFailure('RolledBack', pauseTimeoutSentence(error, request));
   }
-  const fenced = from.desired === 'fenced' || from.signals.standby;
-  return fenced && to.promotion?.run === request.run ? 'promoting' : 'before';
+  return finalFailure('RolledBack', `${error.message.replace(/\.$/, '')}. Everything was put back, and clients go on`);
+}
+
+/** Who kept PAUSE waiting, and how to end that. */
+function pauseTimeoutSentence(error: AgentError, { source, pauseLimitMs }: MoveRequest): string {
+  const open = (error.details?.transactions ?? []) as { serverPid: number; user: string; applicationName?: string }[];
+  const who = open.map(({ serverPid, user, applicationName }) =>
+    `pid ${serverPid} of ${user} ${applicationName == null || applicationName === '' ? '' : `(${applicationName})`}`.trim(),
+  );
+  const [first] = open;
+  const next =
+    first === undefined ? 'veloz-ha postgres status' : psql(source, `SELECT pg_terminate_backend(${first.serverPid})`);
+  return (
+    `clients could not be held: ${who.length === 0 ? 'somebody was' : `${who.join(', ')} ${who.length === 1 ? 'was' : 'were'}`} ` +
+    `still in a transaction after ${formatMs(pauseLimitMs)} (limit: ${formatMs(pauseLimitMs)}, limits.pause). They went on. Next: ${next}`
+  );
 }
 
 /** Hold, stop, prove, fence, promote. Everything here can be put back. */
@@ -215,6 +168,8 @@ async function untilPromoted(
   if (before.desired === 'up' && before.signals.standby)
     throw new Error(`${request.source} runs as a standby, and ${request.target} is not promoted`);
 
+  // What little was written since the last checkpoint, so that the stop has nothing to write.
+  await recorder.run('flush', `CHECKPOINT on ${request.source} once more`, () => flush(access, request));
   const hold = await recorder.run(
     'hold',
     `hold clients at ${access.poolerName}`,
@@ -265,14 +220,30 @@ async function untilPromoted(
   await recorder.run('fence', `fence ${request.source}: it can start only as a standby now`, () =>
     source.call('fence', { token, upstream: targetAt, deadmanMs: hold.remainingMs }),
   );
-  await recorder.run('promote', `promote ${request.target}`, async () => {
+  await recorder.run('promote', `promote ${request.target}, route clients to it`, async () => {
+    parts.promotionAsked = true;
     await target.call('promote', { token });
-    // The old primary starts while the target promotes: it follows the change of timeline by itself, and is streaming sooner.
-    const restart = source.call('start', { token, as: 'standby', upstream: targetAt });
-    restart.catch(() => undefined);
+    recorder.at('promoting');
+    // Clients are held, so the route may change before the promotion is through; and where they wait for the old primary, it
+    // starts at once: it follows the change of timeline by itself, and streams the sooner.
+    const ahead = [
+      pooler.call('route', { token, ...targetAt }),
+      ...(waitsForSource(request) ? [source.call('start', { token, as: 'standby', upstream: targetAt })] : []),
+    ];
+    const settled = Promise.allSettled(ahead);
     await waitPromoted(targetSql, request, limits.promote);
-    await restart.catch(() => undefined);
+    await settled;
   });
+}
+
+/** Do clients wait until the old primary confirms as a standby? */
+function waitsForSource(request: MoveRequest): boolean {
+  return request.protection === 'zero-loss' && request.others.length === 0;
+}
+
+async function flush(access: ClusterAccess, request: MoveRequest): Promise<void> {
+  // An attempt that comes after the stop finds nobody to checkpoint.
+  await withSession(access.sql(request.source, 2000), (session) => session.query('CHECKPOINT')).catch(() => undefined);
 }
 
 async function waitPromoted(targetSql: PostgresSession, request: MoveRequest, limitMs: number): Promise<void> {
@@ -292,17 +263,23 @@ async function afterPromotion(
   const { token, source, pooler, targetSql } = parts;
   const targetAt = access.internal(request.target);
 
-  await recorder.run('route', `send clients to ${request.target}`, () => pooler.call('route', { token, ...targetAt }));
-  await recorder.run('restart', `start ${request.source} as standby`, () =>
-    source.call('start', { token, as: 'standby', upstream: targetAt }),
+  recorder.at('promoted');
+  const startSource = () =>
+    recorder.run('restart', `start ${request.source} as standby`, () =>
+      source.call('start', { token, as: 'standby', upstream: targetAt }),
+    );
+  await recorder.run('route', `clients' route leads to ${request.target}`, () =>
+    pooler.call('route', { token, ...targetAt }),
   );
-  let confirmed = false;
-  if (request.protection === 'zero-loss') {
+  if (waitsForSource(request)) await startSource();
+  const confirmed = request.protection === 'zero-loss';
+  if (confirmed)
     await recorder.run('confirm', 'a synchronous standby confirms a commit', () => confirmCommit(targetSql));
-    confirmed = true;
-  }
   const released = await recorder.run('release', 'let clients go', () => pooler.call('release', { token }));
+  if (recorder.journal.heldSince !== undefined) recorder.journal.heldMs ??= Date.now() - recorder.journal.heldSince;
+  if (!waitsForSource(request)) await startSource();
   recorder.journal.now = undefined;
+  recorder.at('released');
   if (released.already) warnings.push('the dead-man switch had let clients go before the run could');
   return confirmed;
 }
@@ -313,64 +290,4 @@ async function afterPromotion(
  */
 async function confirmCommit(session: PostgresSession): Promise<void> {
   await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'confirm')`);
-}
-
-/**
- * Before the promotion: the source is primary and running, the route leads to it, clients go. Idempotent.
- * @throws Error when that can't be reached
- */
-async function putBack(
-  access: ClusterAccess,
-  request: MoveRequest,
-  parts: Pick<Parts, 'token' | 'source' | 'pooler'>,
-): Promise<void> {
-  const { token, source, pooler } = parts;
-  const sourceAt = access.internal(request.source);
-  const before = await source.call('observe', {});
-  const isPrimary = before.desired === 'up' && before.postgres.state === 'running' && !before.signals.standby;
-  if (!isPrimary) {
-    if (before.signals.standby && before.postgres.state !== 'stopped') {
-      await source.call('stop', { token, limitMs: 10_000, deadmanMs: 30_000, peers: [] }, 12_000);
-    }
-    // A stop that took too long still ends some time; a server that is stopping can't be told to go on.
-    await until(`the stop of ${request.source}`, 60_000, 10, async () => {
-      const { state } = (await source.call('observe', {})).postgres;
-      return state === 'stopping' ? undefined : true;
-    });
-    await source.call('start', { token, as: 'primary' });
-    await until(`${request.source} taking writes again`, 60_000, 20, async () => {
-      try {
-        const session = await access.sql(request.source);
-        try {
-          return (await recoveryOf(session)).inRecovery ? undefined : true;
-        } finally {
-          session.close();
-        }
-      } catch {
-        return undefined;
-      }
-    });
-  }
-  await pooler.call('route', { token, ...sourceAt });
-  await pooler.call('release', { token });
-}
-
-/**
- * Undoes a move that did not reach its promotion.
- * @returns false when the promotion was asked for: there is only forward
- */
-export async function rollBackMove(deps: ActivityDeps, request: MoveRequest): Promise<boolean> {
-  const access = accessCluster(deps, request.cluster);
-  const parts = await openParts(access, request, 'roll back');
-  const stopBeating = keepBeating(() => 'putting everything back');
-  try {
-    // Claimed first: a worker of the move that still lives can ask for nothing from here on.
-    await claimParts(parts);
-    if ((await positionOf(parts, request)) !== 'before') return false;
-    await putBack(access, request, parts);
-    return true;
-  } finally {
-    stopBeating();
-    closeParts(parts);
-  }
 }

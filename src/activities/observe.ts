@@ -2,6 +2,7 @@ import type { ObservedCluster, ObservedNode, ObservedPooler } from '../cluster/o
 import { openPoolerAgent, openPostgresAgent } from '../systems/agent';
 import { observePooledDatabase } from '../systems/pgbouncer';
 import { observeSqlOf } from '../systems/postgres';
+import { keepBeating } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
 
 const messageOf = (error: unknown): string =>
@@ -85,7 +86,9 @@ async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise
       seen.agentError = messageOf(error);
     },
   );
-  const console = observePooledDatabase(access.poolerEndpoint, access.adminLogin(), access.pooledDatabase).then(
+  // The login is looked up inside the promise: a secret that can't be read is part of the picture too.
+  const opening = async () => observePooledDatabase(access.poolerEndpoint, access.adminLogin(), access.pooledDatabase);
+  const console = opening().then(
     (said) => {
       seen.console = {
         poolMode: said.poolMode,
@@ -134,6 +137,15 @@ async function connectBack(
  */
 export async function observeCluster(deps: ActivityDeps, name: string): Promise<ObservedCluster> {
   const access = accessCluster(deps, name);
+  const stopBeating = keepBeating(() => 'looking');
+  try {
+    return await observeAll(deps, access);
+  } finally {
+    stopBeating();
+  }
+}
+
+async function observeAll(deps: ActivityDeps, access: ClusterAccess): Promise<ObservedCluster> {
   const docker = await deps.docker.ping().then(
     () => ({ ok: true }),
     (error: unknown) => ({ ok: false, error: messageOf(error) }),

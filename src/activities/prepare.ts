@@ -2,7 +2,7 @@ import { slotName } from '../cluster/topology';
 import type { PostgresSession } from '../systems/postgres';
 import { keepBeating, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
-import type { MoveRequest } from './move';
+import type { MoveRequest } from './move-parts';
 import { tokenOf, type Stage } from './token';
 
 /** Creates the physical slot of `node` on the server behind `session` unless it is there. Works on a standby too. */

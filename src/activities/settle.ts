@@ -3,7 +3,7 @@ import { slotName } from '../cluster/topology';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import { keepBeating, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
-import type { MoveRequest } from './move';
+import type { MoveRequest } from './move-parts';
 import { dropIdleSlot, ensureSynchronousNames, follow } from './prepare';
 import { tokenOf } from './token';
 

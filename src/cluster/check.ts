@@ -4,27 +4,48 @@ export interface Check {
   id: string;
   /** What is asked, as a statement that should be true: "the candidate is a synchronous standby". */
   says: string;
+  /** How it reads when it is not so: "two nodes are writable". Present when it refuses or warns. */
+  refusal?: string;
   /** `refuse` stops a run; `warn` is shown and goes into the report; `skip`: does not apply here, and `measured` says why. */
   result: 'ok' | 'refuse' | 'warn' | 'skip';
   /** What was measured, in words and numbers: "sync_state is async". */
   measured: string;
   /** The limit that it was held against: "at most 10 MiB". */
   limit?: string;
-  /** What to do about it: a command, or a sentence. Present when it refuses or warns. */
+  /** What to do about it: a command that can be copied. Present when it refuses or warns. */
   next?: string;
 }
 
-/** The first refusal as one sentence: what, measured, limit, next command. */
-export function refusalSentence(checks: readonly Check[]): string | undefined {
-  const refused = checks.filter((check) => check.result === 'refuse');
-  const first = refused[0];
+/** A check in half a sentence: what is so, or what is not. */
+export function headline(check: Check): string {
+  if (check.result !== 'refuse' && check.result !== 'warn') return check.says;
+  return check.refusal ?? `it is not so that ${check.says}`;
+}
+
+/** A check that refuses or warns: what is wrong, what was measured, and the limit. No full stop, no next command. */
+export function problemSentence(check: Check): string {
+  return `${check.id}: ${headline(check)}: ${check.measured}${check.limit === undefined ? '' : ` (limit: ${check.limit})`}`;
+}
+
+/** Splits a text that ends with the next command, as every refusal does: `what is wrong. Next: command`. */
+export function splitNext(text: string): { what: string; next?: string } {
+  const [, what, next] = /^(.*?)\.? Next: (.+)$/s.exec(text) ?? [];
+  return what === undefined || next === undefined ? { what: text } : { what, next };
+}
+
+/**
+ * The first refusal as a text: what is wrong, what was measured, the limit, and the next command, which comes last and without a
+ * full stop so that it can be copied.
+ * @param aside a sentence without full stop that goes before the command: "Nothing was changed"
+ * @returns undefined when no check refuses
+ */
+export function refusalSentence(checks: readonly Check[], aside?: string): string | undefined {
+  const [first, ...others] = checks.filter((check) => check.result === 'refuse');
   if (first === undefined) return undefined;
-  const more =
-    refused.length > 1
-      ? ` (and ${refused.length - 1} more: ${refused
-          .slice(1)
-          .map((check) => check.id)
-          .join(', ')})`
-      : '';
-  return `${first.id}: it is not so that ${first.says}: ${first.measured}${first.limit === undefined ? '' : ` (limit: ${first.limit})`}${more}.${first.next === undefined ? '' : ` Next: ${first.next}`}`;
+  const sentences = [
+    problemSentence(first),
+    ...(others.length === 0 ? [] : [`Also refused: ${others.map((check) => check.id).join(', ')}`]),
+    ...(aside === undefined ? [] : [aside]),
+  ];
+  return `${sentences.join('. ')}.${first.next === undefined ? '' : ` Next: ${first.next}`}`;
 }

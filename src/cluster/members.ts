@@ -31,11 +31,15 @@ export function membersOf(observed: ObservedCluster): Member[] {
     if (agent?.startGuard != null) notes.push(agent.startGuard);
     if (sql?.replayPaused === true) notes.push('replay is paused');
     if (sql === null) {
-      const role = !node.container.exists
-        ? 'absent'
-        : !node.container.running || agent?.postgresState === 'stopped'
-          ? 'stopped'
-          : 'unreachable';
+      // Without Docker's word nobody knows whether there is a container.
+      const known = node.container.error === undefined;
+      const role = !known
+        ? 'unreachable'
+        : !node.container.exists
+          ? 'absent'
+          : !node.container.running || agent?.postgresState === 'stopped'
+            ? 'stopped'
+            : 'unreachable';
       const error = node.sqlError ?? node.agentError;
       if (role === 'unreachable' && error !== undefined) notes.push(error);
       return {

@@ -85,6 +85,14 @@ export interface ObservedNode {
   connectBack?: { ok: boolean; error?: string };
 }
 
+/** A node that answers SQL. */
+export type AnsweringNode = ObservedNode & { sql: NodeSql };
+
+/** Did the node answer when it was asked directly? */
+export function answers(node: ObservedNode | undefined): node is AnsweringNode {
+  return node?.sql != null;
+}
+
 /** The pooler, asked through its agent and its console. */
 export interface ObservedPooler {
   name: string;

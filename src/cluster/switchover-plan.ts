@@ -1,5 +1,5 @@
 import { formatMs } from './duration';
-import type { SwitchoverDecision } from './switchover-checks';
+import type { SwitchoverDecision } from './switchover/decide';
 import type { ClusterTopology } from './topology';
 
 /** A numbered plan: what would be done. */
@@ -20,9 +20,8 @@ const work = { prepare: 150, checkpoint: 100, settle: 300, verify: 60 };
 
 /** Lays a decision out as a plan. Pure. */
 export function planSwitchover(
-  topology: ClusterTopology,
   decision: SwitchoverDecision & { source: string; target: string },
-  limits: { holdLimitMs: number },
+  limits: { holdLimitMs: number; soakMs: number },
   handover: { medianMs: number } | undefined,
 ): SwitchoverPlan {
   const { source, target, others, protection } = decision;
@@ -73,8 +72,8 @@ export function planSwitchover(
       },
       {
         id: 'verify',
-        says: `Verify through the front door, and watch for ${formatMs(topology.soak)}`,
-        expectedMs: topology.soak + work.verify + each,
+        says: `Verify through the front door${limits.soakMs > 0 ? `, and watch for ${formatMs(limits.soakMs)}` : ''}`,
+        expectedMs: limits.soakMs + work.verify + each,
         pointOfNoReturn: false,
       },
     ],

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { durationMs } from './duration';
+import { durationMs, holdMs } from './duration';
 
 const name = z
   .string()
@@ -8,14 +8,18 @@ const name = z
     'expected a name of letters, digits, dot, dash or underscore, such as veloz-postgres-primary',
   );
 const port = z.number().int().min(1).max(65535);
-const duration = z.string().transform((text, context) => {
-  try {
-    return durationMs(text);
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: (error as Error).message });
-    return z.NEVER;
-  }
-});
+const durationBy = (parse: (text: string) => number) =>
+  z.string().transform((text, context) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message });
+      return z.NEVER;
+    }
+  });
+const duration = durationBy(durationMs);
+/** What an agent is asked to keep. */
+const hold = durationBy(holdMs);
 /** The name of an environment variable. The value, or that of `<NAME>_FILE`, is read by the worker only. */
 const secretRef = z
   .string()
@@ -65,11 +69,11 @@ const limits = z.strictObject({
   /** A timed CHECKPOINT may take this long (D4). */
   checkpoint: duration.prefault('30s'),
   /** PAUSE may wait this long for open transactions (F2). */
-  pause: duration.prefault('2s'),
+  pause: hold.prefault('2s'),
   /** Clients are held for at most this long; the dead-man switch lets go then (F2). */
-  hold: duration.prefault('5s'),
+  hold: hold.prefault('5s'),
   /** The clean stop of the primary may take this long (G4). */
-  stop: duration.prefault('3s'),
+  stop: hold.prefault('3s'),
   /** The promotion may take this long (H7). */
   promote: duration.prefault('10s'),
   /** Free space that a node must have, in bytes (C9). */
@@ -90,9 +94,8 @@ const cluster = z.strictObject({
   /** How long a run waits for approval. */
   approvalTimeout: duration.prefault('15m'),
   postgres: z.strictObject({
-    /** `synchronous_standby_names` of a protected cluster. Every standby calls itself by `standbyName`. */
+    /** `synchronous_standby_names` of a protected cluster. */
     synchronousStandbyNames: z.string().min(1).default('veloz_standby'),
-    standbyName: z.string().min(1).default('veloz_standby'),
     database: z.string().min(1).default('veloz'),
     /** The control role of the runbooks. */
     control: credentials,
@@ -209,7 +212,8 @@ export function selectCluster(
   const chosen = requested ?? topology.default ?? (names.length === 1 ? names[0] : undefined);
   if (chosen === undefined)
     return { error: `the topology has ${names.length} clusters and no default: name one of ${names.join(', ')}` };
-  const cluster = topology.clusters[chosen];
+  // A name such as "constructor" is no cluster, although every object answers to it.
+  const cluster = Object.hasOwn(topology.clusters, chosen) ? topology.clusters[chosen] : undefined;
   if (cluster === undefined) return { error: `unknown cluster "${chosen}": the topology has ${names.join(', ')}` };
   return { name: chosen, cluster };
 }

@@ -37,6 +37,8 @@ export interface PostgresObservation {
   startGuard: string | null;
   /** The run that last asked for this node's promotion; kept until it is started as a standby. */
   promotion: { run: string; atMs: number } | null;
+  /** The run whose promotion this node refuses for good, because its source's dead-man switch asked so. */
+  revoked: string | null;
 }
 
 /** What the agent of the PgBouncer container sees. */

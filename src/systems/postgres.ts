@@ -121,7 +121,8 @@ SELECT json_build_object(
         (extract(epoch FROM clock_timestamp() - xact_start) * 1000)::int AS "ageMs"
       FROM pg_stat_activity
       WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
-        AND application_name NOT LIKE 'veloz-ha%' AND clock_timestamp() - xact_start > interval '250 ms' LIMIT 20) t),
+        AND application_name NOT LIKE 'veloz-ha%' AND clock_timestamp() - xact_start > interval '250 ms'
+      ORDER BY xact_start LIMIT 20) t),
   'preparedTransactions', (SELECT count(*) FROM pg_prepared_xacts),
   'baseBackups', (SELECT count(*) FROM pg_stat_progress_basebackup),
   'archiver', (SELECT json_build_object('mode', current_setting('archive_mode'), 'failing',

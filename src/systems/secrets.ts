@@ -18,13 +18,16 @@ const guideDefaults: Readonly<Record<string, string>> = {
 export function readSecret(name: string, environment: Environment): string {
   const file = environment[`${name}_FILE`];
   if (file !== undefined && file !== '') {
+    let content: string;
     try {
-      return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+      content = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
     } catch (error) {
       throw new Error(
         `the secret ${name} can't be read: ${name}_FILE names ${file}: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`,
       );
     }
+    if (content === '') throw new Error(`the secret ${name} can't be read: ${name}_FILE names ${file}, which is empty`);
+    return content;
   }
   const value = environment[name] ?? guideDefaults[name];
   if (value === undefined || value === '')

@@ -10,6 +10,26 @@ export interface HealthSource {
 }
 
 /**
+ * The port if it is free on 127.0.0.1, else a free one: a second worker on the same machine must not fail for its default.
+ */
+export async function portOrFree(wanted: number): Promise<number> {
+  for (const port of [wanted, 0]) {
+    const server = createServer();
+    try {
+      return await new Promise<number>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+      });
+    } catch {
+      continue;
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+  }
+  return 0;
+}
+
+/**
  * Serves `/health/live` (the process answers and has not failed), `/health/ready` (it takes work) and `/status` on 127.0.0.1.
  * @throws Error when the port is taken
  */

@@ -25,6 +25,7 @@ export async function handoverProbe(samples = 7): Promise<HandoverCost> {
   }
   costs.sort((a, b) => a - b);
   return {
+    minMs: costs[0] ?? 0,
     medianMs: costs[Math.floor(costs.length / 2)] ?? 0,
     maxMs: costs.at(-1) ?? 0,
     samples: costs.length,

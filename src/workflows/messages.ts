@@ -44,6 +44,7 @@ export const searchAttributeNames = {
 
 /** What a worker measured of its Temporal server: the price of one hand-over, in milliseconds. */
 export interface HandoverCost {
+  minMs: number;
   medianMs: number;
   maxMs: number;
   samples: number;

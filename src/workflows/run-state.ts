@@ -104,6 +104,8 @@ export interface Report {
   protectedAgainMs?: number;
   /** Why no acknowledged row was lost: the two LSNs that prove it. */
   rpo?: { lostBytes: number; shutdownCheckpoint: Lsn; receivedByTarget: Lsn };
+  /** Present in plan mode: what would be done. */
+  plan?: Plan;
   steps: StepState[];
   checks: Check[];
   membersBefore?: Member[];

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { durationMs } from '../cluster/duration';
+import { durationMs, holdMs } from '../cluster/duration';
 
 const text = z.string().trim().min(1).max(500);
-const duration = (what: string) =>
+const duration = (what: string, parse = durationMs) =>
   z.string().superRefine((value, context) => {
     try {
-      durationMs(value);
+      parse(value);
     } catch (error) {
       context.addIssue({ code: 'custom', message: `${what}: ${(error as Error).message}` });
     }
@@ -15,7 +15,7 @@ const duration = (what: string) =>
 export const switchoverInputSchema = z.strictObject({
   /** The cluster. Default: the topology's default. */
   cluster: text.optional(),
-  /** The standby to promote, by its container's name. Default: the synchronous standby with the least lag. */
+  /** The standby to promote, by its container's name. Default: a synchronous standby, the topology's first. */
   target: text.optional(),
   /** Refuse unless this node is the primary (A1). */
   expectedPrimary: text.optional(),
@@ -29,10 +29,10 @@ export const switchoverInputSchema = z.strictObject({
   approvalTimeout: duration('approvalTimeout').optional(),
   /** How long the new state is watched before it is called a success. Default: the cluster's. */
   soak: duration('soak').optional(),
-  /** Clients are held for at most this long. Default: the cluster's `limits.hold`. */
-  holdLimit: duration('holdLimit').optional(),
+  /** Clients are held for at most this long, 10 minutes at most. Default: the cluster's `limits.hold`. */
+  holdLimit: duration('holdLimit', holdMs).optional(),
   /** PAUSE waits this long for open transactions. Default: the cluster's `limits.pause`. */
-  pauseLimit: duration('pauseLimit').optional(),
+  pauseLimit: duration('pauseLimit', holdMs).optional(),
   /** Do nothing when it is later than this, as ISO 8601: a late schedule must not surprise anybody at peak (E7). */
   notAfter: z.iso.datetime({ offset: true }).optional(),
   /** Who started it. Default: "the Web UI or an API client". */

@@ -1,5 +1,6 @@
 import {
   ActivityCancellationType,
+  ActivityFailure,
   ApplicationFailure,
   CancellationScope,
   proxyActivities,
@@ -7,20 +8,22 @@ import {
   type ActivityOptions,
 } from '@temporalio/workflow';
 import type { Activities, ClusterDescription, MoveRequest, MoveResult } from '../activities';
-import { refusalSentence } from '../cluster/check';
+import { headline, problemSentence, refusalSentence, splitNext } from '../cluster/check';
+import { watchRun } from '../cluster/commands';
 import { durationMs, formatMs } from '../cluster/duration';
 import { membersOf } from '../cluster/members';
 import type { ObservedCluster } from '../cluster/observed';
-import { decideSwitchover, type SwitchoverDecision } from '../cluster/switchover-checks';
+import { decideSwitchover, type SwitchoverDecision } from '../cluster/switchover/decide';
 import { planSwitchover } from '../cluster/switchover-plan';
 import { Run } from './runbook/run';
 import { initialStepStates, rootMessage, runSteps, type Step } from './runbook/runner';
 import type { Report } from './run-state';
 import { parseSwitchoverInput, type SwitchoverInput, type SwitchoverRequest } from './switchover-input';
 
-/** Looks at things; may be slow, is repeated a few times. */
+/** Looks at things; may be slow, is repeated a few times. A dead worker is noticed within a second. */
 const reading: ActivityOptions = {
   startToCloseTimeout: '20s',
+  heartbeatTimeout: '1s',
   scheduleToCloseTimeout: '2m',
   retry: { initialInterval: '200ms', backoffCoefficient: 1.5, maximumInterval: '5s', maximumAttempts: 5 },
 };
@@ -46,6 +49,8 @@ const act = (options: ActivityOptions, summary: string): Activities =>
 
 const cluster = (state: { cluster: string }) => state.cluster;
 
+const START = 'veloz-ha postgres switchover';
+
 /**
  * Moves the PostgreSQL primary to a standby, planned: no failed transaction, no lost row. Started with nothing (an empty form
  * of the Web UI) it plans for the default cluster and waits for approval.
@@ -54,7 +59,11 @@ const cluster = (state: { cluster: string }) => state.cluster;
  */
 export async function switchover(input: SwitchoverInput = {}): Promise<Report> {
   const parsed = parseSwitchoverInput(input);
-  if ('mistake' in parsed) throw ApplicationFailure.nonRetryable(parsed.mistake, 'BadInput');
+  if ('mistake' in parsed)
+    throw ApplicationFailure.nonRetryable(
+      `${parsed.mistake}. Nothing was changed. Next: start it again with these keys, or with an empty form`,
+      'BadInput',
+    );
   const { request } = parsed;
   const run = new Run('switchover', request);
   // Cancellation is an abort: asked for between steps, never in the middle of one.
@@ -62,22 +71,40 @@ export async function switchover(input: SwitchoverInput = {}): Promise<Report> {
 }
 setWorkflowOptions({ failureExceptionTypes: [Error] }, switchover);
 
+/** @throws ApplicationFailure `BadInput`, as the run's own failure and not as one of its activity */
+async function describe(requested: string | undefined): Promise<ClusterDescription> {
+  try {
+    return await act(reading, 'Read the topology').describeCluster(requested);
+  } catch (error) {
+    const cause = error instanceof ActivityFailure ? error.cause : undefined;
+    if (cause instanceof ApplicationFailure && cause.type === 'BadInput')
+      throw ApplicationFailure.nonRetryable(cause.message, 'BadInput');
+    throw error;
+  }
+}
+
 async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
   const { state } = run;
-  const described = await act(reading, 'Read the topology').describeCluster(request.cluster);
+  const described = await describe(request.cluster);
   state.cluster = described.name;
   run.enter('checking', 'Taking the lock of the cluster');
   if (request.notAfter !== undefined && Date.now() > Date.parse(request.notAfter)) {
     return run.end(
       'refused',
-      `E7: it is later than notAfter ${request.notAfter} allows. Nothing was changed. Next: start it again with a later time, or without`,
+      `E7: it is too late to start: it is ${new Date(Date.now()).toISOString()} (limit: notAfter ${request.notAfter}). Nothing was changed. Next: ${START}`,
+      { next: [{ command: START, why: 'starts it now, without a time limit' }] },
     );
   }
   if (request.mode === 'run' && !(await run.lock())) {
     const holder = await act(reading, 'Ask who holds the lock').lockHolder(cluster(state));
+    const next =
+      holder === undefined
+        ? { command: START, why: 'starts it again: whoever held the lock has ended' }
+        : { command: watchRun(holder), why: 'follows the run that holds the lock' };
     return run.end(
       'busy',
-      `another run holds cluster ${state.cluster}: ${holder ?? 'it ended this moment'}. Nothing was changed. Next: ${holder === undefined ? 'start it again' : `veloz-ha watch ${holder}`}`,
+      `E1: cluster ${state.cluster} is locked: ${holder === undefined ? 'a run that has ended this moment held it' : `run ${holder} holds it`} (limit: one run at a time). Nothing was changed. Next: ${next.command}`,
+      { next: [next] },
     );
   }
 
@@ -86,7 +113,8 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
   const { decision, observed } = first;
   const membersBefore = state.members;
   const timelineBefore = observed.nodes.find((node) => node.name === decision.source)?.sql?.timeline ?? 0;
-  state.plan = planSwitchover(described.topology, decision, limitsOf(described, request), described.handover);
+  const soakMs = request.soak === undefined ? described.topology.soak : durationMs(request.soak);
+  state.plan = planSwitchover(decision, { ...limitsOf(described, request), soakMs }, described.handover);
 
   if (request.mode === 'plan') {
     return run.end(
@@ -96,6 +124,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
         primaryBefore: decision.source,
         protection: decision.protection,
         membersBefore,
+        plan: state.plan,
         next: [{ command: `veloz-ha postgres switchover --to ${decision.target}`, why: 'carries the plan out' }],
       },
     );
@@ -112,7 +141,6 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
     timeline: timelineBefore,
   };
   const facts: { move?: MoveResult; protectedAt?: number; timeline?: number } = {};
-  const soakMs = request.soak === undefined ? described.topology.soak : durationMs(request.soak);
   const steps = switchoverSteps(run, move, soakMs, facts);
   const expected = new Map(state.plan.steps.map((step) => [step.id, step.expectedMs]));
   for (const step of steps) step.expectedMs = expected.get(step.id);
@@ -132,8 +160,8 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
     if (answer === 'expired')
       return run.end(
         'not approved in time',
-        `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: veloz-ha postgres switchover`,
-        { membersBefore },
+        `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${START}`,
+        { membersBefore, next: [{ command: START, why: 'plans it anew' }] },
       );
     if (answer === 'aborted')
       return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, { membersBefore });
@@ -169,7 +197,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
       const held = facts.move?.heldMs;
       return run.end(
         'completed',
-        `${move.target} is the primary now, ${move.source} its synchronous standby. Clients waited ${held == null ? 'for a time that its worker took to the grave' : formatMs(held)}; no acknowledged row was lost`,
+        `${move.target} is the primary now, ${move.source} ${move.others.length === 0 ? 'its synchronous standby' : 'a standby of it'}. Clients waited ${held == null ? 'for a time that its worker took to the grave' : formatMs(held)}; no acknowledged row was lost`,
         { ...rest, primaryAfter: move.target },
       );
     }
@@ -179,12 +207,19 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
         primaryAfter: move.source,
         next: [status],
       });
-    case 'rolled back':
+    case 'rolled back': {
+      const { what, next } = splitNext(rootMessage(outcome.cause));
+      const commands = next === undefined ? [status] : [{ command: next, why: 'takes the cause away' }, status];
+      // A limit that only a step could measure is a refusal all the same: everything is as before.
+      const refused = failureTypeOf(outcome.cause) === 'Refused';
       return run.end(
-        'rolled back',
-        `Step "${outcome.step}" failed: ${rootMessage(outcome.cause)}. ${move.source} is primary as before`,
-        { ...rest, primaryAfter: move.source, next: [status] },
+        refused ? 'refused' : 'rolled back',
+        refused
+          ? `${what}. Everything was put back. Next: ${next ?? status.command}`
+          : `Step "${outcome.step}" failed: ${what}. ${move.source} is primary as before. Next: ${next ?? status.command}`,
+        { ...rest, primaryAfter: move.source, next: commands },
       );
+    }
     case 'undo failed':
       return run.end(
         'failed',
@@ -210,6 +245,13 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
         },
       );
   }
+}
+
+/** The type of the innermost failure of a chain of causes. */
+function failureTypeOf(error: unknown): string | undefined {
+  let current = error;
+  while (current instanceof Error && current.cause instanceof Error) current = current.cause;
+  return current instanceof ApplicationFailure ? (current.type ?? undefined) : undefined;
 }
 
 const limitsOf = (described: ClusterDescription, request: SwitchoverRequest) => ({
@@ -246,10 +288,10 @@ async function look(
   });
   state.checks = decision.checks;
   const { source, target } = decision;
-  const refusal = refusalSentence(decision.checks);
+  const refusal = refusalSentence(decision.checks, 'Nothing was changed');
   if (refusal !== undefined) {
     return {
-      report: run.end('refused', `${refusal} Nothing was changed`, {
+      report: run.end('refused', refusal, {
         primaryBefore: source,
         membersBefore: state.members,
         next: nextOf(decision),
@@ -269,14 +311,15 @@ async function look(
     };
   }
   for (const check of decision.checks)
-    if (check.result === 'warn') run.warn(`${check.id}: ${check.measured}. ${check.next ?? ''}`);
+    if (check.result === 'warn')
+      run.warn(`${problemSentence(check)}.${check.next === undefined ? '' : ` Next: ${check.next}`}`);
   return { decision: { ...decision, source, target }, observed };
 }
 
 const nextOf = (decision: SwitchoverDecision) =>
   decision.checks
     .filter((check) => check.result === 'refuse' && check.next !== undefined)
-    .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${check.says}` }));
+    .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${headline(check)}` }));
 
 /** The runbook, as a list that a newcomer can read aloud. */
 function switchoverSteps(
@@ -306,7 +349,7 @@ function switchoverSteps(
         ).checkpointNodes(move);
         if (ms > limitMs)
           throw ApplicationFailure.nonRetryable(
-            `D4: a CHECKPOINT takes ${formatMs(ms)} (limit: ${formatMs(limitMs)}, limits.checkpoint); the stop would take as long. Next: try at a quieter time`,
+            `D4: a CHECKPOINT takes ${formatMs(ms)} (limit: ${formatMs(limitMs)}, limits.checkpoint); the stop would take as long. Next: veloz-ha postgres switchover --plan`,
             'Refused',
           );
         return { detail: `${formatMs(ms)} (limit ${formatMs(limitMs)})` };
@@ -321,6 +364,8 @@ function switchoverSteps(
           move,
         );
         facts.move = result;
+        if (result.canaryFailures > 0)
+          run.warn(`K4: the canary at the front door saw ${result.canaryFailures} failed commits during the move`);
         const held =
           result.heldMs === null
             ? 'held for an unknown time (its worker died)'

@@ -1,3 +1,4 @@
+import { problemSentence } from '../../cluster/check';
 import { formatMs } from '../../cluster/duration';
 import type { RunState, StepState } from '../run-state';
 
@@ -32,7 +33,7 @@ export function renderDetails(state: RunState): string {
   if (state.plan !== undefined) {
     const { plan } = state;
     lines.push(
-      `**${plan.primary} → ${plan.target}**, protection \`${plan.protection}\`. Clients wait about ${formatMs(plan.expectedHoldMs)} (${plan.expectedHoldBasis}), and never longer than ${formatMs(plan.holdLimitMs)}.`,
+      `**${plan.primary} → ${plan.target}**, protection \`${plan.protection}\`. Clients wait about ${formatMs(plan.expectedHoldMs)} (${plan.expectedHoldBasis}). If everything dies meanwhile, they are let go at ${formatMs(plan.holdLimitMs)}, or up to 2 s later when no node is writable then.`,
       '',
     );
   }
@@ -67,15 +68,16 @@ export function renderDetails(state: RunState): string {
   }
   for (const warning of state.warnings) lines.push(`- ⚠ ${warning}`);
   const refused = state.checks.filter((check) => check.result === 'refuse' || check.result === 'warn');
-  if (state.checks.length > 0) {
+  const asked = state.checks.filter((check) => check.result !== 'skip');
+  if (asked.length > 0) {
     lines.push(
       '',
-      `Checks: ${state.checks.filter((check) => check.result === 'ok').length} of ${state.checks.length} good${refused.length === 0 ? '.' : ':'}`,
+      `Checks: ${asked.length - refused.length} of ${asked.length} good${refused.length === 0 ? '.' : ':'}`,
       '',
     );
     for (const check of refused)
       lines.push(
-        `- ${check.result === 'refuse' ? '✖' : '⚠'} **${check.id}** ${check.says}: ${check.measured}${check.limit === undefined ? '' : ` (limit: ${check.limit})`}. ${check.next ?? ''}`,
+        `- ${check.result === 'refuse' ? '✖' : '⚠'} ${problemSentence(check)}.${check.next === undefined ? '' : ` Next: \`${check.next}\``}`,
       );
   }
   return lines.join('\n');

@@ -134,6 +134,12 @@ export class Run implements RunnerHost {
               'Refused',
             );
           }
+          if (this.state.steps.some((step) => step.state === 'running' && step.pointOfNoReturn)) {
+            throw ApplicationFailure.nonRetryable(
+              'the primary is being moved at this very moment: within a second that is done, or has put itself back',
+              'Refused',
+            );
+          }
           if (this.abort !== undefined)
             throw ApplicationFailure.nonRetryable(`the run is being ${this.abort} already`, 'Refused');
         },
@@ -213,7 +219,9 @@ export class Run implements RunnerHost {
     approval.deadline = Date.now() + timeoutMs;
     this.enter('awaiting approval', says);
     try {
-      const decided = await condition(() => this.decision !== undefined || this.abort !== undefined, timeoutMs);
+      const decided = await condition(() => this.decision !== undefined || this.abort !== undefined, timeoutMs, {
+        summary: 'Waiting for approval',
+      });
       if (!decided) {
         approval.state = 'expired';
         return 'expired';

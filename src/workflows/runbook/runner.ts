@@ -93,7 +93,7 @@ export async function runSteps(steps: readonly Step[], states: StepState[], host
       const decided = await settleFailure(step, state, host);
       if (decided === 'forward') {
         passed = true;
-        host.pointOfNoReturnPassed();
+        passPointOfNoReturn(host);
         try {
           await runStep(step, state, host);
         } catch (again) {
@@ -109,10 +109,17 @@ export async function runSteps(steps: readonly Step[], states: StepState[], host
     }
     if (step.pointOfNoReturn !== undefined) {
       passed = true;
-      host.pointOfNoReturnPassed();
+      passPointOfNoReturn(host);
     }
   }
   return { kind: 'done' };
+}
+
+/** Whoever asked for an abort while the step was under way learns that it came to nothing. */
+function passPointOfNoReturn(host: RunnerHost): void {
+  host.pointOfNoReturnPassed();
+  const late = host.abortRequested();
+  if (late !== undefined) host.warn(`${late}, but too late: the point of no return was passed`);
 }
 
 async function runStep(step: Step, state: StepState, host: RunnerHost): Promise<void> {

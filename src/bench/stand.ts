@@ -1,0 +1,120 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { serverArguments } from '../cli/actions/temporal';
+import { findTemporalBinary, packageRoot } from '../cli/paths';
+import { probe } from '../systems/temporal';
+
+/** A free TCP port of 127.0.0.1. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
+
+/** A process that the stand started. */
+export interface Started {
+  readonly process: ChildProcess;
+  readonly logFile: string;
+  /** Ends it the way a machine's death would. */
+  kill(): Promise<void>;
+  /** Asks it to end. */
+  stop(): Promise<void>;
+}
+
+function start(command: string, args: readonly string[], env: NodeJS.ProcessEnv, logFile: string): Started {
+  const log = openSync(logFile, 'a');
+  const child = spawn(command, [...args], { env, cwd: packageRoot, stdio: ['ignore', log, log] });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const end = async (signal: NodeJS.Signals) => {
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    await ended;
+  };
+  return { process: child, logFile, kill: () => end('SIGKILL'), stop: () => end('SIGTERM') };
+}
+
+/** Temporal and workers of one bench or test, apart from whatever else runs on the machine. */
+export class Stand {
+  readonly folder = mkdtempSync(join(tmpdir(), 'veloz-ha-stand-'));
+  private readonly started: Started[] = [];
+  private server: Started | undefined;
+
+  private constructor(
+    readonly port: number,
+    readonly taskQueue: string,
+  ) {}
+
+  /** Address of the Temporal server. */
+  get address(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  /** Starts a Temporal server, tuned, on a free port. */
+  static async start(taskQueue = 'veloz-ha'): Promise<Stand> {
+    const stand = new Stand(await freePort(), taskQueue);
+    await stand.startTemporal();
+    return stand;
+  }
+
+  /** Starts the server (again), on the same port and database. */
+  async startTemporal(): Promise<void> {
+    const binary = findTemporalBinary(process.env);
+    if (binary === undefined) throw new Error('there is no temporal binary. Next: npm run setup');
+    const uiPort = await freePort();
+    this.server = start(
+      binary,
+      [...serverArguments({ port: this.port, uiPort }, join(this.folder, 'temporal.db')), '--ip', '127.0.0.1'],
+      process.env,
+      join(this.folder, 'temporal.log'),
+    );
+    this.started.push(this.server);
+    for (let tries = 0; (await probe(this.address, 300)) !== undefined; tries++) {
+      if (tries > 150) throw new Error(`Temporal did not start: see ${this.server.logFile}`);
+      await sleep(100);
+    }
+  }
+
+  /** Ends the server the way a machine's death would. */
+  async killTemporal(): Promise<void> {
+    await this.server?.kill();
+  }
+
+  /** Starts a worker process and waits until it takes work. */
+  async startWorker(env: NodeJS.ProcessEnv = {}): Promise<Started> {
+    const healthPort = await freePort();
+    const worker = start(
+      process.execPath,
+      [
+        '-e',
+        `require(${JSON.stringify(join(packageRoot, 'dist', 'worker.js'))}).runWorker({taskQueue:${JSON.stringify(this.taskQueue)},healthPort:${healthPort},metricsPort:false}).catch((e)=>{console.error(e);process.exit(1)})`,
+      ],
+      { ...process.env, TEMPORAL_ADDRESS: this.address, ...env },
+      join(this.folder, `worker-${healthPort}.log`),
+    );
+    this.started.push(worker);
+    for (let tries = 0; ; tries++) {
+      const ready = await fetch(`http://127.0.0.1:${healthPort}/health/ready`).then(
+        (response) => response.ok,
+        () => false,
+      );
+      if (ready) return worker;
+      if (tries > 200 || worker.process.exitCode !== null)
+        throw new Error(`a worker did not start: see ${worker.logFile}`);
+      await sleep(100);
+    }
+  }
+
+  /** Ends everything that it started, and removes its folder. */
+  async close(): Promise<void> {
+    await Promise.all(this.started.reverse().map((started) => started.kill()));
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}

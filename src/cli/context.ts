@@ -1,0 +1,41 @@
+import { selectCluster } from '../cluster/topology';
+import { Problem } from '../systems/problem';
+import { connectTemporal, temporalConfig, type TemporalClient } from '../systems/temporal';
+import { loadTopology, topologyPath } from '../systems/topology-file';
+import type { Cli } from './io';
+
+/** Connects to Temporal for as long as `use` takes. */
+export async function withTemporal<T>(cli: Cli, use: (temporal: TemporalClient) => Promise<T>): Promise<T> {
+  const temporal = await connectTemporal(temporalConfig(cli.io.env));
+  try {
+    return await use(temporal);
+  } finally {
+    // A server that has gone away meanwhile must not hide what happened.
+    await temporal.connection.close().catch(() => undefined);
+  }
+}
+
+/**
+ * The cluster that is meant, by the topology of this machine.
+ * @throws Problem `BadInput` when the topology is wrong or has no such cluster
+ */
+export function clusterName(cli: Cli, requested: string | undefined): string {
+  const selected = selectCluster(loadTopology(cli.io.env), requested);
+  if ('name' in selected) return selected.name;
+  throw new Problem('BadInput', selected.error, {
+    next: `veloz-ha … --cluster NAME (the topology is ${topologyPath(cli.io.env)})`,
+  });
+}
+
+/**
+ * The cluster's name for the id of a run. The topology that counts is the worker's; a desk from which runs are only
+ * started needs none.
+ */
+export function clusterLabel(cli: Cli, requested: string | undefined): string {
+  if (requested !== undefined) return requested;
+  try {
+    return clusterName(cli, undefined);
+  } catch {
+    return 'default';
+  }
+}

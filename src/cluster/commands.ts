@@ -1,0 +1,61 @@
+import type { Endpoint } from './topology';
+
+/*
+ * Commands for a person at a shell on the machine of the stack. Every refusal ends with one of them, so each works as it is
+ * printed: the containers trust their own superuser on the local socket, and no command holds a secret.
+ */
+
+/** A text as one word of a POSIX shell. */
+export function shellWord(text: string): string {
+  return /["$`\\!]/.test(text) ? `'${text.replaceAll("'", String.raw`'\''`)}'` : `"${text}"`;
+}
+
+/** Follows a run. Ids that were typed in the Web UI hold whatever somebody typed. */
+export function watchRun(workflowId: string): string {
+  return `veloz-ha watch ${/^[\w@%+=:,./-]+$/.test(workflowId) ? workflowId : shellWord(workflowId)}`;
+}
+
+/** A name as SQL takes it: quoted where it has to be. */
+export function sqlName(name: string): string {
+  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
+}
+
+/** A text as SQL takes it. */
+export function sqlText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** Statements on one PostgreSQL node, as its superuser. Each is a transaction of its own, as ALTER SYSTEM demands. */
+export function psql(node: string, ...statements: string[]): string {
+  return `docker exec ${node} psql -U postgres ${statements.map((statement) => `-c ${shellWord(statement)}`).join(' ')}`;
+}
+
+/** A command of PgBouncer's console. Its own operating system user needs no password there. */
+export function poolerConsole(pooler: string, command: string): string {
+  return `docker exec -u pgbouncer ${pooler} psql -h /run/pgbouncer -p 6432 -U pgbouncer -d pgbouncer -c ${shellWord(command)}`;
+}
+
+/** The latest words of a container. */
+export function logs(container: string): string {
+  return `docker logs --tail 20 ${container}`;
+}
+
+/** Sends the pooler's clients to an endpoint, by hand: takes the node as a run would, routes, and gives it back. */
+export function routeByHand(pooler: string, { host, port }: Endpoint): string {
+  const token = String.raw`t="\"token\":{\"run\":\"by-hand-$(date +%s)\",\"attempt\":1}"`;
+  const route = String.raw`veloz-agent route "{$t,\"host\":\"${host}\",\"port\":${port}}"`;
+  return `docker exec ${pooler} sh -c '${token}; veloz-agent claim "{$t}" && ${route} && veloz-agent forget "{$t}"'`;
+}
+
+/** What the cluster looks like now. */
+export function clusterStatus(cluster: string): string {
+  return `veloz-ha postgres status --cluster ${cluster}`;
+}
+
+/**
+ * The id of the workflow behind the run that an agent names, which is `<workflow id>/<run id>`.
+ * @returns undefined when the name is not of that form
+ */
+export function workflowIdOf(run: string): string | undefined {
+  return /^(.+)\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.exec(run)?.[1];
+}

@@ -1,0 +1,17 @@
+/**
+ * A hand-over whose fastest sample takes longer than this, in milliseconds, belongs to a Temporal server with its defaults (100 ms:
+ * two ticks of a queue reader that polls 20 times a second). The fastest and not the median: a busy machine slows every server.
+ */
+export const SLOW_HANDOVER_MS = 60;
+
+/** The settings of the Temporal server that make a hand-over cheap (docs/temporal.md). */
+export const fastHandoverSettings = {
+  'history.transferProcessorMaxPollRPS': '2000',
+  'history.timerProcessorMaxPollRPS': '2000',
+  'history.timerProcessorMaxTimeShift': '"10ms"',
+} as const;
+
+/** What to change on a server whose hand-overs are slow, as one sentence. */
+export const slowHandoverAdvice = `set ${Object.entries(fastHandoverSettings)
+  .map(([key, value]) => `${key}=${value}`)
+  .join(' ')} in the dynamic configuration of the Temporal server (veloz-ha temporal does)`;

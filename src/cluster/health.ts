@@ -1,0 +1,168 @@
+import type { Check } from './check';
+import { logs, psql } from './commands';
+import {
+  answers,
+  presentNodes,
+  primaries,
+  replicationRowOf,
+  standbys,
+  type AnsweringNode,
+  type ObservedCluster,
+} from './observed';
+import { formatSize } from './size';
+import { Checklist } from './switchover/checklist';
+import { checkDisk } from './switchover/candidate';
+import { checkOnePrimary, checkSameSystem } from './switchover/identity';
+import {
+  checkCommits,
+  checkFlushLag,
+  checkReplay,
+  checkStreaming,
+  isSynchronous,
+  setSynchronousNames,
+} from './switchover/replication';
+import { checkTransactions } from './switchover/stopping';
+import { systemsNotReady, type NotReady } from './switchover/systems';
+import { checkNotHeld, checkPoolMode, checkRoute } from './switchover/traffic';
+import { slotName, type ClusterTopology } from './topology';
+
+/** Checks that stop a switchover, but under which the cluster is still what it promises to be: worth knowing. */
+const onlyWorthKnowing: ReadonlySet<string> = new Set(['B4', 'D3']);
+
+/** Under which check of the safety checklist a system stands that can't be used. */
+const idOf: Record<NotReady['kind'], string> = { silent: 'E4', taken: 'E2', guarded: 'J9' };
+
+/**
+ * What is not as it should be now, each with the command to run next: what refuses makes the cluster unhealthy, what warns is
+ * worth knowing. The checks are those of a switchover, so that `status` tells beforehand what a switchover would refuse. Empty
+ * when all is well. Pure.
+ */
+export function healthFindings(topology: ClusterTopology, observed: ObservedCluster): Check[] {
+  const list = new Checklist();
+  const writable = primaries(observed);
+  const primary = writable.length === 1 ? writable[0] : undefined;
+
+  checkOnePrimary(list, topology, observed);
+  for (const { name, kind, why, next } of systemsNotReady(topology, observed)) {
+    list.require(idOf[kind], false, {
+      says: `${name} is ready`,
+      refusal: `${name} is not ready`,
+      measured: why,
+      limit: 'it answers, and no run has stopped it',
+      next,
+    });
+  }
+  if (answers(primary)) checkPrimary(list, topology, observed, primary);
+  for (const standby of standbys(observed)) if (answers(standby)) checkReplay(list, topology, standby);
+  checkPoolMode(list, observed.pooler);
+  checkNotHeld(list, topology, observed.pooler);
+  if (primary !== undefined) checkRoute(list, primary, observed.pooler);
+  checkLeftovers(list, topology, observed, primary?.name);
+
+  return list.checks
+    .filter((check) => check.result === 'refuse' || check.result === 'warn')
+    .map((check) => (onlyWorthKnowing.has(check.id) ? { ...check, result: 'warn' } : check));
+}
+
+/** The primary and those who follow it: one system, streaming, caught up, synchronous. */
+function checkPrimary(
+  list: Checklist,
+  topology: ClusterTopology,
+  observed: ObservedCluster,
+  source: AnsweringNode,
+): void {
+  const followers = standbys(observed).filter(answers);
+  checkSameSystem(list, observed, source);
+  for (const standby of followers) {
+    const pair = { cluster: observed.cluster, source, standby };
+    // A standby that does not stream is behind and not synchronous as well: that is one finding, and not three.
+    if (checkStreaming(list, pair)) checkFlushLag(list, topology, pair);
+  }
+  checkSynchrony(list, topology, source, followers);
+  checkCommits(
+    list,
+    source,
+    followers.map((node) => node.name),
+  );
+  checkTransactions(list, topology, source, topology.limits.pause);
+}
+
+/** B2: some standby has every acknowledged commit, and the names are those of the topology. */
+function checkSynchrony(
+  list: Checklist,
+  topology: ClusterTopology,
+  source: AnsweringNode,
+  followers: readonly AnsweringNode[],
+): void {
+  const wanted = topology.postgres.synchronousStandbyNames;
+  const names = source.sql.settings.synchronous_standby_names ?? '';
+  const rows = followers.map(({ name }) => ({ name, row: replicationRowOf(source, slotName(name)) }));
+  const inStep = rows.filter(({ row }) => row?.state === 'streaming' && isSynchronous(row.syncState));
+  const states = rows.map(({ name, row }) => `${name} is ${row?.syncState ?? 'not streaming'}`);
+  const words = {
+    says: 'a standby is synchronous',
+    measured: `${states.length === 0 ? 'no standby answers' : states.join(', ')}; synchronous_standby_names is '${names}'`,
+    limit: `'${wanted}', and at least 1 sync or quorum`,
+    next:
+      names === wanted
+        ? followers[0] === undefined
+          ? 'veloz-ha stack up'
+          : logs(followers[0].name)
+        : setSynchronousNames(source.name, wanted),
+  };
+  if (inStep.length === 0) {
+    list.require('B2', false, {
+      ...words,
+      refusal:
+        names === ''
+          ? 'commits wait for no standby: the loss of the primary would lose acknowledged commits'
+          : 'no standby is synchronous: commits wait for ever',
+    });
+    return;
+  }
+  list.advise('B2', names === wanted, { ...words, refusal: 'synchronous_standby_names is not what the topology says' });
+  for (const { name, row } of rows) {
+    list.advise('B2', row?.state !== 'streaming' || row.syncState !== 'async', {
+      says: `${name} can be synchronous`,
+      refusal: `${name} can't become synchronous`,
+      measured: `sync_state is ${row?.syncState}, its application_name is '${row?.applicationName}'`,
+      limit: `a name in '${wanted}'`,
+      next: psql(name, 'SHOW primary_conninfo'),
+    });
+  }
+}
+
+/** C9, J10 and K6: what fills the disk one day, or keeps a node down after a reboot. */
+function checkLeftovers(
+  list: Checklist,
+  topology: ClusterTopology,
+  observed: ObservedCluster,
+  primary: string | undefined,
+): void {
+  const nodes = presentNodes(observed);
+  for (const node of nodes.filter(({ agent }) => agent !== null)) checkDisk(list, topology, [node]);
+  for (const node of nodes.filter(answers)) {
+    // The primary keeps WAL for a standby that is away; that the standby is away is a finding of its own.
+    const wanted = nodes
+      .filter(({ name }) => node.name === primary && name !== primary)
+      .map(({ name }) => slotName(name));
+    for (const slot of node.sql.slots) {
+      list.advise('J10', slot.active || slot.retainedBytes === 0 || wanted.includes(slot.name), {
+        says: `no unused slot of ${node.name} retains WAL`,
+        refusal: `slot ${slot.name} of ${node.name} is not used by anybody and retains WAL`,
+        measured: `${formatSize(slot.retainedBytes)} retained`,
+        limit: 'none',
+        next: psql(node.name, `SELECT pg_drop_replication_slot('${slot.name}')`),
+      });
+    }
+  }
+  for (const { name, container } of nodes.filter((node) => node.container.exists)) {
+    list.advise('K6', !['', 'no'].includes(container.restartPolicy), {
+      says: `${name} comes back after a crash or a reboot`,
+      refusal: `${name} stays down after a crash or a reboot`,
+      measured: `its restart policy is '${container.restartPolicy || 'no'}'`,
+      limit: 'unless-stopped, always or on-failure',
+      next: `docker update --restart unless-stopped ${name}`,
+    });
+  }
+}

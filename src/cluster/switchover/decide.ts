@@ -1,0 +1,83 @@
+import type { Check } from '../check';
+import { answers, primaries, standbys, type ObservedCluster } from '../observed';
+import type { ClusterTopology, Protection } from '../topology';
+import { checkCandidate } from './candidate';
+import { Checklist } from './checklist';
+import { checkExpectedPrimary, checkOnePrimary, checkSameSystem } from './identity';
+import { checkReplication } from './replication';
+import { checkStoppable } from './stopping';
+import { checkSystems } from './systems';
+import { checkFollowers, chooseTarget } from './target';
+import { checkNotHeld, checkPoolMode, checkRoute } from './traffic';
+
+/** What the decision needs to know of a request. */
+export interface SwitchoverWish {
+  target?: string;
+  expectedPrimary?: string;
+  protection?: Protection;
+  /** Milliseconds that PAUSE will wait for open transactions. */
+  pauseLimitMs: number;
+}
+
+/** What the checks come to. */
+export interface SwitchoverDecision {
+  checks: Check[];
+  /** The primary now; absent when there is not exactly one. */
+  source?: string;
+  /** The node to promote; absent when none qualifies. */
+  target?: string;
+  /** Other standbys, which follow the target. */
+  others: string[];
+  protection: Protection;
+  /** The named target is the primary already: nothing to do. */
+  alreadyDone: boolean;
+}
+
+/**
+ * Holds an observed cluster against the safety checklist (A–F) for a planned switchover, and chooses the target.
+ * Pure: the same picture gives the same decision.
+ */
+export function decideSwitchover(
+  topology: ClusterTopology,
+  observed: ObservedCluster,
+  wish: SwitchoverWish,
+): SwitchoverDecision {
+  const list = new Checklist();
+  const decision: SwitchoverDecision = {
+    checks: list.checks,
+    others: [],
+    protection: wish.protection ?? topology.protection,
+    alreadyDone: false,
+  };
+  // Two writable nodes lose data with every second. Whatever else is wrong can wait.
+  if (primaries(observed).length > 1) {
+    checkOnePrimary(list, topology, observed);
+    return decision;
+  }
+  if (!checkSystems(list, topology, observed)) return decision;
+  const source = checkOnePrimary(list, topology, observed);
+  if (!answers(source)) return decision;
+  if (!checkExpectedPrimary(list, observed, source, wish.expectedPrimary)) return decision;
+  decision.source = source.name;
+  checkSameSystem(list, observed, source);
+
+  if (wish.target === source.name) {
+    decision.alreadyDone = true;
+    decision.target = source.name;
+    return decision;
+  }
+  const target = chooseTarget(list, topology, observed, source, wish.target);
+  if (!answers(target)) return decision;
+  decision.target = target.name;
+  decision.others = checkFollowers(list, observed, target);
+  const others = standbys(observed).filter((node) => decision.others.includes(node.name));
+
+  const pair = { cluster: observed.cluster, source, standby: target };
+  checkReplication(list, topology, observed, pair);
+  checkCandidate(list, topology, pair, others);
+  checkStoppable(list, topology, source, wish.pauseLimitMs);
+  checkPoolMode(list, observed.pooler);
+  checkNotHeld(list, topology, observed.pooler);
+  checkRoute(list, source, observed.pooler);
+  return decision;
+}

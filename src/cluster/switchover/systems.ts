@@ -1,0 +1,110 @@
+import { formatMs } from '../duration';
+import { clusterStatus, logs, watchRun, workflowIdOf } from '../commands';
+import { presentNodes, type ObservedCluster, type ObservedNode, type ObservedPooler } from '../observed';
+import type { ClusterTopology } from '../topology';
+import type { Checklist } from './checklist';
+
+/** A system that can't be used now. */
+export interface NotReady {
+  name: string;
+  /** `silent`: it gives no answer. `taken`: a run stopped or fenced it. `guarded`: it refuses to start as a second primary. */
+  kind: 'silent' | 'taken' | 'guarded';
+  why: string;
+  next: string;
+}
+
+/** Errors of drivers begin with the node's name; where the name stands already it is left out. */
+const without = (name: string, error: string): string =>
+  error.startsWith(`${name}: `) ? error.slice(name.length + 2) : error;
+
+/** A login that is refused is a matter of the worker's secrets, not of the node. */
+function loginRefused(error: string, passwordFrom: string): string | undefined {
+  if (!/password|authentication|secret/i.test(error)) return undefined;
+  return `export ${passwordFrom}=…   # or ${passwordFrom}_FILE; the worker needs it too, from its start on`;
+}
+
+function nodeNotReady(node: ObservedNode, topology: ClusterTopology): NotReady | undefined {
+  const { name, container, agent } = node;
+  const silent = (why: string, next: string): NotReady => ({ name, kind: 'silent', why: without(name, why), next });
+  if (container.error !== undefined) return silent(container.error, `docker inspect ${name}`);
+  if (!container.exists) return silent('its container does not exist', 'veloz-ha stack up');
+  if (!container.running) {
+    const next = container.status === 'paused' ? `docker unpause ${name}` : `docker start ${name}`;
+    return silent(`its container is ${container.status}`, next);
+  }
+  if (agent === null) return silent(node.agentError ?? 'its agent does not answer', logs(name));
+  if (agent.desired !== 'up') {
+    const run = agent.claimedBy ?? 'an earlier run';
+    const workflow = workflowIdOf(run);
+    const deadman =
+      agent.deadmanInMs === null ? '' : `, and its dead-man switch starts it in ${formatMs(agent.deadmanInMs)}`;
+    return {
+      name,
+      kind: 'taken',
+      why: `it is ${agent.desired} by ${workflow ?? run}${deadman}`,
+      next: workflow === undefined ? logs(name) : watchRun(workflow),
+    };
+  }
+  if (agent.startGuard !== null) return { name, kind: 'guarded', why: agent.startGuard, next: logs(name) };
+  if (node.sql === null) {
+    const error = node.sqlError ?? 'no reason given';
+    const next = loginRefused(error, topology.postgres.control.passwordFrom) ?? logs(name);
+    return silent(`PostgreSQL does not answer: ${error}`, next);
+  }
+  return undefined;
+}
+
+function poolerNotReady(pooler: ObservedPooler, topology: ClusterTopology): NotReady | undefined {
+  const { name } = pooler;
+  if (pooler.agent === null) {
+    const why = without(name, pooler.agentError ?? 'its agent does not answer');
+    const next = /no such container/i.test(why)
+      ? 'veloz-ha stack up'
+      : /is not running/i.test(why)
+        ? `docker start ${name}`
+        : /is paused/i.test(why)
+          ? `docker unpause ${name}`
+          : logs(name);
+    return { name, kind: 'silent', why, next };
+  }
+  if (pooler.console === null) {
+    const error = pooler.consoleError ?? 'no reason given';
+    const next = loginRefused(error, topology.pgbouncer.admin.passwordFrom) ?? logs(name);
+    return { name, kind: 'silent', why: `its console does not answer: ${error}`, next };
+  }
+  return undefined;
+}
+
+/** The systems of a cluster that can't be used now, in the topology's order. */
+export function systemsNotReady(topology: ClusterTopology, observed: ObservedCluster): NotReady[] {
+  if (!observed.docker.ok) {
+    const why = `it does not answer: ${observed.docker.error ?? 'no reason given'}`;
+    // The topology may name another socket than the one that `docker` would ask.
+    const socket = /connect E[A-Z]+ (\/\S+)/.exec(why)?.[1];
+    const next = socket === undefined ? 'docker version' : `docker -H unix://${socket} version`;
+    return [{ name: 'the Docker engine', kind: 'silent', why, next }];
+  }
+  return [
+    ...presentNodes(observed).map((node) => nodeNotReady(node, topology)),
+    poolerNotReady(observed.pooler, topology),
+  ].filter((found) => found !== undefined);
+}
+
+/** E4: everything that will be needed answers, before the first step. */
+export function checkSystems(list: Checklist, topology: ClusterTopology, observed: ObservedCluster): boolean {
+  const silent = systemsNotReady(topology, observed);
+  const [first] = silent;
+  const nodes = presentNodes(observed).length;
+  return list.require('E4', first === undefined, {
+    says: 'every system that will be needed answers',
+    refusal: silent.length === 1 ? `${first?.name} is not ready` : `${silent.length} systems are not ready`,
+    measured:
+      first === undefined
+        ? `Docker, ${nodes} PostgreSQL nodes, PgBouncer and their agents`
+        : silent.length === 1
+          ? first.why
+          : silent.map(({ name, why }) => `${name}: ${why.trim()}`).join('; '),
+    limit: 'all of them answer',
+    next: first?.next ?? clusterStatus(observed.cluster),
+  });
+}

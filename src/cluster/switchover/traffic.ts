@@ -1,0 +1,63 @@
+import { poolerConsole, routeByHand, sqlName, watchRun, workflowIdOf } from '../commands';
+import { formatMs } from '../duration';
+import type { ObservedNode, ObservedPooler } from '../observed';
+import type { ClusterTopology } from '../topology';
+import type { Checklist } from './checklist';
+
+/** F1: only a pooler that pools transactions can be paused while its clients stay connected. */
+export function checkPoolMode(list: Checklist, { name, console: seen }: ObservedPooler): void {
+  if (seen === null) return;
+  list.require('F1', seen.poolMode === 'transaction', {
+    says: 'the pooler pools transactions',
+    refusal: 'PAUSE would wait for sessions for ever',
+    measured: `pool_mode of ${name} is ${seen.poolMode}`,
+    limit: 'transaction',
+    next: poolerConsole(name, "SET pool_mode = 'transaction'"),
+  });
+}
+
+/** F2: nobody holds clients. */
+export function checkNotHeld(list: Checklist, topology: ClusterTopology, pooler: ObservedPooler): void {
+  const { name, agent, console: seen } = pooler;
+  if (agent === null || seen === null) return;
+  const holder = agent.holdRun === null ? undefined : (workflowIdOf(agent.holdRun) ?? agent.holdRun);
+  const database = topology.pgbouncer.database ?? topology.postgres.database;
+  list.require('F2', holder === undefined && !seen.paused, {
+    says: 'nobody holds clients at the pooler',
+    refusal: `clients wait at ${name}`,
+    measured:
+      holder !== undefined
+        ? `${holder} holds them, and the dead-man switch lets them go in ${formatMs(agent.holdRemainingMs ?? 0)}`
+        : seen.paused
+          ? `somebody paused database ${database}, ${seen.waitingClients === 1 ? '1 client waits' : `${seen.waitingClients} clients wait`}`
+          : 'clients go through',
+    limit: 'not held, not paused',
+    next:
+      agent.holdRun === null
+        ? poolerConsole(name, `RESUME ${sqlName(database)}`)
+        : workflowIdOf(agent.holdRun) === undefined
+          ? `docker exec ${name} veloz-agent observe`
+          : watchRun(workflowIdOf(agent.holdRun) ?? ''),
+  });
+}
+
+/** F4: clients reach the primary, by the routing file and by what PgBouncer has read of it. */
+export function checkRoute(list: Checklist, primary: ObservedNode, pooler: ObservedPooler): void {
+  const { name, agent, console: seen } = pooler;
+  if (agent === null || seen === null) return;
+  const { route } = agent;
+  const { host, port } = primary.internal;
+  const routed = route?.host === host && route.port === port;
+  list.require('F4', routed && seen.host === host, {
+    says: 'the pooler sends clients to the primary',
+    refusal: 'the pooler does not send clients to the primary',
+    measured:
+      routed && seen.host !== host
+        ? `its routing file says ${host}:${port}, but it has not read it and uses ${seen.host}`
+        : route === null
+          ? 'it has no route'
+          : `to ${route.host}:${route.port}`,
+    limit: `${host}:${port}`,
+    next: routed ? poolerConsole(name, 'RELOAD') : routeByHand(name, primary.internal),
+  });
+}
