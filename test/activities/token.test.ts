@@ -1,0 +1,36 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { tokenOf, type Stage } from '../../src/activities/token';
+import type { Token } from '../../src/systems/agent';
+
+/** The token that an attempt of an activity shows to an agent. */
+const attempt = async (stage: Stage, number: number): Promise<Token> => {
+  const environment = new MockActivityEnvironment({ attempt: number });
+  return environment.run<unknown[], Token, () => Promise<Token>>(() => Promise.resolve(tokenOf('run 7', stage)));
+};
+
+/** The ways through a run, each stage as often as it is tried. */
+const ways: Stage[][] = [
+  ['prepare', 'prepare', 'move', 'move', 'move', 'settle', 'settle', 'release'],
+  ['prepare', 'move', 'roll back', 'roll back', 'unprepare', 'unprepare', 'release'],
+  ['prepare', 'unprepare', 'release'],
+  ['prepare', 'move', 'roll back', 'settle', 'release'],
+];
+
+test.each(ways.map((way) => [way.join(' → '), way] as const))('tokens grow all the way %s', async (_says, way) => {
+  const seen: number[] = [];
+  for (const [index, stage] of way.entries()) {
+    const tries = way.slice(0, index + 1).filter((other) => other === stage).length;
+    const token = await attempt(stage, tries);
+    expect(token.run).toBe('run 7');
+    expect(token.attempt).toBeGreaterThan(seen.at(-1) ?? 0);
+    seen.push(token.attempt);
+  }
+});
+
+test('no number of attempts of one stage reaches the next one', async () => {
+  expect((await attempt('prepare', 999_999)).attempt).toBeLessThan((await attempt('move', 1)).attempt);
+});
+
+test('a plain program that calls an activity is its first attempt', () => {
+  expect(tokenOf('bare', 'prepare')).toEqual({ run: 'bare', attempt: 1 });
+});

@@ -1,0 +1,130 @@
+import { main } from '../../src/cli/main';
+import { fakeIo } from './fake-io';
+
+/** Nobody listens on port 1. */
+const env = { TEMPORAL_ADDRESS: 'localhost:1', TEMPORAL_DISABLE_CONFIG_FILE: '1' };
+
+async function run(line: string, io = fakeIo({ env })) {
+  const code = await main(
+    line.split(' ').filter((word) => word !== ''),
+    io,
+  );
+  return { code, out: io.out(), err: io.err() };
+}
+
+test.each([
+  ['stauts', "Error: unknown command 'stauts'; the nearest is status. Next: veloz-ha status [BadInput]\n"],
+  ['xyzzy', "Error: unknown command 'xyzzy'. Next: veloz-ha --help [BadInput]\n"],
+  [
+    'postgres swichover',
+    "Error: unknown command 'swichover'; the nearest is switchover. Next: veloz-ha postgres switchover [BadInput]\n",
+  ],
+  ['temporal stopp', "Error: unknown command 'stopp'; the nearest is stop. Next: veloz-ha temporal stop [BadInput]\n"],
+  ['stack', 'Error: stack needs a subcommand: up, down, reset, logs. Next: veloz-ha stack --help [BadInput]\n'],
+  [
+    'postgres switchover --tto x',
+    "Error: unknown option '--tto'; the nearest is --to. Next: veloz-ha postgres switchover --help [BadInput]\n",
+  ],
+  ['approve', "Error: missing required argument 'id'. Next: veloz-ha approve --help [BadInput]\n"],
+  [
+    'stack up --standbys 3',
+    "Error: option '--standbys <number>' argument '3' is invalid. Why: expected a whole number from 1 to 2. Next: veloz-ha stack up --help [BadInput]\n",
+  ],
+  [
+    'watch x --timeout soon',
+    "Error: option '--timeout <duration>' argument 'soon' is invalid. Why: \"soon\" is not a duration: expected a number and a unit (ms, s, m, h, d), such as 500ms or 5s. Next: veloz-ha watch --help [BadInput]\n",
+  ],
+  [
+    'worker --detach --name ../x',
+    "Error: option '--name <name>' argument '../x' is invalid. Why: expected small letters, digits and dashes, such as worker-2. Next: veloz-ha worker --help [BadInput]\n",
+  ],
+])('a mistyped command line is one error with the nearest command, exit 2: %s', async (line, expected) => {
+  expect(await run(line)).toEqual({ code: 2, out: '', err: expected });
+});
+
+test('with -o json an error is one document on stdout too', async () => {
+  const { code, out, err } = await run('stauts -o json');
+  expect(code).toBe(2);
+  expect(JSON.parse(out)).toEqual({
+    version: 1,
+    error: { type: 'BadInput', message: "unknown command 'stauts'; the nearest is status", next: 'veloz-ha status' },
+  });
+  expect(err).toContain('[BadInput]');
+});
+
+test.each(['', '--help', 'help postgres', 'postgres switchover --help', '--version'])(
+  'help is no error: "%s"',
+  async (line) => {
+    const { code, out, err } = await run(line);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).not.toBe('');
+  },
+);
+
+test('every command has a description and an example', async () => {
+  for (const command of [
+    'stack up',
+    'stack down',
+    'stack reset',
+    'stack logs',
+    'temporal',
+    'temporal stop',
+    'temporal status',
+    'worker',
+    'worker stop',
+    'status',
+    'postgres status',
+    'postgres switchover',
+    'runs',
+    'show',
+    'watch',
+    'approve',
+    'reject',
+    'abort',
+  ]) {
+    const { out } = await run(`${command} --help`);
+    expect(out).toMatch(new RegExp(`^Usage: veloz-ha ${command}`));
+    expect(out).toContain(`Examples:\n  $ veloz-ha ${command}`);
+  }
+});
+
+test('the exit codes stand in the help', async () => {
+  expect((await run('--help')).out).toMatch(/3 refused by a check .* 4 busy .* 5 incomplete/);
+});
+
+test.each(['runs', 'show', 'watch', 'approve x', 'postgres switchover --yes'])(
+  'Temporal out of reach is exit 7 with the next command: %s',
+  async (line) => {
+    expect(await run(line)).toEqual({
+      code: 7,
+      out: '',
+      err: 'Error: Temporal is not reachable at localhost:1. Why: connection refused: nobody listens on that port. Next: veloz-ha temporal [Unreachable]\n',
+    });
+  },
+);
+
+test.each([
+  ['postgres switchover', 'stdin or stdout is no terminal'],
+  ['postgres switchover -o json', '-o json asks no questions'],
+])('nobody to ask, and no --yes: exit 2, and nothing was started: %s', async (line, why) => {
+  const { code, err } = await run(line);
+  expect(code).toBe(2);
+  expect(err).toBe(
+    `Error: nobody can be asked here. Why: ${why}. Next: veloz-ha postgres switchover --yes, or --plan to see what it would do [BadInput]\n`,
+  );
+});
+
+test('wrong input is refused before Temporal is asked, and every mistake is named', async () => {
+  const { code, err } = await run('postgres switchover --yes --soak 5parsec --not-after tomorrow');
+  expect(code).toBe(2);
+  expect(err).toContain('soak: ');
+  expect(err).toContain('notAfter: ');
+});
+
+test('reset asks, and where nobody can be asked it deletes nothing', async () => {
+  const { code, err } = await run('stack reset');
+  expect([code, err]).toEqual([
+    2,
+    'Error: nobody can be asked here. Why: reset deletes all data of the stack. Next: veloz-ha stack reset --yes [BadInput]\n',
+  ]);
+});

@@ -1,0 +1,76 @@
+import { Checklist } from '../../../src/cluster/switchover/checklist';
+import { checkStoppable } from '../../../src/cluster/switchover/stopping';
+import { content, inside, objects, openTransaction, primary } from '../support/objects';
+import { picture, PRIMARY } from '../support/picture';
+
+// D: the primary can be stopped soon
+
+objects({
+  'the archive is behind': {
+    change: (seen) => {
+      primary(seen).sql.archiver.mode = 'on';
+      Object.assign(primary(seen).agent ?? {}, { archiveReady: 9 });
+    },
+    id: 'D1',
+    says: `${PRIMARY} would not stop before its WAL archive has caught up: 9 segments wait (limit: at most 8, limits.archiveBacklog, and not failing)`,
+    next: inside(PRIMARY, 'SELECT * FROM pg_stat_archiver'),
+  },
+  'the archiver fails': {
+    change: (seen) => (primary(seen).sql.archiver = { mode: 'on', failing: true }),
+    id: 'D1',
+    says: '0 segments wait, and the archiver fails',
+    next: inside(PRIMARY, 'SELECT * FROM pg_stat_archiver'),
+  },
+  'a base backup runs': {
+    change: (seen) => (primary(seen).sql.baseBackups = 1),
+    id: 'D2',
+    says: `a base backup runs, and the stop would break it off: 1 running on ${PRIMARY} (limit: none)`,
+    next: inside(PRIMARY, 'SELECT pid, phase, backup_streamed, backup_total FROM pg_stat_progress_basebackup'),
+  },
+  'a transaction is open for long': {
+    change: (seen) => (primary(seen).sql.openTransactions = [openTransaction]),
+    wish: { pauseLimitMs: 500 },
+    id: 'D3',
+    says: 'a transaction has been open for too long: pid 42 of veloz (report), idle in transaction, for 2.00 s (limit: 2.00 s, limits.transactionAge; PAUSE waits for at most 500 ms)',
+    next: inside(PRIMARY, 'SELECT pg_terminate_backend(42)'),
+  },
+  'several transactions are open for long, the oldest first': {
+    change: (seen) =>
+      (primary(seen).sql.openTransactions = [
+        { ...openTransaction, pid: 7, application: '', ageMs: 90_000 },
+        openTransaction,
+        { ...openTransaction, pid: 8, ageMs: 300 },
+      ]),
+    id: 'D3',
+    says: '2 transactions have been open for too long: pid 7 of veloz, idle in transaction, for 1 min 30 s',
+    next: inside(PRIMARY, 'SELECT pg_terminate_backend(7)'),
+  },
+  'a transaction is prepared': {
+    change: (seen) => (primary(seen).sql.preparedTransactions = 2),
+    id: 'D3',
+    result: 'warn',
+    says: 'prepared transactions are open: they survive a switchover, and keep their locks: 2 prepared (limit: none)',
+    next: inside(PRIMARY, 'SELECT gid, prepared, owner, database FROM pg_prepared_xacts'),
+  },
+});
+
+content([
+  [
+    'D1',
+    'an archive that is nearly up to date',
+    (seen) => {
+      primary(seen).sql.archiver.mode = 'on';
+      Object.assign(primary(seen).agent ?? {}, { archiveReady: 8 });
+    },
+  ],
+  ['D3', 'a young transaction', (seen) => (primary(seen).sql.openTransactions = [{ ...openTransaction, ageMs: 2000 }])],
+]);
+
+test('D5: without an agent nothing keeps the old primary stopped', () => {
+  const seen = picture();
+  const list = new Checklist();
+  primary(seen).agent = null;
+  checkStoppable(list, seen.topology, primary(seen), 2000);
+  const check = list.checks.find(({ id }) => id === 'D5');
+  expect(check).toMatchObject({ result: 'refuse', refusal: `nothing keeps ${PRIMARY} stopped` });
+});

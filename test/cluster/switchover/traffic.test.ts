@@ -1,0 +1,63 @@
+import { objects } from '../support/objects';
+import { POOLER, PRIMARY, STANDBY } from '../support/picture';
+
+// F: clients can be held, and reach the primary
+
+objects({
+  'the pooler pools sessions': {
+    change: ({ observed }) => Object.assign(observed.pooler.console ?? {}, { poolMode: 'session' }),
+    id: 'F1',
+    says: `PAUSE would wait for sessions for ever: pool_mode of ${POOLER} is session (limit: transaction)`,
+    next: `docker exec -u pgbouncer ${POOLER} psql -h /run/pgbouncer -p 6432 -U pgbouncer -d pgbouncer -c "SET pool_mode = 'transaction'"`,
+  },
+  'somebody paused the pooler': {
+    change: ({ observed }) => Object.assign(observed.pooler.console ?? {}, { paused: true, waitingClients: 4 }),
+    id: 'F2',
+    says: `clients wait at ${POOLER}: somebody paused database veloz, 4 clients wait (limit: not held, not paused)`,
+    next: `-c "RESUME veloz"`,
+  },
+  'a run holds clients': {
+    change: ({ observed }) =>
+      Object.assign(observed.pooler.agent ?? {}, {
+        holdRun: 'switchover/veloz/x-1/0a1b2c3d-1111-2222-3333-444455556666',
+        holdRemainingMs: 4100,
+      }),
+    id: 'F2',
+    says: 'switchover/veloz/x-1 holds them, and the dead-man switch lets them go in 4.10 s',
+    next: 'veloz-ha watch switchover/veloz/x-1',
+  },
+  'something that is no workflow holds clients': {
+    change: ({ observed }) => Object.assign(observed.pooler.agent ?? {}, { holdRun: 'bare/1/2', holdRemainingMs: 1 }),
+    id: 'F2',
+    says: 'bare/1/2 holds them',
+    next: `docker exec ${POOLER} veloz-agent observe`,
+  },
+  'the pooler leads elsewhere': {
+    change: ({ observed }) =>
+      Object.assign(observed.pooler, {
+        agent: { ...observed.pooler.agent, route: { host: STANDBY, port: 5432 } },
+        console: { ...observed.pooler.console, host: STANDBY },
+      }),
+    id: 'F4',
+    says: `the pooler does not send clients to the primary: to ${STANDBY}:5432 (limit: ${PRIMARY}:5432)`,
+    next: String.raw`veloz-agent route "{$t,\"host\":\"${PRIMARY}\",\"port\":5432}"`,
+  },
+  'the pooler leads to another port': {
+    change: ({ observed }) => Object.assign(observed.pooler.agent ?? {}, { route: { host: PRIMARY, port: 5433 } }),
+    id: 'F4',
+    says: `to ${PRIMARY}:5433 (limit: ${PRIMARY}:5432)`,
+    next: 'veloz-agent route',
+  },
+  'the pooler has no route': {
+    change: ({ observed }) => Object.assign(observed.pooler.agent ?? {}, { route: null }),
+    id: 'F4',
+    says: 'it has no route',
+    next: 'veloz-agent route',
+  },
+  'PgBouncer has not read its routing file': {
+    change: ({ observed }) => Object.assign(observed.pooler.console ?? {}, { host: STANDBY }),
+    id: 'F4',
+    says: `its routing file says ${PRIMARY}:5432, but it has not read it and uses ${STANDBY}`,
+    next: '-c "RELOAD"',
+  },
+});

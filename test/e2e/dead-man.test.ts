@@ -1,0 +1,79 @@
+import { frontDoorWriters, Rig } from './support/rig';
+import { cli, docker, look, roles, waitUntil, whole } from './support/stack';
+
+/** limits.hold of the topology, the pooler's extra wait for a writable node, and what a busy machine adds. */
+const BOUND_MS = 5000 + 2000 + 1500;
+
+/** Both workers and Temporal die at a point of the hold; what the clients live through, and how the run ends afterwards. */
+describe('worker, second worker and Temporal are all killed inside the hold', () => {
+  let rig: Rig;
+  beforeAll(async () => {
+    rig = await Rig.start();
+    await whole();
+  });
+  afterAll(() => rig.close());
+
+  test.each(['stop', 'received', 'fence', 'promote', 'promoting', 'route', 'confirm', 'release'])(
+    'killed before "%s": clients are let go in bounded time, and after their return the run ends right',
+    async (part) => {
+      const before = await roles();
+      const env = rig.dying(`hold:${part}`);
+      const workers = await Promise.all([rig.worker(env), rig.worker(env)]);
+      const writers = frontDoorWriters(4, 25);
+      try {
+        await writers.start();
+        writers.beginWindow();
+        const handle = await rig.start({ approval: 'given', soak: '0s' });
+        await waitUntil(
+          'a worker dying',
+          () => workers.some((worker) => worker.process.signalCode === 'SIGKILL'),
+          20_000,
+        );
+        await Promise.all([...workers.map((worker) => worker.kill()), rig.stand.killTemporal()]);
+        await new Promise((resolve) => setTimeout(resolve, 200));
+
+        // Nobody is left who could help. The agents let clients go.
+        await waitUntil('clients being let go', async () => (await look()).pooler.console?.paused === false, 15_000);
+        await waitUntil('clients writing again', () => writers.currentGapMs() < 300, 15_000);
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+
+        await rig.stand.startTemporal();
+        const back = await rig.worker();
+        const ended = await handle.result().then(
+          (report) => (report as { outcome: string }).outcome,
+          (error: { cause?: { type?: string; message?: string } }) => `${error.cause?.type}: ${error.cause?.message}`,
+        );
+        await back.stop();
+        await whole();
+        const seen = await writers.endWindow();
+
+        // Forward where the promotion had been asked for, back where it had not.
+        const after = await roles();
+        const forward = ['promoting', 'route', 'confirm', 'release'].includes(part);
+        if (forward) {
+          expect(ended).toMatch(/^completed/);
+          expect(after).toEqual({ primary: before.standby, standby: before.primary });
+        } else {
+          expect(ended).toMatch(/^RolledBack: /);
+          expect(after).toEqual(before);
+        }
+        expect({ failed: seen.failed, lost: seen.lost, failures: seen.failures }).toEqual({
+          failed: 0,
+          lost: 0,
+          failures: [],
+        });
+        expect(seen.gapMs).toBeLessThan(BOUND_MS);
+      } finally {
+        await writers.stop();
+        await Promise.all(workers.map((worker) => worker.kill()));
+        await whole();
+      }
+    },
+  );
+
+  test('the dead-man switch says what it did, in the status and in the log', async () => {
+    expect(docker('logs', '--since', '10m', 'veloz-pgbouncer')).toMatch(/dead-man|let go/i);
+    const { stdout } = await cli(['postgres', 'status', '-o', 'json']);
+    expect(JSON.parse(stdout)).toMatchObject({ version: 1 });
+  });
+});

@@ -1,0 +1,124 @@
+import { Client } from 'pg';
+import { slotName } from '../../src/cluster/topology';
+import { readSecret } from '../../src/systems/secrets';
+import { obey, refused, whileClientsWrite, withFault } from './support/refusal';
+import { Rig } from './support/rig';
+import { cli, docker, psql, roles, waitUntil, whole } from './support/stack';
+
+/** A replication connection that asks for nothing: it takes a walsender, as a forgotten pg_receivewal does. */
+async function occupyWalsender(port: number): Promise<Client> {
+  const client = new Client({
+    host: '127.0.0.1',
+    port,
+    user: process.env.VELOZ_PG_REPL_USER ?? 'replicator',
+    password: readSecret('VELOZ_PG_REPL_PASSWORD', process.env),
+    application_name: 'e2e_stranger',
+    replication: 'true',
+  } as ConstructorParameters<typeof Client>[0]);
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+describe('a switchover is refused when the standby could not be the primary', () => {
+  let rig: Rig;
+  let primary: string;
+  let standby: string;
+  beforeAll(async () => {
+    rig = await Rig.start();
+    await rig.worker();
+    await whole();
+    ({ primary, standby } = await roles());
+  });
+  afterAll(() => rig.close());
+
+  it('it has no free walsender for the old primary', () =>
+    whileClientsWrite(async () => {
+      const strangers: Client[] = [];
+      const port = Number(docker('port', standby, '5432/tcp').split('\n')[0]?.split(':').pop());
+      const max = Number(psql(standby, 'SHOW max_wal_senders'));
+      await withFault(
+        {
+          inject: async () => {
+            for (let count = 0; count < max; count += 1) strangers.push(await occupyWalsender(port));
+          },
+          takeAway: () => Promise.all(strangers.map((client) => client.end())),
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('C1');
+          expect(sentence).toContain(
+            `${standby} has too few free walsenders for its standbys: 0 of ${max} free (limit: at least 1)`,
+          );
+          expect(await obey(next)).toContain('e2e_stranger');
+        },
+      );
+    }));
+
+  it('the old primary could not connect back to it', () => {
+    const hba = '/etc/veloz/pg_hba.conf';
+    const asRoot = (script: string) => docker('exec', '-u', 'root', standby, 'sh', '-c', script);
+    return whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => {
+            asRoot(
+              `cp -p ${hba} /tmp/e2e-hba && { echo 'host replication all all reject'; cat /tmp/e2e-hba; } > ${hba}`,
+            );
+            psql(standby, 'SELECT pg_reload_conf()');
+          },
+          takeAway: () => {
+            asRoot(`cat /tmp/e2e-hba > ${hba} && rm /tmp/e2e-hba`);
+            psql(standby, 'SELECT pg_reload_conf()');
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('C4');
+          expect(sentence).toContain(`${primary} can't open a replication connection to ${standby}`);
+          expect(sentence).toContain('pg_hba.conf rejects replication connection');
+          expect(sentence).toContain('(limit: IDENTIFY_SYSTEM answers)');
+          expect(next).toBe(`docker logs --tail 20 ${standby}`);
+        },
+      ),
+    );
+  });
+
+  it('there are two writable primaries', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: async () => {
+            psql(standby, 'SELECT pg_promote()');
+            await waitUntil(
+              'the slot being free',
+              () =>
+                psql(primary, `SELECT active FROM pg_replication_slots WHERE slot_name = '${slotName(standby)}'`) ===
+                'f',
+            );
+          },
+          takeAway: async () => {
+            // What was written there belongs to nobody: the node is made anew from the primary that clients reach.
+            docker('rm', '--force', standby);
+            docker('volume', 'rm', standby);
+            const up = await cli(['stack', 'up']);
+            expect(up).toMatchObject({ code: 0 });
+          },
+        },
+        async () => {
+          const { id, sentence, next, report } = await refused(rig);
+
+          expect(id).toBe('A3');
+          expect(sentence).toMatch(/two nodes are writable: \S+ on timeline \d+ and \S+ on timeline \d+/);
+          expect(sentence).toContain(`the pooler sends clients to ${primary}:5432 (limit: exactly 1)`);
+          expect(report.checks).toHaveLength(1);
+          // The one that clients do not reach.
+          expect(next).toBe(`docker stop ${standby}`);
+          await obey(next);
+          expect((await refused(rig)).id).toBe('E4');
+        },
+      ),
+    ));
+});

@@ -1,0 +1,209 @@
+import { obey, refused, topologyWith, whileClientsWrite, withFault } from './support/refusal';
+import { Rig } from './support/rig';
+import { docker, look, psql, roles, waitUntil, whole } from './support/stack';
+
+/** The worker's limit of what a standby may lack, so that a few MiB are too much. */
+const LIMIT_BYTES = 1024 * 1024;
+/** Four times the limit, acknowledged without waiting for the standby. */
+const WRITE_MUCH = `SET synchronous_commit = local; SELECT count(pg_logical_emit_message(true, 'e2e', repeat('x', 1048576))) FROM generate_series(1, 4)`;
+
+const signal = (node: string, name: 'STOP' | 'CONT', pid: string) =>
+  docker('exec', '-u', 'root', node, 'sh', '-c', `kill -${name} ${pid}`);
+const reload = (node: string) => psql(node, 'SELECT pg_reload_conf()');
+
+describe('a switchover is refused when the standby does not have, or would not have, every acknowledged commit', () => {
+  let rig: Rig;
+  let primary: string;
+  let standby: string;
+  beforeAll(async () => {
+    rig = await Rig.start();
+    const limits = topologyWith(rig, ({ clusters }) => {
+      for (const cluster of Object.values(clusters))
+        cluster.limits = { flushLagBytes: LIMIT_BYTES, replayLagBytes: LIMIT_BYTES };
+    });
+    await rig.worker(limits);
+    await whole();
+    ({ primary, standby } = await roles());
+  });
+  afterAll(() => rig.close());
+
+  it('there is no standby: its container is stopped', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => docker('stop', standby),
+          takeAway: () => docker('start', standby),
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('E4');
+          expect(sentence).toContain(`${standby} is not ready: its container is exited (limit: `);
+          expect(next).toBe(`docker start ${standby}`);
+          await obey(next);
+          await whole();
+        },
+      ),
+    ));
+
+  it('the standby does not stream', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: async () => {
+            psql(standby, `ALTER SYSTEM SET primary_conninfo = ''`);
+            reload(standby);
+            await waitUntil('the end of streaming', () => psql(primary, 'TABLE pg_stat_replication') === '');
+          },
+          takeAway: () => {
+            psql(standby, 'ALTER SYSTEM RESET primary_conninfo');
+            reload(standby);
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('B1');
+          expect(sentence).toContain(`${standby} does not stream from ${primary}: the primary has no walsender`);
+          expect(sentence).toContain(`its WAL receiver does not run (limit: streaming from ${primary})`);
+          expect(next).toBe(`docker logs --tail 20 ${standby}`);
+        },
+      ),
+    ));
+
+  it('the standby is not synchronous', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: async () => {
+            psql(primary, `ALTER SYSTEM SET synchronous_standby_names = ''`);
+            reload(primary);
+            await waitUntil(
+              'the standby being asynchronous',
+              () => psql(primary, 'SELECT sync_state FROM pg_stat_replication') === 'async',
+            );
+          },
+          takeAway: () => {
+            psql(primary, 'ALTER SYSTEM RESET synchronous_standby_names');
+            reload(primary);
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('B2');
+          expect(sentence).toContain(
+            `${standby} is not a synchronous standby: sync_state is async, synchronous_standby_names is '' (limit: sync or quorum)`,
+          );
+          await obey(next);
+          await whole();
+        },
+      ),
+    ));
+
+  it('the standby has not flushed what the primary wrote', async () => {
+    const receiver = psql(standby, 'SELECT pid FROM pg_stat_wal_receiver');
+    await withFault(
+      {
+        inject: () => {
+          // A receiver that says nothing is let go after 5 s; this one must lag for longer.
+          psql(primary, `ALTER SYSTEM SET wal_sender_timeout = '60s'`);
+          reload(primary);
+          signal(standby, 'STOP', receiver);
+          psql(primary, WRITE_MUCH);
+        },
+        takeAway: () => {
+          signal(standby, 'CONT', receiver);
+          psql(primary, 'ALTER SYSTEM RESET wal_sender_timeout');
+          reload(primary);
+        },
+      },
+      async () => {
+        const { id, sentence, next } = await refused(rig);
+
+        expect(id).toBe('B5');
+        expect(sentence).toMatch(/is too far behind .+: 4\.\d MiB not flushed there/);
+        expect(sentence).toContain('(limit: at most 1.0 MiB, limits.flushLagBytes)');
+        expect(next).toBe('veloz-ha postgres status --cluster veloz');
+      },
+    );
+  });
+
+  it('the standby has not replayed what it received', async () => {
+    const replaying = psql(standby, `SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'`);
+    await whileClientsWrite(() =>
+      withFault(
+        {
+          inject: async () => {
+            signal(standby, 'STOP', replaying);
+            psql(primary, WRITE_MUCH);
+            await waitUntil(
+              'the standby having received it',
+              () =>
+                Number(psql(standby, 'SELECT pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn()')) > 3 * LIMIT_BYTES,
+            );
+          },
+          takeAway: () => signal(standby, 'CONT', replaying),
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('B6');
+          expect(sentence).toMatch(/has not replayed what it received: 4\.\d MiB not replayed/);
+          expect(sentence).toContain('(limit: at most 1.0 MiB, limits.replayLagBytes)');
+          await obey(next);
+        },
+      ),
+    );
+  });
+
+  it('replay on the standby is paused', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: async () => {
+            psql(standby, 'SELECT pg_wal_replay_pause()');
+            psql(primary, WRITE_MUCH);
+            await waitUntil('the pause', async () =>
+              (await look()).nodes.some((node) => node.name === standby && node.sql?.replayPaused === true),
+            );
+          },
+          takeAway: () => psql(standby, 'SELECT pg_wal_replay_resume()'),
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          // The pause is the cause, and the lag that comes of it is named after it.
+          expect(id).toBe('B7');
+          expect(sentence).toContain(
+            `replay on ${standby} is paused: pg_is_wal_replay_paused() is true (limit: not paused, no delay)`,
+          );
+          await obey(next);
+          await waitUntil('replay going on', () => psql(standby, 'SELECT pg_is_wal_replay_paused()') === 'f');
+        },
+      ),
+    ));
+
+  it('commits of a role do not wait for the standby', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => {
+            psql(primary, 'CREATE ROLE e2e_reporting');
+            psql(primary, 'ALTER ROLE e2e_reporting SET synchronous_commit = off');
+          },
+          takeAway: () => psql(primary, 'DROP ROLE e2e_reporting'),
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('B4');
+          expect(sentence).toContain(
+            'synchronous_commit is off for e2e_reporting in every database (limit: nowhere off or local)',
+          );
+          await obey(next);
+          expect(psql(primary, 'SELECT count(*) FROM pg_db_role_setting WHERE setrole <> 0')).toBe('0');
+        },
+      ),
+    ));
+});

@@ -1,0 +1,180 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import { loadTopology } from '../../src/systems/topology-file';
+import { readSecret } from '../../src/systems/secrets';
+import type { Report, RunState } from '../../src/workflows/run-state';
+import { asked, obey, refused, untouched, whileClientsWrite, withFault } from './support/refusal';
+import { Rig } from './support/rig';
+import { docker, look, POOLER, psql, roles, waitUntil, whole } from './support/stack';
+
+/** A client at the front door that begins a transaction and leaves it open. */
+async function openTransaction(): Promise<Client> {
+  const cluster = loadTopology().clusters.veloz;
+  if (cluster === undefined) throw new Error('the topology has no cluster veloz');
+  const { client: login, database } = cluster.postgres;
+  const client = new Client({
+    ...cluster.pgbouncer.nodes[0]?.address,
+    user: login.user,
+    password: readSecret(login.passwordFrom, process.env),
+    database,
+    application_name: 'e2e_forgetful',
+  });
+  client.on('error', () => undefined);
+  await client.connect();
+  await client.query('BEGIN');
+  await client.query('CREATE TABLE e2e_unfinished ()');
+  return client;
+}
+
+const console = (command: string) =>
+  docker(
+    'exec',
+    '-u',
+    'pgbouncer',
+    POOLER,
+    'psql',
+    '-h',
+    '/run/pgbouncer',
+    '-p',
+    '6432',
+    '-U',
+    'pgbouncer',
+    '-d',
+    'pgbouncer',
+    '-Atqc',
+    command,
+  );
+
+describe('a switchover is refused when clients could not be held, and moved along', () => {
+  let rig: Rig;
+  let primary: string;
+  beforeAll(async () => {
+    rig = await Rig.start();
+    await rig.worker();
+    await whole();
+    ({ primary } = await roles());
+  });
+  afterAll(() => rig.close());
+
+  it('a transaction is open for longer than it may be', () =>
+    whileClientsWrite(async () => {
+      let forgetful: Client | undefined;
+      await withFault(
+        {
+          inject: async () => {
+            forgetful = await openTransaction();
+            await sleep(2100);
+          },
+          takeAway: () => forgetful?.end().catch(() => undefined),
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('D3');
+          expect(sentence).toMatch(
+            /a transaction has been open for too long: pid \d+ of veloz \(e2e_forgetful\), idle in transaction, for \d/,
+          );
+          expect(sentence).toContain('(limit: 2.00 s, limits.transactionAge; PAUSE waits for at most 2.00 s)');
+          await obey(next);
+          await expect(forgetful?.query('COMMIT')).rejects.toThrow();
+        },
+      );
+    }));
+
+  it('a transaction begins just before the hold and stays open: clients wait for no longer than the limit, and nothing changes', async () => {
+    const seen = await whileClientsWrite(async () => {
+      let forgetful: Client | undefined;
+      await withFault(
+        { inject: () => undefined, takeAway: () => forgetful?.end().catch(() => undefined) },
+        async () => {
+          const started = await asked(rig, 'postgres', 'switchover', '--detach', '--pause-limit', '1s');
+          const { workflowId } = (started.document as { run: { workflowId: string } }).run;
+          const run = rig.client.workflow.getHandle(workflowId);
+          await waitUntil('the plan', async () => (await run.query<RunState>('status')).phase === 'awaiting approval');
+          forgetful = await openTransaction();
+
+          const { code, report } = await untouched(async () => {
+            await run.executeUpdate('approve', { args: [{ by: 'e2e' }] });
+            const watched = await asked(rig, 'watch', workflowId);
+            return { code: watched.code, report: watched.document as Report };
+          });
+
+          expect({ code, outcome: report.outcome }).toEqual({ code: 1, outcome: 'rolled back' });
+          expect(report.says).toMatch(/in a transaction .*\(limit: 1.00 s, limits\.pause\)/);
+          expect(report.says).toMatch(new RegExp(`${primary} is primary as before\\. Next: .+pg_terminate_backend`));
+          expect(report.primaryAfter).toBe(primary);
+          expect(report.steps.map(({ id, state }) => `${id} ${state}`)).toEqual([
+            'prepare undone',
+            'checkpoint done',
+            'move undone',
+            'settle pending',
+            'verify pending',
+          ]);
+          // Whoever kept it open was not disturbed.
+          await forgetful.query('COMMIT');
+          psql(primary, 'DROP TABLE e2e_unfinished');
+        },
+      );
+    });
+    expect(seen.gapMs).toBeGreaterThan(900);
+    expect(seen.gapMs).toBeLessThan(3000);
+  });
+
+  // Nobody writes here: a change of the mode itself costs clients their prepared statements.
+  it('PgBouncer pools sessions', () =>
+    withFault(
+      {
+        inject: () => console(`SET pool_mode = 'session'`),
+        takeAway: () => console(`SET pool_mode = 'transaction'`),
+      },
+      async () => {
+        const { id, sentence, next } = await refused(rig);
+
+        expect(id).toBe('F1');
+        expect(sentence).toContain(`pool_mode of ${POOLER} is session (limit: transaction)`);
+        await obey(next);
+        await waitUntil('the pool mode', async () => (await look()).pooler.console?.poolMode === 'transaction');
+      },
+    ));
+
+  it('somebody holds clients already', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => console('PAUSE veloz'),
+          // It is an error when nobody is held any more.
+          takeAway: () => {
+            if (/\|1\|\d*$/m.test(console('SHOW DATABASES'))) console('RESUME veloz');
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('F2');
+          expect(sentence).toMatch(
+            new RegExp(`clients wait at ${POOLER}: somebody paused database veloz, \\d+ clients? waits?`),
+          );
+          expect(sentence).toContain('(limit: not held, not paused)');
+          await obey(next);
+          await waitUntil('clients going on', async () => (await look()).pooler.console?.paused === false);
+        },
+      ),
+    ));
+
+  it('PgBouncer is out of reach', () =>
+    withFault(
+      {
+        inject: () => docker('stop', POOLER),
+        takeAway: () => docker('start', POOLER),
+      },
+      async () => {
+        const { id, sentence, next } = await refused(rig);
+
+        expect(id).toBe('E4');
+        expect(sentence).toMatch(new RegExp(`${POOLER} is not ready: .+ \\(limit: all of them answer\\)`));
+        expect(next).toBe(`docker start ${POOLER}`);
+        await obey(next);
+        await whole();
+      },
+    ));
+});

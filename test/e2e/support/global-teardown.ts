@@ -1,0 +1,10 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { leftRunning } from './left-running';
+import { cli } from './stack';
+
+/** Takes the stack down again when the tests brought it up. */
+export default async function globalTeardown(): Promise<void> {
+  const was = readFileSync(leftRunning, 'utf8') === 'yes';
+  rmSync(leftRunning, { force: true });
+  if (!was) await cli(['stack', 'down', '--yes']);
+}

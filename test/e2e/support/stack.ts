@@ -1,0 +1,127 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { observeCluster } from '../../../src/activities/observe';
+import type { ActivityDeps } from '../../../src/activities/deps';
+import { packageRoot } from '../../../src/cli/paths';
+import { membersOf } from '../../../src/cluster/members';
+import type { ObservedCluster } from '../../../src/cluster/observed';
+import { createDockerClient } from '../../../src/systems/docker';
+import { loadTopology } from '../../../src/systems/topology-file';
+
+export const PRIMARY = 'veloz-postgres-primary';
+export const STANDBY = 'veloz-postgres-standby';
+export const POOLER = 'veloz-pgbouncer';
+
+const deps: ActivityDeps = {
+  topology: loadTopology(),
+  identity: 'e2e',
+  docker: createDockerClient(),
+  environment: process.env,
+  handoverCost: () => undefined,
+  lockHolder: () => Promise.resolve(undefined),
+};
+
+/** The whole picture, as the runbooks see it. */
+export function look(): Promise<ObservedCluster> {
+  return observeCluster(deps, 'veloz');
+}
+
+/** What must be the same before and after a refusal: roles, routes, settings, slots, holds. */
+export async function fingerprint(): Promise<unknown> {
+  const seen = await look();
+  return {
+    members: membersOf(seen).map(({ name, role, state, timeline, sync, routesTo }) => ({
+      name,
+      role,
+      state,
+      timeline,
+      sync,
+      routesTo,
+    })),
+    nodes: seen.nodes.map(({ sql, agent }) => ({
+      desired: agent?.desired,
+      signal: agent?.standbySignal,
+      upstream: agent?.upstream,
+      names: sql?.settings.synchronous_standby_names,
+      slots: sql?.slots.map(({ name, active }) => ({ name, active })),
+    })),
+    pooler: { paused: seen.pooler.console?.paused, hold: seen.pooler.agent?.holdRun },
+  };
+}
+
+/** Runs the launcher of the CLI, as a user would. */
+export function cli(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(
+      join(packageRoot, 'bin', 'veloz-ha'),
+      [...args],
+      { env: { ...process.env, NO_COLOR: '1', ...env }, maxBuffer: 1 << 24 },
+      (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
+        resolve({ code, stdout, stderr });
+      },
+    );
+  });
+}
+
+/** Runs docker, and returns what it printed. */
+export function docker(...args: string[]): string {
+  return execFileSync('docker', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Runs one SQL statement as superuser inside a node. */
+export function psql(node: string, sql: string): string {
+  return docker('exec', node, 'psql', '-U', 'postgres', '-d', 'veloz', '-Atqc', sql).trim();
+}
+
+/** Waits until `holds` does. */
+export async function waitUntil(
+  what: string,
+  holds: () => Promise<boolean> | boolean,
+  limitMs = 60_000,
+): Promise<void> {
+  const started = Date.now();
+  for (;;) {
+    try {
+      if (await holds()) return;
+    } catch (error) {
+      if (Date.now() - started > limitMs) throw error;
+    }
+    if (Date.now() - started > limitMs) throw new Error(`${what}: not within ${limitMs} ms`);
+    await sleep(100);
+  }
+}
+
+/** Who is primary and who standby now. */
+export async function roles(): Promise<{ primary: string; standby: string }> {
+  const members = membersOf(await look());
+  const primary = members.filter((member) => member.role === 'primary');
+  const standby = members.filter((member) => member.role === 'standby');
+  if (primary.length !== 1 || standby[0] === undefined)
+    throw new Error(`not one primary and a standby: ${JSON.stringify(members)}`);
+  return { primary: primary[0]?.name ?? '', standby: standby[0].name };
+}
+
+/** Waits until there is one primary, routed to, with a synchronous standby, and nobody holds anything. */
+export async function whole(limitMs = 60_000): Promise<void> {
+  await waitUntil(
+    'the cluster being whole',
+    async () => {
+      const seen = await look();
+      const members = membersOf(seen);
+      const primary = members.find((member) => member.role === 'primary');
+      return (
+        members.filter((member) => member.role === 'primary').length === 1 &&
+        members.some((member) => member.role === 'standby' && (member.sync === 'sync' || member.sync === 'quorum')) &&
+        members.every((member) => member.kind !== 'pgbouncer' || member.routesTo === `${primary?.name}:5432`) &&
+        seen.pooler.console?.paused === false &&
+        seen.nodes.every((node) => node.agent === null || node.agent.desired === 'up')
+      );
+    },
+    limitMs,
+  );
+}
