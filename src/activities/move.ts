@@ -5,7 +5,7 @@ import { AgentError } from '../systems/agent';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import type { SubStep } from '../workflows/run-state';
 import { startCanary } from './canary';
-import { finalFailure, heartbeat, keepBeating, lastHeartbeat, sleep, until } from './context';
+import { attempt, finalFailure, heartbeat, keepBeating, lastHeartbeat, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
 import { SubStepRecorder, type MoveJournal } from './move-journal';
 import { closeParts, claimParts, openParts, positionOf, type MoveRequest, type Parts } from './move-parts';
@@ -91,7 +91,8 @@ async function moveWith(
   const { journal } = recorder;
   const warnings: string[] = [];
   const canary = startCanary(() => access.frontDoor(request.holdLimitMs + 30_000));
-  await canary.started;
+  // An earlier attempt may have left clients held: a canary could only wait with them, and make them wait longer.
+  if (attempt() === 1) await canary.started;
   try {
     const position = await positionOf(parts, request);
     if (position === 'promoting') await waitPromoted(parts.targetSql, request, access.topology.limits.promote);
@@ -280,7 +281,9 @@ async function afterPromotion(
   if (!waitsForSource(request)) await startSource();
   recorder.journal.now = undefined;
   recorder.at('released');
-  if (released.already) warnings.push('the dead-man switch had let clients go before the run could');
+  // Clients may also have been let go by an attempt that died before it could tell.
+  const expired = released.already && (await pooler.call('observe', {})).lastExpiry?.run === request.run;
+  if (expired) warnings.push('the dead-man switch had let clients go before the run could');
   return confirmed;
 }
 
