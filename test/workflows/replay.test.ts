@@ -23,7 +23,11 @@ interface RecordedEvent {
 describe('recorded histories', () => {
   let workflowBundle: WorkflowBundleWithSourceMap;
   beforeAll(async () => {
-    Runtime.install({ logger: new DefaultLogger('ERROR') });
+    // The test that provokes a violation would print it.
+    Runtime.install({
+      logger: new DefaultLogger('ERROR'),
+      telemetryOptions: { logging: { forward: {}, filter: 'OFF' } },
+    });
     workflowBundle = await bundleWorkflowCode({
       workflowsPath: join(__dirname, '..', '..', 'src', 'workflows', 'index.ts'),
       logger: new DefaultLogger('ERROR'),
