@@ -1,51 +1,17 @@
-import {
-  ActivityCancellationType,
-  ActivityFailure,
-  ApplicationFailure,
-  CancellationScope,
-  proxyActivities,
-  setWorkflowOptions,
-  type ActivityOptions,
-} from '@temporalio/workflow';
-import type { Activities, ClusterDescription, MoveRequest, MoveResult } from '../activities';
-import { headline, problemSentence, refusalSentence, splitNext } from '../cluster/check';
+import { ActivityFailure, ApplicationFailure, CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
+import type { ClusterDescription, MoveRequest, MoveResult } from '../activities';
+import { splitNext } from '../cluster/check';
 import { watchRun } from '../cluster/commands';
 import { durationMs, formatMs } from '../cluster/duration';
 import { membersOf } from '../cluster/members';
-import type { ObservedCluster } from '../cluster/observed';
-import { decideSwitchover, type SwitchoverDecision } from '../cluster/switchover/decide';
 import { planSwitchover } from '../cluster/switchover-plan';
+import { act, changing, reading } from './runbook/activity-options';
 import { Run } from './runbook/run';
-import { initialStepStates, rootMessage, runSteps, type Step } from './runbook/runner';
+import { initialStepStates, rootMessage, runSteps } from './runbook/runner';
 import type { Report } from './run-state';
 import { parseSwitchoverInput, type SwitchoverInput, type SwitchoverRequest } from './switchover-input';
-
-/** Looks at things; may be slow, is repeated a few times. A dead worker is noticed within a second. */
-const reading: ActivityOptions = {
-  startToCloseTimeout: '20s',
-  heartbeatTimeout: '1s',
-  scheduleToCloseTimeout: '2m',
-  retry: { initialInterval: '200ms', backoffCoefficient: 1.5, maximumInterval: '5s', maximumAttempts: 5 },
-};
-/** Changes things, no client waits. A dead worker is noticed within a second. */
-const changing: ActivityOptions = {
-  startToCloseTimeout: '5m',
-  scheduleToCloseTimeout: '10m',
-  heartbeatTimeout: '1s',
-  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-  retry: { initialInterval: '100ms', backoffCoefficient: 1.5, maximumInterval: '5s', maximumAttempts: 8 },
-};
-/** Clients wait: a dead worker is noticed within half a second, and another one goes on at once. */
-const holding: ActivityOptions = {
-  ...changing,
-  startToCloseTimeout: '2m',
-  heartbeatTimeout: '500ms',
-  retry: { initialInterval: '50ms', backoffCoefficient: 1.3, maximumInterval: '2s', maximumAttempts: 30 },
-};
-
-/** The activities with the sentence that the Web UI shows for a call. */
-const act = (options: ActivityOptions, summary: string): Activities =>
-  proxyActivities<Activities>({ ...options, summary });
+import { limitsOf, look } from './switchover-look';
+import { switchoverSteps } from './switchover-steps';
 
 const cluster = (state: { cluster: string }) => state.cluster;
 
@@ -254,11 +220,6 @@ function failureTypeOf(error: unknown): string | undefined {
   return current instanceof ApplicationFailure ? (current.type ?? undefined) : undefined;
 }
 
-const limitsOf = (described: ClusterDescription, request: SwitchoverRequest) => ({
-  holdLimitMs: request.holdLimit === undefined ? described.topology.limits.hold : durationMs(request.holdLimit),
-  pauseLimitMs: request.pauseLimit === undefined ? described.topology.limits.pause : durationMs(request.pauseLimit),
-});
-
 function factsOfMove(move: MoveResult): Partial<Report> {
   return {
     ...(move.heldMs === null ? {} : { heldMs: move.heldMs }),
@@ -269,131 +230,4 @@ function factsOfMove(move: MoveResult): Partial<Report> {
           rpo: { lostBytes: 0, shutdownCheckpoint: move.shutdownCheckpoint, receivedByTarget: move.receivedByTarget },
         }),
   };
-}
-
-/** Observes and decides. Ends the run when it is refused, or when there is nothing to do. */
-async function look(
-  run: Run,
-  described: ClusterDescription,
-  request: SwitchoverRequest,
-): Promise<
-  { report: Report } | { decision: SwitchoverDecision & { source: string; target: string }; observed: ObservedCluster }
-> {
-  const { state } = run;
-  const observed = await act(reading, 'Look at every system of the cluster').observe(state.cluster);
-  state.members = membersOf(observed);
-  const decision = decideSwitchover(described.topology, observed, {
-    ...request,
-    pauseLimitMs: limitsOf(described, request).pauseLimitMs,
-  });
-  state.checks = decision.checks;
-  const { source, target } = decision;
-  const refusal = refusalSentence(decision.checks, 'Nothing was changed');
-  if (refusal !== undefined) {
-    return {
-      report: run.end('refused', refusal, {
-        primaryBefore: source,
-        membersBefore: state.members,
-        next: nextOf(decision),
-      }),
-    };
-  }
-  if (source === undefined || target === undefined)
-    throw ApplicationFailure.nonRetryable('the checks named neither a primary nor a refusal', 'Failed');
-  if (decision.alreadyDone) {
-    return {
-      report: run.end('completed', `${target} is the primary already. Nothing was changed`, {
-        primaryBefore: source,
-        primaryAfter: target,
-        membersBefore: state.members,
-        membersAfter: state.members,
-      }),
-    };
-  }
-  for (const check of decision.checks)
-    if (check.result === 'warn')
-      run.warn(`${problemSentence(check)}.${check.next === undefined ? '' : ` Next: ${check.next}`}`);
-  return { decision: { ...decision, source, target }, observed };
-}
-
-const nextOf = (decision: SwitchoverDecision) =>
-  decision.checks
-    .filter((check) => check.result === 'refuse' && check.next !== undefined)
-    .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${headline(check)}` }));
-
-/** The runbook, as a list that a newcomer can read aloud. */
-function switchoverSteps(
-  run: Run,
-  move: MoveRequest,
-  soakMs: number,
-  facts: { move?: MoveResult; protectedAt?: number; timeline?: number },
-): Step[] {
-  const { source, target } = move;
-  return [
-    {
-      id: 'prepare',
-      says: `Prepare ${target}: slots, followers, synchronous names`,
-      run: async () => ({ detail: await act(changing, `Prepare ${target} to be followed`).prepareMove(move) }),
-      undo: {
-        says: `Put back the settings and slots of ${target}`,
-        run: () => act(changing, `Undo the preparation of ${target}`).unprepareMove(move),
-      },
-    },
-    {
-      id: 'checkpoint',
-      says: 'CHECKPOINT on both nodes, then timed on the primary',
-      run: async () => {
-        const { ms, limitMs } = await act(
-          { ...changing, heartbeatTimeout: '2s' },
-          'CHECKPOINT on both nodes, so that the stop is short',
-        ).checkpointNodes(move);
-        if (ms > limitMs)
-          throw ApplicationFailure.nonRetryable(
-            `D4: a CHECKPOINT takes ${formatMs(ms)} (limit: ${formatMs(limitMs)}, limits.checkpoint); the stop would take as long. Next: veloz-ha postgres switchover --plan`,
-            'Refused',
-          );
-        return { detail: `${formatMs(ms)} (limit ${formatMs(limitMs)})` };
-      },
-    },
-    {
-      id: 'move',
-      says: `Hold clients, move the primary from ${source} to ${target}, let clients go`,
-      pointOfNoReturn: { rollBack: () => act(changing, `Put ${source} back as primary`).rollBackMove(move) },
-      run: async () => {
-        const result = await act(holding, `Hold clients at PgBouncer and move the primary to ${target}`).movePrimary(
-          move,
-        );
-        facts.move = result;
-        if (result.canaryFailures > 0)
-          run.warn(`K4: the canary at the front door saw ${result.canaryFailures} failed commits during the move`);
-        const held =
-          result.heldMs === null
-            ? 'held for an unknown time (its worker died)'
-            : `clients waited ${formatMs(result.heldMs)}`;
-        return {
-          detail: `${held}${result.receivedByTarget === null ? '' : `; ${target} had ${result.receivedByTarget}, beyond the shutdown checkpoint ${result.shutdownCheckpoint ?? ''}`}`,
-          subSteps: result.subSteps,
-          warnings: result.warnings,
-        };
-      },
-    },
-    {
-      id: 'settle',
-      says: `${source} catches up as synchronous standby; stale slots are dropped`,
-      run: async () => {
-        const result = await act(changing, `Have ${source} catch up and be synchronous`).settleMove(move);
-        facts.protectedAt = result.protectedAt;
-        facts.timeline = result.timeline;
-        return { detail: result.detail };
-      },
-    },
-    {
-      id: 'verify',
-      says: `Verify through the front door${soakMs > 0 ? `, and watch for ${formatMs(soakMs)}` : ''}`,
-      run: async () => {
-        const result = await act(changing, 'Prove the new state through the front door').verifyMove(move, soakMs);
-        return { detail: result.detail, warnings: result.warnings };
-      },
-    },
-  ];
 }

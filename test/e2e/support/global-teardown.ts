@@ -6,5 +6,7 @@ import { cli } from './stack';
 export default async function globalTeardown(): Promise<void> {
   const was = readFileSync(leftRunning, 'utf8') === 'yes';
   rmSync(leftRunning, { force: true });
-  if (!was) await cli(['stack', 'down', '--yes']);
+  if (was) return;
+  const down = await cli(['stack', 'down']);
+  if (down.code !== 0) throw new Error(`veloz-ha stack down failed: ${down.stderr}`);
 }
