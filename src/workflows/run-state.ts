@@ -100,7 +100,7 @@ export interface Report {
   heldMs?: number;
   /** Longest time between two commits of the canary that went through the front door during the move. */
   canaryGapMs?: number;
-  /** Milliseconds from the start until a synchronous standby confirmed again. */
+  /** Milliseconds from the start, or from the approval where one was waited for, until a synchronous standby confirmed again. */
   protectedAgainMs?: number;
   /** Why no acknowledged row was lost: the two LSNs that prove it. */
   rpo?: { lostBytes: number; shutdownCheckpoint: Lsn; receivedByTarget: Lsn };

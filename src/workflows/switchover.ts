@@ -112,6 +112,8 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
   for (const step of steps) step.expectedMs = expected.get(step.id);
   state.steps = initialStepStates(steps);
 
+  // A person's time to think is no part of what the run took.
+  let since = state.startedAt;
   if (request.approval === 'required') {
     const timeoutMs =
       request.approvalTimeout === undefined ? described.topology.approvalTimeout : durationMs(request.approvalTimeout);
@@ -131,6 +133,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
       );
     if (answer === 'aborted')
       return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, { membersBefore });
+    since = Date.now();
     run.enter('checking', 'Approved; looking once more');
     // Minutes may have passed: the picture on which the plan rests is taken anew, and the plan must still be the one approved.
     const again = await look(run, described, { ...request, target: move.target, expectedPrimary: move.source });
@@ -155,7 +158,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
     membersBefore,
     membersAfter: state.members,
     ...(facts.timeline === undefined ? {} : { timelineAfter: facts.timeline }),
-    ...(facts.protectedAt === undefined ? {} : { protectedAgainMs: facts.protectedAt - state.startedAt }),
+    ...(facts.protectedAt === undefined ? {} : { protectedAgainMs: facts.protectedAt - since }),
     ...(facts.move === undefined ? {} : factsOfMove(facts.move)),
   };
   switch (outcome.kind) {
