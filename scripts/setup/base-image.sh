@@ -14,7 +14,7 @@ PULL_SECONDS=300
 
 base_image_observe() {
   local made
-  TODO="pull $BASE_IMAGE, or make it with debootstrap where no registry answers"
+  PLANNED="pull $BASE_IMAGE, or make it with debootstrap where no registry answers"
   made=$(docker image inspect --format '{{with .Config.Labels}}{{index . "io.veloz.base"}}{{end}}' "$BASE_IMAGE" 2>&1) ||
     return 1
   FOUND="$BASE_IMAGE is there"

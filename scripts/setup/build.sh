@@ -16,7 +16,7 @@ sources_hash() {
 }
 
 build_observe() {
-  TODO='compile src/ to dist/'
+  PLANNED='compile src/ to dist/'
   [[ -s $BUILD_MARK && "$(cat "$BUILD_MARK")" == "$(sources_hash)" ]] || return 1
   FOUND='dist/ is up to date'
 }

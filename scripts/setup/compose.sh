@@ -14,10 +14,10 @@ COMPOSE_V1_API=1.41
 at_least() { [[ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" == "$2" ]]; }
 
 compose_observe() {
-  TODO='install Docker Compose'
+  PLANNED='install Docker Compose'
   find_compose || return 1
   if [[ $COMPOSE_KIND == v1 && -n ${ENGINE_MIN_API:-} ]] && ! at_least "$COMPOSE_V1_API" "$ENGINE_MIN_API"; then
-    TODO='install Docker Compose 2'
+    PLANNED='install Docker Compose 2'
     note "the engine speaks no API older than $ENGINE_MIN_API, docker-compose 1.29 none newer than $COMPOSE_V1_API"
     [[ -x $CACHE/bin/docker-compose ]] || return 1
   fi

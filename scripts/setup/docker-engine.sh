@@ -38,11 +38,11 @@ docker_engine_observe() {
     return 0
   fi
   if [[ $ENGINE_ERROR == *'permission denied'* ]]; then
-    TODO="let user $(id -un) use the Docker engine"
+    PLANNED="let user $(id -un) use the Docker engine"
   elif has docker && find_dockerd >/dev/null; then
-    TODO='start the installed Docker engine'
+    PLANNED='start the installed Docker engine'
   else
-    TODO='install the Docker engine and start it'
+    PLANNED='install the Docker engine and start it'
   fi
   return 1
 }

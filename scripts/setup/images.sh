@@ -6,7 +6,7 @@
 images_title='Images'
 
 COMPOSE_FILE_HA=$ROOT/docker/docker-compose.ha.yml
-IMAGES_TODO=()
+IMAGES_PLANNED=()
 
 # One line an image: name, context, Dockerfile, hash of its inputs, further arguments of `docker build`.
 image_list() {
@@ -18,8 +18,8 @@ image_list() {
 images_observe() {
   local list row name hash there wanted=() present
   local format='{{range .RepoTags}}{{.}} {{end}}{{index .Config.Labels "io.veloz.inputs"}}'
-  TODO='build the images of the stack'
-  IMAGES_TODO=()
+  PLANNED='build the images of the stack'
+  IMAGES_PLANNED=()
   if [[ ! -d $ROOT/node_modules/yaml ]]; then
     [[ -n $CHECK ]] && return 1
     fail 'the images can not be built yet.' 'the npm packages are missing.' 'bash scripts/setup.sh --only node-modules'
@@ -34,10 +34,10 @@ images_observe() {
   while IFS=$'\t' read -r name _ _ hash _; do
     there=''
     while read -r row; do [[ " $row " == *" $name "* && $row == *" $hash" ]] && there=yes; done <<<"$present"
-    [[ -n $there ]] || IMAGES_TODO+=("$name")
+    [[ -n $there ]] || IMAGES_PLANNED+=("$name")
   done <<<"$list"
-  if ((${#IMAGES_TODO[@]} > 0)); then
-    TODO="build ${IMAGES_TODO[*]}"
+  if ((${#IMAGES_PLANNED[@]} > 0)); then
+    PLANNED="build ${IMAGES_PLANNED[*]}"
     return 1
   fi
   FOUND="${#wanted[@]} up to date"
@@ -48,7 +48,7 @@ images_apply() {
   list=$(image_list)
   while IFS=$'\t' read -r -a fields; do
     name=${fields[0]}
-    [[ " ${IMAGES_TODO[*]} " == *" $name "* ]] || continue
+    [[ " ${IMAGES_PLANNED[*]} " == *" $name "* ]] || continue
     if ! work "building $name" image_build "${fields[@]//$'\x01'/$'\n'}"; then
       fail "the image $name could not be built." "$(last_words "$LOG" 8)" \
         "read the log (no network? a mirror that is gone?)"

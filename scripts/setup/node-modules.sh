@@ -25,7 +25,7 @@ check_node() {
 }
 
 node_modules_observe() {
-  TODO="install the npm packages of package-lock.json"
+  PLANNED="install the npm packages of package-lock.json"
   [[ -s $NODE_MODULES_MARK && "$(cat "$NODE_MODULES_MARK")" == "$(lock_hash)" ]] || return 1
   FOUND='as package-lock.json says'
 }

@@ -3,11 +3,11 @@
 # something can't be had. Sourced by setup.sh.
 #
 # A part is three names: <part>_title (a variable), <part>_observe and <part>_apply. `observe` changes nothing; it sets
-# FOUND to a sentence and returns 0 where all is there, or sets TODO to what would be done and returns 1. `apply` does
+# FOUND to a sentence and returns 0 where all is there, or sets PLANNED to what would be done and returns 1. `apply` does
 # it. After `apply` set-up observes again, so a part that only believes that it succeeded is found out.
 
 FOUND=''
-TODO=''
+PLANNED=''
 # The process group that a running `work` must not outlive, and whether it has to be let finish (a package manager that
 # is killed in the middle leaves the machine half-configured).
 WORK_PID=''
@@ -133,21 +133,21 @@ run_part() {
   local observe="${1//-/_}_observe" apply="${1//-/_}_apply"
   PART_TITLE=${!title}
   start=$(now_ms)
-  FOUND='' TODO=''
+  FOUND='' PLANNED=''
   if "$observe"; then
     [[ -n $QUIET ]] || line "$MARK_DONE" "$FOUND" "$(duration $(($(now_ms) - start)))"
     return 0
   fi
   if [[ -n $CHECK ]]; then
-    line "$MARK_BUSY" "would $TODO"
+    line "$MARK_BUSY" "would $PLANNED"
     MISSING=$((MISSING + 1))
     return 0
   fi
-  note "$part: $TODO"
+  note "$part: $PLANNED"
   "$apply"
   FOUND=''
   if ! "$observe"; then
-    fail "$PART_TITLE: set-up did what was missing, and it is still missing." "still to do: $TODO" \
+    fail "$PART_TITLE: set-up did what was missing, and it is still missing." "still to do: $PLANNED" \
       "read the log"
   fi
   line "$MARK_DONE" "$FOUND" "$(duration $(($(now_ms) - start)))"

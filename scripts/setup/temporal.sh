@@ -36,7 +36,7 @@ temporal_observe() {
     fi
     note "$path has server '${version:-unknown}', older than $TEMPORAL_SERVER_NEEDED: not used"
   done
-  TODO="download the Temporal CLI $TEMPORAL_VERSION, or build it from source where that is out of reach"
+  PLANNED="download the Temporal CLI $TEMPORAL_VERSION, or build it from source where that is out of reach"
   return 1
 }
 
