@@ -1,5 +1,4 @@
 import { lsnBytes, type Lsn } from '../cluster/lsn';
-import { slotName } from '../cluster/topology';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import { keepBeating, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
@@ -52,10 +51,7 @@ export async function settleMove(deps: ActivityDeps, request: MoveRequest): Prom
       const protectedAt = Date.now();
       // A rewind reads the source's timeline from its control file, which only a checkpoint writes (H8).
       await session.query('CHECKPOINT');
-      await session.query(
-        `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active`,
-        [slotName(request.target)],
-      );
+      await dropIdleSlot(session, request.target);
       for (const node of standbys) {
         await withSession(access.sql(node), async (standby) => {
           for (const other of [request.source, request.target, ...request.others]) await dropIdleSlot(standby, other);
