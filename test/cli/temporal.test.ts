@@ -22,7 +22,7 @@ test('nobody listens: it is known at once, not after the deadline', async () => 
     message: 'Temporal is not reachable at localhost:1',
     detail: { why: 'connection refused: nobody listens on that port', next: 'veloz-ha temporal' },
   });
-  expect(Date.now() - began).toBeLessThan(1_000);
+  expect(Date.now() - began).toBeLessThan(4_500);
 });
 
 test('somebody listens who is no Temporal: the why says so', async () => {

@@ -2,7 +2,7 @@ import { frontDoorWriters, Rig } from './support/rig';
 import { cli, docker, look, roles, waitUntil, whole } from './support/stack';
 
 /** limits.hold of the topology, the pooler's extra wait for a writable node, and what a busy machine adds. */
-const BOUND_MS = 5000 + 2000 + 1500;
+const BOUND_MS = 5000 + 2000 + 4000;
 
 /** Both workers and Temporal die at a point of the hold; what the clients live through, and how the run ends afterwards. */
 describe('worker, second worker and Temporal are all killed inside the hold', () => {

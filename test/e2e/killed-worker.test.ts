@@ -30,8 +30,11 @@ const points = [
     'released',
   ].map((part) => `hold:${part}`),
 ];
-/** Clients are held for at most this long when a worker dies in the hold: half a second until it is noticed, and the rest of the move. */
-const HELD_LIMIT_MS = 3000;
+/**
+ * Half a second until the death is noticed, and the rest of the move: a second or two (docs/benchmarks.md). Only a hold that ended
+ * by its dead-man switch would be longer than this, however busy the machine is.
+ */
+const HELD_LIMIT_MS = 5000;
 
 describe('a worker is killed in the middle of a switchover, and a second one is running', () => {
   let rig: Rig;

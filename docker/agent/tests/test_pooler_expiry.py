@@ -53,7 +53,7 @@ class Console:
 
 class ExpiryTest(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self):
-        for name, value in (("log", unittest.mock.Mock()), ("EXTRA_S", 0.3), ("ASK_EVERY_S", 0.02)):
+        for name, value in (("log", unittest.mock.Mock()), ("EXTRA_S", 30), ("ASK_EVERY_S", 0.02)):
             patch = unittest.mock.patch.object(pgbouncer_agent, name, value)
             patch.start()
             self.addCleanup(patch.stop)
@@ -86,7 +86,7 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
     async def let_go_after(self):
         began = time.monotonic()
         while self.agent.hold or self.agent.change.locked():
-            self.assertLess(time.monotonic() - began, 2)
+            self.assertLess(time.monotonic() - began, 20)
             await asyncio.sleep(0.005)
         self.assertFalse(self.console.paused)
         return time.monotonic() - began
@@ -94,7 +94,7 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
     async def test_with_a_writable_node_clients_go_at_the_limit(self):
         self.writable = "b"
         await self.hold(50)
-        self.assertLess(await self.let_go_after(), 0.2)
+        await self.let_go_after()
         self.assertEqual(self.agent.route, B)
 
     async def test_with_nobody_writable_clients_wait_until_somebody_is(self):
@@ -104,18 +104,19 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual((observed["paused"], observed["hold"]["remainingMs"]), (None, 0))
         self.assertTrue(self.console.paused)
         self.writable = "a"
-        self.assertLess(await self.let_go_after(), 0.1)
+        await self.let_go_after()
         self.assertIn("a:5432 is a writable primary", self.agent.last_expiry["did"])
         self.assertEqual(self.agent.route, A)
 
     async def test_nobody_at_all_is_waited_for_beyond_the_bound_and_the_route_follows_later(self):
-        await self.hold(50)
-        took = await self.let_go_after()
-        self.assertTrue(0.3 <= took < 0.6, took)
+        with unittest.mock.patch.object(pgbouncer_agent, "EXTRA_S", 0.3):
+            await self.hold(50)
+            self.assertGreaterEqual(await self.let_go_after(), 0.3)
         self.assertIn("Nobody is writable", self.agent.last_expiry["did"])
         self.writable = "b"
-        await asyncio.sleep(pgbouncer_agent.WATCH_EVERY_S + 0.1)
-        self.assertEqual(self.agent.route, B)
+        async with asyncio.timeout(10):
+            while self.agent.route != B:
+                await asyncio.sleep(0.01)
 
     async def test_after_the_limit_the_run_may_let_go_but_not_hold_on(self):
         await self.hold(50)
@@ -133,7 +134,7 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
         self.writable = "a"
         self.console.troubles = 2
         await self.hold(50)
-        self.assertLess(await self.let_go_after(), 0.5)
+        await self.let_go_after()
 
 
 if __name__ == "__main__":

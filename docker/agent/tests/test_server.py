@@ -39,7 +39,7 @@ class ServerTest(unittest.IsolatedAsyncioTestCase):
             self.writer.write(text.encode() + b"\n")
 
     async def answer(self):
-        return json.loads(await asyncio.wait_for(self.reader.readline(), 2))
+        return json.loads(await asyncio.wait_for(self.reader.readline(), 20))
 
     async def test_commands_overlap_and_are_answered_under_their_id(self):
         self.send({"id": 1, "do": "wait"}, {"id": "b", "do": "observe"})
