@@ -2,10 +2,11 @@
 # bench.sh <bench> [option…]: set-up where it is needed, then the bench. Only the bench writes to stdout.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-bench=${1:?which bench? there is: switchover}
+bench=${1:?which bench? there are: switchover, failover, rejoin, steady}
 shift
-if [[ ! -f src/bench/$bench.ts ]]; then
-  echo "Error: there is no bench \"$bench\". Next: npm run bench:switchover -- --help [BadInput]" >&2
+benches=' switchover failover rejoin steady '
+if [[ $benches != *" $bench "* ]]; then
+  echo "Error: there is no bench \"$bench\", only:$benches. Next: npm run bench:failover -- --help [BadInput]" >&2
   exit 2
 fi
 bash scripts/setup.sh --yes --quiet >&2

@@ -1,6 +1,12 @@
 import { hostname } from 'node:os';
 import { existsSync } from 'node:fs';
-import { Client, Connection, WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
+import {
+  Client,
+  Connection,
+  WorkflowClient,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+} from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { temporal } from '@temporalio/proto';
 import pino, { type Logger } from 'pino';
@@ -21,6 +27,7 @@ import {
 import { loadTopology } from './systems/topology-file';
 import { faultPointFromEnvironment } from './worker/fault-point';
 import { portOrFree, startHealthServer } from './worker/health';
+import { guardQuery, guardWorkflowId, type GuardState } from './workflows/guard-messages';
 import { HANDOVER_PROBE_ID, lockWorkflowId, TASK_QUEUE, type HandoverCost } from './workflows/messages';
 
 /** Options of a worker. Every one has a default. */
@@ -104,6 +111,23 @@ async function lockHolder(client: Client, cluster: string): Promise<string | und
   }
 }
 
+/**
+ * The state of a cluster's guard, asked by query: it needs a worker, and this is one. A guard that has ended still answers queries, and
+ * with a ledger that nobody kept since: that would be taken for a proof.
+ */
+async function guardState(client: Client, cluster: string): Promise<GuardState | undefined> {
+  const open = new WorkflowClient({
+    connection: client.connection,
+    namespace: client.options.namespace,
+    queryRejectCondition: 'NOT_OPEN',
+  });
+  try {
+    return await open.getHandle(guardWorkflowId(cluster)).query(guardQuery);
+  } catch {
+    return undefined;
+  }
+}
+
 async function connectNative(config: TemporalConfig): Promise<NativeConnection> {
   const why = /^(localhost|127\.0\.0\.1|\[::1\])/.test(config.address) ? await probe(config.address, 2000) : undefined;
   if (why !== undefined) throw unreachable(config.address, why);
@@ -161,6 +185,7 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
   await ensureSearchAttributes(connection, config.namespace, logger);
 
   let handover: HandoverCost | undefined;
+  const ending = new AbortController();
   const activities = createActivities({
     topology,
     identity,
@@ -168,6 +193,8 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
     environment: process.env,
     handoverCost: () => handover,
     lockHolder: (cluster) => lockHolder(client, cluster),
+    guardState: (cluster) => guardState(client, cluster),
+    ending: ending.signal,
     faultPoint: faultPointFromEnvironment(process.env),
   });
   const worker = await Worker.create({
@@ -196,6 +223,7 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
   const stop = () => {
     if (worker.getState() === 'RUNNING') {
       logger.info('Ending: what runs may finish within 30 s; a second signal ends at once');
+      ending.abort();
       worker.shutdown();
     } else {
       process.exit(130);

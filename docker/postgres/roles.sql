@@ -31,5 +31,18 @@ GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean), pg_stat_file(text, 
 \connect :pg_database
 :grants;
 GRANT EXECUTE ON FUNCTION pg_switch_wal() TO :"pg_user";
+-- What the runbooks keep in the database itself: who became primary, when, and by which run. An epoch is taken once.
+CREATE SCHEMA veloz_ha AUTHORIZATION :"ha_user";
+SET ROLE :"ha_user";
+CREATE TABLE veloz_ha.epoch (
+    epoch bigint PRIMARY KEY,
+    node text NOT NULL,
+    timeline int NOT NULL,
+    run text NOT NULL,
+    at timestamptz NOT NULL DEFAULT now()
+);
+GRANT USAGE ON SCHEMA veloz_ha TO :"pg_user";
+GRANT SELECT ON veloz_ha.epoch TO :"pg_user";
+RESET ROLE;
 -- What a canary, or a client's first try, writes goes into the owner's schema.
 ALTER SCHEMA public OWNER TO :"pg_user";

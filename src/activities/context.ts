@@ -32,12 +32,12 @@ export function cancelled(): Promise<never> {
 }
 
 /**
- * Heartbeats every 100 ms until the returned function is called, with whatever `details` returns then.
+ * Heartbeats every `everyMs` until the returned function is called, with whatever `details` returns then.
  * The SDK sends at most one per 80 % of the heartbeat timeout; the rest cost nothing.
  */
-export function keepBeating(details: () => unknown): () => void {
+export function keepBeating(details: () => unknown, everyMs = 100): () => void {
   heartbeat(details());
-  const timer = setInterval(() => heartbeat(details()), 100);
+  const timer = setInterval(() => heartbeat(details()), everyMs);
   return () => clearInterval(timer);
 }
 

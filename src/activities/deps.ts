@@ -11,6 +11,7 @@ import { openPoolerAgent, openPostgresAgent, type PoolerAgent, type PostgresAgen
 import type { DockerClient } from '../systems/docker';
 import { connectPostgres, type Login, type PostgresSession } from '../systems/postgres';
 import { readSecret, type Environment } from '../systems/secrets';
+import type { GuardState } from '../workflows/guard-messages';
 import type { HandoverCost } from '../workflows/messages';
 
 /** What activities are made of. Everything that reaches outside is handed in. */
@@ -25,6 +26,10 @@ export interface ActivityDeps {
   handoverCost(): HandoverCost | undefined;
   /** Who holds a cluster's lock, in words; undefined when nobody does. */
   lockHolder(cluster: string): Promise<string | undefined>;
+  /** The state of a cluster's guard; undefined when there is none, or when it gave no answer. */
+  guardState?(cluster: string): Promise<GuardState | undefined>;
+  /** Aborted when the worker is told to end: an activity that watches for minutes ends then, and another worker goes on. */
+  ending?: AbortSignal;
   /** Called before and after each activity and each sub-step of the hold, with its name. Tests end the worker there. */
   faultPoint?(point: string): void;
 }
@@ -38,7 +43,11 @@ export interface ClusterAccess {
   agent(name: string): Promise<PostgresAgent>;
   pooler(): Promise<PoolerAgent>;
   /** The control role on one node, asked directly. */
-  sql(name: string, queryLimitMs?: number): Promise<PostgresSession>;
+  sql(
+    name: string,
+    queryLimitMs?: number,
+    options?: { connectLimitMs?: number; onEnd?: () => void },
+  ): Promise<PostgresSession>;
   /** An ordinary client through the pooler. */
   frontDoor(queryLimitMs?: number): Promise<PostgresSession>;
   adminLogin(): Omit<Login, 'database'>;
@@ -69,12 +78,13 @@ export function accessCluster(deps: ActivityDeps, name: string): ClusterAccess {
     agent: (wanted) => openPostgresAgent(deps.docker, node(wanted).name),
     pooler: () => openPoolerAgent(deps.docker, poolerNode.name),
     // Async, so that a secret that can't be read rejects as a node that does not answer would.
-    sql: async (wanted, queryLimitMs) => {
+    sql: async (wanted, queryLimitMs, options) => {
       const { control, database } = cluster.postgres;
       return connectPostgres(
         node(wanted).address,
         { user: control.user, password: password(control.passwordFrom), database },
         queryLimitMs,
+        options,
       );
     },
     frontDoor: async (queryLimitMs) => {

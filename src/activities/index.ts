@@ -1,4 +1,5 @@
 import { selectCluster, type ClusterTopology } from '../cluster/topology';
+import type { Ledger } from '../cluster/guard/ledger';
 import type { ObservedCluster } from '../cluster/observed';
 import type { HandoverCost } from '../workflows/messages';
 import { finalFailure } from './context';
@@ -7,11 +8,22 @@ import { movePrimary, type MoveResult } from './move';
 import type { MoveRequest } from './move-parts';
 import { rollBackMove } from './move-undo';
 import { observeCluster } from './observe';
+import { failOver, undoFailOver, type FailoverMove, type FailoverResult } from './failover/fail-over';
+import { planFailOver, type FailoverOutlook } from './failover/plan';
+import { recordPromotion, type RecordResult } from './failover/record';
+import { fenceRogue, type RogueRequest } from './guard/fence-rogue';
+import { relaxSynchrony, restoreSynchrony } from './guard/synchrony';
+import { watchCluster, type WatchRequest, type WatchResult } from './guard/watch';
 import { checkpointNodes, prepareMove, unprepareMove } from './prepare';
+import { rejoinActivities, type RejoinActivities } from './rejoin';
+import { repairActivities, type RepairActivities } from './repair';
 import { releaseNodes, settleMove, verifyMove, type SettleResult, type VerifyResult } from './settle';
 
 export type { MoveResult } from './move';
 export type { MoveRequest } from './move-parts';
+export type { FailoverMove, FailoverResult } from './failover/fail-over';
+export type { WatchRequest, WatchResult } from './guard/watch';
+export type { RejoinLook, RejoinRequest, RejoinWork } from './rejoin';
 
 /** A cluster as its worker knows it. Names of secrets, never secrets. */
 export interface ClusterDescription {
@@ -22,7 +34,7 @@ export interface ClusterDescription {
 }
 
 /** The activities of a worker. Each observes, decides, acts where needed and verifies, and may run twice. */
-export interface Activities {
+export interface Activities extends RejoinActivities, RepairActivities {
   describeCluster(cluster?: string): Promise<ClusterDescription>;
   observe(cluster: string): Promise<ObservedCluster>;
   lockHolder(cluster: string): Promise<string | undefined>;
@@ -33,13 +45,24 @@ export interface Activities {
   rollBackMove(request: MoveRequest): Promise<boolean>;
   settleMove(request: MoveRequest): Promise<SettleResult>;
   verifyMove(request: MoveRequest, soakMs: number): Promise<VerifyResult>;
-  releaseNodes(request: MoveRequest): Promise<void>;
+  releaseNodes(request: Pick<MoveRequest, 'cluster' | 'run' | 'source' | 'target' | 'others'>): Promise<void>;
+  watchCluster(request: WatchRequest): Promise<WatchResult>;
+  relaxSynchrony(cluster: string, primary: string): Promise<string>;
+  restoreSynchrony(cluster: string, primary: string): Promise<string>;
+  fenceRogue(request: RogueRequest): Promise<string>;
+  readLedger(cluster: string): Promise<Ledger | undefined>;
+  planFailOver(request: FailoverMove): Promise<FailoverOutlook>;
+  failOver(request: FailoverMove): Promise<FailoverResult>;
+  undoFailOver(request: FailoverMove): Promise<boolean>;
+  recordPromotion(request: { cluster: string; run: string; target: string }): Promise<RecordResult>;
   handover(): Promise<{ at: number; worker: string }>;
 }
 
 /** Makes the activities from their dependencies. */
 export function createActivities(deps: ActivityDeps): Activities {
   const activities: Activities = {
+    ...rejoinActivities(deps),
+    ...repairActivities(deps),
     // eslint-disable-next-line @typescript-eslint/require-await -- activities are promises by contract
     async describeCluster(cluster) {
       const selected = selectCluster(deps.topology, cluster);
@@ -63,6 +86,15 @@ export function createActivities(deps: ActivityDeps): Activities {
     settleMove: (request) => settleMove(deps, request),
     verifyMove: (request, soakMs) => verifyMove(deps, request, soakMs),
     releaseNodes: (request) => releaseNodes(deps, request),
+    watchCluster: (request) => watchCluster(deps, request),
+    relaxSynchrony: (cluster, primary) => relaxSynchrony(deps, cluster, primary),
+    restoreSynchrony: (cluster, primary) => restoreSynchrony(deps, cluster, primary),
+    fenceRogue: (request) => fenceRogue(deps, request),
+    readLedger: async (cluster) => (await deps.guardState?.(cluster))?.ledger,
+    planFailOver: (request) => planFailOver(deps, request),
+    failOver: (request) => failOver(deps, request),
+    undoFailOver: (request) => undoFailOver(deps, request),
+    recordPromotion: (request) => recordPromotion(deps, request),
     // eslint-disable-next-line @typescript-eslint/require-await -- activities are promises by contract
     async handover() {
       return { at: performance.timeOrigin + performance.now(), worker: deps.identity };

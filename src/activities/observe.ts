@@ -8,6 +8,9 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 const messageOf = (error: unknown): string =>
   error instanceof AggregateError ? (error.errors[0] as Error).message : (error as Error).message;
 
+/** Before its first start has made one. */
+const noDirectory = { path: '/var/lib/postgresql', owner: 'nobody', mode: 'none' };
+
 async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: string): Promise<ObservedNode> {
   const node = access.node(name);
   const seen: ObservedNode = {
@@ -46,7 +49,7 @@ async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: stri
         standbySignal: said.signals.standby,
         upstream: said.upstream,
         freeDiskBytes: said.disk.freeBytes,
-        dataDirectory: said.dataDirectory,
+        dataDirectory: said.dataDirectory ?? noDirectory,
         archiveReady: said.archiveReady,
         startGuard: said.startGuard,
       };

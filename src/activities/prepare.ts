@@ -1,3 +1,4 @@
+import { synchronousNamesFor } from '../cluster/synchronous-names';
 import { slotName } from '../cluster/topology';
 import type { PostgresSession } from '../systems/postgres';
 import { keepBeating, until } from './context';
@@ -85,7 +86,7 @@ export async function prepareMove(deps: ActivityDeps, request: MoveRequest): Pro
       withSession(opening as ReturnType<typeof access.agent>, (agent) => agent.call('claim', { token })),
     );
     await Promise.all(claims);
-    const names = relaxes(request) ? '' : access.topology.postgres.synchronousStandbyNames;
+    const names = relaxes(request) ? '' : namesAfter(access, request);
     await withSession(access.sql(request.target), async (session) => {
       for (const node of [request.source, ...request.others]) await ensureSlot(session, node);
       await ensureSynchronousNames(session, names);
@@ -105,6 +106,11 @@ export async function prepareMove(deps: ActivityDeps, request: MoveRequest): Pro
   }
 }
 
+/** The names that the target will wait for: the old primary and every other standby will stream from it. */
+export function namesAfter(access: ClusterAccess, request: Pick<MoveRequest, 'others'>): string {
+  return synchronousNamesFor(access.topology, 1 + request.others.length);
+}
+
 /** `fast` without a third node: clients go on before any standby can confirm. */
 function relaxes(request: MoveRequest): boolean {
   return request.protection === 'fast' && request.others.length === 0;
@@ -120,7 +126,7 @@ export async function unprepareMove(deps: ActivityDeps, request: MoveRequest): P
     });
     for (const node of request.others) await follow(access, request.run, 'unprepare', node, request.source);
     await withSession(access.sql(request.target), async (session) => {
-      await ensureSynchronousNames(session, access.topology.postgres.synchronousStandbyNames);
+      await ensureSynchronousNames(session, namesAfter(access, request));
       for (const node of [request.source, ...request.others]) await dropIdleSlot(session, node);
     });
     return `settings and slots of ${request.target} are as before`;

@@ -1,9 +1,10 @@
 import { lsnBytes, type Lsn } from '../cluster/lsn';
+import { isExpectedNames } from '../cluster/synchronous-names';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import { keepBeating, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
 import type { MoveRequest } from './move-parts';
-import { dropIdleSlot, ensureSynchronousNames, follow } from './prepare';
+import { dropIdleSlot, ensureSynchronousNames, follow, namesAfter } from './prepare';
 import { tokenOf } from './token';
 
 /** What became of the nodes after the move. */
@@ -22,7 +23,7 @@ export interface VerifyResult {
 }
 
 /** How long a standby may take until it is caught up and synchronous, in milliseconds. */
-const CATCH_UP_LIMIT_MS = 60_000;
+export const CATCH_UP_LIMIT_MS = 60_000;
 
 /**
  * After the promotion: the old primary and the other standbys follow, each is caught up to a position sampled now, the cluster
@@ -42,9 +43,12 @@ export async function settleMove(deps: ActivityDeps, request: MoveRequest): Prom
     return await withSession(access.sql(request.target, CATCH_UP_LIMIT_MS), async (session) => {
       const standbys = [request.source, ...request.others];
       for (const node of standbys) await caughtUp(access, session, node);
-      await ensureSynchronousNames(session, access.topology.postgres.synchronousStandbyNames);
+      const names = namesAfter(access, request);
+      await ensureSynchronousNames(session, names);
+      // `ANY 1 (name)` makes each of them a quorum standby; what the topology says by itself may mean fewer.
+      const wanted = names === access.topology.postgres.synchronousStandbyNames ? 1 : standbys.length;
       await until(`${request.source} being synchronous`, CATCH_UP_LIMIT_MS, 5, async () =>
-        (await synchronousNodes(session)).length > 0 ? true : undefined,
+        (await synchronousNodes(session)).length >= wanted ? true : undefined,
       );
       // With the names tightened, a commit that returns is the proof.
       await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'settled')`);
@@ -72,7 +76,7 @@ export async function settleMove(deps: ActivityDeps, request: MoveRequest): Prom
 }
 
 /** Slots of the standbys that are synchronous now. */
-async function synchronousNodes(session: PostgresSession): Promise<string[]> {
+export async function synchronousNodes(session: PostgresSession): Promise<string[]> {
   const rows = await session.query<{ slot_name: string | null }>(
     `SELECT s.slot_name FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE sync_state IN ('sync', 'quorum') AND state = 'streaming'`,
   );
@@ -80,7 +84,7 @@ async function synchronousNodes(session: PostgresSession): Promise<string[]> {
 }
 
 /** Waits until `node` itself says that it replayed a position that the primary wrote after we began to wait (K1). */
-async function caughtUp(access: ClusterAccess, primary: PostgresSession, node: string): Promise<void> {
+export async function caughtUp(access: ClusterAccess, primary: PostgresSession, node: string): Promise<void> {
   const [row] = await primary.query<{ lsn: Lsn }>(
     `SELECT pg_logical_emit_message(false, 'veloz-ha', 'caught up')::text AS lsn`,
   );
@@ -184,10 +188,8 @@ async function verifyOnce(
     );
   }
   const [names] = await target.query<{ names: string }>(`SELECT current_setting('synchronous_standby_names') AS names`);
-  if (names?.names !== access.topology.postgres.synchronousStandbyNames)
-    throw new Error(
-      `synchronous_standby_names is '${names?.names}', expected '${access.topology.postgres.synchronousStandbyNames}'`,
-    );
+  if (!isExpectedNames(access.topology, names?.names ?? '', 1 + request.others.length))
+    throw new Error(`synchronous_standby_names is '${names?.names}', expected '${namesAfter(access, request)}'`);
   if ((await synchronousNodes(target)).length === 0) throw new Error(`no standby of ${request.target} is synchronous`);
   return row.timeline;
 }

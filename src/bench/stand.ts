@@ -57,6 +57,11 @@ export class Stand {
     return `127.0.0.1:${this.port}`;
   }
 
+  /** Process id of the Temporal server; undefined while none runs. */
+  get serverPid(): number | undefined {
+    return this.server?.process.pid;
+  }
+
   /** Starts a Temporal server, tuned, on a free port. */
   static async start(taskQueue = 'veloz-ha'): Promise<Stand> {
     const stand = new Stand(await freePort(), taskQueue);

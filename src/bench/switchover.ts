@@ -1,19 +1,16 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { packageRoot } from '../cli/paths';
+import { Command, Option } from 'commander';
 import { formatMs } from '../cluster/duration';
-import { selectCluster } from '../cluster/topology';
-import { readSecret } from '../systems/secrets';
-import { innermost } from '../systems/temporal';
-import { loadTopology } from '../systems/topology-file';
 import type { Report } from '../workflows/run-state';
 import type { SwitchoverInput } from '../workflows/switchover-input';
 import type { BareResult } from './bare';
+import { end, outputOption, positive, say, standbysOption } from './options';
 import { Stand } from './stand';
 import { summarise, type SwitchoverBenchRun } from './summary';
+import { ensureStack, loadTarget } from './target';
 import { Writers } from './writers';
 
 interface Options {
@@ -23,27 +20,6 @@ interface Options {
   protection: 'zero-loss' | 'fast';
   standbys: 1 | 2;
   output: 'json' | 'text';
-}
-
-const positive = (text: string): number => {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 1000)
-    throw new InvalidArgumentError('expected a whole number from 1 to 1000');
-  return value;
-};
-const say = (text: string) => process.stderr.write(`${text}\n`);
-
-/** Brings the stack up with one standby or two, and waits until all of it is synchronous. */
-async function ensureStack(standbys: number): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const up = spawn(join(packageRoot, 'bin', 'veloz-ha'), ['stack', 'up', '--standbys', String(standbys), '-q'], {
-      stdio: ['ignore', 2, 2],
-    });
-    up.once('error', reject);
-    up.once('exit', (code) =>
-      code === 0 ? resolve() : reject(new Error(`veloz-ha stack up ended with exit code ${code}`)),
-    );
-  });
 }
 
 async function runByWorkflow(
@@ -99,20 +75,11 @@ async function runBare(
 async function bench(options: Options): Promise<number> {
   say(`Stack with ${options.standbys} standby${options.standbys === 1 ? '' : 's'} …`);
   await ensureStack(options.standbys);
-  const selected = selectCluster(loadTopology());
-  if ('error' in selected) throw new Error(selected.error);
-  const { cluster } = selected;
-  const door = cluster.pgbouncer.nodes[0]?.address;
-  if (door === undefined) throw new Error('the topology has no PgBouncer');
-  const login = {
-    user: cluster.postgres.client.user,
-    password: readSecret(cluster.postgres.client.passwordFrom, process.env),
-    database: cluster.pgbouncer.database ?? cluster.postgres.database,
-  };
+  const target = loadTarget();
 
   say('Temporal and two workers …');
   const stand = await Stand.start(`veloz-ha-bench-${process.pid}`);
-  const writers = new Writers(door, login, options.clients, options.rate);
+  const writers = new Writers(target.door, target.login, options.clients, options.rate);
   const runs: SwitchoverBenchRun[] = [];
   try {
     await Promise.all([stand.startWorker(), stand.startWorker()]);
@@ -165,21 +132,8 @@ const program = new Command('bench:switchover')
   .addOption(
     new Option('--protection <mode>', 'what clients wait for').choices(['zero-loss', 'fast']).default('zero-loss'),
   )
-  .addOption(
-    new Option('--standbys <n>', 'standbys')
-      .choices(['1', '2'])
-      .default(1)
-      .argParser((text) => (text === '2' ? 2 : 1)),
-  )
-  .addOption(
-    new Option('-o, --output <format>', 'json prints one document on stdout').choices(['json', 'text']).default('text'),
-  )
-  .action(async (options: Options) => {
-    process.exitCode = await bench(options);
-    process.exit();
-  });
+  .addOption(standbysOption())
+  .addOption(outputOption())
+  .action((options: Options) => end(bench(options)));
 
-program.parseAsync().catch((error: unknown) => {
-  say(`Error: ${innermost(error)}`);
-  process.exit(1);
-});
+void program.parseAsync();

@@ -27,6 +27,37 @@ interface WriterState {
 }
 
 const TABLE = 'veloz_bench_row';
+/** A client that failed tries again this much later. */
+const RETRY_MS = 50;
+
+/** How the clients behave. Every one has a default. */
+export interface WriterOptions {
+  /**
+   * Milliseconds after which a client gives an unanswered attempt up, and drops its connection; the attempt has failed then.
+   * Default: it waits for ever.
+   */
+  attemptLimitMs?: number;
+}
+
+/** Ends a connection at once, whatever it waits for. */
+export function destroy(client: Client): void {
+  const { stream } = (client as unknown as { connection: { stream: { destroy(): void } } }).connection;
+  void client.end().catch(() => undefined);
+  // `end` alone waits for the server, which may be gone or frozen.
+  setTimeout(() => stream.destroy(), 20).unref();
+}
+
+/** Tries again for a while: who looks rows up afterwards may come while a server still starts. */
+export async function patiently<T>(connect: () => Promise<T>, limitMs = 30_000): Promise<T> {
+  for (const until = Date.now() + limitMs; ;) {
+    try {
+      return await connect();
+    } catch (error) {
+      if (Date.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+}
 
 /**
  * Clients that write through the front door: each inserts a row with its own id and sequence number, autocommit, at a fixed rate,
@@ -38,6 +69,7 @@ export class Writers {
   private loops: Promise<void>[] = [];
   private lastCommit: number | undefined;
   private gapMs = 0;
+  private gapEndedAt: number | undefined;
   private readonly failures = new Set<string>();
 
   /**
@@ -48,6 +80,7 @@ export class Writers {
     private readonly login: Login,
     clients: number,
     private readonly rate: number,
+    private readonly options: WriterOptions = {},
   ) {
     this.writers = Array.from({ length: clients }, (_, id) => ({
       id,
@@ -65,10 +98,15 @@ export class Writers {
       password: this.login.password,
       database: this.login.database,
       application_name: 'bench writer',
-      connectionTimeoutMillis: 30_000,
+      connectionTimeoutMillis: this.options.attemptLimitMs ?? 30_000,
     });
     client.on('error', () => undefined);
-    await client.connect();
+    try {
+      await client.connect();
+    } catch (error) {
+      destroy(client);
+      throw error;
+    }
     return client;
   }
 
@@ -98,22 +136,42 @@ export class Writers {
       const seq = ++writer.seq;
       try {
         writer.client ??= await this.connect();
-        await writer.client.query({
-          name: 'insert',
-          text: `INSERT INTO ${TABLE} VALUES ($1, $2)`,
-          values: [writer.id, seq],
-        });
+        await this.insert(writer.client, writer.id, seq);
         const now = performance.now();
-        if (this.lastCommit !== undefined) this.gapMs = Math.max(this.gapMs, now - this.lastCommit);
+        if (this.lastCommit !== undefined && now - this.lastCommit > this.gapMs) {
+          this.gapMs = now - this.lastCommit;
+          this.gapEndedAt = Date.now();
+        }
         this.lastCommit = now;
         writer.acknowledged.add(seq);
       } catch (error) {
         if (this.stopping) return;
         writer.failed += 1;
         this.failures.add((error as Error).message);
-        void writer.client?.end().catch(() => undefined);
+        if (writer.client !== undefined) destroy(writer.client);
         writer.client = undefined;
+        next = performance.now() + RETRY_MS;
       }
+    }
+  }
+
+  private async insert(client: Client, writer: number, seq: number): Promise<void> {
+    const answer = client.query({
+      name: 'insert',
+      text: `INSERT INTO ${TABLE} VALUES ($1, $2)`,
+      values: [writer, seq],
+    });
+    const limitMs = this.options.attemptLimitMs;
+    if (limitMs === undefined) return void (await answer);
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer within ${limitMs} ms`)), limitMs);
+    });
+    try {
+      await Promise.race([answer, limit]);
+    } finally {
+      clearTimeout(timer);
+      answer.catch(() => undefined);
     }
   }
 
@@ -124,6 +182,7 @@ export class Writers {
       writer.failed = 0;
     }
     this.gapMs = 0;
+    this.gapEndedAt = undefined;
     this.failures.clear();
   }
 
@@ -132,21 +191,32 @@ export class Writers {
     return this.lastCommit === undefined ? 0 : performance.now() - this.lastCommit;
   }
 
+  /** Commits acknowledged in this window so far. */
+  acknowledgedSoFar(): number {
+    return this.writers.reduce((sum, writer) => sum + writer.acknowledged.size, 0);
+  }
+
   /** Longest time between two commits of this window so far, in milliseconds. */
   longestGapMs(): number {
     return this.gapMs;
   }
 
+  /** When the longest gap of this window ended, in milliseconds since the epoch. */
+  resumedAt(): number | undefined {
+    return this.gapEndedAt;
+  }
+
   /** Ends the window: looks up every acknowledged row on the primary. The writers go on. */
   async endWindow(): Promise<WindowResult> {
-    const gapMs = Math.round(this.gapMs);
+    // Includes a gap that has not ended.
+    const gapMs = Math.round(Math.max(this.gapMs, this.currentGapMs()));
     const promised = this.writers.map((writer) => ({
       id: writer.id,
       rows: writer.acknowledged,
       failed: writer.failed,
     }));
     for (const writer of this.writers) writer.acknowledged = new Set();
-    const reader = await this.connect();
+    const reader = await patiently(() => this.connect());
     let lost = 0;
     let acknowledged = 0;
     try {
@@ -177,6 +247,6 @@ export class Writers {
   async stop(): Promise<void> {
     this.stopping = true;
     await Promise.race([Promise.all(this.loops), new Promise((resolve) => setTimeout(resolve, 2000))]);
-    for (const writer of this.writers) void writer.client?.end().catch(() => undefined);
+    for (const writer of this.writers) if (writer.client !== undefined) destroy(writer.client);
   }
 }

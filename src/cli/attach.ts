@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventsBetween, type Progress, type RunEvent } from '../report/events';
 import { approvalLines, isOver, liveRegion, troubleText, type RunView } from '../report/live';
+import { progressLine } from '../report/progress';
 import { pictureText } from '../report/state';
 import { labelWidth, stepLine, underStep } from '../report/steps';
 import type { RunState, StepState } from '../workflows/run-state';
@@ -19,6 +20,9 @@ const TROUBLE_SHOWN_AFTER_MS = 1_500;
 const LOOK_CLOSER_AFTER_MS = 1_500;
 const LOOK_CLOSER_EVERY_MS = 1_000;
 const RETRY_END_MS = 1_000;
+/** How often a long copy is told of where nothing is redrawn: in a log, and in a stream of events. */
+const PROGRESS_LOG_EVERY_MS = 10_000;
+const PROGRESS_EVENT_EVERY_MS = 1_000;
 
 /** Why waiting for a run came to an end. */
 export type Waited = 'ended' | 'stopped' | 'detached' | 'timeout';
@@ -46,6 +50,8 @@ export class Attachment {
   private pictureShown = false;
   private approvalShown = false;
   private troubleShown = false;
+  /** What was told last of a long copy, and when. */
+  private copyTold: { at: number; doneBytes: number } | undefined;
   private silent = true;
   private tick = 0;
   /** Milliseconds since the epoch of the last answer. */
@@ -206,6 +212,7 @@ export class Attachment {
       if (!this.screen.redraws) this.screen.keep(this.linesOf(events, (step) => !isOver(step)));
     }
     this.showOnce();
+    this.showCopy();
     if (this.screen.redraws) this.draw();
   }
 
@@ -249,6 +256,20 @@ export class Attachment {
     }
   }
 
+  /** A screen that is redrawn shows a bar; a log gets a line now and then, a program an event a second. */
+  private showCopy(): void {
+    const copy = this.end === undefined ? this.view.state?.progress : undefined;
+    const isStream = this.cli.format === 'jsonl';
+    if (copy === undefined || (this.screen.redraws && !isStream)) return;
+    const now = this.cli.io.now();
+    const every = isStream ? PROGRESS_EVENT_EVERY_MS : PROGRESS_LOG_EVERY_MS;
+    const told = this.copyTold;
+    if (told !== undefined && (now - told.at < every || told.doneBytes === copy.doneBytes)) return;
+    this.copyTold = { at: now, doneBytes: copy.doneBytes };
+    if (isStream) this.printDocument({ version: 1, event: 'progress', progress: copy });
+    else this.screen.keep([' '.repeat(11) + progressLine(copy)]);
+  }
+
   private draw(): void {
     if (this.silent || this.end !== undefined) return;
     this.tick += 1;
@@ -262,13 +283,17 @@ export class Attachment {
   }
 
   private printEvent(event: RunEvent): void {
+    if (event.event === 'phase') {
+      this.printDocument({ version: 1, event: 'phase', phase: event.phase, says: event.says });
+      return;
+    }
+    const { index, total, step } = event;
+    this.printDocument({ version: 1, event: 'step', n: index + 1, of: total, step });
+  }
+
+  private printDocument(document: object): void {
     const { workflowId, runId } = this.source;
-    const run = { workflowId, runId, at: this.cli.io.now() };
-    const document =
-      event.event === 'step'
-        ? { version: 1, event: 'step', n: event.index + 1, of: event.total, step: event.step, ...run }
-        : { version: 1, event: 'phase', phase: event.phase, says: event.says, ...run };
-    print(this.cli, JSON.stringify(document));
+    print(this.cli, JSON.stringify({ ...document, workflowId, runId, at: this.cli.io.now() }));
   }
 
   private style() {

@@ -1,5 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option, type HelpContext } from 'commander';
 import { durationMs } from '../cluster/duration';
+import { UNLIMITED_LOSS } from '../cluster/failover/commands';
 import { Problem } from '../systems/problem';
 import type { Action } from './actions';
 import { makeCli, type GlobalOptions, type Io } from './io';
@@ -43,7 +44,7 @@ function usageProblem(command: Command, message: string): Problem {
     );
   }
   const [first = '', ...rest] = message.replace(/^error: /, '').split('\n');
-  const invalid = /^(.+ is invalid)\. (.+)$/.exec(first);
+  const invalid = /^(.+ is invalid(?: for argument '.+')?)\. (.+)$/.exec(first);
   if (invalid !== null)
     return new Problem('BadInput', invalid[1] ?? first, { why: lowerFirst(invalid[2] ?? ''), next: `${name} --help` });
   return withNearest(name, first, /\(Did you mean (?:one of )?(.+)\?\)/.exec(rest.join(' '))?.[1]?.split(', ')[0]);
@@ -104,6 +105,31 @@ export function duration(text: string): number {
   } catch (error) {
     throw new InvalidArgumentError((error as Error).message);
   }
+}
+
+/** A duration that travels as it was typed, once it is known to be one. */
+export function durationText(text: string): string {
+  duration(text);
+  return text;
+}
+
+/** Bytes of a loss that somebody accepts: a number, with a unit or without, or `unlimited`. */
+export function dataLoss(text: string): number {
+  if (text === 'unlimited') return UNLIMITED_LOSS;
+  const [, number, unit = 'B'] = /^(\d+(?:\.\d+)?)\s*(B|kB|MB|GB)?$/i.exec(text) ?? [];
+  const power = ['b', 'kb', 'mb', 'gb'].indexOf(unit.toLowerCase());
+  const bytes = Math.round(Number(number) * 1024 ** power);
+  if (!Number.isSafeInteger(bytes))
+    throw new InvalidArgumentError('Expected bytes such as 0, 1048576 or 16MB, or unlimited.');
+  return bytes;
+}
+
+/** What `--cluster` says of itself. */
+export const CLUSTER = "cluster of the topology (default: the topology's)";
+
+/** Adds `--cluster`. */
+export function clusterOption(command: HaCommand): void {
+  command.option('--cluster <name>', CLUSTER);
 }
 
 /** The name of a worker in the background, which becomes a file name. */

@@ -1,66 +1,24 @@
 import type { actions as allActions } from './actions';
-import { duration, oneOf, wholeNumber, type Builder, type HaCommand } from './command';
+import { clusterOption, duration, wholeNumber, type Builder, type HaCommand } from './command';
+import { addGuard } from './commands-guard';
+import { addPostgres, addRepair } from './commands-postgres';
 
-/** The commands of daily use: look, move the primary, follow runs, decide. */
+/** The commands of daily use: look, act, guard, follow runs, decide. */
 export function addDailyCommands(program: HaCommand, build: Builder, actions: typeof allActions): void {
   program.commandsGroup('Look:');
-  const status = build.command(program, 'status', 'the whole picture: Temporal, workers, cluster, open runs', [
+  const status = build.command(program, 'status', 'the whole picture: Temporal, workers, cluster, guard, open runs', [
     'veloz-ha status',
     'veloz-ha status -o json | jq .problems',
   ]);
-  status.option('--cluster <name>', "cluster of the topology (default: the topology's)");
+  clusterOption(status);
   build.act(status, actions.status);
 
-  addPostgres(program, build, actions);
-  addRuns(program, build, actions);
-}
-
-function addPostgres(program: HaCommand, build: Builder, actions: typeof allActions): void {
   program.commandsGroup('Act:');
-  const postgres = build.command(program, 'postgres', 'PostgreSQL: status, planned switchover', [
-    'veloz-ha postgres status',
-    'veloz-ha postgres switchover --plan',
-    'veloz-ha postgres switchover',
-  ]);
-  const status = build.command(postgres, 'status', 'members of the cluster, and what is not as it should be', [
-    'veloz-ha postgres status',
-    'veloz-ha postgres status -o json',
-  ]);
-  status.option('--cluster <name>', "cluster of the topology (default: the topology's)");
-  build.act(status, actions.postgresStatus);
-
-  const move = build.command(postgres, 'switchover', 'move the primary to a standby; clients wait, none fails', [
-    'veloz-ha postgres switchover --plan',
-    'veloz-ha postgres switchover                       # shows the plan, asks, shows each step',
-    'veloz-ha postgres switchover --to veloz-postgres-standby --reason "kernel update" --ticket OPS-1',
-    'veloz-ha postgres switchover --yes -o json',
-  ]);
-  move.optionsGroup('What:');
-  move.option('--to <node>', "standby to promote (default: the synchronous one, of several the topology's first)");
-  move.option('--expected-primary <node>', 'refuse unless this node is the primary now');
-  move.addOption(oneOf('--protection <which>', "zero-loss or fast (default: the cluster's)", ['zero-loss', 'fast']));
-  move.option('--cluster <name>', "cluster of the topology (default: the topology's)");
-  move.option('--plan', 'all checks and a numbered plan; changes nothing');
-  move.optionsGroup('Who and why:');
-  move.option('-y, --yes', 'do not ask');
-  move.option('--reason <text>', 'why; stands in the report');
-  move.option('--ticket <id>', 'ticket; stands in the report');
-  move.optionsGroup('Limits (durations such as 500ms, 5s, 15m):');
-  move.option('--hold-limit <duration>', "hold clients for at most this long (default: the cluster's limits.hold)");
-  move.option(
-    '--pause-limit <duration>',
-    "wait for open transactions for at most this long (default: the cluster's limits.pause)",
-  );
-  move.option(
-    '--soak <duration>',
-    "watch the new state for this long before calling it a success (default: the cluster's)",
-  );
-  move.option('--approval-timeout <duration>', "wait for approval for at most this long (default: the cluster's)");
-  move.option('--not-after <time>', 'do nothing when it is later than this: 2025-11-23T04:00:00Z');
-  move.optionsGroup('Waiting:');
-  move.option('-d, --detach', 'start it and do not wait');
-  move.option('--timeout <duration>', 'stop waiting after this long; the run goes on', duration);
-  build.act(move, actions.switchover);
+  addPostgres(program, build, actions);
+  addRepair(program, build, actions);
+  program.commandsGroup('Guard:');
+  addGuard(program, build, actions);
+  addRuns(program, build, actions);
 }
 
 function addRuns(program: HaCommand, build: Builder, actions: typeof allActions): void {

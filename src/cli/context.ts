@@ -39,3 +39,17 @@ export function clusterLabel(cli: Cli, requested: string | undefined): string {
     return 'default';
   }
 }
+
+/**
+ * The cluster whose guard is meant: its id names it, so a desk without a topology has to name it.
+ * @throws Problem `BadInput` when the topology has no such cluster, or there is neither a topology nor a name
+ */
+export function guardedCluster(cli: Cli, requested: string | undefined): string {
+  try {
+    loadTopology(cli.io.env);
+  } catch (error) {
+    if (requested !== undefined) return requested;
+    throw error;
+  }
+  return clusterName(cli, requested);
+}

@@ -12,7 +12,8 @@ Exit codes:
 First steps:
   $ veloz-ha stack up && veloz-ha temporal --detach && veloz-ha worker --detach
   $ veloz-ha status
-  $ veloz-ha postgres switchover`;
+  $ veloz-ha postgres switchover
+  $ veloz-ha guard start && veloz-ha guard status`;
 
 /**
  * The command line.
@@ -22,7 +23,7 @@ export function createProgram(io: Io, version: string, onExit: (code: number) =>
   const program = new HaCommand('veloz-ha');
   const build: Builder = makeBuilder(io, onExit);
   program
-    .description('Switchover of the VeloZ trading stack, as durable Temporal workflows.')
+    .description('Switchover, failover and rejoin of the VeloZ trading stack, as durable Temporal workflows.')
     .version(version, '-V, --version', 'print the version')
     .addOption(
       oneOf('-o, --output <format>', 'json: one document; jsonl: a stream of events; markdown: reports', [

@@ -191,7 +191,8 @@ export class TemporalRun implements RunSource {
   }
 }
 
-function queryTrouble(error: unknown): RunTrouble {
+/** Why a query was not answered. */
+export function queryTrouble(error: unknown): RunTrouble {
   if (error instanceof QueryNotRegisteredError)
     return new RunTrouble('stuck', 'it is no run of a runbook: it has no status');
   switch (grpcCode(error)) {

@@ -12,7 +12,8 @@ export async function listRuns(
   options: { limit: number; openOnly?: boolean },
 ): Promise<RunRow[]> {
   const names = searchAttributeNames;
-  const query = `${names.runbook} IS NOT NULL${options.openOnly === true ? " AND ExecutionStatus = 'Running'" : ''}`;
+  // The guard is no run: it has no end, and `guard status` shows it.
+  const query = `${names.runbook} IS NOT NULL AND WorkflowType != 'guard'${options.openOnly === true ? " AND ExecutionStatus = 'Running'" : ''}`;
   const rows: RunRow[] = [];
   try {
     for await (const info of temporal.client.workflow.list({ query, pageSize: Math.min(options.limit, 100) })) {

@@ -24,6 +24,7 @@ import {
 import { checkTransactions } from './switchover/stopping';
 import { systemsNotReady, type NotReady } from './switchover/systems';
 import { checkNotHeld, checkPoolMode, checkRoute } from './switchover/traffic';
+import { isExpectedNames, synchronousNamesFor } from './synchronous-names';
 import { slotName, type ClusterTopology } from './topology';
 
 /** Checks that stop a switchover, but under which the cluster is still what it promises to be: worth knowing. */
@@ -94,21 +95,22 @@ function checkSynchrony(
   source: AnsweringNode,
   followers: readonly AnsweringNode[],
 ): void {
-  const wanted = topology.postgres.synchronousStandbyNames;
   const names = source.sql.settings.synchronous_standby_names ?? '';
   const rows = followers.map(({ name }) => ({ name, row: replicationRowOf(source, slotName(name)) }));
+  const streaming = rows.filter(({ row }) => row?.state === 'streaming').length;
+  const wanted = synchronousNamesFor(topology, streaming);
+  const expected = isExpectedNames(topology, names, streaming);
   const inStep = rows.filter(({ row }) => row?.state === 'streaming' && isSynchronous(row.syncState));
   const states = rows.map(({ name, row }) => `${name} is ${row?.syncState ?? 'not streaming'}`);
   const words = {
     says: 'a standby is synchronous',
     measured: `${states.length === 0 ? 'no standby answers' : states.join(', ')}; synchronous_standby_names is '${names}'`,
     limit: `'${wanted}', and at least 1 sync or quorum`,
-    next:
-      names === wanted
-        ? followers[0] === undefined
-          ? 'veloz-ha stack up'
-          : logs(followers[0].name)
-        : setSynchronousNames(source.name, wanted),
+    next: expected
+      ? followers[0] === undefined
+        ? 'veloz-ha stack up'
+        : logs(followers[0].name)
+      : setSynchronousNames(source.name, wanted),
   };
   if (inStep.length === 0) {
     list.require('B2', false, {
@@ -120,13 +122,19 @@ function checkSynchrony(
     });
     return;
   }
-  list.advise('B2', names === wanted, { ...words, refusal: 'synchronous_standby_names is not what the topology says' });
+  const asConfigured = names === topology.postgres.synchronousStandbyNames;
+  list.advise('B2', expected, {
+    ...words,
+    refusal: asConfigured
+      ? `only one of ${streaming} standbys confirms commits, and may be the target of a switchover`
+      : 'synchronous_standby_names is not what the topology says',
+  });
   for (const { name, row } of rows) {
     list.advise('B2', row?.state !== 'streaming' || row.syncState !== 'async', {
       says: `${name} can be synchronous`,
       refusal: `${name} can't become synchronous`,
       measured: `sync_state is ${row?.syncState}, its application_name is '${row?.applicationName}'`,
-      limit: `a name in '${wanted}'`,
+      limit: `a name in '${topology.postgres.synchronousStandbyNames}'`,
       next: psql(name, 'SHOW primary_conninfo'),
     });
   }

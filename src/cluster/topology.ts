@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { durationMs, holdMs } from './duration';
+import { guardPolicySchema } from './guard/policy';
 
 const name = z
   .string()
@@ -110,6 +111,8 @@ const cluster = z.strictObject({
     admin: credentials,
   }),
   limits: limits.prefault({}),
+  /** What the guard does on its own, and when. */
+  guard: guardPolicySchema.prefault({}),
 });
 
 /** The schema of the topology file. */

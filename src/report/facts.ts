@@ -1,5 +1,6 @@
 import { formatMs } from '../cluster/duration';
 import type { Report } from '../workflows/run-state';
+import { lossSentence, quarantineSentence, rejoinSentence } from './failover';
 import { formatBytes } from './words';
 
 /** One fact of a report: its name and its value. */
@@ -18,28 +19,61 @@ export function reportFacts(report: Report, look: { arrow: string; dateTime: (ep
   add('Primary', fromTo(report.primaryBefore, report.primaryAfter, arrow));
   add('Timeline', fromTo(report.timelineBefore, report.timelineAfter, arrow));
   add('Protection', report.protection);
-  if (report.heldMs !== undefined) {
-    const gap =
-      report.canaryGapMs === undefined
-        ? ''
-        : `; longest gap between two commits of the canary ${formatMs(report.canaryGapMs)}`;
-    add('RTO', `clients waited ${formatMs(report.heldMs)}${gap}`);
+  const { failover, rejoin } = report;
+  if (failover !== undefined) {
+    add('Failed', failover.says);
+    add('Fence', failover.fence === '' ? undefined : failover.fence);
   }
-  if (report.rpo !== undefined) {
+  add('RTO', waitSentence(report));
+  if (failover !== undefined) add('RPO', isPromoted(report) ? lossSentence(failover, look.dateTime) : undefined);
+  else if (report.rpo !== undefined) {
     add(
       'RPO',
       `${formatBytes(report.rpo.lostBytes)} lost: shutdown checkpoint at ${report.rpo.shutdownCheckpoint}, the new primary had received up to ${report.rpo.receivedByTarget}`,
     );
   }
-  if (report.protectedAgainMs !== undefined)
-    add('Protected again', `${formatMs(report.protectedAgainMs)} after the start`);
+  if (rejoin !== undefined) {
+    add('Rejoined', rejoinSentence(rejoin));
+    add('Quarantine', quarantineSentence(rejoin));
+  }
+  add('Protected again', protectedSentence(report, look.dateTime));
   add(
     'Started',
     `${look.dateTime(report.startedAt)} by ${report.startedBy}, took ${formatMs(report.endedAt - report.startedAt)}`,
   );
-  add('Reason', report.reason);
+  // The guard gives what it saw as its reason, which stands above already.
+  add('Reason', report.reason === failover?.says ? undefined : report.reason);
   add('Ticket', report.ticket);
   return facts;
+}
+
+/** A failover that was refused, or rolled back, lost nothing and protected nothing. */
+function isPromoted({ primaryAfter, primaryBefore }: Report): boolean {
+  return primaryAfter !== undefined && primaryAfter !== primaryBefore;
+}
+
+/** How long clients waited, or, where a failure was seen, how long after its first sign they went on. */
+function waitSentence(report: Report): string | undefined {
+  const { heldMs, canaryGapMs, failover } = report;
+  const parts: string[] = [];
+  if (failover?.totalMs != null) parts.push(`clients went on ${formatMs(failover.totalMs)} after the first sign`);
+  else if (heldMs !== undefined) parts.push(`clients waited ${formatMs(heldMs)}`);
+  if (parts.length > 0 && canaryGapMs !== undefined)
+    parts.push(`longest gap between two commits of the canary ${formatMs(canaryGapMs)}`);
+  return parts.length === 0 ? undefined : parts.join('; ');
+}
+
+/** Since when a second failure loses nothing again; a failover that left the cluster without that says so. */
+function protectedSentence(report: Report, dateTime: (epochMs: number) => string): string | undefined {
+  const { protectedAgainMs, protectedSince, failover } = report;
+  const from = failover?.detectMs == null ? 'the start' : 'the first sign';
+  const parts: string[] = [];
+  if (protectedSince !== undefined) parts.push(`since ${dateTime(protectedSince)}`);
+  if (protectedAgainMs !== undefined) parts.push(`${formatMs(protectedAgainMs)} after ${from}`);
+  if (parts.length > 0) return parts.join(', ');
+  return failover !== undefined && isPromoted(report)
+    ? 'not yet: no synchronous standby had confirmed when the run ended'
+    : undefined;
 }
 
 function fromTo(

@@ -1,5 +1,7 @@
 import { formatMs } from '../cluster/duration';
 import type { RunState, StepState } from '../workflows/run-state';
+import { progressLines } from './progress';
+import { untouched } from './runbooks';
 import { labelWidth } from './steps';
 import type { Style } from './style';
 import { cut, padEnd, padStart } from './text';
@@ -64,7 +66,7 @@ export function liveRegion(view: RunView, now: number, tick: number, style: Styl
       const shown = padStart(running ? spent : expected, 9);
       const text = `${padEnd(says, label)} ${running ? shown : colour.dim(shown)}  ${colour.dim(`${index + 1}/${state.steps.length}`)}`;
       lines.push(`${colour.dim(time)} ${sign} ${running ? text : colour.dim(text)}`);
-      if (running) lines.push(...pendingLines(view, style));
+      if (running) lines.push(...progressUnderStep(state, style), ...pendingLines(view, style));
     }
     if (lines.length === 0) lines.push(`${spinner(tick, style)} ${cut(state.says, width - 2, style)}`);
   }
@@ -76,6 +78,13 @@ export function liveRegion(view: RunView, now: number, tick: number, style: Styl
   return lines.join('\n');
 }
 
+/** The bar of a long copy, under the step that runs. */
+export function progressUnderStep(state: Pick<RunState, 'progress'>, style: Style): string[] {
+  if (state.progress === undefined) return [];
+  const blanks = ' '.repeat(11);
+  return progressLines(state.progress, { ...style, width: style.width - 11 }).map((line) => blanks + line);
+}
+
 function pendingLines(view: RunView, style: Style): string[] {
   return (view.pending ?? [])
     .map(activityText)
@@ -85,7 +94,7 @@ function pendingLines(view: RunView, style: Style): string[] {
 
 /** Who may go on, until when, and by which commands. */
 export function approvalLines(
-  state: Pick<RunState, 'approval' | 'workflowId' | 'cluster'>,
+  state: Pick<RunState, 'approval' | 'workflowId' | 'runbook'>,
   now: number,
   style: Style,
 ): string[] {
@@ -93,7 +102,7 @@ export function approvalLines(
   const deadline = state.approval.deadline;
   const until = deadline === undefined ? '' : ` until ${style.clock(deadline)} (${formatSeconds(deadline - now)} left)`;
   return [
-    `${colour.yellow(glyphs.question)} ${colour.bold(`Waits for approval${until}.`)} Nothing is changed yet.`,
+    `${colour.yellow(glyphs.question)} ${colour.bold(`Waits for approval${until}.`)} ${untouched(state.runbook)}`,
     `    ${colour.cyan(`veloz-ha approve ${state.workflowId}`)}`,
     `    ${colour.cyan(`veloz-ha reject ${state.workflowId}`)}`,
   ];

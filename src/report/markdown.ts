@@ -1,7 +1,9 @@
 import { headline } from '../cluster/check';
 import { formatMs } from '../cluster/duration';
-import type { Member, Report, StepState } from '../workflows/run-state';
+import type { FailoverFacts, Member, Report, StepState } from '../workflows/run-state';
+import { afterFirst, speaksWord } from './evidence';
 import { reportFacts } from './facts';
+import { failoverParts, timesTitle } from './failover';
 import { checksSummary, formatBytes, noteOf, stepLabel } from './words';
 
 /** Markdown is read anywhere, by anybody, later: times are in UTC. */
@@ -18,6 +20,7 @@ export function reportMarkdown(report: Report, link?: string): string {
       .map((fact) => `- **${fact.name}**: ${escape(fact.value)}`)
       .join('\n'),
   );
+  if (report.failover !== undefined) parts.push(...failoverMarkdown(report.failover));
   if (report.checks.length > 0) parts.push(`### Checks\n\n${checksSummary(report.checks)}${flagged(report)}`);
   if (report.steps.some((step) => step.state !== 'pending')) parts.push(`### Steps\n\n${steps(report.steps)}`);
   const members = report.membersAfter ?? report.membersBefore;
@@ -29,6 +32,28 @@ export function reportMarkdown(report: Report, link?: string): string {
   }
   parts.push(link === undefined ? `Run \`${report.workflowId}\`` : `Run [\`${report.workflowId}\`](${link})`);
   return parts.join('\n\n');
+}
+
+/** How the failure is known, and where the time went, as tables. */
+function failoverMarkdown(failover: FailoverFacts): string[] {
+  const { signals } = failover;
+  const parts: string[] = [];
+  if (signals.length > 0) {
+    const rows = signals.map((signal) => [
+      look.dateTime(signal.at),
+      afterFirst(signal, signals),
+      signal.source,
+      speaksWord[signal.speaks],
+      signal.says,
+    ]);
+    parts.push(`### Evidence\n\n${tableMarkdown(['Time', 'After', 'Way', 'Failure?', 'It said'], rows)}`);
+  }
+  const times = failoverParts(failover);
+  if (times.length > 0) {
+    const rows = times.map((part) => [part.says, `+${formatMs(part.atMs)}`, formatMs(part.ms)]);
+    parts.push(`### ${timesTitle(failover.detectMs)}\n\n${tableMarkdown(['Part', 'Began', 'Took'], rows)}`);
+  }
+  return parts;
 }
 
 /** The members of a cluster as a Markdown table. */

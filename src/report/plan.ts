@@ -1,5 +1,6 @@
 import { formatMs } from '../cluster/duration';
 import type { Plan } from '../workflows/run-state';
+import { planHeadline, planHold } from './runbooks';
 import type { Style } from './style';
 import { hang, padEnd, padStart, visibleWidth, wrap } from './text';
 
@@ -7,10 +8,10 @@ import { hang, padEnd, padStart, visibleWidth, wrap } from './text';
 const NUMBER = 6;
 const EXPECTED = 9;
 
-/** A numbered plan with expected times, undo, the point of no return, and how long clients will wait. */
-export function planText(plan: Plan, style: Style): string {
+/** A numbered plan of a runbook with expected times, undo, the point of no return, and how long clients will wait. */
+export function planText(runbook: string, plan: Plan, style: Style): string {
   const { colour, glyphs } = style;
-  const head = `move the primary from ${colour.bold(plan.primary)} to ${colour.bold(plan.target)}, protection ${plan.protection}`;
+  const head = planHeadline(runbook, plan, colour.bold);
   const lines = [hang(`${colour.bold('Plan')}  `, head, style)];
   const longest = Math.max(0, ...plan.steps.map((step) => visibleWidth(step.says)));
   const label = Math.max(24, Math.min(longest, style.width - NUMBER - EXPECTED - 2));
@@ -31,13 +32,6 @@ export function planText(plan: Plan, style: Style): string {
       );
     }
   }
-  const expected = `Clients are expected to wait ${colour.bold(formatMs(plan.expectedHoldMs))} (${plan.expectedHoldBasis}).`;
-  lines.push(
-    hang(
-      '      ',
-      `${expected} If everything dies meanwhile, they are let go at ${formatMs(plan.holdLimitMs)}, or up to 2 s later when no node is writable then.`,
-      style,
-    ),
-  );
+  lines.push(hang('      ', planHold(plan, colour.bold), style));
   return lines.join('\n');
 }

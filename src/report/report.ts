@@ -2,13 +2,18 @@ import type { Report } from '../workflows/run-state';
 import { checksBlock } from './checks';
 import { reportFacts } from './facts';
 import { membersTable } from './members';
+import { evidenceTable } from './evidence';
+import { failoverParts, timesTitle } from './failover';
 import { outcomeText } from './outcome';
 import { planText } from './plan';
 import { stepsTable, timeline } from './steps';
 import type { Style } from './style';
-import { hang, padEnd, section, warningsText } from './text';
+import { cut, hang, padEnd, section, warningsText } from './text';
 
-/** The final report of a run: outcome, RTO, RPO with its proof, steps, warnings, what to run next, link. */
+/**
+ * The final report of a run: outcome, how it failed and how that is known, RTO, RPO with its proof, steps, warnings, what to
+ * run next, link.
+ */
 export function reportText(report: Report, style: Style, link?: string): string {
   const { colour, glyphs } = style;
   const parts: string[] = [];
@@ -20,13 +25,24 @@ export function reportText(report: Report, style: Style, link?: string): string 
   const width = Math.max(...facts.map((fact) => fact.name.length));
   parts.push(facts.map((fact) => hang(`  ${colour.dim(padEnd(fact.name, width))}  `, fact.value, style)).join('\n'));
 
+  if (report.failover !== undefined) {
+    const { signals, detectMs } = report.failover;
+    if (signals.length > 0) block('Evidence', (inner) => evidenceTable(signals, inner));
+    const times = failoverParts(report.failover);
+    const title = timesTitle(detectMs);
+    if (times.length > 0) block(title, (inner) => timeline(times, inner));
+  }
   if (report.checks.length > 0) block('Checks', (inner) => checksBlock(report.checks, inner));
-  if (report.outcome === 'planned' && report.plan !== undefined) parts.push(planText(report.plan, style));
+  if (report.outcome === 'planned' && report.plan !== undefined)
+    parts.push(planText(report.runbook, report.plan, style));
   const begun = report.steps.some((step) => step.state !== 'pending');
   if (begun) block('Steps', (inner) => stepsTable(report.steps, inner));
   for (const step of report.steps) {
     const subSteps = step.subSteps ?? [];
-    if (subSteps.length > 1) block(`Where the time of "${step.says}" went`, (inner) => timeline(subSteps, inner));
+    if (subSteps.length > 1)
+      block(`Where the time of "${cut(step.says, style.width - 26, style)}" went`, (inner) =>
+        timeline(subSteps, inner),
+      );
   }
   const members = report.membersAfter ?? report.membersBefore;
   if (members !== undefined) {

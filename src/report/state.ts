@@ -1,6 +1,6 @@
 import type { RunState } from '../workflows/run-state';
 import { checksBlock } from './checks';
-import { activityText, approvalLines, troubleText, type RunView } from './live';
+import { activityText, approvalLines, progressUnderStep, troubleText, type RunView } from './live';
 import { membersTable } from './members';
 import { planText } from './plan';
 import { labelWidth, stepLine, underStep } from './steps';
@@ -33,11 +33,11 @@ export function stateText(view: RunView, now: number, style: Style): string {
 }
 
 /** Members, checks and plan: what a person has to see before saying yes. */
-export function pictureText(state: Pick<RunState, 'members' | 'checks' | 'plan'>, style: Style): string {
+export function pictureText(state: Pick<RunState, 'runbook' | 'members' | 'checks' | 'plan'>, style: Style): string {
   const parts: string[] = [];
   if (state.members.length > 0) parts.push(section('Members', (inner) => membersTable(state.members, inner), style));
   if (state.checks.length > 0) parts.push(section('Checks', (inner) => checksBlock(state.checks, inner), style));
-  if (state.plan !== undefined) parts.push(planText(state.plan, style));
+  if (state.plan !== undefined) parts.push(planText(state.runbook, state.plan, style));
   return parts.join('\n\n');
 }
 
@@ -56,6 +56,10 @@ function stepsText(state: RunState, style: Style): string {
   const label = labelWidth(state.steps, style);
   const total = state.steps.length;
   return state.steps
-    .flatMap((step, index) => [stepLine(step, { index, total, label }, style), ...underStep(step, label, style)])
+    .flatMap((step, index) => [
+      stepLine(step, { index, total, label }, style),
+      ...underStep(step, label, style),
+      ...(step.state === 'running' ? progressUnderStep(state, style) : []),
+    ])
     .join('\n');
 }

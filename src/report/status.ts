@@ -4,6 +4,7 @@ import { SLOW_HANDOVER_MS, slowHandoverAdvice } from '../cluster/handover';
 import type { HandoverCost } from '../workflows/messages';
 import type { Member } from '../workflows/run-state';
 import { checksText } from './checks';
+import { guardLine, type GuardPart } from './guard';
 import { membersTable } from './members';
 import { runsTable, type RunRow } from './runs';
 import type { Style } from './style';
@@ -24,7 +25,7 @@ export interface ClusterPicture {
 }
 
 /** The whole picture. One versioned document. */
-export interface StatusDocument {
+export interface StatusDocument extends GuardPart {
   version: 1;
   healthy: boolean;
   temporal: { address: string; namespace: string; reachable: boolean; why?: string; ui: string };
@@ -52,6 +53,7 @@ export function statusText(status: StatusDocument, now: number, style: Style): s
   }
   parts.push(section('Temporal', (inner) => temporalLines(status, now, inner).join('\n'), style));
   if (status.cluster !== undefined) parts.push(clusterText(status.cluster, style));
+  parts.push(...guardSection(status, now, style));
   if (status.runs.length > 0) parts.push(section('Open runs', (inner) => runsTable(status.runs, now, inner), style));
   return parts.join('\n\n');
 }
@@ -66,6 +68,12 @@ export function clusterText(cluster: ClusterPicture, style: Style): string {
     },
     style,
   );
+}
+
+/** Who watches the cluster; nothing where that is not known. */
+export function guardSection(part: GuardPart, now: number, style: Style): string[] {
+  const line = (inner: Style) => guardLine(part, now, inner);
+  return part.guard === null && part.noGuard === undefined ? [] : [section('Guard', line, style)];
 }
 
 /** The hint for a slow server: what was measured, the limit, and the settings to change. */

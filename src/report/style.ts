@@ -14,6 +14,8 @@ export interface Glyphs {
   arrow: string;
   rule: string;
   bar: string;
+  /** The part of a progress bar that is still to come. */
+  barToCome: string;
   ellipsis: string;
   spinner: readonly string[];
 }
@@ -31,6 +33,7 @@ const unicodeGlyphs: Glyphs = {
   arrow: '→',
   rule: '─',
   bar: '█',
+  barToCome: '░',
   ellipsis: '…',
   spinner: ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'],
 };
@@ -48,6 +51,7 @@ const asciiGlyphs: Glyphs = {
   arrow: '->',
   rule: '-',
   bar: '#',
+  barToCome: '.',
   ellipsis: '...',
   spinner: ['-', '\\', '|', '/'],
 };

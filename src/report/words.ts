@@ -1,6 +1,7 @@
 import type { Check } from '../cluster/check';
 import { formatMs } from '../cluster/duration';
-import type { Member, StepState } from '../workflows/run-state';
+import { UNLIMITED_LOSS } from '../cluster/failover/commands';
+import type { CopyProgress, Member, StepState } from '../workflows/run-state';
 
 /*
  * Words that all renderings share, on a terminal, in Markdown and in a workflow's details. Nothing here may import a
@@ -24,6 +25,37 @@ export function formatBytes(bytes: number): string {
 export function formatSeconds(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
   return seconds < 60 ? `${seconds} s` : formatMs(seconds * 1000);
+}
+
+/** How long something has been so, in the two units that matter: `7 s`, `14 min 05 s`, `2 h 05 min`, `3 d 4 h`. */
+export function formatAge(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 60) return formatSeconds(ms);
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+  return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
+}
+
+/** The bound of an accepted loss. */
+export function lossText(maxBytes: number): string {
+  return maxBytes >= UNLIMITED_LOSS ? 'whatever it is' : `up to ${formatBytes(maxBytes)}`;
+}
+
+/** How much of a copy is done, from 0 to 1; undefined where its size is not known. */
+export function fractionOf(progress: Pick<CopyProgress, 'doneBytes' | 'totalBytes'>): number | undefined {
+  const { doneBytes, totalBytes } = progress;
+  if (totalBytes === null || totalBytes <= 0) return undefined;
+  // The source goes on growing while it is copied.
+  return Math.max(0, Math.min(1, doneBytes / totalBytes));
+}
+
+/** A copy in numbers: `430 MB of 1.2 GB, 98.1 MB/s, 8 s left`. */
+export function progressText(progress: CopyProgress): string {
+  const { doneBytes, totalBytes, bytesPerSecond, remainingMs } = progress;
+  return [
+    totalBytes === null ? formatBytes(doneBytes) : `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`,
+    ...(bytesPerSecond === null ? [] : [`${formatBytes(bytesPerSecond)}/s`]),
+    ...(remainingMs === null ? [] : [`${formatSeconds(remainingMs)} left`]),
+  ].join(', ');
 }
 
 /** `1 warning`, `2 warnings`. */

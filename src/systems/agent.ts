@@ -39,6 +39,64 @@ export interface PostgresObservation {
   promotion: { run: string; atMs: number } | null;
   /** The run whose promotion this node refuses for good, because its source's dead-man switch asked so. */
   revoked: string | null;
+  /** The rewind or copy that runs now, or the last one. */
+  job: AgentJob | null;
+  /** How often PostgreSQL ended by itself since the agent started, and when last. */
+  crashes: { count: number; lastAtMs: number | null; lastExitCode: number | null };
+}
+
+/** A rewind or a copy: it runs in the agent, so that no worker's death interrupts it. */
+export interface AgentJob {
+  kind: 'rewind' | 'copy';
+  run: string;
+  /** `interrupted`: the container ended in its middle; begin anew, with a copy when it was a rewind. */
+  state: 'running' | 'done' | 'failed' | 'interrupted';
+  /** What it does now: "keeping evidence", "pg_rewind", "pg_basebackup", "putting the copy in place". */
+  phase: string;
+  doneBytes: number;
+  totalBytes: number | null;
+  startedAtMs: number;
+  endedAtMs: number | null;
+  /** Why it failed; null otherwise. */
+  error: string | null;
+  /** Folder on the node's volume that keeps what will be lost; null when nothing is. */
+  quarantine: string | null;
+  /** The local WAL that is none of the upstream's; null when there is none, or it could not be read. */
+  lost: { fromLsn: Lsn; toLsn: Lsn | null; bytes: number; commits: number } | null;
+}
+
+/** How a stopped node's data stands to its upstream's history (J2). */
+export interface Comparison {
+  upstream: { systemIdentifier: string; timeline: number; writable: boolean; lsn: Lsn };
+  /** The upstream's timeline history: each former timeline and the LSN at which it was left. */
+  history: { timeline: number; endLsn: Lsn }[];
+  local: {
+    systemIdentifier: string | null;
+    /** null: there is no readable data directory. */
+    timeline: number | null;
+    state: string | null;
+    checkpointLsn: Lsn | null;
+    /** The end of the WAL that is readable here, found by reading it; null when that failed. */
+    walEnd: Lsn | null;
+    checksums: boolean;
+    /** A rewind was begun here and did not end: only a copy helps. */
+    rewindBegun: boolean;
+    dataBytes: number;
+  };
+}
+
+/** What a PostgreSQL node looks like from a container's own place in the network. */
+export interface PeerAnswer {
+  host: string;
+  port: number;
+  writable: boolean;
+  standby: boolean;
+  /** A server answered at all, if only to say that it starts. */
+  speaks: boolean;
+  timeline: number | null;
+  systemIdentifier: string | null;
+  problem: string | null;
+  ms: number;
 }
 
 /** What the agent of the PgBouncer container sees. */
@@ -62,6 +120,18 @@ interface PostgresCommands {
     { already: boolean; ms: number; control: ControlData },
   ];
   fence: [{ token: Token; upstream: Endpoint; deadmanMs: number }, { already: boolean }];
+  /** Fences a node that may still run: ends its server at once. For good: only `start`, `rewind` or `copy` of a run ends it. */
+  fenceNow: [{ token: Token; upstream: Endpoint }, { already: boolean; ms: number; control: ControlData | null }];
+  ask: [{ addresses: Endpoint[]; limitMs: number }, { answers: PeerAnswer[] }];
+  compare: [{ upstream: Endpoint }, Comparison];
+  /** Only on a stopped node that is held or fenced. Answers at once; `observe.job` tells the rest. */
+  rewind: [
+    { token: Token; upstream: Endpoint; divergedAt: Lsn; divergedTimeline: number },
+    { already: boolean; job: AgentJob },
+  ];
+  copy: [{ token: Token; upstream: Endpoint }, { already: boolean; job: AgentJob }];
+  /** Removes the data directory that a copy replaced. */
+  discard: [{ token: Token }, { already: boolean; freedBytes: number }];
   start: [{ token: Token; as: 'primary' | 'standby'; upstream?: Endpoint }, { already: boolean; pid: number }];
   promote: [{ token: Token }, { already: boolean }];
   follow: [{ token: Token; upstream: Endpoint }, { already: boolean }];
@@ -74,9 +144,12 @@ interface PoolerCommands {
   observe: [Record<never, never>, PoolerObservation];
   claim: [{ token: Token }, unknown];
   hold: [
-    { token: Token; pauseLimitMs: number; limitMs: number; candidates: Endpoint[] },
-    { already: boolean; pauseMs: number; remainingMs: number },
+    { token: Token; pauseLimitMs: number; limitMs: number; candidates: Endpoint[]; wait?: boolean },
+    { already: boolean; pauseMs: number | null; remainingMs: number },
   ];
+  ask: [{ addresses: Endpoint[]; limitMs: number }, { answers: PeerAnswer[] }];
+  /** While clients are held: ends the clients whose transaction hangs on a dead server, so that PAUSE can end. */
+  drop: [{ token: Token }, { dropped: number }];
   route: [{ token: Token } & Endpoint, { already: boolean; ms: number }];
   release: [{ token: Token }, { already: boolean; heldMs: number | null }];
   forget: [{ token: Token }, unknown];

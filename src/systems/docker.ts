@@ -28,6 +28,29 @@ export interface DockerClient {
   ): Promise<{ exitCode: number; output: string }>;
   /** Splits a multiplexed stream of {@link open}. */
   demux(stream: Duplex, onStdout: (chunk: Buffer) => void, onStderr: (chunk: Buffer) => void): void;
+  /** Starts a container; one that runs is left alone. @throws Error when it can't be started */
+  start(container: string): Promise<void>;
+  /** SIGKILL, which ends a frozen container too. One that does not run is left alone. Docker does not restart it then. */
+  kill(container: string): Promise<void>;
+  /** Ends a freeze; a container that is not frozen is left alone. */
+  unpause(container: string): Promise<void>;
+  /** Writes a small file into a container, also into the volume of one that does not run. */
+  putFile(container: string, path: string, content: string, owner: { uid: number; gid: number }): Promise<void>;
+  /** The networks of a container by name. */
+  networks(container: string): Promise<string[]>;
+  /** Takes a container off a network; one that is not on it is left alone. */
+  disconnect(container: string, network: string): Promise<void>;
+  /** Puts a container on a network; one that is on it is left alone. */
+  connect(container: string, network: string): Promise<void>;
+  /**
+   * What happens to these containers from now on: `die`, `start`, `pause`, `unpause`, `kill`, … `onEnd` is called when the stream
+   * breaks. Returns what ends it.
+   */
+  events(
+    containers: readonly string[],
+    onEvent: (event: { container: string; action: string }) => void,
+    onEnd: () => void,
+  ): Promise<() => void>;
 }
 
 /** A sink for the modem's demultiplexer, which only ever calls `write`. */
@@ -41,6 +64,35 @@ function withLimit<T>(promise: Promise<T>, limitMs: number, what: string): Promi
     timer = setTimeout(() => reject(new Error(`${what} took longer than ${limitMs} ms`)), limitMs);
   });
   return Promise.race([promise, limit]).finally(() => clearTimeout(timer));
+}
+
+/** Awaits an engine's answer; the named status codes mean that it was so already. */
+async function tolerating(codes: readonly number[], answer: Promise<unknown>, limitMs: number, what: string) {
+  try {
+    await withLimit(answer, limitMs, what);
+  } catch (error) {
+    if (!codes.includes((error as { statusCode?: number }).statusCode ?? 0)) throw error;
+  }
+}
+
+/** One file as a tar archive (POSIX ustar), which is what the engine takes. */
+export function tarOf(name: string, content: string, owner: { uid: number; gid: number }): Buffer {
+  const body = Buffer.from(content, 'utf8');
+  const header = Buffer.alloc(512);
+  const octal = (value: number, at: number, length: number) =>
+    header.write(`${value.toString(8).padStart(length - 1, '0')}\0`, at, 'latin1');
+  header.write(name, 0, 'utf8');
+  octal(0o600, 100, 8);
+  octal(owner.uid, 108, 8);
+  octal(owner.gid, 116, 8);
+  octal(body.length, 124, 12);
+  octal(Math.floor(Date.now() / 1000), 136, 12);
+  header.write('        0', 148, 'latin1');
+  header.write('ustar\x0000', 257, 'latin1');
+  let sum = 0;
+  for (const byte of header) sum += byte;
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  return Buffer.concat([header, body, Buffer.alloc((512 - (body.length % 512)) % 512), Buffer.alloc(1024)]);
 }
 
 /** A client of the engine behind a socket path; without one, of what `DOCKER_HOST` or the default socket names. */
@@ -102,6 +154,65 @@ export function createDockerClient(socketPath?: string): DockerClient {
     },
     demux(stream, onStdout, onStderr) {
       docker.modem.demuxStream(stream, sink(onStdout), sink(onStderr));
+    },
+    start: (container) =>
+      tolerating([304], docker.getContainer(container).start(), 20_000, `docker start ${container}`),
+    kill: (container) => tolerating([409], docker.getContainer(container).kill(), 10_000, `docker kill ${container}`),
+    unpause: (container) =>
+      tolerating([409, 500], docker.getContainer(container).unpause(), 5000, `docker unpause ${container}`),
+    async putFile(container, path, content, owner) {
+      const directory = path.slice(0, path.lastIndexOf('/'));
+      const archive = tarOf(path.slice(directory.length + 1), content, owner);
+      const put = docker.getContainer(container).putArchive(archive, { path: directory });
+      await withLimit(put, 5000, `writing ${path} in ${container}`);
+    },
+    async networks(container) {
+      const inspect = docker.getContainer(container).inspect();
+      const info = await withLimit(inspect, 5000, `docker inspect ${container}`);
+      return Object.keys(info.NetworkSettings.Networks);
+    },
+    disconnect: (container, network) =>
+      tolerating(
+        [404, 403, 500],
+        docker.getNetwork(network).disconnect({ Container: container, Force: true }),
+        5000,
+        `docker network disconnect ${network} ${container}`,
+      ),
+    connect: (container, network) =>
+      tolerating(
+        [403],
+        docker.getNetwork(network).connect({ Container: container }),
+        5000,
+        `docker network connect ${network} ${container}`,
+      ),
+    async events(containers, onEvent, onEnd) {
+      const stream = (await withLimit(
+        docker.getEvents({ filters: { type: ['container'], container: [...containers] } }),
+        5000,
+        "the Docker engine's events",
+      )) as NodeJS.ReadableStream & { destroy(): void };
+      let buffered = '';
+      stream.on('data', (chunk: Buffer) => {
+        buffered += chunk.toString('utf8');
+        let newline: number;
+        while ((newline = buffered.indexOf('\n')) >= 0) {
+          const line = buffered.slice(0, newline).trim();
+          buffered = buffered.slice(newline + 1);
+          if (line === '') continue;
+          const event = JSON.parse(line) as { Action?: string; Actor?: { Attributes?: { name?: string } } };
+          onEvent({ container: event.Actor?.Attributes?.name ?? '', action: event.Action ?? '' });
+        }
+      });
+      let ended = false;
+      const end = () => {
+        if (!ended) onEnd();
+        ended = true;
+      };
+      for (const name of ['end', 'close', 'error']) stream.once(name, end);
+      return () => {
+        ended = true;
+        stream.destroy();
+      };
     },
   };
 }

@@ -24,11 +24,17 @@ const CONNECT_LIMIT_MS = 1500;
 
 /**
  * Connects.
+ * @param options `connectLimitMs`: for the connection itself; `onEnd`: called once when an open session ends, whoever ended it
  * @param queryLimitMs client-side limit of a query; it does not cancel the statement on the server (a cancelled wait for
  * a synchronous standby would be acknowledged as committed)
  * @throws Error within 1.5 s when the node does not answer
  */
-export async function connectPostgres(endpoint: Endpoint, login: Login, queryLimitMs = 5000): Promise<PostgresSession> {
+export async function connectPostgres(
+  endpoint: Endpoint,
+  login: Login,
+  queryLimitMs = 5000,
+  options: { connectLimitMs?: number; onEnd?: () => void } = {},
+): Promise<PostgresSession> {
   const client = new Client({
     host: endpoint.host,
     port: endpoint.port,
@@ -36,7 +42,7 @@ export async function connectPostgres(endpoint: Endpoint, login: Login, queryLim
     password: login.password,
     database: login.database,
     application_name: login.applicationName ?? 'veloz-ha',
-    connectionTimeoutMillis: CONNECT_LIMIT_MS,
+    connectionTimeoutMillis: options.connectLimitMs ?? CONNECT_LIMIT_MS,
     query_timeout: queryLimitMs,
     keepAlive: true,
   });
@@ -48,6 +54,7 @@ export async function connectPostgres(endpoint: Endpoint, login: Login, queryLim
     void client.end().catch(() => undefined);
     throw error;
   }
+  if (options.onEnd !== undefined) client.once('end', options.onEnd);
   return {
     async query<Row extends Record<string, unknown>>(sql: string, values: readonly unknown[] = []) {
       const result = values.length === 0 ? await client.query<Row>(sql) : await client.query<Row>(sql, [...values]);

@@ -1,4 +1,11 @@
 export { switchover } from './switchover';
+export { failover } from './failover';
+export { guard } from './guard';
+export { rejoin } from './rejoin';
+export { addStandby } from './add-standby';
+export { removeStandby } from './remove-standby';
+export { repair } from './repair';
 export { clusterLock } from './cluster-lock';
 export { handoverProbe } from './handover-probe';
 export * from './messages';
+export * from './guard-messages';

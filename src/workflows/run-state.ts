@@ -1,4 +1,6 @@
 import type { Check } from '../cluster/check';
+import type { Ledger } from '../cluster/guard/ledger';
+import type { FailureKind, Signal } from '../cluster/guard/signals';
 import type { Lsn } from '../cluster/lsn';
 import type { Member } from '../cluster/members';
 import type { Protection } from '../cluster/topology';
@@ -75,6 +77,58 @@ export interface ApprovalState {
   why?: string;
 }
 
+/** What a failover knows of the failure, and what its parts cost. Times are lengths in milliseconds; null: not measured. */
+export interface FailoverFacts {
+  /** How the primary failed. */
+  kind: FailureKind;
+  /** The same in a sentence. */
+  says: string;
+  /** The evidence, oldest first. */
+  signals: Signal[];
+  /** The ledger as it was before the failure; null when nobody kept one. */
+  ledger: Ledger | null;
+  /** From the first sign until it was certain. */
+  detectMs: number | null;
+  /** How the old primary was fenced, and what proves it. */
+  fence: string;
+  fenceMs: number | null;
+  promoteMs: number | null;
+  routeMs: number | null;
+  /** From the first sign until clients went on. */
+  totalMs: number | null;
+  /** At most this many bytes of acknowledged WAL are lost: 0 when that is proven, null when nothing bounds it. */
+  lossBound: number | null;
+  /** Consent to a loss, where somebody gave it. */
+  dataLoss?: { maxBytes: number; reason: string; by: string };
+}
+
+/** How a node became a standby again. */
+export interface RejoinFacts {
+  node: string;
+  /** `none`: its history leads to the new primary's, nothing had to be done. */
+  method: 'none' | 'rewind' | 'copy';
+  /** Why this method. */
+  why: string;
+  /** Milliseconds until it streamed, caught up. */
+  ms: number;
+  /** Bytes that were copied; null when not measured. */
+  bytes: number | null;
+  /** What only this node had, and has no more; null when nothing. */
+  lost: { bytes: number; commits: number } | null;
+  /** The folder on the node's volume that keeps what was lost; null when nothing was. */
+  quarantine: string | null;
+}
+
+/** How far a long copy is. */
+export interface CopyProgress {
+  /** What is copied from where to where. */
+  says: string;
+  doneBytes: number;
+  totalBytes: number | null;
+  bytesPerSecond: number | null;
+  remainingMs: number | null;
+}
+
 /** The result of a run, whatever its outcome. One versioned document. */
 export interface Report {
   version: 1;
@@ -102,8 +156,14 @@ export interface Report {
   canaryGapMs?: number;
   /** Milliseconds from the start, or from the approval where one was waited for, until a synchronous standby confirmed again. */
   protectedAgainMs?: number;
+  /** The same moment in milliseconds since the epoch. */
+  protectedSince?: number;
   /** Why no acknowledged row was lost: the two LSNs that prove it. */
   rpo?: { lostBytes: number; shutdownCheckpoint: Lsn; receivedByTarget: Lsn };
+  /** Present in a failover. */
+  failover?: FailoverFacts;
+  /** Present where a node was made a standby again: in `rejoin`, and as a part of `failover`. */
+  rejoin?: RejoinFacts;
   /** Present in plan mode: what would be done. */
   plan?: Plan;
   steps: StepState[];
@@ -137,6 +197,8 @@ export interface RunState {
   steps: StepState[];
   members: Member[];
   warnings: string[];
+  /** Present while something long is copied. */
+  progress?: CopyProgress;
   /** Present once the phase is `ended`. */
   report?: Report;
 }

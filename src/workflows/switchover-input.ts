@@ -1,15 +1,6 @@
 import { z } from 'zod';
-import { durationMs, holdMs } from '../cluster/duration';
-
-const text = z.string().trim().min(1).max(500);
-const duration = (what: string, parse = durationMs) =>
-  z.string().superRefine((value, context) => {
-    try {
-      parse(value);
-    } catch (error) {
-      context.addIssue({ code: 'custom', message: `${what}: ${(error as Error).message}` });
-    }
-  });
+import { holdMs } from '../cluster/duration';
+import { duration, parseInput, text } from './input';
 
 /** What a person, the CLI, a schedule or the Web UI may ask of `switchover`. Every key has a default. */
 export const switchoverInputSchema = z.strictObject({
@@ -46,16 +37,5 @@ export type SwitchoverInput = z.input<typeof switchoverInputSchema>;
 /** The same, with defaults filled in. */
 export type SwitchoverRequest = z.output<typeof switchoverInputSchema>;
 
-/**
- * Normalises what was typed. `undefined` and `null` mean an empty form.
- * @returns the request, or one sentence that names every mistake and the known keys
- */
-export function parseSwitchoverInput(input: unknown): { request: SwitchoverRequest } | { mistake: string } {
-  const result = switchoverInputSchema.safeParse(input ?? {});
-  if (result.success) return { request: result.data };
-  const known = Object.keys(switchoverInputSchema.shape).join(', ');
-  const mistakes = result.error.issues.map((issue) =>
-    issue.path.length === 0 ? issue.message : `${issue.path.join('.')}: ${issue.message}`,
-  );
-  return { mistake: `the input of switchover is wrong: ${mistakes.join('; ')}. Known keys: ${known}` };
-}
+/** Normalises the input of `switchover`. */
+export const parseSwitchoverInput = (input: unknown) => parseInput('switchover', switchoverInputSchema, input);

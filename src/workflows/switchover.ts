@@ -1,11 +1,11 @@
-import { ActivityFailure, ApplicationFailure, CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
-import type { ClusterDescription, MoveRequest, MoveResult } from '../activities';
+import { ApplicationFailure, CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
+import type { MoveRequest, MoveResult } from '../activities';
 import { splitNext } from '../cluster/check';
-import { watchRun } from '../cluster/commands';
 import { durationMs, formatMs } from '../cluster/duration';
 import { membersOf } from '../cluster/members';
 import { planSwitchover } from '../cluster/switchover-plan';
 import { act, changing, reading } from './runbook/activity-options';
+import { describeCluster, lockOrEnd, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
 import { initialStepStates, rootMessage, runSteps } from './runbook/runner';
 import type { Report } from './run-state';
@@ -24,34 +24,16 @@ const START = 'veloz-ha postgres switchover';
  * Ends with a {@link Report} as its result, or fails with the report in the failure's details and the outcome as its type.
  */
 export async function switchover(input: SwitchoverInput = {}): Promise<Report> {
-  const parsed = parseSwitchoverInput(input);
-  if ('mistake' in parsed)
-    throw ApplicationFailure.nonRetryable(
-      `${parsed.mistake}. Nothing was changed. Next: start it again with these keys, or with an empty form`,
-      'BadInput',
-    );
-  const { request } = parsed;
+  const request = requestOf(parseSwitchoverInput(input), START);
   const run = new Run('switchover', request);
   // Cancellation is an abort: asked for between steps, never in the middle of one.
   return CancellationScope.nonCancellable(() => conduct(run, request));
 }
 setWorkflowOptions({ failureExceptionTypes: [Error] }, switchover);
 
-/** @throws ApplicationFailure `BadInput`, as the run's own failure and not as one of its activity */
-async function describe(requested: string | undefined): Promise<ClusterDescription> {
-  try {
-    return await act(reading, 'Read the topology').describeCluster(requested);
-  } catch (error) {
-    const cause = error instanceof ActivityFailure ? error.cause : undefined;
-    if (cause instanceof ApplicationFailure && cause.type === 'BadInput')
-      throw ApplicationFailure.nonRetryable(cause.message, 'BadInput');
-    throw error;
-  }
-}
-
 async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
   const { state } = run;
-  const described = await describe(request.cluster);
+  const described = await describeCluster(request.cluster);
   state.cluster = described.name;
   run.enter('checking', 'Taking the lock of the cluster');
   if (request.notAfter !== undefined && Date.now() > Date.parse(request.notAfter)) {
@@ -61,17 +43,9 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
       { next: [{ command: START, why: 'starts it now, without a time limit' }] },
     );
   }
-  if (request.mode === 'run' && !(await run.lock())) {
-    const holder = await act(reading, 'Ask who holds the lock').lockHolder(cluster(state));
-    const next =
-      holder === undefined
-        ? { command: START, why: 'starts it again: whoever held the lock has ended' }
-        : { command: watchRun(holder), why: 'follows the run that holds the lock' };
-    return run.end(
-      'busy',
-      `E1: cluster ${state.cluster} is locked: ${holder === undefined ? 'a run that has ended this moment held it' : `run ${holder} holds it`} (limit: one run at a time). Nothing was changed. Next: ${next.command}`,
-      { next: [next] },
-    );
+  if (request.mode === 'run') {
+    const busy = await lockOrEnd(run, START);
+    if (busy !== undefined) return busy;
   }
 
   const first = await look(run, described, request);

@@ -8,7 +8,21 @@ const silent = (): Promise<never> => Promise.reject(new Error('connect ENOENT /n
 /** A machine without Docker, on which the worker has no secret that it could read. */
 const nothing: ActivityDeps = {
   topology: topology(),
-  docker: { ping: silent, inspect: silent, open: silent, run: silent, demux: () => undefined },
+  docker: {
+    ping: silent,
+    inspect: silent,
+    open: silent,
+    run: silent,
+    demux: () => undefined,
+    start: silent,
+    kill: silent,
+    unpause: silent,
+    putFile: silent,
+    networks: silent,
+    disconnect: silent,
+    connect: silent,
+    events: silent,
+  },
   identity: 'test',
   environment: {
     VELOZ_PG_HA_PASSWORD_FILE: '/nowhere/ha',

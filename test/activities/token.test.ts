@@ -3,9 +3,9 @@ import { tokenOf, type Stage } from '../../src/activities/token';
 import type { Token } from '../../src/systems/agent';
 
 /** The token that an attempt of an activity shows to an agent. */
-const attempt = async (stage: Stage, number: number): Promise<Token> => {
+const attempt = async (stage: Stage, number: number, turn?: number): Promise<Token> => {
   const environment = new MockActivityEnvironment({ attempt: number });
-  return environment.run<unknown[], Token, () => Promise<Token>>(() => Promise.resolve(tokenOf('run 7', stage)));
+  return environment.run<unknown[], Token, () => Promise<Token>>(() => Promise.resolve(tokenOf('run 7', stage, turn)));
 };
 
 /** The ways through a run, each stage as often as it is tried. */
@@ -14,6 +14,7 @@ const ways: Stage[][] = [
   ['prepare', 'move', 'roll back', 'roll back', 'unprepare', 'unprepare', 'release'],
   ['prepare', 'unprepare', 'release'],
   ['prepare', 'move', 'roll back', 'settle', 'release'],
+  ['watch', 'fail over', 'fail over', 'settle', 'rejoin', 'rejoin', 'release'],
 ];
 
 test.each(ways.map((way) => [way.join(' → '), way] as const))('tokens grow all the way %s', async (_says, way) => {
@@ -31,6 +32,12 @@ test('no number of attempts of one stage reaches the next one', async () => {
   expect((await attempt('prepare', 999_999)).attempt).toBeLessThan((await attempt('move', 1)).attempt);
 });
 
+test('within a stage of several activities each one’s attempts follow those of the one before', async () => {
+  const [late, next] = [await attempt('rejoin', 99, 3), await attempt('rejoin', 1, 4)];
+  expect(late.attempt).toBeLessThan(next.attempt);
+  expect((await attempt('rejoin', 99, 9_998)).attempt).toBeLessThan((await attempt('release', 1)).attempt);
+});
+
 test('a plain program that calls an activity is its first attempt', () => {
-  expect(tokenOf('bare', 'prepare')).toEqual({ run: 'bare', attempt: 1 });
+  expect(tokenOf('bare', 'watch')).toEqual({ run: 'bare', attempt: 1 });
 });

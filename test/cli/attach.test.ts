@@ -16,6 +16,7 @@ import {
   stateWith,
   T0,
 } from '../report/made-up';
+import { copying } from '../report/made-up-failover';
 import { fakeCli } from './fake-io';
 
 /** A run whose states and end the test decides. */
@@ -177,6 +178,25 @@ test('-o jsonl: one event a line, the report last, nothing on stderr', async () 
   ]);
   expect(events.every(({ version }) => version === 1)).toBe(true);
   expect(io.err()).toBe('');
+});
+
+test('a long copy: a line now and then in a log, an event a second for a program', async () => {
+  const log = attach();
+  const code = followToEnd(log.cli, log.run, log.attachment, Date.now() + 2 * POLLED).catch(() => undefined);
+  log.run.state = copying();
+  await code;
+  expect(log.io.out().match(/pg_basebackup from .*: 34 %, 430 MB of 1\.2 GB/g)).toHaveLength(1);
+  log.attachment.close();
+
+  const stream = attach({ output: 'jsonl' });
+  const ended = followToEnd(stream.cli, stream.run, stream.attachment, Date.now() + 2 * POLLED).catch(() => undefined);
+  stream.run.state = copying();
+  await ended;
+  const events = stream.io.out().trim().split('\n');
+  const told = events.map((line) => JSON.parse(line) as { event: string }).filter(({ event }) => event === 'progress');
+  expect(told).toEqual([
+    expect.objectContaining({ version: 1, event: 'progress', progress: copying().progress, workflowId: ID }),
+  ]);
 });
 
 test('-q: the outcome and nothing else', async () => {

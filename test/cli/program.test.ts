@@ -35,6 +35,46 @@ test.each([
     "Error: option '--timeout <duration>' argument 'soon' is invalid. Why: \"soon\" is not a duration: expected a number and a unit (ms, s, m, h, d), such as 500ms or 5s. Next: veloz-ha watch --help [BadInput]\n",
   ],
   [
+    'postgres promte',
+    "Error: unknown command 'promte'; the nearest is promote. Next: veloz-ha postgres promote [BadInput]\n",
+  ],
+  [
+    'guard',
+    'Error: guard needs a subcommand: start, status, watch, mode, maintenance, stop. Next: veloz-ha guard --help [BadInput]\n',
+  ],
+  [
+    'guard mode on',
+    "Error: command-argument value 'on' is invalid for argument 'mode'. Why: allowed choices are auto, approve, off. Next: veloz-ha guard mode --help [BadInput]\n",
+  ],
+  [
+    'guard maintenance on --for soon',
+    "Error: option '--for <duration>' argument 'soon' is invalid. Why: \"soon\" is not a duration: expected a number and a unit (ms, s, m, h, d), such as 500ms or 5s. Next: veloz-ha guard maintenance --help [BadInput]\n",
+  ],
+  [
+    'guard maintenance off --for 5m',
+    'Error: --for says how long maintenance lasts, and off ends it. Next: veloz-ha guard maintenance off [BadInput]\n',
+  ],
+  [
+    'guard watch -o markdown',
+    'Error: guard watch has no end, so there is no markdown document of it. Next: veloz-ha guard watch -o jsonl, or veloz-ha guard status -o json [BadInput]\n',
+  ],
+  [
+    'postgres promote --yes --allow-data-loss some',
+    "Error: option '--allow-data-loss <bytes>' argument 'some' is invalid. Why: expected bytes such as 0, 1048576 or 16MB, or unlimited. Next: veloz-ha postgres promote --help [BadInput]\n",
+  ],
+  [
+    'postgres promote --yes --allow-data-loss 16MB',
+    'Error: a loss is accepted only with a reason. Why: --allow-data-loss was given without --reason (E8). Next: veloz-ha postgres promote --allow-data-loss BYTES --reason "why it has to be" [BadInput]\n',
+  ],
+  [
+    'postgres promote --yes --by ann',
+    'Error: --by names who accepts a loss, and no loss is accepted here. Next: veloz-ha postgres promote --help [BadInput]\n',
+  ],
+  [
+    'postgres remove-standby --yes',
+    "Error: missing required argument 'node'. Next: veloz-ha postgres remove-standby --help [BadInput]\n",
+  ],
+  [
     'worker --detach --name ../x',
     "Error: option '--name <name>' argument '../x' is invalid. Why: expected small letters, digits and dashes, such as worker-2. Next: veloz-ha worker --help [BadInput]\n",
   ],
@@ -75,6 +115,18 @@ test('every command has a description and an example', async () => {
     'status',
     'postgres status',
     'postgres switchover',
+    'postgres promote',
+    'postgres rejoin',
+    'postgres add-standby',
+    'postgres remove-standby',
+    'repair',
+    'guard',
+    'guard start',
+    'guard status',
+    'guard watch',
+    'guard mode',
+    'guard maintenance',
+    'guard stop',
     'runs',
     'show',
     'watch',
@@ -92,25 +144,43 @@ test('the exit codes stand in the help', async () => {
   expect((await run('--help')).out).toMatch(/3 refused by a check .* 4 busy .* 5 incomplete/);
 });
 
-test.each(['runs', 'show', 'watch', 'approve x', 'postgres switchover --yes'])(
-  'Temporal out of reach is exit 7 with the next command: %s',
-  async (line) => {
-    expect(await run(line)).toEqual({
-      code: 7,
-      out: '',
-      err: 'Error: Temporal is not reachable at localhost:1. Why: connection refused: nobody listens on that port. Next: veloz-ha temporal [Unreachable]\n',
-    });
-  },
-);
+test.each([
+  'runs',
+  'show',
+  'watch',
+  'approve x',
+  'postgres switchover --yes',
+  'postgres promote --yes',
+  'postgres rejoin --plan',
+  'postgres add-standby --detach',
+  'postgres remove-standby b --yes',
+  'repair --yes',
+  'guard start',
+  'guard status',
+  'guard watch',
+  'guard mode auto',
+  'guard maintenance on --for 30m',
+  'guard stop',
+])('Temporal out of reach is exit 7 with the next command: %s', async (line) => {
+  expect(await run(line)).toEqual({
+    code: 7,
+    out: '',
+    err: 'Error: Temporal is not reachable at localhost:1. Why: connection refused: nobody listens on that port. Next: veloz-ha temporal [Unreachable]\n',
+  });
+});
 
 test.each([
   ['postgres switchover', 'stdin or stdout is no terminal'],
   ['postgres switchover -o json', '-o json asks no questions'],
+  ['postgres promote', 'stdin or stdout is no terminal'],
+  ['postgres rejoin', 'stdin or stdout is no terminal'],
+  ['postgres remove-standby b', 'stdin or stdout is no terminal'],
+  ['repair', 'stdin or stdout is no terminal'],
 ])('nobody to ask, and no --yes: exit 2, and nothing was started: %s', async (line, why) => {
   const { code, err } = await run(line);
   expect(code).toBe(2);
   expect(err).toBe(
-    `Error: nobody can be asked here. Why: ${why}. Next: veloz-ha postgres switchover --yes, or --plan to see what it would do [BadInput]\n`,
+    `Error: nobody can be asked here. Why: ${why}. Next: veloz-ha ${line.replace(' -o json', '')} --yes, or --plan to see what it would do [BadInput]\n`,
   );
 });
 

@@ -1,4 +1,4 @@
-import { switchoverInput } from '../../src/cli/actions/postgres';
+import { switchoverInput } from '../../src/cli/actions/switchover';
 import { fakeCli, fakeIo } from './fake-io';
 
 const cli = fakeCli({}, fakeIo({ env: { SUDO_USER: 'ops' } }));

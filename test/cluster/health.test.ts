@@ -144,6 +144,18 @@ const unwell: Record<string, Unwell> = {
     says: "synchronous_standby_names is not what the topology says: veloz-postgres-standby is sync; synchronous_standby_names is '*'",
     next: "ALTER SYSTEM SET synchronous_standby_names = 'veloz_standby'",
   },
+  'a cluster of three waits as one of two does, fresh from its set-up': {
+    three: true,
+    change: (seen) => {
+      const [first, second] = primary(seen).sql.replication;
+      Object.assign(first ?? {}, { syncState: 'sync' });
+      Object.assign(second ?? {}, { syncState: 'potential' });
+      primary(seen).sql.settings.synchronous_standby_names = 'veloz_standby';
+    },
+    is: ['B2 warn'],
+    says: `only one of 2 standbys confirms commits, and may be the target of a switchover: ${STANDBY} is sync, ${STANDBY_2} is potential; synchronous_standby_names is 'veloz_standby'`,
+    next: `${inside(PRIMARY, "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (veloz_standby)'")} ${reload}`,
+  },
   'some commits do not wait': {
     change: (seen) =>
       (primary(seen).sql.weakSyncCommit = [{ role: 'veloz', database: 'every database', value: 'off' }]),

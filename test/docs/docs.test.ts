@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { parse } from 'yaml';
 import { parseTopology, topologySchema } from '../../src/cluster/topology';
+import { guardPolicySchema } from '../../src/cluster/guard/policy';
 import { fastHandoverSettings } from '../../src/cluster/handover';
 import { searchAttributeTypes } from '../../src/systems/temporal';
 import { switchoverInputSchema } from '../../src/workflows/switchover-input';
@@ -87,6 +88,7 @@ describe('the topology reference', () => {
     ['`clusters.<name>.postgres`', 'clusters.<name>.postgres.'],
     ['`clusters.<name>.pgbouncer`', 'clusters.<name>.pgbouncer.'],
     ['`clusters.<name>.limits`', 'clusters.<name>.limits.'],
+    ['`clusters.<name>.guard`', 'clusters.<name>.guard.'],
   ] as const;
   const told = new Map(
     headings.flatMap(([heading, prefix]) =>
@@ -138,6 +140,24 @@ describe('the switchover reference', () => {
     const run = new Set([...source.matchAll(/recorder\.run\(\s*'(\w+)'/g)].map((match) => match[1]));
     const told = pairsBelow('docs/switchover.md', '3 `move`: the critical section').map(([id]) => id);
     expect([...told].sort()).toEqual([...run].filter((id) => id !== 'undo').sort());
+  });
+});
+
+describe('the guard reference', () => {
+  test('its settings are those of the topology, with their defaults, in their order', () => {
+    const presets = [...keysOf(guardPolicySchema)].map(([key, preset]) => [key, String(preset)]);
+    expect(pairsBelow('docs/guard.md', 'Settings')).toEqual(presets);
+  });
+
+  test('has a rule for every kind of failure, and no other', () => {
+    const source = readFileSync(join(root, 'src', 'cluster', 'guard', 'signals.ts'), 'utf8');
+    const kinds = /type FailureKind =([\s\S]*?);/.exec(source)?.[1]?.match(/(?<=')\w+(?=')/g);
+    expect(pairsBelow('docs/guard.md', 'What counts as a failure').map(([kind]) => kind)).toEqual(kinds);
+  });
+
+  test('explains every mode', () => {
+    const modes = guardPolicySchema.shape.mode.unwrap().options;
+    expect(pairsBelow('docs/guard.md', 'Modes').map(([mode]) => mode)).toEqual([...modes]);
   });
 });
 

@@ -2,7 +2,7 @@ import { planText } from '../../src/report/plan';
 import { plain, plan } from './made-up';
 
 test('a plan is numbered, names the point of no return, the expected hold and its bound', () => {
-  expect(planText(plan, plain())).toMatchInlineSnapshot(`
+  expect(planText('switchover', plan, plain())).toMatchInlineSnapshot(`
    "Plan  move the primary from veloz-postgres-primary to veloz-postgres-standby, protection zero-loss
       1  Check everything                                 ~ 400 ms
       2  Take checkpoints and claim the nodes              ~ 90 ms  undo: give the nodes back
@@ -16,7 +16,7 @@ test('a plan is numbered, names the point of no return, the expected hold and it
 });
 
 test('on a narrow terminal the undo stands below its step', () => {
-  expect(planText(plan, plain({ width: 70 }))).toMatchInlineSnapshot(`
+  expect(planText('switchover', plan, plain({ width: 70 }))).toMatchInlineSnapshot(`
    "Plan  move the primary from veloz-postgres-primary to
          veloz-postgres-standby, protection zero-loss
       1  Check everything                                 ~ 400 ms
@@ -39,7 +39,7 @@ test('a long sentence goes on below itself, its time beside its first line', () 
     plan.steps[0]!,
     { ...plan.steps[2]!, says, undo: 'until the promotion: the primary is started again' },
   ];
-  expect(planText({ ...plan, steps }, plain({ width: 80 }))).toMatchInlineSnapshot(`
+  expect(planText('switchover', { ...plan, steps }, plain({ width: 80 }))).toMatchInlineSnapshot(`
    "Plan  move the primary from veloz-postgres-primary to veloz-postgres-standby,
          protection zero-loss
       1  Check everything                                                  ~ 400 ms

@@ -28,6 +28,7 @@ const healthy: StatusDocument = {
   workers: [{ identity: '1@desk', lastPollAt: T0 - 12_000 }],
   handover,
   cluster: { name: 'veloz', members: membersBefore, findings: [checks[0]!] },
+  guard: null,
   runs: [row],
   problems: [],
   hints: [],

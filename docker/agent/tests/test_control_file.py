@@ -11,6 +11,7 @@ TEXT = """pg_control version number:            1700
 Database system identifier:           7711205990298988567
 Database cluster state:               shut down in recovery
 Latest checkpoint location:           1/2000080
+Latest checkpoint's REDO location:    1/2000048
 Latest checkpoint's TimeLineID:       3
 Minimum recovery ending location:     1/2000120
 Min recovery ending loc's timeline:   4
@@ -22,7 +23,7 @@ def binary(state=1, version=1700):
     data = bytearray(control_file.PG17_CRC_OFFSET)
     struct.pack_into("=QI", data, 0, 7711205990298988567, version)
     struct.pack_into("=i", data, 16, state)
-    struct.pack_into("=Q", data, 32, (1 << 32) + 0x2000080)
+    struct.pack_into("=QQ", data, 32, (1 << 32) + 0x2000080, (1 << 32) + 0x2000048)
     struct.pack_into("=I", data, 48, 3)
     struct.pack_into("=QI", data, 136, (1 << 32) + 0x2000120, 4)
     struct.pack_into("=I", data, control_file.PG17_CHECKSUM_VERSION_OFFSET, 1)

@@ -1,6 +1,8 @@
+import errno
 import os
 import tempfile
 import unittest
+import unittest.mock
 
 import support  # noqa: F401
 
@@ -21,6 +23,32 @@ class StateFileTest(unittest.TestCase):
         statefile.save_state(self.path, {"desired": "fenced"}, sync=False)
         self.assertEqual(statefile.load_state(self.path), {"desired": "fenced"})
         self.assertEqual(os.listdir(self.directory.name), ["agent.json"])
+
+    def test_on_a_full_disk_the_reserve_is_used(self):
+        reserve = os.path.join(self.directory.name, "reserve")
+        write = os.write
+        with (
+            unittest.mock.patch.object(statefile, "_reserves", set()),
+            unittest.mock.patch.object(statefile, "RESERVE_FROM_BYTES", 0),
+        ):
+            statefile.keep_reserve(reserve)
+            self.assertEqual(os.stat(reserve).st_size, statefile.RESERVE_BYTES)
+
+            def write_while_there_is_room(fd, data):
+                if os.path.exists(reserve):
+                    # A part is taken before the error comes.
+                    if len(data) > 4:
+                        return write(fd, data[:4])
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return write(fd, data)
+
+            with unittest.mock.patch("os.write", write_while_there_is_room):
+                statefile.save_state(self.path, {"desired": "fenced"})
+            self.assertEqual(statefile.load_state(self.path), {"desired": "fenced"})
+            full = OSError(errno.ENOSPC, "No space left on device")
+            with unittest.mock.patch("os.write", side_effect=full), self.assertRaises(OSError):
+                statefile.save_state(self.path, {"desired": "up"})
+        self.assertEqual(statefile.load_state(self.path), {"desired": "fenced"})
 
     def test_a_damaged_state_is_told_apart_from_none(self):
         statefile.replace(self.path, "{")

@@ -91,6 +91,49 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
         self.assertFalse(self.console.paused)
         return time.monotonic() - began
 
+    async def test_a_hold_that_is_not_awaited_answers_while_transactions_are_open(self):
+        gate = asyncio.Event()
+        session = unittest.mock.AsyncMock(close=lambda: None)
+        session.query = lambda _sql: gate.wait()
+        with unittest.mock.patch.object(self.console, "open", return_value=session):
+            message = {"token": TOKEN, "pauseLimitMs": 50, "limitMs": 60_000, "wait": False}
+            first = await self.agent.take_hold(message)
+            self.assertEqual((first["already"], first["pauseMs"]), (False, None))
+            # Who joins may grant open transactions more time.
+            joined = asyncio.ensure_future(self.agent.take_hold({**message, "pauseLimitMs": 30_000, "wait": True}))
+            await asyncio.sleep(0.2)
+            self.assertFalse(joined.done())
+            gate.set()
+            self.assertGreaterEqual((await joined)["pauseMs"], 200)
+        self.assertIsNotNone((await self.agent.take_hold(message))["pauseMs"])
+        await self.agent.release({"token": TOKEN})
+
+    async def test_transactions_that_hang_are_ended_only_while_clients_are_held(self):
+        ended = []
+
+        async def end_clients():
+            ended.append(1)
+            gate.set()
+            return 1
+
+        gate = asyncio.Event()
+        session = unittest.mock.AsyncMock(close=lambda: None)
+        session.query = lambda _sql: gate.wait()
+        self.console.end_clients_of_busy_servers = end_clients
+        with self.assertRaises(CommandError) as caught:
+            await self.agent.drop({"token": TOKEN})
+        self.assertEqual(caught.exception.type, "NotHeld")
+        with unittest.mock.patch.object(self.console, "open", return_value=session):
+            message = {"token": TOKEN, "pauseLimitMs": 30_000, "limitMs": 60_000, "wait": False}
+            await self.agent.take_hold(message)
+            with self.assertRaises(CommandError):
+                await self.agent.drop({"token": {**TOKEN, "attempt": 2}})
+            self.assertEqual(await self.agent.drop({"token": TOKEN}), {"dropped": 1})
+            await self.agent.take_hold({**message, "wait": True})
+        self.assertEqual(await self.agent.drop({"token": TOKEN}), {"dropped": 0})
+        self.assertEqual(len(ended), 1)
+        await self.agent.release({"token": TOKEN})
+
     async def test_with_a_writable_node_clients_go_at_the_limit(self):
         self.writable = "b"
         await self.hold(50)

@@ -78,8 +78,8 @@ class AgentTest(unittest.IsolatedAsyncioTestCase):
     """The real agent on a directory of its own, without a server."""
 
     async def asyncSetUp(self):
-        for target in ("veloz_agent.postgres_agent.log", "veloz_agent.node.log", "veloz_agent.postgres_server.log"):
-            patch = unittest.mock.patch(target)
+        for module in ("postgres_agent", "fencing", "node", "postgres_server"):
+            patch = unittest.mock.patch(f"veloz_agent.{module}.log")
             patch.start()
             self.addCleanup(patch.stop)
         self.directory = tempfile.TemporaryDirectory()

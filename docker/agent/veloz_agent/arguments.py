@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .errors import CommandError
@@ -9,6 +10,7 @@ from .errors import CommandError
 Address = dict  # {"host": str, "port": int}
 
 MAX_LIMIT_MS = 600_000
+_LSN = re.compile(r"^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}\Z")
 
 
 def bad(key: str, expected: str, got: Any) -> CommandError:
@@ -21,6 +23,21 @@ def milliseconds(message: dict, key: str) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= MAX_LIMIT_MS:
         raise bad(key, f"milliseconds from 1 to {MAX_LIMIT_MS}", value)
     return int(value)
+
+
+def whole(message: dict, key: str, least: int, most: int) -> int:
+    value = message.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise bad(key, f"a whole number from {least} to {most}", value)
+    return value
+
+
+def lsn(message: dict, key: str) -> str:
+    """A position in the WAL, as PostgreSQL writes it."""
+    value = message.get(key)
+    if not isinstance(value, str) or not _LSN.match(value):
+        raise bad(key, "an LSN like 16/B374D848", value)
+    return value.upper()
 
 
 def address(value: Any, key: str) -> Address:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import time
 from typing import Callable, Optional
 
-from . import peers, statefile
+from . import base_backup, peers, statefile
 from .deadman import newest_primary
 from .log import log
 from .node_files import NodeFiles
@@ -55,26 +54,36 @@ async def ensure_slot(settings: PostgresSettings, upstream: dict, limit_ms: int 
 
 
 class Bootstrap:
-    """`says` is told what it waits for, in a sentence."""
+    """`says` is told what it waits for, in a sentence. `held` is the database system that this node has held before."""
 
     def __init__(
-        self, settings: PostgresSettings, files: NodeFiles, processes: Processes, says: Callable[[str], None]
+        self,
+        settings: PostgresSettings,
+        files: NodeFiles,
+        processes: Processes,
+        says: Callable[[str], None],
+        held: Optional[str] = None,
     ) -> None:
         self._settings = settings
         self._files = files
         self._processes = processes
         self._says = says
+        self._held = held
         self._child: Optional[Child] = None
-        self._side = settings.data + ".incomplete"
+        self._side = base_backup.side_directory(settings)
 
     @staticmethod
     def needed(data: str) -> bool:
         return not os.path.exists(os.path.join(data, "PG_VERSION"))
 
-    def abandon(self) -> None:
-        """Ends what runs; the side directory is removed at the next start."""
+    def abandon(self) -> asyncio.Future:
+        """Ends what runs, and resolves when it has ended; the side directory is removed at the next start."""
         if self._child:
             self._child.signal(signal.SIGTERM)
+            return self._child.exited
+        ended: asyncio.Future = asyncio.get_running_loop().create_future()
+        ended.set_result(None)
+        return ended
 
     async def run(self) -> None:
         """Returns when the data directory is complete."""
@@ -95,7 +104,8 @@ class Bootstrap:
 
     async def _attempt(self, waited_ms: float) -> Optional[str]:
         s = self._settings
-        self._clean()
+        base_backup.set_aside(s)
+        await asyncio.to_thread(base_backup.remove_discarded, s)
         if os.path.isdir(s.data) and os.listdir(s.data):
             return f"{s.data} is not empty and holds no PostgreSQL data; it is left alone. Empty it by hand."
         answers = await peers.ask_all(s.peers, s.ha_user, s.ha_password)
@@ -103,6 +113,11 @@ class Bootstrap:
         if primary is not None:
             await self._clone({"host": primary.host, "port": primary.port})
             return None
+        if self._held:
+            return (
+                f"The data directory is gone; this node held database system {self._held} and creates no new one. It "
+                f"waits for a primary to copy: {peers.describe(answers)}."
+            )
         if s.role == "standby":
             return f"No data yet, waiting for a primary to copy: {peers.describe(answers)}."
         if any(answer.speaks for answer in answers):
@@ -115,15 +130,12 @@ class Bootstrap:
         await self._create()
         return None
 
-    def _clean(self) -> None:
-        shutil.rmtree(self._side, ignore_errors=True)
-
     async def _run(self, argv: list, what: str, env: Optional[dict] = None) -> None:
         environment = {"PATH": f"{self._settings.bin}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", **(env or {})}
         output = os.path.join(self._settings.run, "bootstrap.log")
         argv = [os.path.join(self._settings.bin, argv[0]), *argv[1:]]
         self._child = self._processes.spawn(argv, environment, output_to=output)
-        code = await self._child.exited
+        code = await asyncio.shield(self._child.exited)
         self._child = None
         if code != 0:
             told = (statefile.read(output) or "").strip()[-600:]
@@ -136,16 +148,10 @@ class Bootstrap:
         self._says(f"Copying the primary {where}.")
         log("info", f"No data yet, copying the primary {where}.")
         await ensure_slot(s, upstream)
-        conninfo = f"host={upstream['host']} port={upstream['port']} user={s.repl_user} connect_timeout=2"
         await self._run(
-            ["pg_basebackup", "-d", conninfo, "-D", self._side, "-X", "stream", "-c", "fast", "-S", s.slot, "-w"],
-            "pg_basebackup",
-            {"PGPASSFILE": s.pass_file, "PGAPPNAME": "veloz_agent"},
+            base_backup.command(s, upstream), "pg_basebackup", {"PGPASSFILE": s.pass_file, "PGAPPNAME": "veloz_agent"}
         )
-        # Before the rename: from here on the copy can only ever start as a standby.
-        self._files.write_upstream(upstream)
-        self._files.write_signal(self._side)
-        self._adopt()
+        base_backup.put_in_place(s, self._files, upstream)
         log("info", f"Copied the primary {where}.", ms=round((time.monotonic() - started) * 1000))
 
     async def _create(self) -> None:

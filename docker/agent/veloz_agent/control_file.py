@@ -61,7 +61,7 @@ def parse_binary(data: bytes) -> dict:
         raise ValueError("pg_control's checksum does not match")
     (system_identifier,) = struct.unpack_from("=Q", data, 0)
     (state,) = struct.unpack_from("=i", data, 16)
-    (checkpoint,) = struct.unpack_from("=Q", data, 32)
+    (checkpoint, redo) = struct.unpack_from("=QQ", data, 32)
     (timeline,) = struct.unpack_from("=I", data, 48)
     (min_recovery, min_recovery_timeline) = struct.unpack_from("=QI", data, 136)
     (checksums,) = struct.unpack_from("=I", data, PG17_CHECKSUM_VERSION_OFFSET)
@@ -69,6 +69,7 @@ def parse_binary(data: bytes) -> dict:
         "state": STATES[state] if 0 <= state < len(STATES) else f"unknown ({state})",
         "timeline": max(timeline, min_recovery_timeline),
         "checkpointLsn": lsn(checkpoint),
+        "redoLsn": lsn(redo),
         "checkpointTimeline": timeline,
         "minRecoveryLsn": lsn(min_recovery) if min_recovery else None,
         "systemIdentifier": str(system_identifier),
@@ -89,6 +90,7 @@ def parse_text(text: str) -> dict:
         "state": fields["Database cluster state"],
         "timeline": max(timeline, int(fields.get("Min recovery ending loc's timeline", "0"))),
         "checkpointLsn": fields["Latest checkpoint location"],
+        "redoLsn": fields["Latest checkpoint's REDO location"],
         "checkpointTimeline": timeline,
         "minRecoveryLsn": None if minimum == "0/0" else minimum,
         "systemIdentifier": fields["Database system identifier"],

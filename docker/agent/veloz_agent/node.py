@@ -115,6 +115,15 @@ class NodeAgent:
 
     # Process 1.
 
+    async def _keep_reserve(self) -> None:
+        while True:
+            try:
+                await self.on_disk(statefile.keep_reserve, os.path.join(os.path.dirname(self.state_path), "reserve"))
+            except OSError:
+                # Full again: what was laid up before is what there is.
+                pass
+            await asyncio.sleep(60)
+
     def spawn_task(self, work: Awaitable) -> asyncio.Task:
         """A background task whose failure is logged, never lost."""
         task = asyncio.ensure_future(work)
@@ -152,6 +161,7 @@ class NodeAgent:
             saved = {}
         self.claims = Claims(saved)
         self.last_expiry = saved.get("lastExpiry")
+        self.spawn_task(self._keep_reserve())
         server = await serve(os.path.join(run_dir, "agent.sock"), self.dispatch)
         await self.prepare(saved)
         gc.collect()

@@ -23,6 +23,7 @@ class NodeFiles:
         self.data = data
         self.conf_path = os.path.join(conf_dir, "standby.conf")
         self.signal_path = os.path.join(data, STANDBY_SIGNAL)
+        self.rewind_path = os.path.join(conf_dir, "rewind-begun")
         self._user = user
         self._pass_file = pass_file
         self._application_name = application_name
@@ -44,6 +45,21 @@ class NodeFiles:
     @property
     def is_standby(self) -> bool:
         return os.path.exists(self.signal_path)
+
+    @property
+    def rewind_begun(self) -> bool:
+        """A rewind was begun here and did not end: the data directory is no database any more."""
+        return os.path.exists(self.rewind_path)
+
+    def mark_rewind(self) -> None:
+        statefile.replace(self.rewind_path, "A rewind was begun here. Without its end only a full copy helps.\n")
+
+    def unmark_rewind(self) -> None:
+        try:
+            os.unlink(self.rewind_path)
+        except FileNotFoundError:
+            return
+        statefile.sync_directory(os.path.dirname(self.rewind_path))
 
     def upstream(self) -> Optional[dict]:
         """Where `standby.conf` points, None without one."""

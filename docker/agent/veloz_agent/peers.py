@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Optional
 
+from . import arguments
 from .wire import Connection, ServerError
 
 # A killed container's address swallows connects without an answer; a living neighbour answers within milliseconds.
 PROBE_LIMIT_MS = 300
+MAX_ASK_LIMIT_MS = 10_000
 
 _QUESTION = (
     "SELECT pg_is_in_recovery() AS recovering, s.system_identifier AS system, CASE WHEN pg_is_in_recovery() THEN NULL "
@@ -29,6 +32,20 @@ class Answer:
     timeline: Optional[int] = None
     system_identifier: Optional[str] = None
     problem: Optional[str] = None
+    ms: float = 0.0
+
+    def as_answer(self) -> dict:
+        return {
+            "host": self.host,
+            "port": self.port,
+            "writable": self.writable,
+            "standby": self.standby,
+            "speaks": self.speaks,
+            "timeline": self.timeline,
+            "systemIdentifier": self.system_identifier,
+            "problem": self.problem,
+            "ms": self.ms,
+        }
 
     @property
     def unclear(self) -> bool:
@@ -38,6 +55,7 @@ class Answer:
 async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_MS) -> Answer:
     """What one node says about itself; never raises, never takes longer than the limit."""
     answer = Answer(peer["host"], peer["port"])
+    began = time.monotonic()
 
     async def conversation() -> None:
         connection = await Connection.open(
@@ -62,12 +80,21 @@ async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_
         answer.problem = f"no answer within {limit_ms} ms"
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a peer must not become ours
         answer.problem = str(error) or type(error).__name__
+    answer.ms = round((time.monotonic() - began) * 1000, 1)
     return answer
 
 
 async def ask_all(peers: list, user: str, password: str, limit_ms: int = PROBE_LIMIT_MS) -> list:
     """Asks all at the same time."""
     return list(await asyncio.gather(*(ask(peer, user, password, limit_ms) for peer in peers)))
+
+
+async def answer_ask(message: dict, user: str, password: str) -> dict:
+    """The command `ask`: what the named nodes look like from this container's own place in the network."""
+    limit_ms = arguments.milliseconds(message, "limitMs")
+    addresses = arguments.addresses(message.get("addresses"), "addresses")
+    answers = await ask_all(addresses, user, password, min(limit_ms, MAX_ASK_LIMIT_MS))
+    return {"answers": [answer.as_answer() for answer in answers]}
 
 
 def describe(answers: list) -> str:

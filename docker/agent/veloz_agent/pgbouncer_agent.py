@@ -38,9 +38,26 @@ class Hold:
         self.began = time.monotonic()
         self.since_ms = now_ms()
         self.pause_ms: Optional[float] = None
+        self._pause_limit: Optional[asyncio.Timeout] = None
         self.paused: asyncio.Future = asyncio.get_running_loop().create_future()
         # A pause that failed is told to whoever asked; it is no lost exception when nobody is left to ask.
         self.paused.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def limit_pause(self, limit_ms: int) -> asyncio.Timeout:
+        """The scope in which PAUSE has to end."""
+        self._pause_limit = asyncio.timeout(limit_ms / 1000)
+        return self._pause_limit
+
+    def wait_longer(self, limit_ms: int) -> None:
+        """Whoever joins may grant open transactions more time, never less."""
+        limit = self._pause_limit
+        until = asyncio.get_running_loop().time() + limit_ms / 1000
+        if limit and (limit.when() or until) < until:
+            try:
+                limit.reschedule(until)
+            except RuntimeError:
+                # PAUSE has ended, or was given up, a moment ago.
+                pass
 
     @property
     def held_ms(self) -> float:
@@ -64,11 +81,13 @@ class PgBouncerAgent(NodeAgent):
         self._ready = False
         self.commands = {
             "observe": self.observe,
+            "ask": self.ask_peers,
             "health": self.check_health,
             "claim": self.claim,
             "forget": self.forget,
             "hold": self.take_hold,
             "route": self.take_route,
+            "drop": self.drop,
             "release": self.release,
         }
 
@@ -152,16 +171,23 @@ class PgBouncerAgent(NodeAgent):
             "token": self.claims.current,
         }
 
+    async def ask_peers(self, message: dict) -> dict:
+        return await peers.answer_ask(message, self.settings.ha_user, self.settings.ha_password)
+
     async def take_hold(self, message: dict) -> dict:
         token = arguments.token(message)
         pause_limit_ms = arguments.milliseconds(message, "pauseLimitMs")
         limit_ms = arguments.milliseconds(message, "limitMs")
         candidates = arguments.addresses(message.get("candidates"), "candidates")
+        wait = message.get("wait", True)
+        if not isinstance(wait, bool):
+            raise arguments.bad("wait", "true or false", wait)
         async with self.change:
             self.claims.check(token)
             already = self.hold is not None
             if self.hold and not self.deadman.expired:
                 self.hold.token = token
+                self.hold.wait_longer(pause_limit_ms)
             elif self.hold or self.expired_run == token["run"]:
                 raise CommandError(
                     "Expired",
@@ -175,18 +201,19 @@ class PgBouncerAgent(NodeAgent):
                 self.hold = Hold(token, candidates)
                 self.spawn_task(self._pause(self.hold, pause_limit_ms))
             hold = self.hold
-        await asyncio.shield(hold.paused)
+        if wait:
+            await asyncio.shield(hold.paused)
         return {"already": already, "pauseMs": hold.pause_ms, "remainingMs": self.deadman.remaining_ms or 0}
 
     async def _pause(self, hold: Hold, limit_ms: int) -> None:
         console: Optional[Connection] = None
         try:
-            async with asyncio.timeout(limit_ms / 1000):
+            async with hold.limit_pause(limit_ms):
                 console = await self.console.open()
                 await console.query(f'PAUSE "{self.settings.database}"')
         except Exception as error:  # noqa: BLE001 - whatever went wrong, clients go on
             if self.hold is hold:
-                await self._give_up(hold, limit_ms, error)
+                await self._give_up(hold, error)
             return
         finally:
             # The pool stays paused without the session.
@@ -197,16 +224,16 @@ class PgBouncerAgent(NodeAgent):
             hold.paused.set_result(None)
             log("info", "Clients are held.", token=hold.token, pauseMs=hold.pause_ms)
 
-    async def _give_up(self, hold: Hold, limit_ms: int, error: Exception) -> None:
+    async def _give_up(self, hold: Hold, error: Exception) -> None:
         busy = await self.console.busy_servers()
         await self.console.resume()
         self._let_go()
         if isinstance(error, TimeoutError):
             failure = CommandError(
                 "PauseTimeout",
-                f"{len(busy)} server connection(s) were still in a transaction {limit_ms} ms after PAUSE; clients go "
-                "on. End the open transactions and try again.",
-                limitMs=limit_ms,
+                f"{len(busy)} server connection(s) were still in a transaction {hold.held_ms:.0f} ms after PAUSE; "
+                "clients go on. End the open transactions and try again.",
+                limitMs=round(hold.held_ms),
                 transactions=busy,
             )
         else:
@@ -218,6 +245,19 @@ class PgBouncerAgent(NodeAgent):
     def _let_go(self) -> None:
         self.hold = None
         self.deadman.disarm()
+
+    async def drop(self, message: dict) -> dict:
+        """While clients are held: ends those whose transaction hangs on a server that is gone, so that PAUSE ends."""
+        token = arguments.token(message)
+        async with self.change:
+            self.claims.check(token)
+            hold = self.hold
+            if hold is None:
+                raise CommandError("NotHeld", "Clients are not held; their transactions are left alone.")
+            dropped = 0 if hold.pause_ms is not None else await self.console.end_clients_of_busy_servers()
+        if dropped:
+            log("warn", f"Ended {dropped} client(s) whose transaction did not end.", token=token)
+        return {"dropped": dropped}
 
     async def take_route(self, message: dict) -> dict:
         token = arguments.token(message)

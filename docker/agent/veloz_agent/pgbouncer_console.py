@@ -50,6 +50,24 @@ class Console:
             if (await self.database())["paused"] == "1":
                 raise CommandError("ResumeFailed", f"PgBouncer did not let clients go: {error}.") from error
 
+    async def end_clients_of_busy_servers(self) -> int:
+        """Ends the clients whose query or transaction is on a server connection, and with them that connection.
+
+        What only waits for a connection stays. Returns how many were ended.
+        """
+        servers = await self.ask("SHOW SERVERS")
+        links = {row["link"] for row in servers if row["database"] == self._settings.database and row["link"]}
+        ended = 0
+        for row in await self.ask("SHOW CLIENTS"):
+            if row["ptr"] in links and row["database"] == self._settings.database:
+                try:
+                    await self.ask(f"KILL_CLIENT {int(row['id'])}")
+                    ended += 1
+                except ServerError:
+                    # It ended by itself a moment ago.
+                    pass
+        return ended
+
     async def busy_servers(self) -> list:
         """The server connections in a transaction; [] also when that can't be told, since it only explains."""
         try:

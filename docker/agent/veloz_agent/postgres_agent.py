@@ -8,19 +8,18 @@ import signal
 import time
 from typing import Optional
 
-from . import arguments, deadman, peer_channel, peers, revocation, statefile
-from .bootstrap import Bootstrap
+from . import arguments, deadman, fence_file, peer_channel, peers, revocation, statefile
 from .errors import CommandError
 from .log import log
 from .node import now_ms
 from .postgres_observation import observation
-from .postgres_server import PostgresSupervisor
+from .rejoining import Rejoining
 from .settings import PostgresSettings
 
 CLEAN = ("shut down", "shut down in recovery")
 
 
-class PostgresAgent(PostgresSupervisor):
+class PostgresAgent(Rejoining):
     """Commands change things one after the other; a wait for the server's end leaves the way free for others."""
 
     def __init__(self, settings: PostgresSettings) -> None:
@@ -29,11 +28,17 @@ class PostgresAgent(PostgresSupervisor):
         self._channel: Optional[peer_channel.PeerChannel] = None
         self.commands = {
             "observe": self.observe,
+            "ask": self.ask_peers,
+            "compare": self.compare,
             "health": self.check_health,
             "claim": self.claim,
             "forget": self.forget,
             "stop": self.stop,
             "fence": self.fence,
+            "fenceNow": self.fence_now,
+            "rewind": self.rewind,
+            "copy": self.copy,
+            "discard": self.discard,
             "start": self.start,
             "promote": self.promote,
             "follow": self.follow,
@@ -53,9 +58,8 @@ class PostgresAgent(PostgresSupervisor):
     async def observe(self, _message: dict) -> dict:
         return observation(self)
 
-    def _refuse_while_preparing(self) -> None:
-        if Bootstrap.needed(self.settings.data):
-            raise CommandError("NotReady", f"The data directory is not complete yet: {self.start_guard}")
+    async def ask_peers(self, message: dict) -> dict:
+        return await peers.answer_ask(message, self.settings.ha_user, self.settings.ha_password)
 
     async def stop(self, message: dict) -> dict:
         token = arguments.token(message)
@@ -65,7 +69,7 @@ class PostgresAgent(PostgresSupervisor):
         began = time.monotonic()
         async with self.change:
             self.claims.check(token)
-            self._refuse_while_preparing()
+            self.refuse_while_preparing()
             server = self.server
             if self.desired == "up":
                 self.desired = "held"
@@ -102,42 +106,6 @@ class PostgresAgent(PostgresSupervisor):
             )
         return {"already": server is None, "ms": round((time.monotonic() - began) * 1000, 1), "control": control}
 
-    async def fence(self, message: dict) -> dict:
-        token = arguments.token(message)
-        upstream = arguments.address(message.get("upstream"), "upstream")
-        deadman_ms = arguments.milliseconds(message, "deadmanMs")
-        async with self.change:
-            self.claims.check(token)
-            self._refuse_while_preparing()
-            if self.server:
-                raise CommandError("NotStopped", f"PostgreSQL is {self.server_state()}; a node is fenced when stopped.")
-            if self.desired == "fenced" and self.files.is_standby and self.files.follows(upstream):
-                return {"already": True}
-            armed = self.deadman_state or {}
-            # Only a primary may come back as one; and a node that was fenced for one target and is now for another does
-            # not ask, because both would have to rule their promotion out.
-            was_primary = self.desired != "fenced" and not self.files.is_standby
-            fence = {"run": token["run"], "upstream": upstream} if was_primary else None
-            left = self.deadman.remaining_ms
-            # All files first, then one round of syncs: clients are waiting. The signal comes before the state.
-            self._write_standby(upstream, sync=False)
-            self.desired = "fenced"
-            # Clients have waited since the stop: a fence does not prolong that.
-            deadman_ms = deadman_ms if left is None else max(1, min(deadman_ms, left))
-            self.arm({"limitMs": deadman_ms, "peers": armed.get("peers", []), "fence": fence})
-            self.save(sync=False)
-            await self.on_disk(
-                statefile.make_durable, self.files.conf_path, self.files.signal_path, self.state_path
-            )
-        log("info", f"Fenced: this node can start only as a standby of {upstream['host']}.", token=token)
-        return {"already": False}
-
-    def _write_standby(self, upstream: dict, sync: bool = True) -> None:
-        self.files.write_upstream(upstream, sync)
-        self.files.write_signal(sync=sync)
-        if not self.files.is_standby or not self.files.follows(upstream):
-            raise OSError("standby.conf or standby.signal is not what was written")
-
     async def start(self, message: dict) -> dict:
         token = arguments.token(message)
         role = message.get("as")
@@ -148,18 +116,25 @@ class PostgresAgent(PostgresSupervisor):
             upstream = arguments.address(upstream, "upstream")
         async with self.change:
             self.claims.check(token)
-            self._refuse_while_preparing()
+            self.refuse_unstartable()
             if self.server and not self.stopping:
                 return self._already_started(role, upstream)
-            await (self._prepare_primary() if role == "primary" else self._prepare_standby(upstream))
+            await (self._prepare_primary(token) if role == "primary" else self._prepare_standby(upstream))
             waits = self.server is not None
             if not waits:
+                await self._refuse_with_leftovers()
                 self.launch()
             self.desired = "up"
+            self.fenced_by = None
             self.disarm()
             pid = self.server.pid if self.server else None
             await self.save_durably()
         return {"already": False, "pid": pid, **({"waits": True} if waits else {})}
+
+    async def _refuse_with_leftovers(self) -> None:
+        left = await self.end_leftovers()
+        if left:
+            raise CommandError("StillRunning", f"Not started: {left}.")
 
     def _already_started(self, role: str, upstream: Optional[dict]) -> dict:
         now = "standby" if self.files.is_standby else "primary"
@@ -169,7 +144,10 @@ class PostgresAgent(PostgresSupervisor):
             raise CommandError("RunsOtherwise", "PostgreSQL runs as a standby of another node; use follow.")
         return {"already": True, "pid": self.server.pid if self.server else None}
 
-    async def _prepare_primary(self) -> None:
+    async def _prepare_primary(self, token: dict) -> None:
+        self.take_fence_file()
+        if self.fenced_for_good:
+            self.refuse_to_undo_fence(token)
         control = self.control()
         answers = await self.ask(self._all_peers())
         reason = deadman.decide_start_guard(answers, control["timeline"], control["systemIdentifier"])
@@ -179,10 +157,12 @@ class PostgresAgent(PostgresSupervisor):
 
     async def _prepare_standby(self, upstream: Optional[dict]) -> None:
         if upstream and not (self.files.is_standby and self.files.follows(upstream)):
-            await self.on_disk(self._write_standby, upstream)
+            await self.on_disk(self.write_standby, upstream)
         self.promotion = None
         if not self.files.is_standby or self.files.upstream() is None:
             raise CommandError("NotFenced", "There is no standby.signal or no upstream; fence first, or name upstream.")
+        # A start as a standby is what every fence waits for.
+        fence_file.remove(self.settings.own)
 
     async def promote(self, message: dict) -> dict:
         token = arguments.token(message)
@@ -219,7 +199,7 @@ class PostgresAgent(PostgresSupervisor):
         run = revocation.run_of(content, self.node)
         reply = {"node": self.node, "run": run}
         async with self.change:
-            self._refuse_while_preparing()
+            self.refuse_while_preparing()
             if self.shutting_down:
                 raise CommandError("NotReady", "This node is being shut down.")
             if self.promotion and self.promotion["run"] == run:
@@ -264,7 +244,7 @@ class PostgresAgent(PostgresSupervisor):
 
     async def expire(self) -> None:
         async with self.change:
-            if not self.deadman.expired or self.desired == "up":
+            if not self.deadman.expired or self.desired == "up" or self.take_fence_file():
                 return
             did = await (self._expire_held() if self.desired == "held" else self._expire_fenced())
             self.last_expiry = {"at": now_ms(), "run": (self.claims.current or {}).get("run"), "did": did}
@@ -272,6 +252,7 @@ class PostgresAgent(PostgresSupervisor):
             self.desired = "up"
             self.disarm()
             if self.server is None:
+                await self.end_leftovers()
                 self.launch()
             await self.save_durably()
 
@@ -280,7 +261,7 @@ class PostgresAgent(PostgresSupervisor):
         control = self.control()
         what, upstream = deadman.decide_held_expiry(self.files.is_standby, answers, control["systemIdentifier"])
         if what == "standby" and upstream:
-            await self.on_disk(self._write_standby, upstream)
+            await self.on_disk(self.write_standby, upstream)
             return f"It becomes a standby of {upstream['host']}:{upstream['port']} ({peers.describe(answers)})."
         role = "standby" if self.files.is_standby else "primary"
         return f"It starts as it was, as {role} ({peers.describe(answers)})."

@@ -6,23 +6,34 @@ import asyncio
 import glob
 import os
 import signal
+import subprocess
 from typing import Optional
 
-from . import deadman, peers, statefile
+from . import base_backup, deadman, fence_file, peers, statefile
 from .bootstrap import Bootstrap, ensure_slot
 from .control_file import read_control
+from .crashes import Crashes
+from .jobs import Job, Jobs
 from .log import log
 from .node import NodeAgent, now_ms
 from .node_files import NodeFiles
 from .processes import Child
+from .server_processes import kill_servers
 from .settings import PostgresSettings
 
 # docker-compose grants 60 s; an immediate stop after 50 is still better than being killed.
 STOP_LIMIT_S = 50
+# How long processes may take to vanish after SIGKILL. One that waits for a disk which hangs does not vanish at all.
+LEFTOVERS_LIMIT_S = 5
+# An immediate shutdown tells clients that their session ends; it takes some milliseconds where it works at all.
+IMMEDIATE_LIMIT_S = 0.3
 
 
 class PostgresSupervisor(NodeAgent):
-    """`desired` is `up`, `held` (stopped, may start as it was) or `fenced` (stopped, may start only as a standby)."""
+    """`desired` is `up`, `held` (stopped, may start as it was) or `fenced` (stopped, may start only as a standby).
+
+    A fence with a dead-man switch ends by itself; one without is for good: only a run ends it.
+    """
 
     def __init__(self, settings: PostgresSettings) -> None:
         super().__init__(settings.node, os.path.join(settings.own, "agent.json"))
@@ -43,6 +54,14 @@ class PostgresSupervisor(NodeAgent):
         self.bootstrap: Optional[Bootstrap] = None
         self.deadman = deadman.Deadman(lambda: self.spawn_task(self.expire()))
         self.deadman_state: Optional[dict] = None
+        # Who fenced this node for good, and whether it was a primary then.
+        self.fenced_by: Optional[dict] = None
+        # False while the fence is only visible; a container that ends can't take it back, a host that ends could.
+        self.fence_durable = True
+        self.crashes = Crashes()
+        self.jobs = Jobs(settings, self.processes, self.save_durably)
+        # Known once this node has held data: it never becomes a new database system afterwards.
+        self.system_identifier: Optional[str] = None
         self.promotion: Optional[dict] = None
         self.promoting_pid: Optional[int] = None
         self._starter: Optional[asyncio.Task] = None
@@ -61,9 +80,16 @@ class PostgresSupervisor(NodeAgent):
         return {
             "desired": self.desired,
             "deadman": self.deadman_state,
+            "fencedBy": self.fenced_by,
+            "systemIdentifier": self.system_identifier,
             "promotion": self.promotion,
             "lastExpiry": self.last_expiry,
+            "job": self.jobs.current.as_answer() if self.jobs.current else None,
         }
+
+    @property
+    def fenced_for_good(self) -> bool:
+        return self.desired == "fenced" and self.deadman_state is None
 
     def health(self) -> tuple:
         state = self.server_state()
@@ -78,22 +104,30 @@ class PostgresSupervisor(NodeAgent):
     async def prepare(self, saved: dict) -> None:
         self.desired = saved.get("desired", "up")
         self.deadman_state = saved.get("deadman")
+        self.fenced_by = saved.get("fencedBy")
+        self.system_identifier = saved.get("systemIdentifier")
         self.promotion = saved.get("promotion")
         self.files.ensure_conf()
-        for stale in [os.path.join(self.settings.data, "postmaster.pid"), *glob.glob("/var/run/postgresql/.s.PGSQL.*")]:
-            # No server can be left: processes end with their container, and the volume's lock is ours.
-            if os.path.exists(stale):
-                os.unlink(stale)
-        if Bootstrap.needed(self.settings.data):
+        # No server can be left: processes end with their container, and the volume's lock is ours.
+        self._remove_pid_file()
+        for stale in glob.glob(f"{self.settings.socket_dir}/.s.PGSQL.*"):
+            os.unlink(stale)
+        self.jobs.current = Job.restored(saved.get("job"))
+        # What an attempt at a copy left; removing it may take long.
+        base_backup.set_aside(self.settings)
+        self.spawn_task(asyncio.to_thread(base_backup.remove_discarded, self.settings))
+        self.take_fence_file()
+        empty = Bootstrap.needed(self.settings.data)
+        if self.desired == "fenced" and not empty and not self.files.is_standby:
+            # The fence is a promise; a file that went missing does not break it.
+            log("error", "The node is fenced and standby.signal was missing; it is written anew.")
+            self.files.write_signal()
+        if self.fenced_for_good:
+            log("warn", "The node is fenced and stays stopped until a run makes it a standby.", by=self.fenced_by)
+        elif self.desired == "up" or empty:
             self.desired = "up"
             self._start_later()
-        elif self.desired == "up":
-            self._start_later()
         else:
-            if self.desired == "fenced" and not self.files.is_standby:
-                # The fence is a promise; a file that went missing does not break it.
-                log("error", "The node is fenced and standby.signal was missing; it is written anew.")
-                self.files.write_signal()
             self.arm(self.deadman_state or {"limitMs": 30_000, "peers": []})
             log(
                 "warn",
@@ -101,24 +135,45 @@ class PostgresSupervisor(NodeAgent):
                 inMs=self.deadman.remaining_ms,
             )
 
-    def _start_later(self) -> None:
+    def _start_later(self, pause_s: float = 0) -> None:
         if self._starter is None or self._starter.done():
-            self._starter = self.spawn_task(self._start_when_allowed())
+            self._starter = self.spawn_task(self._start_when_allowed(pause_s))
 
-    async def _start_when_allowed(self) -> None:
-        """Fills an empty data directory, asks the peers before a start as a primary, then starts."""
+    async def cancel_start(self) -> None:
+        """Ends a start that waits, and the making of a data directory. The caller has said what is desired instead."""
+        starter = self._starter
+        if starter is None or starter.done():
+            return
+        starter.cancel()
+        await asyncio.wait([starter, *([self.bootstrap.abandon()] if self.bootstrap else [])])
+        self.bootstrap = None
+        self.start_guard = None
+
+    async def _start_when_allowed(self, pause_s: float) -> None:
+        """Fills an empty data directory, asks the peers before a start as a primary, then starts.
+
+        The peers are asked outside the lock, so that nobody who wants something else has to wait for their answers.
+        """
         if Bootstrap.needed(self.settings.data):
-            self.bootstrap = Bootstrap(self.settings, self.files, self.processes, self._set_guard)
+            self.bootstrap = Bootstrap(
+                self.settings, self.files, self.processes, self._set_guard, self.system_identifier
+            )
             await self.bootstrap.run()
             self.bootstrap = None
             self.start_guard = None
+        if pause_s:
+            await asyncio.sleep(pause_s)
         logged = None
         while True:
+            as_standby = self.files.is_standby
+            guard = await self._guard() if self.desired == "up" and not self.server else None
             async with self.change:
-                if self.desired != "up" or self.server or self.shutting_down:
+                if self.desired != "up" or self.server or self.shutting_down or self.take_fence_file():
                     self.start_guard = None
                     return
-                self.start_guard = await self._guard()
+                if self.files.is_standby != as_standby:
+                    continue
+                self.start_guard = guard or await self.end_leftovers()
                 if self.start_guard is None:
                     self.launch()
                     return
@@ -132,9 +187,17 @@ class PostgresSupervisor(NodeAgent):
 
     async def _guard(self) -> Optional[str]:
         """Why a start now would make a second primary, or None."""
+        try:
+            control = await self.on_disk(self.control)
+            if self.system_identifier != control["systemIdentifier"]:
+                self.system_identifier = control["systemIdentifier"]
+                self.spawn_task(self.save_durably())
+        except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+            return f"the control file can't be read: {error}"
+        if self.files.rewind_begun:
+            return "a rewind was begun here and did not end; only a copy helps."
         if self.files.is_standby:
             return None
-        control = await self.on_disk(self.control)
         for _ in range(4):
             answers = await self.ask(self.settings.peers)
             reason = deadman.decide_start_guard(answers, control["timeline"], control["systemIdentifier"])
@@ -149,9 +212,59 @@ class PostgresSupervisor(NodeAgent):
     def control(self) -> dict:
         return read_control(self.settings.data, self.settings.bin)
 
+    # The fence for good.
+
+    def take_fence_file(self) -> bool:
+        """Becomes fenced for good if a fence file asks for that. Blocks for its syncs: the server does not run."""
+        order = fence_file.read(self.settings.own)
+        if order is None:
+            return False
+        self.fence_for_good(order["run"], order["upstream"], sync=True)
+        fence_file.remove(self.settings.own)
+        log("warn", "A fence file was found: this node can start only as a standby, when a run says so.", **order)
+        return True
+
+    def fence_for_good(self, run: Optional[str], upstream: Optional[dict], sync: bool) -> list:
+        """Returns the files that were written. Without `sync` they are visible, and durable once they are synced.
+
+        Whoever fenced it first is remembered: what a later run finds fenced, it has not fenced.
+        """
+        written = [self.state_path]
+        empty = Bootstrap.needed(self.settings.data)
+        if not self.fenced_for_good:
+            self.fenced_by = {"run": run, "wasPrimary": not empty and not self.files.is_standby, "atMs": now_ms()}
+        # First of all, so that nothing starts it even if a file can't be written.
+        self.desired = "fenced"
+        self.fence_durable = False
+        self.disarm()
+        if upstream:
+            self.files.write_upstream(upstream, sync)
+            written.append(self.files.conf_path)
+        if not empty:
+            self.files.write_signal(sync=sync)
+            written.append(self.files.signal_path)
+        self.save(sync=sync)
+        self.fence_durable = sync
+        return written
+
+    async def end_leftovers(self) -> Optional[str]:
+        """Ends what is left of a server, at once: its shared memory must be nobody's before the next start.
+
+        Under the lock, so that it can't meet a server that was just started. Returns a sentence when something does not
+        end, which a disk that hangs may cause.
+        """
+        deadline = asyncio.get_running_loop().time() + LEFTOVERS_LIMIT_S
+        while left := kill_servers():
+            if asyncio.get_running_loop().time() > deadline:
+                return f"{len(left)} process(es) of PostgreSQL do not end after SIGKILL: {left}"
+            await asyncio.sleep(0.002)
+        return None
+
     # The server.
 
     def launch(self) -> None:
+        """Only when no process of an earlier server is left."""
+        self._remove_pid_file()
         as_standby = self.files.is_standby
         server = self.server = self.processes.spawn(self._argv, self._env)
         self.stopping = False
@@ -159,23 +272,30 @@ class PostgresSupervisor(NodeAgent):
         self.promoting_pid = None
         self.since_ms = server.since_ms
         log("info", f"Started PostgreSQL as {'standby' if as_standby else 'primary'}.", serverPid=server.pid)
-        server.exited.add_done_callback(lambda exited: self._on_exit(exited.result()))
+        server.exited.add_done_callback(lambda exited: self._on_exit(server, exited.result()))
         if as_standby:
             asyncio.get_running_loop().call_later(2, lambda: self.spawn_task(self._care_for_slot(server)))
 
-    def _on_exit(self, code: int) -> None:
+    def _remove_pid_file(self) -> None:
+        """The id in it may be another process's by now."""
+        try:
+            os.unlink(os.path.join(self.settings.data, "postmaster.pid"))
+        except FileNotFoundError:
+            pass
+
+    def _on_exit(self, server: Child, code: int) -> None:
         self.server = None
         self.since_ms = now_ms()
         asked = self.stopping or self.shutting_down
         self.stopping = False
         log("info" if asked else "error", f"PostgreSQL ended with exit code {code}.", asked=asked)
-        if self.shutting_down:
+        if self.shutting_down or self.desired != "up":
             return
         if not asked:
-            # Docker's restart policy, and whoever watches the container, must see it.
-            self.finish(1)
-        elif self.desired == "up":
-            self._start_later()
+            # Backends notice the end of their postmaster when they next look for it, which may take long.
+            kill_servers()
+        # In place: a container's own end and start would cost half a second. Docker sees it by the health check.
+        self._start_later(0 if asked else self.crashes.add(code, self.since_ms - server.since_ms, self.since_ms))
 
     async def _care_for_slot(self, server: Child) -> None:
         """A standby whose slot is missing on its upstream would ask for it for ever."""
@@ -196,12 +316,26 @@ class PostgresSupervisor(NodeAgent):
         ready = len(lines) >= 8 and lines[0] == str(self.server.pid) and lines[7].strip() in ("ready", "standby")
         return "running" if ready else "starting"
 
+    async def end_server_now(self) -> Optional[str]:
+        """An immediate shutdown, and after a short while SIGKILL to all its processes; None once none is left."""
+        server = self.server
+        if server:
+            self.stopping = True
+            server.signal(signal.SIGQUIT)
+            await asyncio.wait([server.exited], timeout=IMMEDIATE_LIMIT_S)
+        left = await self.end_leftovers()
+        if server and left is None:
+            await server.exited
+            # What follows the end of a process comes one turn of the loop later.
+            await asyncio.sleep(0)
+        return left
+
     async def stop_server(self) -> None:
+        await self.jobs.abandon()
         if self._starter and not self._starter.done():
             self._starter.cancel()
-            if self.bootstrap:
-                self.bootstrap.abandon()
-            await asyncio.wait([self._starter], timeout=STOP_LIMIT_S)
+            ends = [self._starter, *([self.bootstrap.abandon()] if self.bootstrap else [])]
+            await asyncio.wait(ends, timeout=STOP_LIMIT_S)
         server = self.server
         if server is None:
             return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from . import statefile
 from .errors import CommandError
@@ -47,8 +49,16 @@ def _pgbouncer(settings: PgBouncerSettings):
     return PgBouncerAgent(settings), settings.volume
 
 
+# While the network is cut nobody answers look-ups of names, which then occupy threads: they end soon, and there are
+# enough threads for the rest.
+RESOLVER_OPTIONS = "timeout:1 attempts:1"
+THREADS = 24
+
+
 async def run(kind: str) -> int:
     """The exit code of process 1."""
+    os.environ.setdefault("RES_OPTIONS", RESOLVER_OPTIONS)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=THREADS))
     try:
         if kind == "postgres":
             settings: PostgresSettings | PgBouncerSettings = PostgresSettings(os.environ)

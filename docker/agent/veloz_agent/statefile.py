@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import Optional
@@ -15,12 +16,56 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
+RESERVE_BYTES = 1 << 20
+# The reserve is only laid up while there is much more than that.
+RESERVE_FROM_BYTES = 64 << 20
+
+_reserves: set = set()
+
+
+def keep_reserve(path: str) -> None:
+    """Lays some room up: on a disk that is full, a fence and a claim must still find a place."""
+    _reserves.add(path)
+    disk = os.statvfs(os.path.dirname(path))
+    if os.path.exists(path) or disk.f_bavail * disk.f_frsize < RESERVE_FROM_BYTES:
+        return
+    # Written, not just allocated: a file with holes would lay nothing up.
+    with open(path, "wb") as file:
+        file.write(os.urandom(RESERVE_BYTES))
+
+
+def _use_reserve() -> bool:
+    used = False
+    for path in _reserves:
+        try:
+            os.unlink(path)
+            used = True
+        except OSError:
+            pass
+    return used
+
+
 def replace(path: str, content: str, mode: int = 0o600, sync: bool = True) -> None:
-    """Readers see the old content or the new one, never a part. Without `sync` it is visible but not yet durable."""
+    """Readers see the old content or the new one, never a part. Without `sync` it is visible but not yet durable.
+
+    On a full disk the reserve is used up.
+    """
+    try:
+        _replace(path, content, mode, sync)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not _use_reserve():
+            raise
+        _replace(path, content, mode, sync)
+
+
+def _replace(path: str, content: str, mode: int, sync: bool) -> None:
     beside = f"{path}.new"
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
-        os.write(fd, content.encode())
+        data = content.encode()
+        # On a full disk a part may be taken before the error comes.
+        while data:
+            data = data[os.write(fd, data) :]
         if sync:
             os.fsync(fd)
     finally:

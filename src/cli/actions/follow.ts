@@ -2,6 +2,7 @@ import { splitNext } from '../../cluster/check';
 import { exitCodes } from '../../failures';
 import { reportMarkdown } from '../../report/markdown';
 import { reportLine, reportText } from '../../report/report';
+import { commandOf, runbookOfId } from '../../report/runbooks';
 import { Problem } from '../../systems/problem';
 import type { RunState } from '../../workflows/run-state';
 import type { Attachment, Waited } from '../attach';
@@ -79,7 +80,9 @@ export function showDetached(cli: Cli, source: RunSource, says: string, state?: 
 export function showEnd(cli: Cli, source: Pick<RunSource, 'workflowId' | 'link'>, end: RunEnd): number {
   if (end.kind === 'no report' && end.type === 'BadInput') {
     const { what, next } = splitNext(end.says);
-    throw new Problem('BadInput', what, { next: next ?? 'veloz-ha postgres switchover --help' });
+    throw new Problem('BadInput', what, {
+      next: next ?? `${commandOf(runbookOfId(source.workflowId) ?? 'switchover')} --help`,
+    });
   }
   if (end.kind === 'no report') {
     throw new Problem(end.type, `the run ${source.workflowId} left no report`, {

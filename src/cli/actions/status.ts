@@ -1,6 +1,7 @@
 import { exitCodes } from '../../failures';
 import { problemSentence } from '../../cluster/check';
 import { SLOW_HANDOVER_MS } from '../../cluster/handover';
+import { guardPart, type GuardPart } from '../../report/guard';
 import {
   slowHandoverHint,
   statusText,
@@ -13,10 +14,14 @@ import { connectTemporal, pollers, temporalConfig, type TemporalClient } from '.
 import { HANDOVER_PROBE_ID, type HandoverCost } from '../../workflows/messages';
 import { clusterName } from '../context';
 import { toProblem } from '../errors';
+import { TemporalGuard } from '../guard-source';
 import { print, printDocument, type Cli } from '../io';
 import { uiBase } from '../links';
 import { observe } from '../observe';
 import { listRuns } from '../runs-list';
+
+/** How long the guard may take to answer: `status` is asked when things are bad, and must not hang then. */
+const GUARD_LIMIT_MS = 1_500;
 
 /** `status`: Temporal, workers, the price of a hand-over, the cluster, open runs. */
 export async function status(cli: Cli, options: { cluster?: string }): Promise<number> {
@@ -32,9 +37,10 @@ export async function status(cli: Cli, options: { cluster?: string }): Promise<n
 async function collect(cli: Cli, requested: string | undefined): Promise<StatusDocument> {
   const problems: Finding[] = [];
   const hints: Finding[] = [];
+  const name = clusterName(cli, requested);
   const [temporal, cluster] = await Promise.all([
-    temporalPart(cli, problems, hints),
-    clusterPart(cli, requested, problems),
+    temporalPart(cli, name, problems, hints),
+    clusterPart(name, problems),
   ]);
   return {
     version: 1,
@@ -48,9 +54,10 @@ async function collect(cli: Cli, requested: string | undefined): Promise<StatusD
 
 async function temporalPart(
   cli: Cli,
+  cluster: string,
   problems: Finding[],
   hints: Finding[],
-): Promise<Pick<StatusDocument, 'temporal' | 'workers' | 'handover' | 'runs'>> {
+): Promise<Pick<StatusDocument, 'temporal' | 'workers' | 'handover' | 'runs'> & GuardPart> {
   const config = temporalConfig(cli.io.env);
   const where = { address: config.address, namespace: config.namespace, ui: uiBase(cli.io.env) };
   let temporal: TemporalClient;
@@ -59,20 +66,26 @@ async function temporalPart(
   } catch (error) {
     const problem = toProblem(error);
     problems.push({
-      says: `${problem.message}: nothing can be switched over`,
+      says: `${problem.message}: nothing can be switched over, and nothing fails over by itself`,
       next: problem.detail.next ?? 'veloz-ha temporal',
     });
-    return { temporal: { ...where, reachable: false, why: problem.detail.why }, workers: [], runs: [] };
+    return {
+      temporal: { ...where, reachable: false, why: problem.detail.why },
+      workers: [],
+      runs: [],
+      guard: null,
+    };
   }
   try {
-    const [workers, handover, open] = await Promise.all([
+    const [workers, handover, open, guard] = await Promise.all([
       pollers(temporal).catch((error: unknown) => note(problems, error, [])),
       handoverCost(temporal),
       listRuns(temporal, { limit: 20, openOnly: true }).catch((error: unknown) => note(problems, error, [])),
+      new TemporalGuard(temporal, cluster, cli.io.env).look(GUARD_LIMIT_MS),
     ]);
     if (workers.length === 0 && problems.length === 0) {
       problems.push({
-        says: 'no worker polls the task queue (needed: 1): nothing can be switched over',
+        says: 'no worker polls the task queue (needed: 1): nothing can be switched over, and nothing fails over by itself',
         next: 'veloz-ha worker',
       });
     }
@@ -82,6 +95,7 @@ async function temporalPart(
       workers,
       ...(handover === undefined ? {} : { handover }),
       runs: open,
+      ...guardPart(guard),
     };
   } finally {
     await temporal.connection.close().catch(() => undefined);
@@ -102,13 +116,8 @@ async function handoverCost(temporal: TemporalClient): Promise<StatusDocument['h
   }
 }
 
-async function clusterPart(
-  cli: Cli,
-  requested: string | undefined,
-  problems: Finding[],
-): Promise<ClusterPicture | undefined> {
+async function clusterPart(name: string, problems: Finding[]): Promise<ClusterPicture | undefined> {
   try {
-    const name = clusterName(cli, requested);
     const { members, findings } = await observe(name);
     for (const finding of findings.filter((check) => check.result === 'refuse')) {
       problems.push({

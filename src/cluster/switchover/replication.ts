@@ -3,6 +3,7 @@ import { formatMs } from '../duration';
 import { lsnDistance } from '../lsn';
 import { replicationRowOf, standbys, type AnsweringNode, type NodeSql, type ObservedCluster } from '../observed';
 import { formatSize } from '../size';
+import { isExpectedNames, synchronousNamesFor } from '../synchronous-names';
 import { slotName, type ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
 
@@ -61,7 +62,7 @@ export function checkSynchronous(
 ): void {
   const row = replicationRowOf(source, slotName(standby.name));
   const names = source.sql.settings.synchronous_standby_names ?? '';
-  const wanted = topology.postgres.synchronousStandbyNames;
+  const streaming = source.sql.replication.filter(({ state, slot }) => state === 'streaming' && slot !== null).length;
   const better = standbys(observed).find(
     (node) => node.promotable && isSynchronous(replicationRowOf(source, slotName(node.name))?.syncState),
   );
@@ -70,12 +71,11 @@ export function checkSynchronous(
     refusal: `${standby.name} is not a synchronous standby`,
     measured: `sync_state is ${row?.syncState ?? 'unknown'}, synchronous_standby_names is '${names}'`,
     limit: 'sync or quorum',
-    next:
-      names !== wanted
-        ? setSynchronousNames(source.name, wanted)
-        : better === undefined
-          ? psql(source.name, 'SELECT application_name, client_addr, state, sync_state FROM pg_stat_replication')
-          : `veloz-ha postgres switchover --cluster ${observed.cluster} --to ${better.name}`,
+    next: !isExpectedNames(topology, names, streaming)
+      ? setSynchronousNames(source.name, synchronousNamesFor(topology, streaming))
+      : better === undefined
+        ? psql(source.name, 'SELECT application_name, client_addr, state, sync_state FROM pg_stat_replication')
+        : `veloz-ha postgres switchover --cluster ${observed.cluster} --to ${better.name}`,
   });
 }
 

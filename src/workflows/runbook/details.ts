@@ -1,6 +1,8 @@
 import { problemSentence } from '../../cluster/check';
 import { formatMs } from '../../cluster/duration';
-import type { RunState, StepState } from '../run-state';
+import { planHeadline, planHold, runbookName, untouched } from '../../report/runbooks';
+import { fractionOf, progressText } from '../../report/words';
+import type { CopyProgress, Plan, RunState, StepState } from '../run-state';
 
 const marks: Record<StepState['state'], string> = {
   pending: '☐',
@@ -24,19 +26,14 @@ export function renderDetails(state: RunState): string {
         ? ''
         : ` until ${new Date(state.approval.deadline).toISOString().replace(/\.\d+Z$/, 'Z')}`;
     lines.push(
-      `**Waits for approval${until}.** Nothing has been changed. In this page: *More actions → Send an Update* → \`approve\` or \`reject\` (no input needed).`,
+      `**Waits for approval${until}.** ${untouched(state.runbook)} In this page: *More actions → Send an Update* → \`approve\` or \`reject\` (no input needed).`,
       '',
       `In a terminal: \`veloz-ha approve ${state.workflowId}\` or \`veloz-ha reject ${state.workflowId}\``,
       '',
     );
   }
-  if (state.plan !== undefined) {
-    const { plan } = state;
-    lines.push(
-      `**${plan.primary} → ${plan.target}**, protection \`${plan.protection}\`. Clients wait about ${formatMs(plan.expectedHoldMs)} (${plan.expectedHoldBasis}). If everything dies meanwhile, they are let go at ${formatMs(plan.holdLimitMs)}, or up to 2 s later when no node is writable then.`,
-      '',
-    );
-  }
+  if (state.plan !== undefined) lines.push(planLine(state.runbook, state.plan), '');
+  if (state.progress !== undefined) lines.push(progressLine(state.progress), '');
   if (state.steps.length > 0) {
     lines.push('| | step | time | |', '|---|---|---|---|');
     for (const step of state.steps) {
@@ -81,4 +78,19 @@ export function renderDetails(state: RunState): string {
       );
   }
   return lines.join('\n');
+}
+
+function planLine(runbook: string, plan: Plan): string {
+  if (runbookName(runbook) !== 'switchover')
+    return `${planHeadline(runbook, plan, (node) => `**${node}**`)}. ${planHold(plan)}`;
+  return `**${plan.primary} → ${plan.target}**, protection \`${plan.protection}\`. Clients wait about ${formatMs(plan.expectedHoldMs)} (${plan.expectedHoldBasis}). If everything dies meanwhile, they are let go at ${formatMs(plan.holdLimitMs)}, or up to 2 s later when no node is writable then.`;
+}
+
+/** A bar of twenty parts, percent, bytes, rate and what is left. */
+function progressLine(progress: CopyProgress): string {
+  const fraction = fractionOf(progress);
+  const parts = fraction === undefined ? 0 : Math.min(fraction < 1 ? 19 : 20, Math.round(fraction * 20));
+  const bar =
+    fraction === undefined ? '' : ` \`${'█'.repeat(parts)}${'░'.repeat(20 - parts)}\` ${Math.floor(fraction * 100)} %,`;
+  return `**${progress.says}**${bar} ${progressText(progress)}`;
 }

@@ -65,6 +65,13 @@ export function rootMessage(error: unknown): string {
   return current instanceof Error ? current.message : String(current);
 }
 
+/** The type of the innermost failure; undefined when it is no failure of Temporal's. */
+export function rootType(error: unknown): string | undefined {
+  let current = error;
+  while (current instanceof Error && current.cause instanceof Error) current = current.cause;
+  return (current as { type?: string } | undefined)?.type ?? undefined;
+}
+
 /**
  * Carries out steps in order. A failure or an abort before the point of no return undoes, in reverse order, every step that
  * began; after it there is only forward.

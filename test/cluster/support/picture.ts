@@ -141,16 +141,17 @@ export interface Picture {
 }
 
 /**
- * A cluster in which nothing is wrong: a primary, a synchronous standby, with `three` also a second one that is a potential
- * synchronous standby, and a pooler that leads to the primary.
+ * A cluster in which nothing is wrong: a primary, a synchronous standby, with `three` two of which any one confirms a commit, and a
+ * pooler that leads to the primary.
  */
 export function picture(options: { three?: boolean } = {}): Picture {
   const { three = false } = options;
+  const names = three ? 'ANY 1 (veloz_standby)' : 'veloz_standby';
   const follows = (name: string) => ({
     applicationName: 'veloz_standby',
     slot: slotName(name),
     state: 'streaming',
-    syncState: name === STANDBY ? ('sync' as const) : ('potential' as const),
+    syncState: three ? ('quorum' as const) : ('sync' as const),
     sentLsn: '0/3000148',
     flushLsn: '0/3000148',
     replayLsn: '0/3000148',
@@ -172,6 +173,7 @@ export function picture(options: { three?: boolean } = {}): Picture {
         })),
         walSenders: { used: followers.length, max: 10 },
         replicationSlots: { used: followers.length, max: 10 },
+        settings: { ...settings, synchronous_standby_names: names },
       }),
     ),
     node(STANDBY, sql({ receiver: { ...receiver } })),

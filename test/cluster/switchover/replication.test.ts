@@ -1,7 +1,12 @@
 import { content, inside, objects, primary, reload, row, standby } from '../support/objects';
-import { PRIMARY, STANDBY, STANDBY_2 } from '../support/picture';
+import type { ReplicationRow } from '../../../src/cluster/observed';
+import { PRIMARY, STANDBY, STANDBY_2, type Picture } from '../support/picture';
 
 // A6 and B: the target has everything, and is told at once
+
+/** Both standbys' rows of a cluster of three. */
+const rows = (seen: Picture): [ReplicationRow, ReplicationRow] =>
+  primary(seen).sql.replication as [ReplicationRow, ReplicationRow];
 
 objects({
   'the target is on another timeline': {
@@ -49,11 +54,22 @@ objects({
   },
   'the named target is not the synchronous one': {
     three: true,
-    change: () => undefined,
+    change: (seen) => (rows(seen)[1].syncState = 'potential'),
     wish: { target: STANDBY_2 },
     id: 'B2',
     says: `${STANDBY_2} is not a synchronous standby: sync_state is potential`,
     next: `veloz-ha postgres switchover --cluster veloz --to ${STANDBY}`,
+  },
+  'the named target is not the synchronous one, because the names are those of two nodes': {
+    three: true,
+    change: (seen) => {
+      [rows(seen)[0].syncState, rows(seen)[1].syncState] = ['sync', 'potential'];
+      primary(seen).sql.settings.synchronous_standby_names = 'veloz_standby';
+    },
+    wish: { target: STANDBY_2 },
+    id: 'B2',
+    says: `${STANDBY_2} is not a synchronous standby: sync_state is potential, synchronous_standby_names is 'veloz_standby'`,
+    next: `${inside(PRIMARY, "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (veloz_standby)'")} ${reload}`,
   },
   'the server does not wait for standbys': {
     change: (seen) => (primary(seen).sql.settings.synchronous_commit = 'local'),

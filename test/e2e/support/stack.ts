@@ -6,6 +6,7 @@ import type { ActivityDeps } from '../../../src/activities/deps';
 import { packageRoot } from '../../../src/cli/paths';
 import { membersOf } from '../../../src/cluster/members';
 import type { ObservedCluster } from '../../../src/cluster/observed';
+import type { ClusterTopology } from '../../../src/cluster/topology';
 import { createDockerClient } from '../../../src/systems/docker';
 import { loadTopology } from '../../../src/systems/topology-file';
 
@@ -13,14 +14,24 @@ export const PRIMARY = 'veloz-postgres-primary';
 export const STANDBY = 'veloz-postgres-standby';
 export const POOLER = 'veloz-pgbouncer';
 
+const topology = loadTopology();
+/** The cluster of the topology that the tests run on. */
+export const cluster = clusterOf('veloz');
+
 const deps: ActivityDeps = {
-  topology: loadTopology(),
+  topology,
   identity: 'e2e',
   docker: createDockerClient(),
   environment: process.env,
   handoverCost: () => undefined,
   lockHolder: () => Promise.resolve(undefined),
 };
+
+function clusterOf(name: string): ClusterTopology {
+  const found = topology.clusters[name];
+  if (found === undefined) throw new Error(`the topology has no cluster ${name}`);
+  return found;
+}
 
 /** The whole picture, as the runbooks see it. */
 export function look(): Promise<ObservedCluster> {

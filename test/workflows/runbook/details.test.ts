@@ -173,6 +173,36 @@ describe('the details of a run in the Web UI', () => {
     expect(text).not.toContain('A1');
   });
 
+  test('say how far a long copy is', () => {
+    const progress = {
+      says: 'pg_basebackup from b',
+      doneBytes: 512 * 1024 ** 2,
+      totalBytes: 1024 ** 3,
+      bytesPerSecond: 64 * 1024 ** 2,
+      remainingMs: 8_000,
+    };
+    expect(details({ progress })).toContain(
+      '**pg_basebackup from b** `██████████░░░░░░░░░░` 50 %, 512 MB of 1.0 GB, 64.0 MB/s, 8 s left',
+    );
+    const unknown = { ...progress, totalBytes: null, bytesPerSecond: null, remainingMs: null };
+    expect(details({ progress: unknown })).toContain('**pg_basebackup from b** 512 MB\n');
+  });
+
+  test('say of another runbook what it would do, and that clients do not wait where they do not', () => {
+    const plan = {
+      primary: 'a',
+      target: 'b',
+      protection: 'zero-loss' as const,
+      steps: [],
+      expectedHoldMs: 0,
+      expectedHoldBasis: 'they stay on a',
+      holdLimitMs: 0,
+    };
+    expect(details({ runbook: 'rejoin', plan })).toContain(
+      'make **b** a standby of **a** again. Clients do not wait (they stay on a).',
+    );
+  });
+
   test('list the warnings', () => {
     expect(details({ warnings: ['no restart policy', 'odd'] })).toContain('- ⚠ no restart policy\n- ⚠ odd');
   });

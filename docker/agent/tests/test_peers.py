@@ -1,0 +1,49 @@
+import asyncio
+import unittest
+
+import support  # noqa: F401
+
+from veloz_agent import peers
+from veloz_agent.errors import CommandError
+
+
+class AskTest(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        self.hold_open = []
+
+        async def never_speaks(_reader, writer):
+            self.hold_open.append(writer)
+
+        self.server = await asyncio.start_server(never_speaks, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    async def asyncTearDown(self):
+        for writer in self.hold_open:
+            writer.close()
+        self.server.close()
+
+    async def ask(self, **message):
+        return (await peers.answer_ask(message, "u", "p"))["answers"]
+
+    async def test_who_does_not_answer_is_told_as_such_within_the_limit(self):
+        (answer,) = await self.ask(addresses=[{"host": "127.0.0.1", "port": self.port}], limitMs=50)
+        self.assertEqual((answer["speaks"], answer["writable"], answer["standby"]), (False, False, False))
+        self.assertEqual(answer["problem"], "no answer within 50 ms")
+        self.assertEqual(answer["host"], "127.0.0.1")
+        self.assertGreaterEqual(answer["ms"], 50)
+
+    async def test_who_refuses_is_told_at_once(self):
+        self.server.close()
+        await self.server.wait_closed()
+        (answer,) = await self.ask(addresses=[{"host": "127.0.0.1", "port": self.port}], limitMs=5000)
+        self.assertIn("refused", answer["problem"].lower() + "refused" * ("111" in answer["problem"]))
+
+    async def test_arguments_are_checked(self):
+        for message in ({"limitMs": 0}, {"limitMs": 100, "addresses": [{"host": "a b", "port": 1}]}):
+            with self.assertRaises(CommandError):
+                await self.ask(**message)
+        self.assertEqual(await self.ask(addresses=[], limitMs=100), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

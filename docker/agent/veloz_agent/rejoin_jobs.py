@@ -1,0 +1,141 @@
+"""The two jobs that make a stopped node a standby again: a rewind, and a full copy."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import time
+from typing import Optional
+
+from . import base_backup, comparison, quarantine
+from .bootstrap import ensure_slot
+from .control_file import read_control
+from .errors import CommandError
+from .jobs import Job, JobError, Jobs, conninfo
+from .log import log
+from .node_files import NodeFiles
+from .settings import PostgresSettings
+from .wal_end import WalReader
+
+SLOT_LIMIT_MS = 5000
+# The upstream notices after wal_sender_timeout, 5 s, that a session is gone.
+SLOT_TAKEN_S = 10
+# A copy needs this much more than its databases have now.
+ROOM = 1.1
+
+
+class RejoinJobs:
+    """Carries them out; the node is fenced for good meanwhile, and its server can't be started."""
+
+    def __init__(self, settings: PostgresSettings, files: NodeFiles, reader: WalReader, jobs: Jobs) -> None:
+        self._settings = settings
+        self._files = files
+        self._reader = reader
+        self._jobs = jobs
+
+    def _about(self, job: Job, upstream: dict) -> dict:
+        return {
+            "kind": job.kind,
+            "run": job.run,
+            "node": self._settings.node,
+            "upstream": upstream,
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+
+    async def _keep(self, job: Job, upstream: dict, lost_from: Optional[tuple], end: Optional[str]) -> None:
+        await self._jobs.enter(job, "keeping evidence")
+        s = self._settings
+        job.quarantine, job.lost = await quarantine.keep(
+            s.own, s.data, self._reader, self._about(job, upstream), lost_from, end
+        )
+
+    # Rewind.
+
+    async def rewind(self, job: Job, upstream: dict, diverged_at: str, diverged_timeline: int) -> None:
+        s = self._settings
+        await ensure_slot(s, upstream, SLOT_LIMIT_MS)
+        _, end = await self._reader.end(read_control(s.data, s.bin))
+        await self._keep(job, upstream, (diverged_timeline, diverged_at), end)
+        ours = base_backup.own_settings(s.data)
+        await self._jobs.enter(job, "pg_rewind")
+        await asyncio.to_thread(self._files.mark_rewind)
+        # pg_rewind lets a server in single-user mode do the crash recovery, which refuses with the signal; that the
+        # node is fenced stands in the agent's own state.
+        await asyncio.to_thread(self._files.remove_signal)
+        try:
+            await self._jobs.tool(
+                job,
+                upstream,
+                [
+                    "pg_rewind", "-D", s.data, "-P", f"--source-server={conninfo(s, upstream, 'postgres')}",
+                    f"--config-file={s.config_file}",
+                ],
+            )  # fmt: skip
+        except JobError:
+            if not self._jobs.told("need to copy"):
+                # It had changed nothing but finished the crash recovery: this is still a database.
+                await asyncio.to_thread(self._files.write_signal)
+                await asyncio.to_thread(self._files.unmark_rewind)
+            raise
+        await self._jobs.enter(job, "finishing")
+        await asyncio.to_thread(self._finish_rewind, upstream, ours)
+
+    def _finish_rewind(self, upstream: dict, ours: str) -> None:
+        base_backup.keep_own_settings(self._settings.data, ours)
+        self._files.write_upstream(upstream)
+        self._files.write_signal()
+        self._files.unmark_rewind()
+
+    # Copy.
+
+    async def copy(self, job: Job, upstream: dict) -> None:
+        s = self._settings
+        await asyncio.to_thread(base_backup.set_aside, s)
+        await asyncio.to_thread(base_backup.remove_discarded, s)
+        needed = round(ROOM * await asyncio.wait_for(comparison.upstream_size(s, upstream), 5))
+        disk = os.statvfs(s.volume)
+        free = disk.f_bavail * disk.f_frsize
+        if needed > free:
+            kept = base_backup.replaced(s)
+            hint = f" Directories of earlier copies are still there: {', '.join(kept)}; discard them." if kept else ""
+            raise JobError(
+                f"The copy needs about {needed} bytes beside the present data, and {free} bytes are free on the "
+                f"volume; make room and copy again.{hint}"
+            )
+        if os.path.isdir(s.data) and os.listdir(s.data):
+            await self._keep_before_copy(job, upstream)
+        # The slot first: without it the copy could end without the WAL that it needs next.
+        await ensure_slot(s, upstream, SLOT_LIMIT_MS)
+        await self._jobs.enter(job, "pg_basebackup")
+        await self._base_backup(job, upstream)
+        await self._jobs.enter(job, "putting the copy in place")
+        await asyncio.to_thread(base_backup.put_in_place, s, self._files, upstream)
+
+    async def _base_backup(self, job: Job, upstream: dict) -> None:
+        """The slot may still be taken by a session of this node that ended without a word."""
+        patience = time.monotonic() + SLOT_TAKEN_S
+        while True:
+            try:
+                await self._jobs.tool(job, upstream, base_backup.command(self._settings, upstream))
+                return
+            except JobError as error:
+                if "is active for PID" not in str(error) or time.monotonic() > patience:
+                    raise
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(base_backup.set_aside, self._settings)
+
+    async def _keep_before_copy(self, job: Job, upstream: dict) -> None:
+        """What is lost is found out as far as the old data can still be read: it may be the very thing that broke."""
+        lost_from = end = None
+        try:
+            compared = await comparison.compare(self._settings, self._files, self._reader, upstream)
+            end = compared["local"]["walEnd"]
+            lost_from = None if compared["local"]["rewindBegun"] else comparison.divergence(compared)
+        except (CommandError, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+            log("warn", f"What is lost could not be found out: {error}", run=job.run)
+        try:
+            await self._keep(job, upstream, lost_from, end)
+        except (OSError, ValueError) as error:
+            # All of it stays beside the copy until it is discarded.
+            log("error", f"The evidence could not be kept in quarantine: {error}", run=job.run)

@@ -1,0 +1,97 @@
+"""Where the WAL of a data directory ends, found by reading it with pg_waldump.
+
+A control file does not tell: after a crash it names the last checkpoint, and everything since is only in the WAL.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Optional
+
+from . import statefile, wal
+from .control_file import lsn
+from .processes import Processes
+
+_STOPPED = re.compile(rb"error in WAL record at ([0-9A-F]+/[0-9A-F]+):")
+_RECORD = re.compile(rb"len \(rec/tot\):\s*\d+/\s*(\d+), tx:\s*\d+, lsn: ([0-9A-F]+/[0-9A-F]+), prev \S+ desc: (\w*)")
+# What is kept of the output: the last lines tell.
+TAIL = 65_536
+# A record may be larger than a segment: the last one is looked for in so many.
+SEGMENTS_BACK = 4
+
+
+class WalReader:
+    """Reads the WAL of one data directory."""
+
+    def __init__(self, processes: Processes, bin_directory: str, data: str) -> None:
+        self._processes = processes
+        self._command = os.path.join(bin_directory, "pg_waldump")
+        self._env = {"PATH": f"{bin_directory}:/usr/bin:/bin", "LC_ALL": "C"}
+        self.pg_wal = os.path.join(data, "pg_wal")
+
+    def segment_size(self, timeline: int) -> int:
+        (first, *_) = wal.segments(self.pg_wal, timeline)
+        return os.stat(os.path.join(self.pg_wal, first)).st_size
+
+    async def dump(self, timeline: int, start: str, take, *options: str) -> int:
+        """Gives what pg_waldump prints, from `start` on, to `take` in parts; it fails where the WAL ends earlier."""
+        argv = [self._command, "-p", self.pg_wal, "-t", str(timeline), "-s", start, *options]
+        return await self._processes.read(argv, self._env, take)
+
+    async def _tail(self, timeline: int, start: str, *options: str) -> bytes:
+        kept = b""
+
+        def take(part: bytes) -> None:
+            nonlocal kept
+            kept = (kept + part)[-TAIL:]
+
+        await self.dump(timeline, start, take, *options)
+        return kept
+
+    async def end_of_timeline(self, timeline: int, start: str) -> Optional[str]:
+        """The end of the last valid record at or after `start`, None when there is none."""
+        size = self.segment_size(timeline)
+        first = wal.parse_lsn(start)
+        present = {wal.segment_number(name, size) for name in wal.segments(self.pg_wal, timeline)}
+        missing = first // size
+        while missing in present:
+            missing += 1
+        # For a segment that does not exist pg_waldump would wait five seconds, in case a server is about to make it.
+        bound = f"--end={lsn(missing * size)}"
+        told = await self._tail(timeline, start, "--quiet", bound)
+        stopped = _STOPPED.search(told)
+        if stopped:
+            return self._end(await self._tail(timeline, stopped[1].decode(), "--limit=1", bound), size)
+        if told:
+            return None
+        # Everything that is there was read. The last record is in the last segment, or began earlier.
+        for back in range(1, SEGMENTS_BACK + 1):
+            at = max(first, (missing - back) * size)
+            end = self._end(await self._tail(timeline, lsn(at), bound), size)
+            if end or at == first:
+                return end
+        return None
+
+    def _end(self, told: bytes, size: int) -> Optional[str]:
+        """The end of the last record that was printed."""
+        records = _RECORD.findall(told)
+        if not records:
+            return None
+        length, start, description = records[-1]
+        return lsn(wal.record_end(wal.parse_lsn(start.decode()), int(length), description == b"SWITCH", size))
+
+    async def end(self, control: dict) -> tuple:
+        """(timeline, LSN): the newest timeline that has records here, and where they end. LSN is None if unreadable.
+
+        From the checkpoint's redo position on; a newer timeline from where it left its parent.
+        """
+        own = control["checkpointTimeline"]
+        for timeline in wal.timelines(self.pg_wal):
+            if timeline <= own:
+                break
+            history = wal.parse_history(statefile.read(os.path.join(self.pg_wal, f"{timeline:08X}.history")) or "")
+            end = history and await self.end_of_timeline(timeline, history[-1]["endLsn"])
+            if end:
+                return (timeline, end)
+        return (own, await self.end_of_timeline(own, control["redoLsn"]))

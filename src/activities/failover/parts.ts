@@ -1,0 +1,104 @@
+import type { Endpoint } from '../../cluster/topology';
+import type { PoolerAgent, PostgresAgent, PostgresObservation, Token } from '../../systems/agent';
+import type { PostgresSession } from '../../systems/postgres';
+import type { ClusterAccess } from '../deps';
+import { messageOf, withinLimit } from '../guard/probe';
+
+/** One node that may be promoted, with the ways to it. A way that is not there carries why. */
+export interface Candidate {
+  name: string;
+  address: Endpoint;
+  agent?: PostgresAgent;
+  sql?: PostgresSession;
+  problem?: string;
+}
+
+/** Everything that a failover needs. */
+export interface FailoverParts {
+  token: Token;
+  pooler: PoolerAgent;
+  candidates: Candidate[];
+}
+
+/** How long a node may take to be reached, in milliseconds: a dead address swallows connects without an answer. */
+const REACH_LIMIT_MS = 700;
+
+/** Opens all ways at once. A node that can't be reached is part of the picture; the pooler is needed. */
+export async function openFailoverParts(
+  access: ClusterAccess,
+  token: Token,
+  candidates: readonly string[],
+  queryLimitMs: number,
+): Promise<FailoverParts> {
+  const open = async (name: string): Promise<Candidate> => {
+    const candidate: Candidate = { name, address: access.internal(name) };
+    const [agent, sql] = await Promise.allSettled([
+      reach(access.agent(name)),
+      reach(access.sql(name, queryLimitMs, { connectLimitMs: REACH_LIMIT_MS })),
+    ]);
+    if (agent.status === 'fulfilled') candidate.agent = agent.value;
+    else candidate.problem = messageOf(agent.reason);
+    if (sql.status === 'fulfilled') candidate.sql = sql.value;
+    else candidate.problem ??= messageOf(sql.reason);
+    return candidate;
+  };
+  const [pooler, ...opened] = await Promise.allSettled([access.pooler(), ...candidates.map(open)]);
+  const found = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  if (pooler.status === 'rejected') {
+    for (const candidate of found) closeCandidate(candidate);
+    throw pooler.reason as Error;
+  }
+  return { token, pooler: pooler.value, candidates: found };
+}
+
+export function closeFailoverParts(parts: FailoverParts): void {
+  parts.pooler.close();
+  for (const candidate of parts.candidates) closeCandidate(candidate);
+}
+
+function closeCandidate({ agent, sql }: Candidate): void {
+  agent?.close();
+  sql?.close();
+}
+
+/** Gives up after the limit, and closes what comes later. */
+function reach<T extends { close(): void }>(opening: Promise<T>): Promise<T> {
+  let late = false;
+  opening.then(
+    (opened) => late && opened.close(),
+    () => undefined,
+  );
+  return withinLimit(opening, REACH_LIMIT_MS).catch((error: unknown) => {
+    late = true;
+    throw error;
+  });
+}
+
+/** Takes the pooler and every candidate that answers: from here on an earlier attempt can promote nobody. */
+export async function claimFailoverParts({ token, pooler, candidates }: FailoverParts): Promise<void> {
+  await Promise.all([
+    pooler.call('claim', { token }),
+    ...candidates.map(async (candidate) => {
+      try {
+        await candidate.agent?.call('claim', { token });
+      } catch (error) {
+        if ((error as { type?: string }).type === 'Superseded') throw error;
+        candidate.problem = messageOf(error);
+        candidate.agent?.close();
+        delete candidate.agent;
+      }
+    }),
+  ]);
+}
+
+/** What the candidates' agents say, by node; silent ones are left out. */
+export async function observeCandidates(parts: FailoverParts): Promise<Map<string, PostgresObservation>> {
+  const said = new Map<string, PostgresObservation>();
+  await Promise.all(
+    parts.candidates.map(async ({ name, agent }) => {
+      const observed = await agent?.call('observe', {}, 1000).catch(() => undefined);
+      if (observed !== undefined) said.set(name, observed);
+    }),
+  );
+  return said;
+}

@@ -1,0 +1,112 @@
+import type { Endpoint } from '../cluster/topology';
+import { AgentError, type Token } from '../systems/agent';
+import { finalFailure, sleep } from './context';
+import type { ActivityDeps, ClusterAccess } from './deps';
+import { messageOf, withinLimit } from './guard/probe';
+
+/** Why nobody can write to a node any more. */
+export interface Fence {
+  /** `agent`: its server was ended and can start only as a standby. `container`: the same, for a container that does not run. */
+  how: 'agent' | 'container';
+  says: string;
+  ms: number;
+}
+
+/** Docker's words for a container in which nothing runs. */
+const ended: ReadonlySet<string> = new Set(['exited', 'dead', 'created', 'absent']);
+/** How long a node's own agent may take to fence it, in milliseconds, before its container is killed. */
+const AGENT_LIMIT_MS = 1500;
+/** The owner of PostgreSQL's volume inside the container (docker/postgres/Dockerfile). */
+const postgresOwner = { uid: 999, gid: 999 };
+/** Read by the agent before anything starts (docs/agent-protocol.md). */
+const FENCE_FILE = '/var/lib/postgresql/veloz/fence.json';
+
+/**
+ * Makes sure that a node takes no write, now and whoever starts it again, and returns only with the proof (H2).
+ *
+ * First through its agent, which works while the network is cut and leaves the container running; else the container is killed
+ * (which ends a frozen one too), and the fence is laid into its volume, where the agent of the next start finds it. Docker's restart
+ * policy is not touched: there is nothing to put back, and a restart finds the fence.
+ * @throws ApplicationFailure `Refused` when nothing can be proven
+ */
+export async function fenceNode(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  token: Token,
+  node: string,
+  upstream: Endpoint,
+): Promise<Fence> {
+  const began = performance.now();
+  const done = (how: Fence['how'], says: string): Fence => ({
+    how,
+    says,
+    ms: Math.round((performance.now() - began) * 10) / 10,
+  });
+  let problem = '';
+  for (let tries = 0; tries < 4; tries++) {
+    let status: string;
+    try {
+      status = (await deps.docker.inspect(node)).status;
+    } catch (error) {
+      throw notProven(node, `Docker does not answer: ${messageOf(error)}`);
+    }
+    if (status === 'absent') return done('container', `${node} has no container: nobody can write to it`);
+    if (status === 'running') {
+      try {
+        const { ms } = await withinLimit(fenceByAgent(access, token, node, upstream), AGENT_LIMIT_MS);
+        return done(
+          'agent',
+          `${node} was fenced by its agent: its server is gone after ${Math.round(ms)} ms and can start only as a standby`,
+        );
+      } catch (error) {
+        if (error instanceof AgentError && error.type === 'Superseded') throw error;
+        problem = messageOf(error);
+      }
+    }
+    try {
+      if (!ended.has(status)) {
+        await deps.docker.kill(node);
+        await stopped(deps, node);
+      }
+      const file = { version: 1, run: token.run, upstream, at: Date.now() };
+      await deps.docker.putFile(node, FENCE_FILE, JSON.stringify(file), postgresOwner);
+      // Whoever started it in between may have read its volume before the fence lay there: then it is fenced by its agent.
+      const after = await deps.docker.inspect(node);
+      if (!after.running && after.status !== 'restarting')
+        return done(
+          'container',
+          `${node}: its container is ${after.status}, and the fence lies in its volume: whoever starts it, it can start only as a standby`,
+        );
+      problem = `its container is ${after.status} again`;
+    } catch (error) {
+      problem = messageOf(error);
+    }
+  }
+  throw notProven(node, problem);
+}
+
+async function fenceByAgent(access: ClusterAccess, token: Token, node: string, upstream: Endpoint) {
+  const agent = await access.agent(node);
+  try {
+    await agent.call('claim', { token }, 500);
+    return await agent.call('fenceNow', { token, upstream }, AGENT_LIMIT_MS);
+  } finally {
+    agent.close();
+  }
+}
+
+async function stopped(deps: ActivityDeps, node: string): Promise<void> {
+  for (let tries = 0; tries < 60; tries++) {
+    const { status } = await deps.docker.inspect(node);
+    if (ended.has(status)) return;
+    await sleep(25);
+  }
+  throw new Error('its container does not end');
+}
+
+function notProven(node: string, why: string): Error {
+  return finalFailure(
+    'Refused',
+    `H2: ${node} can't be fenced: ${why.replace(/\.$/, '')} (limit: proof that it takes no write). Nothing was promoted. Next: docker kill ${node}`,
+  );
+}

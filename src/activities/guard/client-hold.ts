@@ -1,0 +1,60 @@
+import { AgentError, type PoolerAgent } from '../../systems/agent';
+import type { ActivityDeps, ClusterAccess } from '../deps';
+import { tokenOf } from '../token';
+import type { HeldAgent } from './held-agents';
+
+/**
+ * Clients are held at the first certain sign that the primary is gone, before anybody knows what follows: they wait instead of
+ * failing, and a hold can be taken back. It lets go by itself when its dead-man switch expires.
+ */
+export class ClientHold {
+  /** Milliseconds since the epoch at which clients were held; undefined while they are not. */
+  since: number | undefined;
+  private beginning: Promise<void> | undefined;
+  private expired = false;
+
+  constructor(
+    private readonly deps: ActivityDeps,
+    private readonly access: ClusterAccess,
+    private readonly pooler: HeldAgent<PoolerAgent>,
+    private readonly request: { cluster: string; mayHold: boolean; incidentRun: string },
+  ) {}
+
+  /** Asks for the hold, unless that is not wanted or a runbook holds the cluster's lock. Never throws, and waits for nothing. */
+  begin(): Promise<void> {
+    if (!this.request.mayHold || this.expired || this.since !== undefined) return Promise.resolve();
+    this.beginning ??= this.take()
+      .catch((error: unknown) => {
+        if (error instanceof AgentError && error.type === 'Expired') this.expired = true;
+      })
+      .finally(() => (this.beginning = undefined));
+    return this.beginning;
+  }
+
+  private async take(): Promise<void> {
+    // A run that holds the lock does what is to be done; its pooler is not taken from it.
+    if ((await this.deps.lockHolder(this.request.cluster)) !== undefined) return;
+    const token = tokenOf(this.request.incidentRun, 'watch');
+    const limitMs = this.access.topology.limits.hold;
+    const candidates = this.access.topology.postgres.nodes.map(({ name }) => this.access.internal(name));
+    await this.pooler.use(1000, async (agent) => {
+      await agent.call('claim', { token });
+      await agent.call('hold', { token, pauseLimitMs: limitMs, limitMs, candidates, wait: false });
+    });
+    this.since = Date.now();
+  }
+
+  /** Lets clients go, if they are held. Never throws: the dead-man switch lets go where this can't. */
+  async end(): Promise<void> {
+    await this.beginning;
+    if (this.since === undefined) return;
+    this.since = undefined;
+    const token = tokenOf(this.request.incidentRun, 'watch');
+    await this.pooler
+      .use(1000, async (agent) => {
+        await agent.call('release', { token });
+        await agent.call('forget', { token });
+      })
+      .catch(() => undefined);
+  }
+}

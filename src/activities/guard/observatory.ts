@@ -1,0 +1,251 @@
+import type { GuardPolicy } from '../../cluster/guard/policy';
+import type { ContainerWord, NodeAnswer, Round } from '../../cluster/guard/signals';
+import type { PoolerAgent, PostgresAgent } from '../../systems/agent';
+import { openPoolerAgent, openPostgresAgent } from '../../systems/agent';
+import type { ActivityDeps, ClusterAccess } from '../deps';
+import { askFrom, HeldAgent } from './held-agents';
+import { messageOf, NodeProbe, withinLimit } from './probe';
+
+/** Docker's words of which each means that a container is gone. */
+const gone: ReadonlySet<ContainerWord> = new Set<ContainerWord>(['exited', 'dead', 'absent', 'created']);
+/** The free space of the primary is looked at this often, in milliseconds. */
+const DISK_EVERY_MS = 5000;
+
+/** How often the others are asked while the primary is well, in milliseconds; a second primary is seen within two seconds. */
+const OTHERS_EVERY_MS = 350;
+const SILENT_OTHERS_EVERY_MS = 1000;
+
+/** All the ways in which the guard looks at a cluster, opened once and kept: probes, agents, and Docker's events. */
+export class Observatory {
+  readonly pooler: HeldAgent<PoolerAgent>;
+  private readonly probes = new Map<string, NodeProbe>();
+  private readonly agents = new Map<string, HeldAgent<PostgresAgent>>();
+  private readonly lastAnswers = new Map<string, { at: number; answer: NodeAnswer }>();
+  private endEvents: (() => void) | undefined;
+  /** Wakes whoever pauses between two rounds. */
+  private wake: (() => void) | undefined;
+  /** The primary's session ended, or Docker spoke of its container, since the last round. */
+  private alarmed = false;
+  /** Docker said that the primary's container died: it need not be asked by SQL any more. */
+  private died: { promise: Promise<void>; resolve: () => void };
+  private wasCutOff = false;
+  private wasSilent = false;
+  private nextAt = Date.now();
+  private diskAt = 0;
+  private closed = false;
+  private freeDiskBytes: number | undefined;
+
+  constructor(
+    private readonly deps: ActivityDeps,
+    private readonly access: ClusterAccess,
+    private readonly expected: string | null,
+    private readonly policy: GuardPolicy,
+  ) {
+    this.died = withResolver();
+    this.pooler = new HeldAgent(access.poolerName, () => openPoolerAgent(deps.docker, access.poolerName));
+    for (const { name } of access.topology.postgres.nodes) {
+      this.probes.set(name, new NodeProbe(access, name, policy.probeLimit, () => this.alarm(name)));
+      this.agents.set(name, new HeldAgent(name, () => openPostgresAgent(deps.docker, name)));
+    }
+  }
+
+  /** Opens what will be needed at the moment of a failure. What can't be opened now is opened when it is asked for. */
+  async open(): Promise<void> {
+    await Promise.all([this.pooler.warm(), ...[...this.agents.values()].map((agent) => agent.warm()), this.listen()]);
+    this.nextAt = Date.now();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.endEvents?.();
+    this.pooler.drop();
+    for (const agent of this.agents.values()) agent.drop();
+    for (const probe of this.probes.values()) probe.close();
+  }
+
+  /** Waits for the next round, or for a sign that something happened. */
+  async pause(signal: AbortSignal): Promise<void> {
+    this.nextAt += this.policy.probeInterval;
+    const wait = this.nextAt - Date.now();
+    // Rounds that were missed are not made up for.
+    if (wait < -this.policy.probeInterval) this.nextAt = Date.now();
+    if (wait <= 0 || this.alarmed || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', end);
+        this.wake = undefined;
+        resolve();
+      };
+      const timer = setTimeout(end, wait);
+      signal.addEventListener('abort', end, { once: true });
+      this.wake = end;
+    });
+  }
+
+  /**
+   * One look at everything. The cheap questions always; the others once the primary is silent.
+   * @param onGone called at once when the primary's session was cut or its container died: before anything else is known
+   */
+  async round(onGone: () => Promise<void>): Promise<Round> {
+    const at = Date.now();
+    const lateMs = Math.max(0, at - this.nextAt);
+    const wasCut = this.alarmed;
+    this.wasCutOff = wasCut;
+    this.alarmed = false;
+    const primary = this.primaryName();
+    if (wasCut) void onGone();
+    const others = this.othersOf(primary);
+    // Once it is silent everything is asked at the same time: each round costs one limit, and not three.
+    let deep = wasCut || this.wasSilent ? this.deepLook(primary) : undefined;
+    const sql = await this.askPrimary(primary, deep?.container);
+    this.wasSilent = !sql.answered;
+    if (sql.answered) {
+      deep?.forget();
+      const agent = await this.diskOf(primary);
+      const round = { at, lateMs, primary, sql, others: await others };
+      return agent === undefined ? round : { ...round, agent };
+    }
+    deep ??= this.deepLook(primary);
+    const { container, agent, witnesses } = deep;
+    const word = await container;
+    if (gone.has(word)) {
+      // Two independent ways say so: nobody has to wait for the others.
+      deep.forget();
+      return { at, lateMs, primary, sql, others: await withinSoon(others), container: word };
+    }
+    return {
+      at,
+      lateMs,
+      primary,
+      sql,
+      others: await others,
+      container: word,
+      agent: await agent,
+      witnesses: await witnesses,
+    };
+  }
+
+  /** The node that the ledger names; while it names none, the first of the topology. */
+  private primaryName(): string {
+    return this.expected ?? this.access.topology.postgres.nodes[0]?.name ?? '';
+  }
+
+  private deepLook(primary: string) {
+    const container = this.containerOf(primary);
+    const agent = this.agentOf(primary);
+    const witnesses = this.witnessesOf(primary);
+    const forget = () => {
+      for (const asked of [container, agent, witnesses]) asked.catch(() => undefined);
+    };
+    return { container, agent, witnesses, forget };
+  }
+
+  private async askPrimary(primary: string, container: Promise<ContainerWord> | undefined): Promise<NodeAnswer> {
+    if (this.wasCutOff && container !== undefined && gone.has(await container))
+      return { name: primary, answered: false, ms: 0, problem: 'the session was ended' };
+    const { died } = this;
+    const asked = this.probes.get(primary)?.ask() ?? Promise.reject(new Error('no such node'));
+    return Promise.race([
+      asked,
+      died.promise.then(() => ({ name: primary, answered: false, ms: 0, problem: 'its container died' })),
+    ]);
+  }
+
+  /** The other nodes. While the primary is well they are asked less often, and one that does not answer the least. */
+  private async othersOf(primary: string): Promise<NodeAnswer[]> {
+    const others = [...this.probes].filter(([name]) => name !== primary);
+    return Promise.all(
+      others.map(async ([name, probe]) => {
+        const last = this.lastAnswers.get(name);
+        const every = last?.answer.answered === false ? SILENT_OTHERS_EVERY_MS : OTHERS_EVERY_MS;
+        if (last !== undefined && !this.wasSilent && !this.wasCutOff && Date.now() - last.at < every)
+          return last.answer;
+        const answer = await probe.ask();
+        this.lastAnswers.set(name, { at: Date.now(), answer });
+        return answer;
+      }),
+    );
+  }
+
+  private async containerOf(node: string): Promise<ContainerWord> {
+    try {
+      const { status } = await withinLimit(this.deps.docker.inspect(node), this.policy.probeLimit * 2);
+      return status as ContainerWord;
+    } catch {
+      return 'unknown';
+    }
+  }
+
+  private async agentOf(node: string): Promise<NonNullable<Round['agent']>> {
+    try {
+      const agent = this.agents.get(node);
+      if (agent === undefined) throw new Error('no such node');
+      const said = await agent.use(this.policy.probeLimit, (session) => session.call('observe', {}));
+      return {
+        answered: true,
+        postgres: said.postgres.state,
+        desired: said.desired,
+        freeDiskBytes: said.disk.freeBytes,
+      };
+    } catch (error) {
+      return { answered: false, problem: messageOf(error) };
+    }
+  }
+
+  private witnessesOf(primary: string): Promise<NonNullable<Round['witnesses']>> {
+    const address = this.access.internal(primary);
+    const others = [...this.agents].filter(([name]) => name !== primary).map(([, agent]) => agent);
+    return Promise.all(
+      [...others, this.pooler].map(async (agent) => {
+        const { node, sees, answered, problem } = await askFrom(agent, address, this.policy.probeLimit);
+        return { node, sees, answered, ...(problem === undefined ? {} : { problem }) };
+      }),
+    );
+  }
+
+  /** A primary that answers and can't write is found by its disk. */
+  private async diskOf(primary: string): Promise<Round['agent'] | undefined> {
+    if (Date.now() < this.diskAt) return this.freeDiskBytes === 0 ? this.agentOf(primary) : undefined;
+    this.diskAt = Date.now() + DISK_EVERY_MS;
+    const agent = await this.agentOf(primary);
+    this.freeDiskBytes = agent.freeDiskBytes !== undefined && agent.freeDiskBytes < 1024 * 1024 ? 0 : undefined;
+    return agent;
+  }
+
+  private async listen(): Promise<void> {
+    const primary = this.primaryName();
+    try {
+      this.endEvents = await this.deps.docker.events(
+        [primary],
+        ({ action }) => {
+          if (action === 'die') this.died.resolve();
+          if (action === 'start') this.died = withResolver();
+          if (['die', 'pause', 'unpause', 'start'].includes(action)) this.alarm(primary);
+        },
+        () => {
+          if (!this.closed) setTimeout(() => void this.listen(), 1000).unref();
+        },
+      );
+    } catch {
+      if (!this.closed) setTimeout(() => void this.listen(), 1000).unref();
+    }
+  }
+
+  private alarm(node: string): void {
+    if (node !== this.primaryName()) return;
+    this.alarmed = true;
+    this.wake?.();
+  }
+}
+
+function withResolver(): { promise: Promise<void>; resolve: () => void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((done) => (resolve = done));
+  return { promise, resolve };
+}
+
+/** What is known within a moment; the rest is not waited for. */
+async function withinSoon(answers: Promise<NodeAnswer[]>): Promise<NodeAnswer[]> {
+  return withinLimit(answers, 30).catch(() => []);
+}

@@ -1,0 +1,142 @@
+import type { NodeAnswer } from '../../cluster/guard/signals';
+import type { Lsn } from '../../cluster/lsn';
+import { slotName } from '../../cluster/topology';
+import type { PostgresSession } from '../../systems/postgres';
+import type { ClusterAccess } from '../deps';
+
+/** What the guard asks of a node several times a second: one row, whatever the node's role. */
+const question = `
+SELECT r.recovering AS "inRecovery",
+  CASE WHEN r.recovering
+    THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT timeline_id FROM pg_control_checkpoint()))
+    ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS timeline,
+  (CASE WHEN r.recovering THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+    ELSE pg_current_wal_lsn() END)::text AS lsn,
+  (SELECT system_identifier::text FROM pg_control_system()) AS "systemIdentifier",
+  CASE WHEN NOT r.recovering THEN current_setting('synchronous_standby_names') END AS names,
+  CASE WHEN NOT r.recovering THEN (SELECT coalesce(json_agg(json_build_object('slot', s.slot_name,
+      'syncState', a.sync_state, 'state', a.state)), '[]')
+    FROM pg_stat_replication a JOIN pg_replication_slots s ON s.active_pid = a.pid) END AS standbys,
+  (SELECT status FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) AS receiver,
+  CASE WHEN r.recovering THEN pg_is_wal_replay_paused() ELSE false END AS "replayPaused"
+FROM (SELECT pg_is_in_recovery() AS recovering) r`;
+
+interface Row extends Record<string, unknown> {
+  inRecovery: boolean;
+  timeline: number;
+  lsn: Lsn | null;
+  systemIdentifier: string;
+  names: string | null;
+  standbys: { slot: string; syncState: string; state: string }[] | null;
+  receiver: string | null;
+  replayPaused: boolean;
+}
+
+/**
+ * A held-open session with one node that is asked again and again. It never throws: silence is an answer too. A session that ends
+ * tells so at once, which is the first sign of a dead server.
+ */
+export class NodeProbe {
+  private session: PostgresSession | undefined;
+  private opening: Promise<PostgresSession> | undefined;
+  private closed = false;
+  /** Why the last session ended or could not be opened. */
+  private lastProblem: string | undefined;
+
+  constructor(
+    private readonly access: ClusterAccess,
+    readonly name: string,
+    /** How long a node may take to answer, in milliseconds. */
+    private readonly limitMs: number,
+    /** A session ended that nobody had closed. */
+    private readonly onDrop: () => void,
+  ) {}
+
+  async ask(): Promise<NodeAnswer> {
+    const began = performance.now();
+    const ms = () => Math.round((performance.now() - began) * 10) / 10;
+    try {
+      const [row] = await withinLimit(this.query(), this.limitMs);
+      if (row === undefined) throw new Error('the node returned no row');
+      this.lastProblem = undefined;
+      return {
+        name: this.name,
+        answered: true,
+        ms: ms(),
+        inRecovery: row.inRecovery,
+        timeline: row.timeline,
+        ...(row.lsn === null ? {} : { lsn: row.lsn }),
+        systemIdentifier: row.systemIdentifier,
+        ...(row.names === null ? {} : { names: row.names }),
+        ...(row.standbys === null ? {} : { standbys: row.standbys.map((standby) => this.named(standby)) }),
+        receiver: row.receiver,
+        replayPaused: row.replayPaused,
+      };
+    } catch (error) {
+      const problem = messageOf(error);
+      // A session that is late is given up: what it still answers would belong to an earlier question.
+      this.drop();
+      this.lastProblem = problem;
+      return { name: this.name, answered: false, ms: ms(), problem };
+    }
+  }
+
+  close(): void {
+    this.closed = true;
+    this.drop();
+  }
+
+  private async query(): Promise<Row[]> {
+    if (this.session === undefined) {
+      // One attempt at a time: a dead address swallows connects, and they would pile up.
+      this.opening ??= this.access
+        .sql(this.name, 10_000, { connectLimitMs: this.limitMs, onEnd: () => this.ended() })
+        .finally(() => (this.opening = undefined));
+      const session = await this.opening;
+      if (this.closed) {
+        session.close();
+        throw new Error('closed');
+      }
+      this.session = session;
+    }
+    return this.session.query<Row>(question);
+  }
+
+  private ended(): void {
+    const unexpected = this.session !== undefined && !this.closed;
+    this.session = undefined;
+    if (unexpected) {
+      this.lastProblem = 'the session was ended';
+      this.onDrop();
+    }
+  }
+
+  private drop(): void {
+    const { session } = this;
+    this.session = undefined;
+    session?.close();
+  }
+
+  /** Slots are named after their nodes. */
+  private named({ slot, syncState, state }: { slot: string; syncState: string; state: string }) {
+    const node = this.access.topology.postgres.nodes.find(({ name }) => slotName(name) === slot);
+    return { node: node?.name ?? slot, syncState, state };
+  }
+}
+
+/** The message of an error, also of one that lists several attempts. */
+export function messageOf(error: unknown): string {
+  const first = error instanceof AggregateError ? (error.errors[0] as unknown) : error;
+  return first instanceof Error ? first.message : String(first);
+}
+
+/** Rejects with a sentence when `promise` takes longer than `limitMs`. */
+export function withinLimit<T>(promise: Promise<T>, limitMs: number): Promise<T> {
+  // Whoever gave up does not care how it ended.
+  promise.catch(() => undefined);
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${limitMs} ms`)), limitMs);
+  });
+  return Promise.race([promise, limit]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,177 @@
+import type { FailureKind, Round, Signal, Verdict } from '../../cluster/guard/signals';
+import type { Ledger } from '../../cluster/guard/ledger';
+import { nextLedger, standbyLostSince } from '../../cluster/guard/ledger-rules';
+import { decideSplitBrain, splitBrainIn, type SplitBrain } from '../../cluster/guard/split-brain';
+import type { Lsn } from '../../cluster/lsn';
+import { judge } from '../../cluster/guard/verdict';
+import { cancelled, keepBeating } from '../context';
+import { accessCluster, type ActivityDeps } from '../deps';
+import { ClientHold } from './client-hold';
+import { Observatory } from './observatory';
+
+/** What the guard asks of one stretch of watching. Names and numbers only. */
+export interface WatchRequest {
+  cluster: string;
+  ledger: Ledger;
+  /** Clients may be held at the first certain sign: a failover would follow by itself. */
+  mayHold: boolean;
+  /** The run id of the failover that would follow: nodes are taken and clients are held under it. */
+  incidentRun: string;
+  /** What the guard knows already: the same news is not told again. */
+  known: { failed: boolean; splitBrain: boolean; standbyLost: boolean; standbyBack: boolean; sees: string };
+  /** Return after this time, in milliseconds, if nothing happens. */
+  forMs: number;
+}
+
+/** Why a stretch of watching ended, and what was seen then. */
+export interface WatchResult {
+  why: 'failed' | 'healthy' | 'ledger' | 'standby lost' | 'standby back' | 'split brain' | 'sees' | 'quiet';
+  at: number;
+  state: Verdict['state'];
+  /** What is seen, in a sentence. */
+  sees: string;
+  signals: Signal[];
+  /** The new ledger, where it changed. */
+  ledger?: Ledger;
+  failure?: {
+    kind: FailureKind;
+    since: number;
+    decidedAt: number;
+    heldSince: number | null;
+    /** The last position of the primary that was seen. */
+    lastLsn?: Lsn;
+  };
+  splitBrain?: SplitBrain;
+  /** Since when no standby confirms, in milliseconds since the epoch. */
+  standbyLostSince?: number;
+}
+
+/** How many rounds a verdict looks back on. */
+const ROUNDS_KEPT = 30;
+/** What is odd for this long is told, even when it is no failure. */
+const TELL_AFTER_MS = 1500;
+/** How often the lock is asked for while a failure waits for it. */
+const LOCK_EVERY_MS = 500;
+
+/**
+ * Watches a cluster until something happens that the guard has to know, or the time is over. Asks every node several times a
+ * second over sessions that are held open; nothing of it stands in the workflow's history.
+ */
+export async function watchCluster(deps: ActivityDeps, request: WatchRequest): Promise<WatchResult> {
+  const access = accessCluster(deps, request.cluster);
+  const policy = access.topology.guard;
+  const stopBeating = keepBeating(() => 'watching', 300);
+  const observatory = new Observatory(deps, access, request.ledger.primary, policy);
+  const hold = new ClientHold(deps, access, observatory.pooler, request);
+  const ends = endOf(deps, request.forMs);
+  const rounds: Round[] = [];
+  let oddSince: number | undefined;
+  let lockedUntil = 0;
+  let failed = false;
+  let silentSince: number | undefined;
+  let lostSince: number | undefined;
+  let lastLsn: Lsn | undefined;
+  try {
+    await observatory.open();
+    for (;;) {
+      const round = await observatory.round(() => hold.begin());
+      rounds.push(round);
+      if (rounds.length > ROUNDS_KEPT) rounds.shift();
+      lastLsn = round.sql.inRecovery === false ? (round.sql.lsn ?? lastLsn) : lastLsn;
+      silentSince = round.sql.answered ? undefined : (silentSince ?? round.at);
+      const verdict = judge(rounds, policy, silentSince);
+      const seen = { at: Date.now(), state: verdict.state, sees: verdict.says, signals: signalsOf(verdict) };
+
+      const ledger = nextLedger(request.ledger, round, policy, seen.at, rounds);
+      if (ledger !== undefined) return { why: 'ledger', ...seen, ledger };
+      // One that is known is over when one round does not show it; a new one has to be confirmed.
+      const splitBrain = request.known.splitBrain
+        ? splitBrainIn(round, request.ledger, policy)
+        : decideSplitBrain(rounds, request.ledger, policy);
+      if ((splitBrain !== undefined) !== request.known.splitBrain)
+        return splitBrain === undefined
+          ? { why: 'healthy', ...seen }
+          : { why: 'split brain', ...seen, sees: splitBrain.says, splitBrain };
+
+      if (verdict.state === 'failed') {
+        if (!request.known.failed && seen.at >= lockedUntil) {
+          const holder = await deps.lockHolder(request.cluster);
+          if (holder === undefined) {
+            failed = true;
+            const failure = {
+              kind: verdict.kind,
+              since: verdict.since,
+              decidedAt: seen.at,
+              heldSince: hold.since ?? null,
+              ...(lastLsn === undefined ? {} : { lastLsn }),
+            };
+            return { why: 'failed', ...seen, failure };
+          }
+          lockedUntil = Date.now() + LOCK_EVERY_MS;
+          seen.sees = `${verdict.says}; run ${holder} holds the lock of the cluster, and is waited for`;
+        }
+      } else if (verdict.state === 'suspect' && verdict.hold) {
+        void hold.begin();
+      } else if (verdict.state !== 'suspect') {
+        await hold.end();
+      }
+      if (verdict.state === 'healthy') {
+        if (request.known.failed) return { why: 'healthy', ...seen };
+        lostSince = standbyLostSince(rounds, request.ledger, lostSince);
+        const lost = lostSince !== undefined && seen.at - lostSince >= policy.standbyLostAfter;
+        if (lost && !request.known.standbyLost) {
+          if ((await deps.lockHolder(request.cluster)) === undefined)
+            return { why: 'standby lost', ...seen, standbyLostSince: lostSince };
+        }
+        if (
+          !request.known.standbyBack &&
+          standbyIsBack(round) &&
+          (await deps.lockHolder(request.cluster)) === undefined
+        )
+          return { why: 'standby back', ...seen };
+      }
+
+      // What stays odd is told, so that a person who asks the guard hears it.
+      const key = `${verdict.state}${verdict.state === 'failed' ? ` ${verdict.kind}` : ''}`;
+      if (key === request.known.sees) oddSince = undefined;
+      else oddSince ??= seen.at;
+      if (oddSince !== undefined && seen.at - oddSince >= TELL_AFTER_MS) return { why: 'sees', ...seen };
+
+      if (ends.over()) return { why: 'quiet', ...seen };
+      await observatory.pause(ends.signal);
+    }
+  } finally {
+    stopBeating();
+    // A failover that follows goes on with the hold; nobody else may leave clients waiting.
+    if (!failed) await hold.end();
+    observatory.close();
+    ends.close();
+  }
+}
+
+/** The names are empty and a standby streams: what was relaxed can be restored. */
+function standbyIsBack(round: Round): boolean {
+  return round.sql.names === '' && (round.sql.standbys ?? []).some(({ state }) => state === 'streaming');
+}
+
+function signalsOf(verdict: Verdict): Signal[] {
+  return verdict.state === 'healthy' ? [] : verdict.signals;
+}
+
+/** The end of a stretch: its time, the end of the worker, or a cancellation, which means that the guard has something new to say. */
+function endOf(deps: ActivityDeps, forMs: number) {
+  const end = new AbortController();
+  const until = Date.now() + forMs;
+  const timer = setTimeout(() => end.abort(), forMs);
+  const onEnding = () => end.abort();
+  deps.ending?.addEventListener('abort', onEnding, { once: true });
+  cancelled().catch(() => end.abort());
+  return {
+    signal: end.signal,
+    over: () => end.signal.aborted || Date.now() >= until || deps.ending?.aborted === true,
+    close: () => {
+      clearTimeout(timer);
+      deps.ending?.removeEventListener('abort', onEnding);
+    },
+  };
+}

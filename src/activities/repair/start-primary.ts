@@ -1,0 +1,105 @@
+import { AgentError, type Token } from '../../systems/agent';
+import { recoveryOf } from '../../systems/postgres';
+import { finalFailure, keepBeating, until } from '../context';
+import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { messageOf } from '../guard/probe';
+import { answeringAgent } from '../rejoin/parts';
+import { tokenOf } from '../token';
+import { presentNodeNames, take, type FencedObservation, type RepairRequest } from './parts';
+
+/** A primary that crashed recovers first, in milliseconds. */
+const WRITABLE_LIMIT_MS = 120_000;
+/** Later than any attempt that a run can have made. */
+const LAST_TURN = 1000;
+
+/**
+ * Starts the old primary as a primary again, once it is proven that nobody was promoted in its place: every other node answers, is a
+ * standby, is on its timeline, and was not asked. Nothing that it acknowledged is lost by that. Idempotent.
+ * @throws ApplicationFailure `Refused` when that is not proven; it stays as it is
+ */
+export async function startOldPrimary(deps: ActivityDeps, request: RepairRequest & { node: string }): Promise<string> {
+  const access = accessCluster(deps, request.cluster);
+  const { node } = request;
+  const token = tokenOf(request.run, 'prepare', request.turn);
+  const stopBeating = keepBeating(() => `starting ${node} as a primary`);
+  try {
+    await deps.docker.start(node);
+    return await withSession(answeringAgent(access, node), async (agent) => {
+      const seen: FencedObservation = await agent.call('observe', {});
+      const runs = seen.desired === 'up' && seen.postgres.state !== 'stopped';
+      if (!runs) {
+        const fencedBy = seen.fencedBy?.wasPrimary === true ? seen.fencedBy.run : null;
+        // A fence for good can be taken back only in the name of the run that laid it, which is over.
+        const owner: Token = fencedBy === null ? token : tokenOf(fencedBy, 'release', LAST_TURN);
+        if (seen.control === null) throw refused(node, 'its control file can not be read');
+        await requireNobodyPromoted(deps, access, node, seen.control.timeline);
+        await take(agent, owner);
+        try {
+          await agent.call('start', { token: owner, as: 'primary' }, 10_000);
+        } catch (error) {
+          if (error instanceof AgentError && ['FencedForGood', 'PeerIsPrimary'].includes(error.type))
+            throw refused(node, error.message);
+          throw error;
+        }
+      }
+      // Also ends what the run that fenced it may still send.
+      await take(agent, token);
+      await writable(access, node);
+      return `${node} is the primary again, and nobody was promoted in its place`;
+    });
+  } finally {
+    stopBeating();
+  }
+}
+
+/** Nobody took its place, and nobody can any more: the other nodes belong to this run. */
+async function requireNobodyPromoted(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  node: string,
+  timeline: number,
+): Promise<void> {
+  const others = (await presentNodeNames(deps, access)).filter((name) => name !== node);
+  await Promise.all(
+    others.map(async (name) => {
+      const [sql, seen] = await Promise.all([
+        withSession(access.sql(name, 3000), recoveryOf),
+        withSession(access.agent(name), (agent) => agent.call('observe', {})),
+      ]).catch((error: unknown) => {
+        throw refused(node, `${name} gives no answer: ${messageOf(error)}`);
+      });
+      if (!sql.inRecovery) throw refused(node, `${name} takes writes`);
+      // The record is kept until the node is started as a standby. Asked again in a moment: it may be through by then.
+      if (seen.promotion !== null) throw new Error(`${name} was asked for its promotion by ${seen.promotion.run}`);
+      if ((seen.control?.timeline ?? 0) > timeline)
+        throw refused(node, `${name} is on timeline ${seen.control?.timeline}, and ${node} on ${timeline}`);
+    }),
+  );
+}
+
+async function writable(access: ClusterAccess, node: string): Promise<void> {
+  let seen = 'nothing';
+  await until(
+    `${node} taking writes`,
+    WRITABLE_LIMIT_MS,
+    50,
+    async () => {
+      try {
+        const { inRecovery } = await withSession(access.sql(node, 2000), recoveryOf);
+        seen = inRecovery ? 'it is in recovery' : 'it takes writes';
+        return inRecovery ? undefined : true;
+      } catch (error) {
+        seen = messageOf(error);
+        return undefined;
+      }
+    },
+    () => seen,
+  );
+}
+
+function refused(node: string, why: string): Error {
+  return finalFailure(
+    'Refused',
+    `G5: ${node} is not started as a primary: ${why.replace(/\.$/, '')} (limit: every other node answers as a standby on its timeline). Next: veloz-ha postgres status`,
+  );
+}

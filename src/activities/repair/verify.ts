@@ -1,0 +1,40 @@
+import { keepBeating } from '../context';
+import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { verifyStandbys } from '../rejoin/verify';
+
+/** What must be so at the end. */
+export interface RepairedRequest {
+  cluster: string;
+  primary: string;
+  /** Nodes that must stream from the primary. */
+  standbys: string[];
+}
+
+/**
+ * Proves the state that a repair reached, first once and then for as long as the soak lasts: one node takes writes, its standbys
+ * stream and confirm, and an ordinary client at the front door reaches it and may write (F5).
+ * @throws Error that says what is not so
+ */
+export async function verifyRepair(deps: ActivityDeps, request: RepairedRequest, soakMs: number): Promise<string> {
+  const access = accessCluster(deps, request.cluster);
+  const stopBeating = keepBeating(() => 'verifying');
+  try {
+    const told: string[] = [];
+    if (request.standbys.length > 0) told.push((await verifyStandbys(deps, request, soakMs)).detail);
+    await throughTheDoor(access, request.primary);
+    return [...told, `clients reach ${request.primary} at the front door`].join('; ');
+  } finally {
+    stopBeating();
+  }
+}
+
+async function throughTheDoor(access: ClusterAccess, primary: string): Promise<void> {
+  const where = `SELECT pg_is_in_recovery() AS "inRecovery", inet_server_addr()::text AS address`;
+  type Where = { inRecovery: boolean; address: string | null };
+  const [direct] = await withSession(access.sql(primary), (session) => session.query<Where>(where));
+  const [behind] = await withSession(access.frontDoor(5000), (session) => session.query<Where>(where));
+  if (behind === undefined || behind.inRecovery || behind.address !== direct?.address)
+    throw new Error(
+      `F5: the pool reaches ${behind?.address ?? 'nobody'}${behind?.inRecovery === true ? ', a standby' : ''}, and not ${primary} (${direct?.address ?? 'no address'})`,
+    );
+}

@@ -1,0 +1,328 @@
+import type { Check } from '../check';
+import { clusterStatus, logs, psql } from '../commands';
+import { formatMs } from '../duration';
+import type { Ledger } from '../guard/ledger';
+import { lsnDistance, type Lsn } from '../lsn';
+import { formatSize } from '../size';
+import { synchronousNamesFor } from '../synchronous-names';
+import { Checklist } from '../switchover/checklist';
+import type { ClusterTopology } from '../topology';
+import { mostAdvanced, positionOf, positionWords, type CandidateState, type Standing } from './candidates';
+import { promoteCommand, rejoinCommand } from './commands';
+import { checkLoss, type LossConsent } from './proof';
+
+export type { CandidateState } from './candidates';
+
+/** A promotion begins a new WAL segment and a checkpoint: with less free space than this, in bytes, it would fail half-way. */
+const PROMOTION_NEEDS_BYTES = 32 * 1024 * 1024;
+
+/** What a failover is decided on. */
+export interface FailoverInput {
+  cluster: string;
+  /** Every PostgreSQL node but the failed primary, as it is now. */
+  candidates: readonly CandidateState[];
+  /** The ledger as it was before the failure; null when no guard watches. */
+  ledger: Ledger | null;
+  /** The node that was the primary, and failed. */
+  failedPrimary: string;
+  /** The request's own idea of it (A1). */
+  expectedPrimary?: string | undefined;
+  /** The node to promote. Default: the most advanced one that may be promoted. */
+  target?: string | undefined;
+  allowDataLoss?: LossConsent | undefined;
+  /** The last position of the failed primary that anybody knows, on the ledger's timeline. */
+  lastKnownPrimaryLsn?: Lsn | undefined;
+  /** The database system of the failed primary, where it is known. */
+  systemIdentifier?: string | undefined;
+}
+
+/** What the checks come to. */
+export interface FailoverDecision {
+  checks: Check[];
+  /** The node to promote; absent when none qualifies. */
+  candidate?: string;
+  /** The end of the WAL that it has. */
+  candidateLsn?: Lsn;
+  /** Standbys that can follow it as they are. */
+  others: string[];
+  /** `synchronous_standby_names` for it, set before the promotion (H4): empty when nobody will follow. */
+  names: string;
+  /** Bytes that may hold acknowledged commits and are not on the candidate: 0 only with a proof; null: nobody can tell. */
+  lossBound: number | null;
+  /** All that stands against it is a possible loss that a person may accept (E8). */
+  needsConsent: boolean;
+  /** The named target is the only writable node already: nothing to do. */
+  alreadyDone: boolean;
+}
+
+/**
+ * Chooses the standby to promote after a failure, and holds it against the safety checklist. Pure. It is asked twice: before the
+ * fence, so that nothing is fenced for a failover that would be refused, and again when no WAL can arrive any more.
+ */
+export function decideFailover(topology: ClusterTopology, input: FailoverInput): FailoverDecision {
+  const list = new Checklist();
+  const decision: FailoverDecision = {
+    checks: list.checks,
+    others: [],
+    names: '',
+    lossBound: null,
+    needsConsent: false,
+    alreadyDone: false,
+  };
+  const present = input.candidates.filter(({ name, missing }) => missing !== true && name !== input.failedPrimary);
+  if (isDone(input, present)) {
+    decision.alreadyDone = true;
+    decision.candidate = input.target;
+    return decision;
+  }
+  if (!checkNobodyWritable(list, input, present)) return decision;
+  if (!checkExpected(list, input)) return decision;
+  const standing = present.flatMap((state) => {
+    const position = state.inRecovery === true ? positionOf(state) : undefined;
+    return position === undefined ? [] : [{ state, position }];
+  });
+  if (!checkSameSystem(list, input, standing)) return decision;
+  const candidate = chooseCandidate(list, input, present, mostAdvanced(byMembership(standing, input.ledger)));
+  if (candidate === undefined) return decision;
+  decision.candidate = candidate.state.name;
+  decision.candidateLsn = candidate.position.lsn;
+
+  const rest = standing.filter((each) => each !== candidate);
+  const { cluster, ledger, failedPrimary, lastKnownPrimaryLsn, allowDataLoss: consent } = input;
+  const all = input.candidates;
+  const curableFrom = list.checks.length;
+  const loss = checkLoss(list, { cluster, ledger, failedPrimary, candidate, rest, all, lastKnownPrimaryLsn, consent });
+  const curableTo = list.checks.length;
+  decision.lossBound = loss.bound;
+
+  checkReplay(list, topology, candidate);
+  checkDisk(list, topology, candidate.state);
+  decision.others = checkFollowers(list, cluster, candidate, rest, present);
+  decision.names = decision.others.length === 0 ? '' : synchronousNamesFor(topology, decision.others.length);
+  tellNames(list, decision);
+  const refused = (from: number, to?: number) => list.checks.slice(from, to).some(({ result }) => result === 'refuse');
+  decision.needsConsent = loss.needsConsent && !refused(0, curableFrom) && !refused(curableTo);
+  return decision;
+}
+
+/** The one that the request names was promoted already, and nobody else. */
+function isDone({ target }: FailoverInput, present: readonly CandidateState[]): boolean {
+  const writable = present.filter(({ answered, inRecovery }) => answered && inRecovery === false);
+  return target !== undefined && writable.length === 1 && writable[0]?.name === target;
+}
+
+/** I8: no primary is left. A failover beside one would make a second. */
+function checkNobodyWritable(list: Checklist, input: FailoverInput, present: readonly CandidateState[]): boolean {
+  const writable = present.filter(({ answered, inRecovery }) => answered && inRecovery === false);
+  const silent = present.filter(({ answered }) => !answered).map(({ name }) => name);
+  const names = writable.map(({ name }) => name).join(' and ');
+  return list.require('I8', writable.length === 0, {
+    says: 'no other node is writable',
+    refusal: `${names} ${writable.length === 1 ? 'takes' : 'take'} writes already`,
+    measured:
+      writable.length === 0
+        ? `${present.length - silent.length} of ${present.length} answer, all as standbys${silent.length === 0 ? '' : `; no answer from ${silent.join(' and ')}`}`
+        : writable.map(({ name, timeline }) => `${name} is writable on timeline ${timeline}`).join(', '),
+    limit: 'no reachable primary',
+    next: clusterStatus(input.cluster),
+  });
+}
+
+/** A1: the node that failed is the one that the request means. */
+function checkExpected(list: Checklist, { cluster, expectedPrimary, failedPrimary }: FailoverInput): boolean {
+  return list.require('A1', expectedPrimary === undefined || expectedPrimary === failedPrimary, {
+    says: 'the failed primary is the one that the request expects',
+    refusal: 'the request expects another primary',
+    measured: `${failedPrimary} is the one that failed`,
+    limit: expectedPrimary === undefined ? 'any' : `expectedPrimary ${expectedPrimary}`,
+    next: clusterStatus(cluster),
+  });
+}
+
+/** A4: all standbys, and the failed primary where it is known, belong to one database system. */
+function checkSameSystem(list: Checklist, input: FailoverInput, standing: readonly Standing[]): boolean {
+  const known = standing.map(({ state }) => ({ name: state.name, system: state.systemIdentifier }));
+  const reference = input.systemIdentifier ?? known[0]?.system;
+  const foreign = known.find(({ system }) => system !== reference);
+  return list.require('A4', foreign === undefined, {
+    says: 'all nodes belong to one database system',
+    refusal: `${foreign?.name} belongs to another database system`,
+    measured:
+      foreign === undefined
+        ? `${reference ?? 'none known'} on ${known.length} nodes`
+        : [
+            ...(input.systemIdentifier === undefined ? [] : [`${input.systemIdentifier} on ${input.failedPrimary}`]),
+            ...known.map(({ name, system }) => `${system} on ${name}`),
+          ].join(', '),
+    limit: 'one system identifier',
+    next: psql(foreign?.name ?? input.failedPrimary, 'SELECT system_identifier FROM pg_control_system()'),
+  });
+}
+
+/** Of two that are equally far the one that the ledger names comes first, so that the choice does not flip. */
+function byMembership(standing: readonly Standing[], ledger: Ledger | null): Standing[] {
+  const rank = ({ state }: Standing) => (ledger?.synchronous.includes(state.name) === true ? 0 : 1);
+  return [...standing].sort((a, b) => rank(a) - rank(b));
+}
+
+/** A2 and A7: the named standby, or the most advanced one that may be promoted. */
+function chooseCandidate(
+  list: Checklist,
+  input: FailoverInput,
+  present: readonly CandidateState[],
+  standing: readonly Standing[],
+): Standing | undefined {
+  const best = standing.find(({ state }) => state.promotable);
+  const { target } = input;
+  const chosen = target === undefined ? best : standing.find(({ state }) => state.name === target);
+  const named = present.find(({ name }) => name === target);
+  const excluded = standing.filter(({ state }) => !state.promotable).map(({ state }) => state.name);
+  const instead =
+    best === undefined ? clusterStatus(input.cluster) : promoteCommand(input.cluster, { to: best.state.name });
+  const silence = (state: CandidateState) =>
+    state.answered
+      ? `${state.name} has received and replayed nothing`
+      : `${state.name} gives no answer${state.problem === undefined ? '' : `: ${state.problem}`}`;
+  const found = list.require('A2', chosen !== undefined, {
+    says: target === undefined ? 'a standby can be promoted' : `${target} is a standby that answers`,
+    refusal:
+      target === undefined
+        ? 'there is no standby that can be promoted'
+        : target === input.failedPrimary
+          ? `${target} is the node that failed`
+          : `${target} can't be promoted`,
+    measured:
+      chosen !== undefined
+        ? `${chosen.state.name} at ${positionWords(chosen.position)}`
+        : target !== undefined
+          ? named === undefined
+            ? `the cluster has no other node ${target} that is there`
+            : silence(named)
+          : excluded.length > 0
+            ? `${excluded.join(' and ')} has promotable: false`
+            : present.length === 0
+              ? `${input.failedPrimary} is alone`
+              : present.map(silence).join('; '),
+    limit: target === undefined ? 'at least 1 that answers and has promotable: true' : 'it answers, in recovery',
+    next:
+      target !== undefined
+        ? instead
+        : present[0] === undefined
+          ? 'veloz-ha stack up'
+          : `docker start ${present[0].name}`,
+  });
+  if (!found || chosen === undefined) return undefined;
+  const allowed = list.require('A7', chosen.state.promotable, {
+    says: `${chosen.state.name} is not excluded from promotion`,
+    refusal: `${chosen.state.name} is excluded from promotion`,
+    measured: `promotable: ${chosen.state.promotable} in the topology`,
+    limit: 'promotable: true',
+    next: instead,
+  });
+  return allowed ? chosen : undefined;
+}
+
+/**
+ * B7 and B6: a promotion ends a pause of the replay and an apply delay by itself (PostgreSQL 17, "Recovery Control Functions"; the
+ * startup process looks for the promotion in both waits), and then replays all that was received. So neither refuses: it costs the
+ * time of that replay.
+ */
+function checkReplay(list: Checklist, topology: ClusterTopology, { state, position }: Standing): void {
+  const { name, replayPaused = false, applyDelayMs = 0, replayedLsn } = state;
+  const paused = replayPaused ? 'paused' : undefined;
+  const delayed = applyDelayMs > 0 ? `delayed by ${formatMs(applyDelayMs)}` : undefined;
+  const held = [paused, delayed].filter((each) => each !== undefined).join(' and ');
+  const lag = replayedLsn == null ? undefined : Math.max(0, lsnDistance(position.lsn, replayedLsn));
+  const backlog = lag === undefined ? 'an unknown amount' : formatSize(lag);
+  list.advise('B7', held === '', {
+    says: `replay on ${name} is neither paused nor delayed`,
+    refusal: `replay on ${name} is ${held}: the promotion ends that, and first replays what was held up`,
+    measured: held === '' ? 'replaying at once' : `${backlog} to replay`,
+    limit: 'not paused, no delay',
+    next: replayPaused ? psql(name, 'SELECT pg_wal_replay_resume()') : psql(name, 'SHOW recovery_min_apply_delay'),
+  });
+  const limit = topology.limits.replayLagBytes;
+  list.advise('B6', lag !== undefined && lag <= limit, {
+    says: `${name} has replayed nearly all that it received`,
+    refusal: `the promotion of ${name} takes longer: it first replays what it received`,
+    measured: `${backlog} not replayed`,
+    limit: `at most ${formatSize(limit)}, limits.replayLagBytes`,
+    next: logs(name),
+  });
+}
+
+/** C9: room for the promotion, and for the writes that come. */
+function checkDisk(list: Checklist, topology: ClusterTopology, { name, freeDiskBytes }: CandidateState): void {
+  const says = `${name} has disk space`;
+  if (freeDiskBytes === undefined) return list.skip('C9', says, 'it was not asked');
+  const limit = topology.limits.freeDiskBytes;
+  const words = {
+    says,
+    refusal: `the disk of ${name} is nearly full`,
+    measured: `${formatSize(freeDiskBytes)} free`,
+    next: `docker exec ${name} df -h /var/lib/postgresql`,
+  };
+  if (freeDiskBytes < PROMOTION_NEEDS_BYTES)
+    list.require('C9', false, {
+      ...words,
+      limit: `at least ${formatSize(PROMOTION_NEEDS_BYTES)} for the promotion itself`,
+    });
+  else
+    list.advise('C9', freeDiskBytes >= limit, {
+      ...words,
+      limit: `at least ${formatSize(limit)}, limits.freeDiskBytes`,
+    });
+}
+
+/**
+ * K5: who follows the candidate. A standby that has more than the candidate, or that is on another timeline, can't without a rewind:
+ * it would stream from beyond the point at which the new timeline begins, and is rejoined instead.
+ */
+function checkFollowers(
+  list: Checklist,
+  cluster: string,
+  candidate: Standing,
+  rest: readonly Standing[],
+  present: readonly CandidateState[],
+): string[] {
+  const says = `every other standby can follow ${candidate.state.name}`;
+  const others = present.filter((state) => state !== candidate.state);
+  if (others.length === 0) {
+    list.skip('K5', says, 'there is no other standby');
+    return [];
+  }
+  const follows = rest.filter(
+    ({ position }) =>
+      position.timeline === candidate.position.timeline && lsnDistance(position.lsn, candidate.position.lsn) <= 0,
+  );
+  const names = follows.map(({ state }) => state.name);
+  const left = others.filter(({ name }) => !names.includes(name));
+  const where = ({ name, answered }: CandidateState) => {
+    const found = rest.find(({ state }) => state.name === name);
+    return found === undefined
+      ? `${name} ${answered ? 'has no known position' : 'gives no answer'}`
+      : `${name} is at ${positionWords(found.position)}`;
+  };
+  list.advise('K5', left.length === 0, {
+    says,
+    refusal: `${left.map(({ name }) => name).join(' and ')} can't follow ${candidate.state.name}, and has to be rejoined`,
+    measured: left.length === 0 ? names.join(', ') : left.map(where).join(', '),
+    limit: `an answer, and not beyond ${positionWords(candidate.position)}`,
+    next: rejoinCommand(cluster, left[0]?.name ?? candidate.state.name),
+  });
+  return names;
+}
+
+/** H4: with names that nobody answers to, the first commit on the new primary would wait for ever. */
+function tellNames(list: Checklist, { candidate, others, names }: FailoverDecision): void {
+  list.require('H4', true, {
+    says: `the synchronous names of ${candidate} are decided before the promotion`,
+    refusal: '',
+    measured:
+      others.length === 0
+        ? `'', because nobody follows it at once: the ledger says degraded`
+        : `'${names}', because ${others.join(' and ')} follow${others.length === 1 ? 's' : ''}`,
+    limit: 'names that somebody answers to',
+    next: '',
+  });
+}

@@ -1,0 +1,90 @@
+import { clusterStatus } from '../commands';
+import { formatMs } from '../duration';
+import { answers, presentNodes, replicationRowOf, type ObservedNode } from '../observed';
+import { slotName } from '../topology';
+import { waitFor, type Repair } from './repair-parts';
+
+/** Every other node is a standby that streams from the primary. */
+export function repairStandbys(repair: Repair, primary: string): void {
+  const { observed, actions, list, isLive } = repair;
+  const upstream = observed.nodes.find(({ name }) => name === primary);
+  const fenced = new Set(actions.filter(({ kind }) => kind === 'fence').map(({ node }) => node));
+  for (const node of presentNodes(observed)) {
+    if (node.name === primary) continue;
+    if (fenced.has(node.name)) {
+      actions.push({
+        kind: 'rejoin',
+        node: node.name,
+        upstream: primary,
+        why: `it is fenced, and ${primary} is the primary`,
+        check: 'E2',
+      });
+      continue;
+    }
+    const finding = whyRejoin(repair, node, upstream);
+    if (finding === undefined || isLive(node.agent?.claimedBy)) continue;
+    const { id, why } = finding;
+    if (finding.forPeople) {
+      list.require(id, false, {
+        says: `${node.name} can follow ${primary}`,
+        refusal: `${node.name} can't be made a standby of ${primary} without losing what only it has`,
+        measured: why,
+        limit: `the system and the timeline of ${primary}, or an older timeline`,
+        next: clusterStatus(observed.cluster),
+      });
+      continue;
+    }
+    if (!node.container.exists) continue;
+    actions.push({ kind: 'rejoin', node: node.name, upstream: primary, why, check: id, ...waitFor(repair, node) });
+  }
+}
+
+/** Why a node is no proper standby; undefined when it is one. `forPeople`: what it has would be lost, and nobody knows its worth. */
+function whyRejoin(
+  { observed }: Repair,
+  node: ObservedNode,
+  upstream: ObservedNode | undefined,
+): { id: string; why: string; forPeople?: boolean } | undefined {
+  const { name, agent, container, sql } = node;
+  if (container.error !== undefined) return undefined;
+  const main = answers(upstream) ? upstream.sql : undefined;
+  const system = sql?.systemIdentifier ?? agent?.systemIdentifier;
+  const reference = main?.systemIdentifier ?? upstream?.agent?.systemIdentifier;
+  if (system != null && reference != null && system !== reference)
+    return { id: 'A4', why: `${name} belongs to database system ${system}, not ${reference}`, forPeople: true };
+  const timeline = sql?.timeline ?? agent?.controlTimeline;
+  if (main !== undefined && timeline != null && timeline > main.timeline)
+    return {
+      id: 'A6',
+      why: `${name} is on timeline ${timeline}, newer than ${main.timeline} of ${upstream?.name}`,
+      forPeople: true,
+    };
+  if (!container.running || container.status === 'paused')
+    return { id: 'E4', why: `its container is ${container.exists ? container.status : 'not there'}` };
+  if (agent !== null && agent.desired !== 'up') {
+    const run = agent.claimedBy ?? 'a run';
+    const deadman =
+      agent.deadmanInMs === null ? 'has no dead-man switch any more' : `acts in ${formatMs(agent.deadmanInMs)}`;
+    return { id: 'E2', why: `it is ${agent.desired} by ${run}, which is over; its switch ${deadman}` };
+  }
+  if (agent !== null && agent.startGuard !== null)
+    return { id: 'J9', why: `it keeps itself down: ${agent.startGuard}` };
+  if (sql === null) {
+    if (agent?.postgresState === 'starting' || agent?.postgresState === 'running') return undefined;
+    return agent === null ? undefined : { id: 'E4', why: `its PostgreSQL is ${agent.postgresState}` };
+  }
+  // Whom nobody leads yet is not expected to stream.
+  if (main === undefined || main.inRecovery || upstream === undefined) return undefined;
+  const { receiver } = sql;
+  const row = replicationRowOf(upstream, slotName(name));
+  if (receiver?.senderHost === upstream.internal.host && (receiver.status === 'streaming' || row !== undefined))
+    return undefined;
+  if (row?.state === 'streaming') return undefined;
+  return {
+    id: 'B1',
+    why:
+      receiver === null
+        ? `its WAL receiver does not run, and ${upstream.name} has no walsender for it`
+        : `it follows ${receiver.senderHost} (${receiver.status}), and ${upstream.name} is the primary of ${observed.cluster}`,
+  };
+}

@@ -1,0 +1,267 @@
+import { formatMs } from '../duration';
+import { lsnBytes, type Lsn } from '../lsn';
+import type { Ledger } from './ledger';
+import type { GuardPolicy } from './policy';
+import { isWritable } from './rounds';
+import type { NodeAnswer, Round } from './signals';
+
+/*
+ * What the ledger promises: while it says `protected`, every commit that the primary acknowledged on the ledger's timeline is on at
+ * least one node of `synchronous`. So a failover that hears ALL nodes of `synchronous` and promotes the most advanced of them loses
+ * nothing that was acknowledged (decideFailover). Hearing some of them is not enough, whatever the names are:
+ *
+ * - `ANY 1 (…)` with several standbys: each commit was confirmed by any one of them, and nobody knows by which.
+ * - `FIRST 1 (…)`, or the plain name, with several standbys of one name: one is `sync`, the others are `potential`, and in the
+ *   millisecond in which the first drops, another takes its place. Between two rounds commits may have been confirmed by either. So a
+ *   `potential` standby counts as synchronous here, also one that is still catching up. `async` ones are in no name and never confirm.
+ *
+ * Joining is easy: a node counts from the round in which it is seen connected. Leaving is not: a node that dropped may be the only one
+ * that has the last commits, while the other is behind. It is kept until another node of the set has received everything that the
+ * primary had written at a moment at which the first was already away: since then nothing can have been confirmed by it alone. With
+ * one standby that moment never comes while it is away, commits wait, and the ledger rightly goes on saying `protected`: what was
+ * acknowledged is on that standby, and a failover to it, once it is back, loses nothing.
+ *
+ * Beginning is not either: commits that were acknowledged before the names were set may be missing on the standby that now says
+ * `sync`. `protected` begins when a confirming standby has received everything up to a position that the primary had reached after its
+ * names were set.
+ *
+ * What stays open is the time between two rounds: a person who empties the names by hand, or a standby that joins for the first time
+ * and confirms commits, followed by the loss of the primary (and of that standby) within that fifth of a second. Whatever this
+ * product does to the names is in the ledger first.
+ */
+
+/** States of `pg_stat_replication.sync_state` in which a commit may rest on the node alone, now or a millisecond later. */
+const mayConfirm: ReadonlySet<string> = new Set(['sync', 'quorum', 'potential']);
+
+/** States in which commits wait for the node. */
+const confirms = ({ state, syncState }: { state: string; syncState: string }): boolean =>
+  state === 'streaming' && (syncState === 'sync' || syncState === 'quorum');
+
+/** Is this round longer over than that the nodes can have been watched in between? In milliseconds. */
+const STALLED_MS = 1000;
+
+const nodesOf = (round: Round): NodeAnswer[] => [round.sql, ...round.others];
+const answerOf = (round: Round, node: string): NodeAnswer | undefined =>
+  nodesOf(round).find(({ name }) => name === node);
+const namesOf = (answer: NodeAnswer): string => (answer.names ?? '').trim();
+const connectedOf = (answer: NodeAnswer): string[] =>
+  (answer.standbys ?? []).filter(({ syncState }) => mayConfirm.has(syncState)).map(({ node }) => node);
+const listed = (nodes: readonly string[]): string => nodes.join(' and ');
+
+/**
+ * What a round makes of the ledger; undefined when nothing changes. Pure.
+ *
+ * The primary's silence changes nothing: what was known before the failure is the point of the ledger. A writable node other than the
+ * ledger's primary (after a switchover, or a promotion by hand) is taken over, under the next epoch, when it is the only one and its
+ * timeline is not older; on the same timeline only if the ledger's primary answers as a standby, since a promotion begins a new one.
+ * @param earlier rounds before this one, oldest first (this one at their end does no harm): they make the proof of who has what
+ *   possible under load, where a standby is always a little behind at one moment
+ */
+export function nextLedger(
+  ledger: Ledger,
+  round: Round,
+  policy: GuardPolicy,
+  now: number,
+  earlier: readonly Round[] = [],
+): Ledger | undefined {
+  const writable = nodesOf(round).filter(isWritable);
+  const [primary] = writable;
+  if (primary === undefined) return undefined;
+  if (writable.length > 1) {
+    const each = writable.map(({ name, timeline }) => `${name} on timeline ${timeline}`);
+    return changed(
+      ledger,
+      { ...ledger, state: 'unknown', why: `${writable.length} nodes are writable: ${listed(each)}` },
+      now,
+    );
+  }
+  const problem = whyNotOf(ledger, round, primary);
+  if (problem !== undefined) return changed(ledger, { ...ledger, state: 'unknown', why: problem }, now);
+
+  const timeline = primary.timeline ?? ledger.timeline;
+  const same = ledger.primary === primary.name && ledger.timeline === timeline;
+  const base: Ledger = same
+    ? ledger
+    : {
+        ...ledger,
+        state: 'unknown',
+        primary: primary.name,
+        timeline,
+        epoch: ledger.epoch + 1,
+        synchronous: [],
+        names: '',
+      };
+  const history = historyOf(earlier, round, primary.name, timeline);
+  return changed(ledger, { ...base, ...protectionOf(base, primary, round, history, policy) }, now);
+}
+
+/** Why the only writable node can't be taken for the primary; undefined when it can. */
+function whyNotOf(ledger: Ledger, round: Round, primary: NodeAnswer): string | undefined {
+  if (ledger.primary === null) return undefined;
+  const { name, timeline = ledger.timeline } = primary;
+  if (timeline < ledger.timeline)
+    return `${name} is writable on timeline ${timeline}, and ${ledger.primary} was on the newer timeline ${ledger.timeline}`;
+  if (name === ledger.primary) return undefined;
+  if (timeline === ledger.timeline && answerOf(round, ledger.primary)?.inRecovery !== true)
+    return `${name} is writable on timeline ${timeline} without having been promoted, and ${ledger.primary}, the primary of that timeline, does not say that it is a standby`;
+  const foreign = nodesOf(round).find(
+    ({ answered, systemIdentifier }) =>
+      answered && systemIdentifier !== undefined && systemIdentifier !== primary.systemIdentifier,
+  );
+  if (foreign !== undefined)
+    return `${name} is writable, and ${foreign.name} belongs to another database system: ${primary.systemIdentifier} and ${foreign.systemIdentifier}`;
+  return undefined;
+}
+
+/** Earlier rounds in which this very primary answered on this timeline, newest first, up to the first in which it did not. */
+function historyOf(earlier: readonly Round[], round: Round, primary: string, timeline: number): NodeAnswer[] {
+  const answers: NodeAnswer[] = [];
+  for (const past of earlier.filter(({ at }) => at < round.at).reverse()) {
+    const answer = answerOf(past, primary);
+    if (answer === undefined || !isWritable(answer) || answer.timeline !== timeline) break;
+    answers.push(answer);
+  }
+  return answers;
+}
+
+type Protection = Pick<Ledger, 'state' | 'synchronous' | 'names' | 'why'>;
+
+function protectionOf(
+  ledger: Ledger,
+  primary: NodeAnswer,
+  round: Round,
+  history: readonly NodeAnswer[],
+  policy: GuardPolicy,
+): Protection {
+  const names = namesOf(primary);
+  if (names === '')
+    return {
+      state: 'degraded',
+      synchronous: [],
+      names,
+      why: 'commits wait for no standby: synchronous_standby_names is empty',
+    };
+
+  const connected = connectedOf(primary);
+  const confirming = (primary.standbys ?? [])
+    .filter(confirms)
+    .map(({ node }) => node)
+    .sort();
+  const hasUpTo = (node: string, mark: Lsn | undefined): boolean => {
+    const answer = answerOf(round, node);
+    if (mark === undefined || answer?.answered !== true || answer.inRecovery !== true || answer.lsn === undefined)
+      return false;
+    const sameTimeline = answer.timeline === undefined || answer.timeline === primary.timeline;
+    return sameTimeline && lsnBytes(answer.lsn) >= lsnBytes(mark);
+  };
+
+  let members: readonly string[] = ledger.synchronous;
+  if (ledger.state !== 'protected') {
+    // Sessions hear of new names a moment before all of the server does: the round that sees them first proves nothing yet.
+    const seenBefore = ledger.names !== '';
+    const named = answersWhile(primary, history, (answer, before) => namesOf(answer) !== '' && namesOf(before) !== '');
+    if (!seenBefore || !confirming.some((node) => hasUpTo(node, named.at(-1)?.lsn)))
+      return {
+        state: 'degraded',
+        synchronous: confirming,
+        names,
+        why:
+          confirming.length === 0
+            ? 'no standby confirms, and commits wait: what was acknowledged before may be on no standby'
+            : `${listed(confirming)} ${confirming.length === 1 ? 'confirms' : 'confirm'}, but was not seen to have what was acknowledged before`,
+      };
+    // Since that position anybody who was connected may have confirmed, and have left with it.
+    members = [...new Set(named.flatMap(connectedOf))];
+  }
+
+  const kept = members.filter((node) => {
+    if (connected.includes(node)) return false;
+    const without = answersWhile(primary, history, (answer) => !connectedOf(answer).includes(node));
+    return !connected.some((other) => hasUpTo(other, without.at(-1)?.lsn));
+  });
+  const synchronous = [...new Set([...connected, ...kept])].sort();
+  if (confirming.length > 0) {
+    const aside =
+      kept.length === 0 ? '' : `; ${listed(kept)} left, and may have commits that the others have not received yet`;
+    return { state: 'protected', synchronous, names, why: `${confirmedBy(confirming)}${aside}` };
+  }
+  const then =
+    policy.onStandbyLost === 'relax'
+      ? `for ${formatMs(policy.standbyLostAfter)} at most, then they go on without it and without protection`
+      : 'until one is back';
+  return {
+    state: 'protected',
+    synchronous,
+    names,
+    why: `${listed(synchronous)} ${synchronous.length === 1 ? 'is' : 'are'} away, and commits wait ${then}: all that was acknowledged is there`,
+  };
+}
+
+const confirmedBy = (confirming: readonly string[]): string =>
+  `${listed(confirming)} ${confirming.length === 1 ? 'confirms' : 'confirm'} each commit before it is acknowledged`;
+
+/**
+ * The newest answers of the primary in a row that are `good`, newest first; the present one is. The position in the last of them is
+ * the easiest for a standby to have.
+ * @param good is also told the answer before, or the same one when there is none
+ */
+function answersWhile(
+  primary: NodeAnswer,
+  history: readonly NodeAnswer[],
+  good: (answer: NodeAnswer, before: NodeAnswer) => boolean,
+): NodeAnswer[] {
+  const end = history.findIndex((answer, index) => !good(answer, history[index + 1] ?? answer));
+  return [primary, ...(end === -1 ? history : history.slice(0, end))];
+}
+
+/** The ledger with its `since`, or undefined when it says what it said before. */
+function changed(before: Ledger, after: Ledger, now: number): Ledger | undefined {
+  const same =
+    before.state === after.state &&
+    before.primary === after.primary &&
+    before.timeline === after.timeline &&
+    before.names === after.names &&
+    before.why === after.why &&
+    before.synchronous.join(' ') === after.synchronous.join(' ');
+  if (same) return undefined;
+  const sameState = before.state === after.state && before.epoch === after.epoch;
+  return { ...after, since: sameState ? before.since : now };
+}
+
+/**
+ * The ledger for a primary that is about to stop waiting for standbys: written before PostgreSQL is told (B3).
+ * @param why in a sentence, for people
+ */
+export function relaxedLedger(ledger: Ledger, why: string, now: number): Ledger {
+  return {
+    ...ledger,
+    state: 'degraded',
+    synchronous: [],
+    names: '',
+    since: ledger.state === 'degraded' ? ledger.since : now,
+    why,
+  };
+}
+
+/**
+ * Since when no standby confirms although the names are set, so that commits wait: milliseconds since the epoch; undefined while one
+ * does, or while commits wait for nobody. A silent primary says nothing about it, and a stall of the observer begins the count anew:
+ * a standby may have been there meanwhile.
+ * @param rounds oldest first
+ * @param since what this returned for earlier rounds, for a limit that is longer than the rounds that are kept
+ */
+export function standbyLostSince(
+  rounds: readonly Round[],
+  ledger: Pick<Ledger, 'primary'>,
+  since?: number,
+): number | undefined {
+  let lost: number | undefined;
+  for (const round of [...rounds].reverse()) {
+    const primary = answerOf(round, ledger.primary ?? round.primary);
+    if (primary === undefined || !isWritable(primary)) continue;
+    if (namesOf(primary) === '' || (primary.standbys ?? []).some(confirms)) return lost;
+    lost = round.at;
+    if (round.lateMs > STALLED_MS) return lost;
+  }
+  return lost === undefined || since === undefined ? (lost ?? since) : Math.min(lost, since);
+}

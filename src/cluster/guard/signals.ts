@@ -1,0 +1,87 @@
+import type { Lsn } from '../lsn';
+
+/** The answer of one PostgreSQL node to the guard's own question, over its held-open session. */
+export interface NodeAnswer {
+  name: string;
+  /** Answered within the probe's limit. */
+  answered: boolean;
+  /** Milliseconds that the answer took, or after which it was given up. */
+  ms: number;
+  /** Why there was no answer: "connection reset", "no answer within 200 ms". */
+  problem?: string;
+  /** The following are absent without an answer. */
+  inRecovery?: boolean;
+  timeline?: number;
+  /** Primary: write position; standby: received position. */
+  lsn?: Lsn;
+  systemIdentifier?: string;
+  /** Primary: `synchronous_standby_names`. */
+  names?: string;
+  /** Primary: nodes that stream from it, named by their slots as nodes, and whether commits wait for them. */
+  standbys?: { node: string; syncState: string; state: string }[];
+  /** Standby: the state of its WAL receiver, null when none runs. */
+  receiver?: string | null;
+  replayPaused?: boolean;
+}
+
+/** Docker's word on a node's container. `unknown`: the engine gave no answer. */
+export type ContainerWord = 'running' | 'paused' | 'restarting' | 'exited' | 'created' | 'dead' | 'absent' | 'unknown';
+
+/** Everything that one round of probes said about the primary. Independent ways, each with its own limit. */
+export interface Round {
+  /** Milliseconds since the epoch at which the round began. */
+  at: number;
+  /** How much later than planned the round began, in milliseconds: what the observer itself was stalled for. */
+  lateMs: number;
+  /** The node that the guard takes for the primary. */
+  primary: string;
+  /** The primary's own answer by SQL. */
+  sql: NodeAnswer;
+  /** Every other node's answer by SQL. */
+  others: NodeAnswer[];
+  /** The following are asked only once something is suspicious; absent before. */
+  container?: ContainerWord;
+  /** The primary's agent, which is reached through Docker and so also while the network is cut. */
+  agent?: {
+    answered: boolean;
+    postgres?: 'running' | 'starting' | 'stopping' | 'stopped';
+    desired?: 'up' | 'held' | 'fenced';
+    freeDiskBytes?: number;
+    problem?: string;
+  };
+  /** Who else can reach the primary's PostgreSQL over the network, asked by their agents (I2). */
+  witnesses?: { node: string; sees: boolean; answered: boolean; problem?: string }[];
+}
+
+/** One line of the evidence on which a verdict rests; it stands in the report. */
+export interface Signal {
+  /** Milliseconds since the epoch. */
+  at: number;
+  /** Which way: `sql`, `docker`, `agent`, `witness <node>`, `receiver <node>`. */
+  source: string;
+  says: string;
+  /** Does it speak for a failure, against one, or for neither? */
+  speaks: 'for' | 'against' | 'neither';
+}
+
+/** How the primary failed, once that is certain. */
+export type FailureKind =
+  /** Its container, or its PostgreSQL, is gone. */
+  | 'dead'
+  /** PostgreSQL ended and did not come back within the restart budget. */
+  | 'crashed'
+  /** It runs and answers nobody. */
+  | 'hung'
+  /** It runs, and nobody can reach it over the network. */
+  | 'isolated'
+  /** It answers, and can't write. */
+  | 'unwritable';
+
+/** What the rounds so far mean. Pure outcome; the guard acts on it. */
+export type Verdict =
+  | { state: 'healthy'; says: string }
+  /** Something is odd: look harder. `hold`: clients may be held meanwhile, because the primary is gone or restarts. */
+  | { state: 'suspect'; says: string; hold: boolean; signals: Signal[] }
+  /** The observer is cut off or was stalled itself; the primary is seen by others (I2), or its WAL advances (I4). */
+  | { state: 'observer in doubt'; says: string; signals: Signal[] }
+  | { state: 'failed'; kind: FailureKind; says: string; signals: Signal[]; since: number };

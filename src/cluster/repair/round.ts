@@ -1,0 +1,166 @@
+import type { Check } from '../check';
+import { formatMs } from '../duration';
+import { decideRepair, type RepairAction } from '../failover/repair';
+import type { Ledger } from '../guard/ledger';
+import { presentNodes, primaries, type ObservedCluster, type ObservedNode } from '../observed';
+import type { ClusterTopology } from '../topology';
+
+/** One thing that a repair does. */
+export type RepairTask =
+  | RepairAction
+  /** Start a container that does not run, or end its freeze, while nobody is writable: what it holds decides what follows. */
+  | { kind: 'wake'; node: string; why: string; check: string; afterMs?: number };
+
+/** What one look at a cluster says that has to be put right now. What follows from it is found by the next look. */
+export interface RepairRound {
+  /** In the order in which they are carried out; empty when nothing is to be done, or when people have to decide. */
+  tasks: RepairTask[];
+  findings: Check[];
+  /** The primary as it will be; undefined while that is not known. */
+  primary?: string;
+  /** The whole in one sentence. */
+  says: string;
+}
+
+/** What is known beside the picture. */
+export interface RoundKnowledge {
+  /** What the guard knows; null without one. */
+  ledger: Ledger | null;
+  /** Nodes that were woken already, in vain or not: it is not tried twice. */
+  woken: readonly string[];
+}
+
+/**
+ * What to do now. As {@link decideRepair} says, with one thing before it: while nobody is writable, a node that merely does not run
+ * is started before anybody else is promoted. It may be the primary, or have what nobody else has; its own agent keeps it from becoming
+ * a second primary, and as nobody is writable there is none yet. Pure.
+ */
+export function decideRound(
+  topology: ClusterTopology,
+  observed: ObservedCluster,
+  { ledger, woken }: RoundKnowledge,
+): RepairRound {
+  const stopped = primaries(observed).length > 0 ? [] : asleep(observed);
+  const sleepers = stopped.filter(({ name }) => !woken.includes(name));
+  // A primary whose container can't be started is no primary to be: without the ledger's word a standby takes its place.
+  const gone = stopped.some(({ name }) => name === ledger?.primary && woken.includes(name));
+  const decision = decideRepair(topology, observed, { ledger: gone ? null : ledger });
+  const { findings } = decision;
+  if (sleepers.length > 0) {
+    const tasks = sleepers.map(({ name, container }): RepairTask => ({
+      kind: 'wake',
+      node: name,
+      why: `nobody is writable, and the container of ${name} is ${container.status}`,
+      check: 'E4',
+    }));
+    const names = sleepers.map(({ name }) => name).join(' and ');
+    return { tasks, findings, says: `nobody is writable: ${names} is started first, and what it is decides the rest` };
+  }
+  return {
+    tasks: decision.actions.filter(({ kind }) => kind !== 'nothing'),
+    findings,
+    ...(decision.primary === undefined ? {} : { primary: decision.primary }),
+    says: decision.says,
+  };
+}
+
+/** Nodes whose container is there and does not run. */
+function asleep(observed: ObservedCluster): ObservedNode[] {
+  return presentNodes(observed).filter(
+    ({ sql, container }) => sql === null && container.exists && !container.running && container.status !== 'restarting',
+  );
+}
+
+/** Why it is too early to decide, and how long to wait. */
+export interface Unsettled {
+  /** What is waited for: its patience counts over several looks. */
+  what: string;
+  says: string;
+  /** Look again after this time, in milliseconds. */
+  againMs: number;
+  /** Wait for it no longer than this in all, in milliseconds: then what is seen counts. */
+  patienceMs: number;
+}
+
+/** Checks that a moment's stall of a disk or a network fails: what they see counts only when it stays. */
+const passing: ReadonlySet<string> = new Set(['B5', 'B6', 'B8']);
+const LONGEST_WAIT_MS = 60_000;
+
+/**
+ * What is about to change by itself: a dead-man switch of the run that is over, which acts before another run may; a server that
+ * starts or stops; a standby that has not connected yet. Undefined when what is seen will stay. Pure.
+ */
+export function unsettled(observed: ObservedCluster, { tasks, findings }: RepairRound): Unsettled | undefined {
+  const armed = Math.max(
+    0,
+    ...observed.nodes.map(({ agent }) => agent?.deadmanInMs ?? 0),
+    observed.pooler.agent?.holdRemainingMs ?? 0,
+  );
+  if (armed > 0)
+    return {
+      what: 'dead-man',
+      says: `a dead-man switch of the run that is over acts in ${formatMs(armed)}`,
+      againMs: Math.min(armed + 300, LONGEST_WAIT_MS),
+      patienceMs: LONGEST_WAIT_MS,
+    };
+  // At its limit a hold waits up to 2 s more for somebody who is writable.
+  if (observed.pooler.agent?.holdRun != null)
+    return { what: 'hold', says: 'a hold is being ended by its dead-man switch', againMs: 300, patienceMs: 5000 };
+  const moving = presentNodes(observed).find(isMoving);
+  if (moving !== undefined)
+    return {
+      what: moving.name,
+      says: `${moving.name} is on its way: ${movement(moving)}`,
+      againMs: 500,
+      patienceMs: 15_000,
+    };
+  const rejoined = tasks.filter(({ kind, check }) => kind === 'rejoin' && check === 'B1');
+  if (rejoined.length > 0)
+    return {
+      what: 'connecting',
+      says: `${rejoined.map(({ node }) => node).join(' and ')} may still connect`,
+      againMs: 1000,
+      patienceMs: 6000,
+    };
+  const refused = findings.filter(({ result }) => result === 'refuse');
+  const [first] = refused;
+  if (tasks.length === 0 && first !== undefined && refused.every(({ id }) => passing.has(id)))
+    return { what: 'passing', says: `${first.id}: ${first.refusal ?? first.says}`, againMs: 1000, patienceMs: 6000 };
+  return undefined;
+}
+
+/** Its server starts or stops, or its container does. */
+function isMoving({ sql, agent, container }: ObservedNode): boolean {
+  if (container.status === 'restarting') return true;
+  if (sql !== null || !container.running) return false;
+  if (agent === null) return container.error === undefined;
+  if (agent.startGuard !== null) return false;
+  return agent.postgresState !== 'stopped' || agent.desired === 'up';
+}
+
+function movement({ agent, container }: ObservedNode): string {
+  if (agent === null) return `its container is ${container.status}, and its agent does not answer`;
+  return `its PostgreSQL is ${agent.postgresState} and does not answer`;
+}
+
+/** What may make another node the primary, or end one: done only when it was part of the plan that somebody saw. */
+const grave: ReadonlySet<RepairTask['kind']> = new Set(['fence', 'failover', 'start-primary', 'wake']);
+
+/**
+ * The tasks that go beyond what was planned. Everything that makes the cluster follow its primary may follow from any plan; whom to
+ * start or promote follows from a plan only when it was to be found out by waking somebody. Pure.
+ */
+export function beyondPlan(planned: readonly RepairTask[], now: readonly RepairTask[]): RepairTask[] {
+  const wakes = planned.some(({ kind }) => kind === 'wake');
+  return now.filter(({ kind, node }) => {
+    if (!grave.has(kind)) return false;
+    if (wakes && (kind === 'failover' || kind === 'start-primary')) return false;
+    return !planned.some((task) => task.kind === kind && task.node === node);
+  });
+}
+
+/** Whether a round does the same as the one before it: then it would do it for ever. Pure. */
+export function sameTasks(before: readonly RepairTask[], now: readonly RepairTask[]): boolean {
+  const words = (tasks: readonly RepairTask[]) => tasks.map(({ kind, node }) => `${kind} ${node}`).join(', ');
+  return words(before) === words(now);
+}

@@ -1,0 +1,240 @@
+import type { Ledger } from '../cluster/guard/ledger';
+import type { GuardMode } from '../cluster/guard/policy';
+import type { GuardEvent, GuardState } from '../workflows/guard-messages';
+import { evidenceTable } from './evidence';
+import type { Style } from './style';
+import { hang, padEnd, section } from './text';
+import { formatAge, formatSeconds } from './words';
+
+/** Events that a card shows; all that the guard keeps with `-v`. */
+const EVENTS_SHOWN = 8;
+
+/** What the guard does by itself, by its mode. */
+export const modeWords: Readonly<Record<GuardMode, string>> = {
+  auto: 'fails over by itself',
+  approve: 'plans a failover and asks; nothing fails over without a yes',
+  off: 'watches and tells; nothing fails over by itself',
+};
+
+/** A guard, or why there is none to show. */
+export type GuardLook =
+  | { kind: 'guards'; state: GuardState }
+  /** No guard runs. */
+  | { kind: 'nobody' }
+  /** It could not be asked: Temporal or every worker is away. */
+  | { kind: 'silent'; says: string; next: string };
+
+/** What a person and a program are told where no guard can be shown. */
+export interface NoGuard {
+  says: string;
+  next: string;
+}
+
+/** The guard as a part of a document: as it tells of itself, or null and why. */
+export interface GuardPart {
+  guard: GuardState | null;
+  noGuard?: NoGuard;
+}
+
+/** A look at the guard as a part of a document. */
+export function guardPart(look: GuardLook): GuardPart {
+  const none = noGuard(look);
+  return { guard: look.kind === 'guards' ? look.state : null, ...(none === undefined ? {} : { noGuard: none }) };
+}
+
+/** Why no guard is shown, what follows from it, and what to run; undefined where one guards. */
+export function noGuard(look: GuardLook, cluster?: string): NoGuard | undefined {
+  switch (look.kind) {
+    case 'guards':
+      return undefined;
+    case 'nobody':
+      return {
+        says: `nobody guards ${cluster === undefined ? 'this cluster' : `cluster ${cluster}`}: nothing fails over by itself`,
+        next: 'veloz-ha guard start',
+      };
+    case 'silent':
+      return {
+        says: `the guard can't be asked: ${look.says}. While Temporal or every worker is away nothing fails over`,
+        next: look.next,
+      };
+  }
+}
+
+/** Why the cluster of a guard is not well, each in half a sentence; empty while it is. */
+export function guardTroubles(state: GuardState, now: number): string[] {
+  const troubles: string[] = [];
+  const against = state.signals.filter((signal) => signal.speaks === 'for').length;
+  if (state.acting !== undefined) troubles.push(`a ${state.acting.what} goes on: ${state.acting.workflowId}`);
+  else if (against > 0) troubles.push(`it sees signs of a failure: ${state.sees}`);
+  if (isBackingOff(state, now)) troubles.push('its last attempt did not end well, and it waits before the next one');
+  if (state.ledger.state !== 'protected') troubles.push(`the ledger says ${state.ledger.state}: ${state.ledger.why}`);
+  return troubles;
+}
+
+/** What the guard sees, waits for and will do, its mode, its ledger, the evidence while something is going on, the last events. */
+export function guardText(state: GuardState, now: number, style: Style, link?: string): string {
+  const { colour } = style;
+  const parts = [guardCard(state, now, style)];
+  const events = style.verbose ? state.events : state.events.slice(-EVENTS_SHOWN);
+  if (events.length > 0) {
+    const dated = now - (events[0]?.at ?? now) > 12 * 3_600_000;
+    const title = events.length < state.events.length ? 'Last events (-v: all of them)' : 'Events';
+    parts.push(section(title, (inner) => events.map((event) => eventLine(event, inner, dated)).join('\n'), style));
+  }
+  const tail = [`${colour.dim('Run ')} ${state.workflowId}`];
+  if (link !== undefined) tail.push(`${colour.dim('Link')} ${link}`);
+  parts.push(tail.join('\n'));
+  return parts.join('\n\n');
+}
+
+/** The part of the card that changes by itself: everything but the events. */
+export function guardCard(state: GuardState, now: number, style: Style): string {
+  const { colour } = style;
+  const maintenance = state.maintenance === undefined ? '' : `, ${colour.bold(colour.yellow('MAINTENANCE'))}`;
+  const parts = [`${verdict(state, now, style)}  guard of ${state.cluster}, mode ${state.mode}${maintenance}`];
+  const fact = (name: string, value: string, width = 9) => hang(`  ${colour.dim(padEnd(name, width))}  `, value, style);
+  parts.push(
+    [
+      fact('Sees', state.sees),
+      fact('Waits for', state.waitsFor),
+      fact('Next', state.next),
+      ...actingLines(state, now, style),
+    ].join('\n'),
+  );
+
+  const facts: [string, string][] = [['Mode', `${state.mode}: ${modeWords[state.mode]}`]];
+  if (state.maintenance !== undefined) facts.push(['Maintenance', maintenanceText(state.maintenance, now, style)]);
+  if (isBackingOff(state, now)) {
+    const until = state.backoffUntil ?? now;
+    facts.push([
+      'Back-off',
+      `nothing before ${style.clock(until)} (${formatSeconds(until - now)}): the last attempt did not end well`,
+    ]);
+  }
+  facts.push(['Ledger', ledgerText(state.ledger, now, style)], ['', ledgerDetail(state.ledger)]);
+  facts.push(['Guards', `since ${style.dateTime(state.startedAt)} (${formatAge(now - state.startedAt)})`]);
+  parts.push(facts.map(([name, value]) => fact(name, value, 11)).join('\n'));
+
+  if (state.signals.length > 0) {
+    parts.push(section('Evidence', (inner) => evidenceTable(state.signals, inner), style));
+  }
+  return parts.join('\n\n');
+}
+
+/** An event in one line: when, of what kind, what happened, and the run that it is about. */
+export function eventLine(event: GuardEvent, style: Style, dated = false): string {
+  const { colour } = style;
+  const time = dated ? style.dateTime(event.at) : style.clock(event.at);
+  const run = event.run === undefined || event.says.includes(event.run) ? '' : ` (${event.run})`;
+  return hang(`${colour.dim(time)}  ${paintKind(event.kind, style)}  `, `${event.says}${run}`, style);
+}
+
+/** The guard in a line or two, for `status`, or why there is none. */
+export function guardLine({ guard: state, noGuard: none }: GuardPart, now: number, style: Style): string {
+  const { colour, glyphs } = style;
+  if (state === null) {
+    if (none === undefined) return '';
+    return `${hang(`${colour.yellow(glyphs.warning)} `, none.says, style)}\n${hang(`    ${colour.dim('next')}  `, none.next, style)}`;
+  }
+  const well = guardTroubles(state, now).length === 0;
+  const quiet = well && state.mode !== 'off' && state.maintenance === undefined;
+  const sign = quiet ? colour.green(glyphs.done) : colour.yellow(glyphs.warning);
+  const lines = [hang(`${sign} `, `${state.mode}: ${modeWords[state.mode]}`, style)];
+  lines.push(hang('  ', `ledger ${ledgerText(state.ledger, now, style)}`, style));
+  if (state.maintenance !== undefined)
+    lines.push(hang('  ', `maintenance ${maintenanceText(state.maintenance, now, style)}`, style));
+  lines.push(...actingLines(state, now, style));
+  if (!well && state.acting === undefined)
+    lines.push(`    ${colour.dim('next')}  ${colour.cyan('veloz-ha guard status')}`);
+  return lines.join('\n');
+}
+
+function verdict(state: GuardState, now: number, style: Style): string {
+  const { colour, glyphs } = style;
+  const red = (word: string) => colour.bold(colour.red(`${glyphs.failed} ${word}`));
+  const yellow = (word: string) => colour.bold(colour.yellow(`${glyphs.warning} ${word}`));
+  if (state.acting !== undefined) return red(`ACTING: ${state.acting.what.toUpperCase()}`);
+  if (state.signals.some((signal) => signal.speaks === 'for')) return red('SIGNS OF FAILURE');
+  if (isBackingOff(state, now)) return red('FAILED ATTEMPT: WAITING');
+  switch (state.ledger.state) {
+    case 'protected':
+      return colour.bold(colour.green(`${glyphs.done} PROTECTED`));
+    case 'degraded':
+      return yellow('DEGRADED');
+    case 'unknown':
+      return yellow('UNKNOWN');
+  }
+}
+
+/** The failover that goes on, and the commands for it. */
+function actingLines(state: GuardState, now: number, style: Style): string[] {
+  const { colour, glyphs } = style;
+  const { acting } = state;
+  if (acting === undefined) return [];
+  const since = `since ${moment(acting.since, now, style)} (${formatAge(now - acting.since)})`;
+  const lines = [
+    hang(`  ${colour.red(glyphs.running)} `, `${acting.what}, ${since}`, style),
+    `    ${colour.cyan(`veloz-ha watch ${acting.workflowId}`)}`,
+  ];
+  if (state.mode === 'approve') {
+    lines.push(`    ${colour.cyan(`veloz-ha approve ${acting.workflowId}`)}`);
+    lines.push(`    ${colour.cyan(`veloz-ha reject ${acting.workflowId}`)}`);
+  }
+  return lines;
+}
+
+function ledgerText(ledger: Ledger, now: number, style: Style): string {
+  const { colour } = style;
+  const word = ledger.state === 'protected' ? colour.green(ledger.state) : colour.yellow(ledger.state);
+  return `${word} since ${style.dateTime(ledger.since)} (${formatAge(now - ledger.since)}): ${ledger.why}`;
+}
+
+function ledgerDetail(ledger: Ledger): string {
+  if (ledger.primary === null) return 'no primary is known';
+  const confirming = ledger.synchronous.length === 0 ? 'none' : ledger.synchronous.join(', ');
+  return `primary ${ledger.primary}, timeline ${ledger.timeline}, epoch ${ledger.epoch}, confirming: ${confirming}`;
+}
+
+function maintenanceText(maintenance: NonNullable<GuardState['maintenance']>, now: number, style: Style): string {
+  const { by, why, since, until } = maintenance;
+  const end =
+    until === null ? 'until it is switched off' : `until ${moment(until, now, style)} (${formatAge(until - now)} left)`;
+  const reason = why === undefined ? '' : `: ${why}`;
+  return `on ${end}, by ${by} since ${moment(since, now, style)}${reason}. Nothing fails over, relaxes or fences meanwhile`;
+}
+
+function isBackingOff(state: GuardState, now: number): boolean {
+  return state.backoffUntil !== undefined && state.backoffUntil > now;
+}
+
+/** A time of day, with its date where it is not of these hours. */
+function moment(at: number, now: number, style: Style): string {
+  return Math.abs(now - at) > 12 * 3_600_000 ? style.dateTime(at) : style.clock(at);
+}
+
+/** Columns of the longest kind, so that what happened stands under each other. */
+const KIND_WIDTH = 14;
+
+function paintKind(kind: GuardEvent['kind'], style: Style): string {
+  const { colour } = style;
+  const text = padEnd(kind, KIND_WIDTH);
+  switch (kind) {
+    case 'primary failed':
+    case 'split brain':
+      return colour.red(text);
+    case 'failover':
+    case 'standby lost':
+    case 'relaxed':
+    case 'fenced':
+    case 'in doubt':
+    case 'backoff':
+    case 'maintenance':
+      return colour.yellow(text);
+    case 'primary back':
+    case 'standby back':
+    case 'restored':
+      return colour.green(text);
+    default:
+      return text;
+  }
+}

@@ -1,0 +1,94 @@
+import { formatMs } from '../cluster/duration';
+import type { Plan } from '../workflows/run-state';
+
+/*
+ * What differs between runbooks in how they are told of. Nothing here may import a Node built-in or a drawing library:
+ * workflows bundle it.
+ */
+
+/** A runbook by the name that commands and ids have: the workflow `addStandby` is the runbook `add-standby`. */
+export function runbookName(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+const runbooks = ['switchover', 'failover', 'rejoin', 'add-standby', 'remove-standby', 'repair'];
+
+/** The runbook of a run, read off its id: `failover/veloz/20251123T032011Z-9f3a`. Undefined where somebody named it otherwise. */
+export function runbookOfId(workflowId: string): string | undefined {
+  return runbooks.find((name) => workflowId.startsWith(`${name}/`) || workflowId.startsWith(`${name}-`));
+}
+
+/** The command that starts a runbook. */
+export function commandOf(runbook: string): string {
+  switch (runbookName(runbook)) {
+    case 'failover':
+      return 'veloz-ha postgres promote';
+    case 'rejoin':
+    case 'add-standby':
+    case 'remove-standby':
+      return `veloz-ha postgres ${runbookName(runbook)}`;
+    case 'repair':
+      return 'veloz-ha repair';
+    default:
+      return 'veloz-ha postgres switchover';
+  }
+}
+
+/**
+ * What a plan would do, in half a sentence.
+ * @param mark sets off the names of nodes
+ */
+export function planHeadline(runbook: string, plan: Plan, mark: (node: string) => string = (node) => node): string {
+  const primary = mark(plan.primary);
+  const target = mark(plan.target);
+  switch (runbookName(runbook)) {
+    case 'failover':
+      return `fence ${primary} and promote ${target}`;
+    case 'rejoin':
+      return `make ${target} a standby of ${primary} again`;
+    case 'add-standby':
+      return `add ${target} as a standby of ${primary}`;
+    case 'remove-standby':
+      return `remove ${target}, a standby of ${primary}`;
+    case 'repair':
+      return `bring every system in line with ${primary}, the primary`;
+    default:
+      return `move the primary from ${primary} to ${target}, protection ${plan.protection}`;
+  }
+}
+
+/** The question before a plan is carried out. */
+export function planQuestion(runbook: string, plan: Plan | undefined): string {
+  if (plan === undefined) return 'Go on?';
+  const { primary, target } = plan;
+  switch (runbookName(runbook)) {
+    case 'failover':
+      return `Fence ${primary} and promote ${target}?`;
+    case 'rejoin':
+      return `Make ${target} a standby of ${primary} again?`;
+    case 'add-standby':
+      return `Add ${target} as a standby of ${primary}?`;
+    case 'remove-standby':
+      return `Remove ${target}, a standby of ${primary}?`;
+    case 'repair':
+      return `Bring every system in line with ${primary}, the primary?`;
+    default:
+      return `Move the primary from ${primary} to ${target}?`;
+  }
+}
+
+/**
+ * How long clients are expected to wait while a plan is carried out, and what ends their waiting when everything dies.
+ * @param mark sets off the length
+ */
+export function planHold(plan: Plan, mark: (length: string) => string = (length) => length): string {
+  if (plan.expectedHoldMs === 0) return `Clients do not wait (${plan.expectedHoldBasis}).`;
+  const expected = `Clients are expected to wait ${mark(formatMs(plan.expectedHoldMs))} (${plan.expectedHoldBasis}).`;
+  return `${expected} If everything dies meanwhile, they are let go at ${formatMs(plan.holdLimitMs)}, or up to 2 s later when no node is writable then.`;
+}
+
+/** What is true of a run that waits for approval. */
+export function untouched(runbook: string): string {
+  // A guard that asks before it fails over holds clients and has taken the pooler: the failure itself is no plan.
+  return runbookName(runbook) === 'failover' ? 'Nothing is fenced or promoted yet.' : 'Nothing is changed yet.';
+}

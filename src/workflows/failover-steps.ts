@@ -1,0 +1,95 @@
+import type { ClusterDescription, FailoverMove, FailoverResult, MoveRequest } from '../activities';
+import { formatMs } from '../cluster/duration';
+import { act, changing, holding } from './runbook/activity-options';
+import type { Run } from './runbook/run';
+import type { Step } from './runbook/runner';
+import { rejoinSteps } from './rejoin-steps';
+import type { RejoinFacts } from './run-state';
+
+/** What the steps of a failover learn, for its report. */
+export interface FailoverStory {
+  result?: FailoverResult;
+  timeline?: number;
+  protectedAt?: number;
+  rejoin?: RejoinFacts;
+  /** What became of the old primary, in a sentence. */
+  after?: string;
+}
+
+/** The runbook, as a list that a newcomer can read aloud. */
+export function failoverSteps(
+  run: Run,
+  described: ClusterDescription,
+  move: FailoverMove,
+  options: { soakMs: number; rejoins: boolean },
+  story: FailoverStory,
+): Step[] {
+  const { source } = move;
+  const { soakMs, rejoins } = options;
+  const target = (): string => story.result?.target ?? '';
+  return [
+    {
+      id: 'failover',
+      says: `Hold clients, fence ${source}, promote ${move.target ?? 'the most advanced standby'}, route, let clients go`,
+      pointOfNoReturn: { rollBack: () => act(changing, 'Put everything back').undoFailOver(move) },
+      run: async () => {
+        const result = await act(
+          holding,
+          `Hold clients, fence ${source}, and promote ${move.target ?? 'the most advanced standby'}`,
+        ).failOver(move);
+        story.result = result;
+        const cost = [
+          result.marks.fenceMs === null ? undefined : `fenced in ${formatMs(result.marks.fenceMs)}`,
+          result.marks.promoteMs === null ? undefined : `promoted in ${formatMs(result.marks.promoteMs)}`,
+        ].filter((part) => part !== undefined);
+        return {
+          detail: [`${result.target} is the primary`, ...cost].join(', '),
+          subSteps: result.subSteps,
+          warnings: result.warnings,
+        };
+      },
+    },
+    {
+      id: 'record',
+      says: 'CHECKPOINT on the new primary, and write the epoch',
+      run: async () => {
+        const result = await act(changing, 'CHECKPOINT on the new primary, and write the epoch').recordPromotion({
+          cluster: move.cluster,
+          run: move.run,
+          target: target(),
+        });
+        story.timeline = result.timeline;
+        return { detail: result.detail, warnings: result.warnings };
+      },
+    },
+    ...(rejoins ? rejoinSteps(run, { cluster: move.cluster, run: move.run, node: source, method: 'auto' }, story) : []),
+    ...(rejoins
+      ? [
+          {
+            id: 'verify',
+            says: `Verify through the front door${soakMs > 0 ? `, and watch for ${formatMs(soakMs)}` : ''}`,
+            run: async () => {
+              const { holdLimitMs, cluster, run: token, ledger } = move;
+              const request: MoveRequest = {
+                cluster,
+                run: token,
+                source,
+                target: target(),
+                others: story.result?.others ?? [],
+                protection: described.topology.protection,
+                holdLimitMs,
+                pauseLimitMs: holdLimitMs,
+                timeline: ledger?.timeline ?? 0,
+              };
+              const result = await act(changing, 'Prove the new state through the front door').verifyMove(
+                request,
+                soakMs,
+              );
+              story.after = `${source} is a standby again`;
+              return { detail: result.detail, warnings: result.warnings };
+            },
+          },
+        ]
+      : []),
+  ];
+}

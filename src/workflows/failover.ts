@@ -1,0 +1,322 @@
+import { CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
+import { ApplicationFailure } from '@temporalio/common';
+import type { ClusterDescription, FailoverMove, FailoverResult } from '../activities';
+import { refusalSentence, splitNext, type Check } from '../cluster/check';
+import { clusterStatus, logs } from '../cluster/commands';
+import { durationMs, formatMs } from '../cluster/duration';
+import type { Ledger } from '../cluster/guard/ledger';
+import { membersOf } from '../cluster/members';
+import { presentNodes, primaries, type ObservedCluster } from '../cluster/observed';
+import { formatSize } from '../cluster/size';
+import { parseFailoverInput, type FailoverInput, type FailoverRequest } from './failover-input';
+import { failoverSteps, type FailoverStory } from './failover-steps';
+import { act, changing, reading } from './runbook/activity-options';
+import { describeCluster, lockOrEnd, requestOf } from './runbook/begin';
+import { Run } from './runbook/run';
+import { initialStepStates, rootMessage, rootType, runSteps } from './runbook/runner';
+import type { FailoverFacts, Report } from './run-state';
+
+const START = 'veloz-ha postgres promote';
+
+/**
+ * Replaces a primary that failed: proves that it takes no write, promotes the most advanced standby, routes clients, and makes the
+ * old primary a standby again. Refuses where it can't be proven that no acknowledged commit is lost, unless a person accepts a
+ * bounded loss. Started by the guard, or by a person; with an empty form it plans for the default cluster and waits for approval.
+ */
+export async function failover(input?: FailoverInput | null): Promise<Report> {
+  const request = requestOf(parseFailoverInput(input), START);
+  const run = new Run('failover', request);
+  return CancellationScope.nonCancellable(() => conduct(run, request));
+}
+setWorkflowOptions({ failureExceptionTypes: [Error] }, failover);
+
+async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
+  const { state } = run;
+  // The guard names the cluster as its topology does: then the lock is taken while the topology is read.
+  if (request.incident !== undefined && request.cluster !== undefined) state.cluster = request.cluster;
+  const known = state.cluster === request.cluster;
+  const ahead = known ? lockOrEnd(run, START) : undefined;
+  ahead?.catch(() => undefined);
+  const described = await describeCluster(request.cluster);
+  state.cluster = described.name;
+  if (!known) run.enter('checking', 'Taking the lock of the cluster');
+  if (request.mode === 'run') {
+    const busy = await (ahead ?? lockOrEnd(run, START));
+    if (busy !== undefined) return busy;
+  }
+  const found = await findFailed(run, described, request);
+  if ('report' in found) return found.report;
+  const { move, ledger, looked } = found;
+  const membersBefore = state.members;
+  // A person's time to think is no part of what the run took.
+  let since = request.incident?.since ?? state.startedAt;
+
+  if (request.mode === 'plan' || request.approval === 'required') {
+    const planned = await act(reading, 'See who could be promoted').planFailOver(move);
+    state.checks = planned.checks;
+    state.plan = planned.plan;
+    const refusal = refusalSentence(planned.checks, 'Nothing was changed');
+    if (refusal !== undefined)
+      return run.end('refused', refusal, {
+        membersBefore,
+        failover: factsOf(request, ledger),
+        next: nextOf(planned.checks),
+      });
+    if (request.mode === 'plan')
+      return run.end(
+        'planned',
+        `All checks passed. Nothing was changed. ${planned.target ?? 'A standby'} would replace ${move.source}`,
+        {
+          primaryBefore: move.source,
+          membersBefore,
+          ...(planned.plan === undefined ? {} : { plan: planned.plan }),
+          next: [{ command: `${START} --expected-primary ${move.source}`, why: 'carries the plan out' }],
+        },
+      );
+    const timeoutMs =
+      request.approvalTimeout === undefined ? described.topology.approvalTimeout : durationMs(request.approvalTimeout);
+    const bound =
+      request.allowDataLoss === undefined ? '' : `, and lose ${sizeOf(request.allowDataLoss.maxBytes)} at most`;
+    const answer = await run.approval(
+      timeoutMs,
+      `Fail over from ${move.source} to ${planned.target ?? 'the most advanced standby'}${bound}? Waiting for approval`,
+    );
+    const { by, why } = state.approval;
+    if (answer === 'rejected')
+      return run.end('rejected', `Rejected by ${by ?? ''}${why === undefined ? '' : `: ${why}`}. Nothing was changed`, {
+        membersBefore,
+      });
+    if (answer === 'expired')
+      return run.end(
+        'not approved in time',
+        `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${START}`,
+        {
+          membersBefore,
+          next: [{ command: START, why: 'plans it anew' }],
+        },
+      );
+    if (answer === 'aborted')
+      return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, { membersBefore });
+    since = Date.now();
+    run.enter('checking', 'Approved; the failover looks once more before it changes anything');
+  }
+
+  const soakMs = request.soak === undefined ? described.topology.soak : durationMs(request.soak);
+  const story: FailoverStory = {};
+  const steps = failoverSteps(run, described, move, { soakMs, rejoins: request.oldPrimary === 'rejoin' }, story);
+  state.steps = initialStepStates(steps);
+  // A failover by the guard enters no phase before the hold ends: that would be one more hand-over while clients wait.
+  if (request.incident === undefined) run.enter('running', 'Starting');
+  else run.changed('Failing over');
+  const outcome = await runSteps(steps, state.steps, run);
+  await act(changing, 'Give the nodes back')
+    .releaseNodes({
+      cluster: state.cluster,
+      run: move.run,
+      source: move.source,
+      target: move.source,
+      others: move.candidates,
+    })
+    .catch(() => run.warn('the nodes could not be given back; the next run takes them over'));
+  const after = await act(reading, 'Look at every system once more')
+    .observe(state.cluster)
+    .catch(() => undefined);
+  if (after !== undefined) state.members = membersOf(after);
+
+  const { result } = story;
+  if (result !== undefined) state.checks = result.checks;
+  const status = { command: clusterStatus(state.cluster), why: 'shows what is' };
+  const repair = {
+    command: `veloz-ha repair --cluster ${state.cluster}`,
+    why: 'looks at what is, and plans what is missing',
+  };
+  const rest: Partial<Report> = {
+    primaryBefore: move.source,
+    ...(result === undefined ? {} : { primaryAfter: result.target }),
+    ...(ledger === null ? {} : { timelineBefore: ledger.timeline }),
+    ...(looked ? { membersBefore } : {}),
+    membersAfter: state.members,
+    ...(story.timeline === undefined ? {} : { timelineAfter: story.timeline }),
+    ...(story.protectedAt === undefined
+      ? {}
+      : { protectedAgainMs: story.protectedAt - since, protectedSince: story.protectedAt }),
+    ...(result?.marks.releasedAt == null ? {} : { heldMs: Math.max(0, result.marks.releasedAt - since) }),
+    ...(story.rejoin === undefined ? {} : { rejoin: story.rejoin }),
+    failover: factsOf(request, ledger, result, since),
+  };
+  switch (outcome.kind) {
+    case 'done': {
+      const lost =
+        result?.lossBound === 0
+          ? 'no acknowledged row was lost'
+          : `at most ${sizeOf(result?.lossBound ?? null)} of acknowledged WAL may be lost, as ${request.allowDataLoss?.by ?? 'somebody'} accepted`;
+      return run.end(
+        'completed',
+        `${result?.target ?? '?'} is the primary now: ${lost}. ${story.after ?? `${move.source} was left as it is, fenced`}`,
+        rest,
+      );
+    }
+    case 'aborted':
+      return run.end('aborted', `${outcome.why}. Nothing was promoted`, { ...rest, next: [status] });
+    case 'rolled back': {
+      const { what, next } = splitNext(rootMessage(outcome.cause));
+      const commands = next === undefined ? [status] : [{ command: next, why: 'is what the check suggests' }, status];
+      const refused = rootType(outcome.cause) === 'Refused';
+      if (refused) state.checks = checksOf(outcome.cause) ?? state.checks;
+      return run.end(
+        refused ? 'refused' : 'rolled back',
+        refused
+          ? `${what}. Next: ${next ?? status.command}`
+          : `Step "${outcome.step}" failed: ${what}. Nobody was promoted, and clients were let go. Next: ${next ?? repair.command}`,
+        { ...rest, next: commands },
+      );
+    }
+    case 'undo failed':
+      return run.end(
+        'failed',
+        `Step "${outcome.step}" failed and could not be put back: ${rootMessage(outcome.undoCause)} (first failure: ${rootMessage(outcome.cause)}). Next: ${repair.command}`,
+        { ...rest, next: [repair, status] },
+      );
+    case 'incomplete':
+      return run.end(
+        'incomplete',
+        `${result?.target ?? 'A standby'} was promoted, but step "${outcome.step}" did not finish: ${splitNext(rootMessage(outcome.cause)).what}. Next: veloz-ha postgres rejoin ${move.source}`,
+        {
+          ...rest,
+          next: [
+            { command: `veloz-ha postgres rejoin ${move.source}`, why: 'makes the old primary a standby again' },
+            status,
+            { command: logs(move.source), why: 'says why the old primary does not follow' },
+          ],
+        },
+      );
+  }
+}
+
+const sizeOf = (bytes: number | null): string =>
+  bytes === null || bytes >= Number.MAX_SAFE_INTEGER ? 'an unknown amount' : formatSize(bytes);
+
+/**
+ * Whose failure it is. The guard says so, and every millisecond counts; a person's word is checked against a look at everything.
+ */
+async function findFailed(
+  run: Run,
+  described: ClusterDescription,
+  request: FailoverRequest,
+): Promise<{ report: Report } | { move: FailoverMove; ledger: Ledger | null; looked: boolean }> {
+  const { state } = run;
+  const names = described.topology.postgres.nodes.map(({ name }) => name);
+  const moveFrom = (source: string, ledger: Ledger | null): FailoverMove => ({
+    cluster: state.cluster,
+    run: request.incident?.run ?? `${state.workflowId}/${state.runId}`,
+    source,
+    candidates: names.filter((name) => name !== source),
+    ...(request.target === undefined ? {} : { target: request.target }),
+    ledger,
+    ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
+    ...(request.incident === undefined ? {} : { kind: request.incident.kind }),
+    ...(request.incident?.lastLsn === undefined ? {} : { lastLsn: request.incident.lastLsn }),
+    holdLimitMs: described.topology.limits.hold,
+  });
+  const { incident } = request;
+  if (incident?.ledger.primary != null)
+    return { move: moveFrom(incident.ledger.primary, incident.ledger), ledger: incident.ledger, looked: false };
+
+  const observed = await act(reading, 'Look at every system of the cluster').observe(state.cluster);
+  state.members = membersOf(observed);
+  const ledger = (await act(reading, 'Ask the guard for its ledger').readLedger(state.cluster)) ?? null;
+  const writable = primaries(observed).map(({ name }) => name);
+  const source = request.expectedPrimary ?? ledger?.primary ?? lastPrimary(observed);
+  const end = (check: Omit<Check, 'result'>) => {
+    state.checks = [{ ...check, result: 'refuse' }];
+    const next =
+      check.next === undefined ? [] : [{ command: check.next, why: `${check.id}: ${check.refusal ?? check.says}` }];
+    const refusal = refusalSentence(state.checks, 'Nothing was changed') ?? '';
+    return { report: run.end('refused', refusal, { membersBefore: state.members, next }) };
+  };
+  if (writable.length > 0) {
+    const [only] = writable;
+    if (writable.length === 1 && request.target !== undefined && only === request.target)
+      return {
+        report: run.end('completed', `${only} is the primary already. Nothing was changed`, {
+          primaryBefore: only,
+          primaryAfter: only,
+          membersBefore: state.members,
+          membersAfter: state.members,
+        }),
+      };
+    return end({
+      id: 'I8',
+      says: 'no primary can be reached',
+      refusal: writable.length === 1 ? `${only} is a primary that takes writes` : 'two nodes are writable',
+      measured: writable.join(', '),
+      limit: 'none',
+      next: writable.length === 1 ? 'veloz-ha postgres switchover' : `veloz-ha repair --cluster ${state.cluster}`,
+    });
+  }
+  if (source === undefined || !names.includes(source))
+    return end({
+      id: 'A1',
+      says: 'the failed primary is known',
+      refusal:
+        source === undefined ? 'nobody knows which node was the primary' : `${source} is no node of this cluster`,
+      measured: ledger === null ? 'no guard keeps a ledger' : `the ledger names ${ledger.primary ?? 'nobody'}`,
+      limit: `one of ${names.join(', ')}`,
+      next: `${START} --expected-primary ${names[0]}`,
+    });
+  // The ledger is read from a guard that watches: whoever it names was the primary a moment ago.
+  if (ledger?.primary != null && ledger.state !== 'unknown' && ledger.primary !== source)
+    return end({
+      id: 'A1',
+      says: 'the node that failed was the primary',
+      refusal: `${source} was not the primary`,
+      measured: `the ledger names ${ledger.primary}`,
+      limit: ledger.primary,
+      next: `${START} --expected-primary ${ledger.primary}`,
+    });
+  return { move: moveFrom(source, ledger), ledger, looked: true };
+}
+
+/** The node that was a primary when it ended, by its own files: the only one without standby.signal. */
+function lastPrimary(observed: ObservedCluster): string | undefined {
+  const nodes = presentNodes(observed);
+  const withoutSignal = nodes.filter(({ agent, sql }) => sql === null && (agent === null || !agent.standbySignal));
+  return withoutSignal.length === 1 ? withoutSignal[0]?.name : undefined;
+}
+
+function factsOf(
+  request: FailoverRequest,
+  ledger: Ledger | null,
+  result?: FailoverResult,
+  since?: number,
+): FailoverFacts {
+  const { incident } = request;
+  const released = result?.marks.releasedAt ?? null;
+  return {
+    kind: incident?.kind ?? 'dead',
+    says: incident?.says ?? 'a person said that the primary failed, and no primary could be reached',
+    signals: incident?.signals ?? [],
+    ledger,
+    detectMs: incident === undefined ? null : incident.decidedAt - incident.since,
+    fence: result?.fence ?? 'it was not fenced',
+    fenceMs: result?.marks.fenceMs ?? null,
+    promoteMs: result?.marks.promoteMs ?? null,
+    routeMs: result?.marks.routeMs ?? null,
+    totalMs: since === undefined || released === null ? null : released - since,
+    lossBound: result === undefined ? null : result.lossBound,
+    ...(request.allowDataLoss === undefined ? {} : { dataLoss: request.allowDataLoss }),
+  };
+}
+
+const nextOf = (checks: readonly Check[]) =>
+  checks
+    .filter((check) => check.result === 'refuse' && check.next !== undefined)
+    .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${check.refusal ?? check.says}` }));
+
+function innermost(error: unknown): ApplicationFailure | undefined {
+  let current = error;
+  while (current instanceof Error && current.cause instanceof Error) current = current.cause;
+  return current instanceof ApplicationFailure ? current : undefined;
+}
+const checksOf = (error: unknown): Check[] | undefined =>
+  (innermost(error)?.details?.[0] as { checks?: Check[] } | undefined)?.checks;

@@ -1,0 +1,56 @@
+import { formatMs } from '../cluster/duration';
+import type { GuardPolicy } from '../cluster/guard/policy';
+import type { GuardState } from './guard-messages';
+
+/** What the guard waits for and what it will do next, in two sentences that follow from its state. Pure. */
+export function explainGuard(
+  state: GuardState,
+  policy: GuardPolicy,
+  failed: boolean,
+): Pick<GuardState, 'waitsFor' | 'next'> {
+  if (state.acting !== undefined) {
+    const { workflowId, what } = state.acting;
+    return state.mode === 'approve' && what === 'failover'
+      ? {
+          waitsFor: `A person: veloz-ha approve ${workflowId}`,
+          next: 'It fails over when somebody approves, and takes the question back when the primary is well again.',
+        }
+      : { waitsFor: `The end of ${what} ${workflowId}.`, next: 'It does nothing else before that.' };
+  }
+  if (state.maintenance !== undefined)
+    return {
+      waitsFor:
+        state.maintenance.until === null
+          ? 'The end of maintenance mode: veloz-ha guard maintenance off'
+          : `The end of maintenance mode at ${new Date(state.maintenance.until).toISOString()}.`,
+      next: 'It watches, keeps the ledger, and changes nothing.',
+    };
+  if (state.mode === 'off')
+    return { waitsFor: 'A mode: veloz-ha guard mode auto', next: 'It watches, keeps the ledger, and changes nothing.' };
+  if (state.backoffUntil !== undefined)
+    return {
+      waitsFor: `${new Date(state.backoffUntil).toISOString()}, because an attempt did not end well.`,
+      next: failed
+        ? 'It tries again then. A person can go first: veloz-ha postgres promote'
+        : 'Then it goes on as usual.',
+    };
+  if (state.ledger.state === 'protected') {
+    const confirm = formatMs(policy.probeInterval * policy.confirmations);
+    return {
+      waitsFor: 'Something to happen.',
+      next:
+        state.mode === 'auto'
+          ? `When ${state.ledger.primary ?? 'the primary'} dies it fails over at once; when it falls silent, after ${confirm} of silence that others confirm.`
+          : `When ${state.ledger.primary ?? 'the primary'} fails it plans a failover and asks for approval.`,
+    };
+  }
+  if (state.ledger.state === 'degraded')
+    return {
+      waitsFor: 'A standby that streams again.',
+      next: 'It has commits wait for that standby again. A failure before that is not failed over without a person: acknowledged commits could be lost.',
+    };
+  return {
+    waitsFor: 'A primary that it can tell for certain.',
+    next: 'It fails nothing over by itself while it does not know what the standbys have.',
+  };
+}

@@ -1,0 +1,95 @@
+import { defineQuery, defineUpdate } from '@temporalio/workflow';
+import type { Ledger } from '../cluster/guard/ledger';
+import type { GuardMode } from '../cluster/guard/policy';
+import type { Signal } from '../cluster/guard/signals';
+import type { Decision } from './messages';
+
+/** Workflow id of the guard of a cluster. */
+export function guardWorkflowId(cluster: string): string {
+  return `guard/${cluster}`;
+}
+
+/** Something that the guard saw or did, newest last; the last 50 are kept. */
+export interface GuardEvent {
+  /** Milliseconds since the epoch. */
+  at: number;
+  kind:
+    | 'started'
+    | 'ledger'
+    | 'mode'
+    | 'maintenance'
+    | 'primary failed'
+    | 'primary back'
+    | 'failover'
+    | 'standby lost'
+    | 'standby back'
+    | 'relaxed'
+    | 'restored'
+    | 'split brain'
+    | 'fenced'
+    | 'in doubt'
+    | 'backoff';
+  says: string;
+  /** The run that it started or that it is about. */
+  run?: string;
+}
+
+/** Everything that the guard's `guard` query returns. One versioned document. */
+export interface GuardState {
+  version: 1;
+  cluster: string;
+  workflowId: string;
+  runId: string;
+  mode: GuardMode;
+  /** Present while maintenance mode is on: who, why, until when (milliseconds since the epoch). */
+  maintenance?: { by: string; why?: string; since: number; until: number | null };
+  ledger: Ledger;
+  /** What it sees, in a sentence. */
+  sees: string;
+  /** What it waits for, in a sentence. */
+  waitsFor: string;
+  /** What it will do next, in a sentence. */
+  next: string;
+  /** A failover that it started and that has not ended, or that waits for approval. */
+  acting?: { workflowId: string; since: number; what: string };
+  /** It does nothing before this time, because an attempt did not end well. Milliseconds since the epoch. */
+  backoffUntil?: number;
+  /** Evidence of what is going on now; empty while all is well. */
+  signals: Signal[];
+  events: GuardEvent[];
+  startedAt: number;
+}
+
+/** Input of the `guard` workflow. An empty form guards the default cluster as its topology says. */
+export interface GuardInput {
+  cluster?: string;
+  /** Default: the topology's `guard.mode`. */
+  mode?: GuardMode;
+  startedBy?: string;
+  /** Handed over by the guard itself when it continues as new. */
+  carried?: GuardState;
+  known?: GuardKnowledge;
+}
+
+/** News that the guard has told already and is not told again, and how many attempts in a row did not end well. */
+export interface GuardKnowledge {
+  failed: boolean;
+  splitBrain: boolean;
+  standbyLost: boolean;
+  standbyBack: boolean;
+  /** The state, and the kind of failure, that it saw last. */
+  sees: string;
+  failures: number;
+}
+
+/** The whole live state of the guard. */
+export const guardQuery = defineQuery<GuardState>('guard');
+/** Changes the mode. Returns what follows, in a sentence. */
+export const setModeUpdate = defineUpdate<string, [{ mode: GuardMode } & Decision]>('setMode');
+/**
+ * Maintenance mode on (`for`: a duration such as `30m`; without it until switched off) or off: the guard watches and keeps the
+ * ledger, and neither fails over, nor relaxes, nor fences.
+ */
+export const maintenanceUpdate = defineUpdate<string, [{ on: boolean; for?: string } & Decision]>('maintenance');
+/** Ends the guard. */
+export const stopGuardUpdate = defineUpdate<string, [Decision?]>('stop');

@@ -1,0 +1,528 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  ChildWorkflowCancellationType,
+  continueAsNew,
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  ParentClosePolicy,
+  proxyActivities,
+  setCurrentDetails,
+  setHandler,
+  setWorkflowOptions,
+  startChild,
+  upsertSearchAttributes,
+  uuid4,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import type { Activities, ClusterDescription, WatchResult } from '../activities';
+import { durationMs, formatMs } from '../cluster/duration';
+import { emptyLedger } from '../cluster/guard/ledger';
+import { relaxedLedger } from '../cluster/guard/ledger-rules';
+import { renderGuard } from './guard-details';
+import { explainGuard } from './guard-explain';
+import {
+  guardQuery,
+  guardWorkflowId,
+  maintenanceUpdate,
+  setModeUpdate,
+  stopGuardUpdate,
+  type GuardEvent,
+  type GuardInput,
+  type GuardKnowledge,
+  type GuardState,
+} from './guard-messages';
+import type { FailoverInput } from './failover-input';
+import { searchAttributeNames, type Decision } from './messages';
+import { act, changing } from './runbook/activity-options';
+import { describeCluster } from './runbook/begin';
+import { rootMessage, rootType } from './runbook/runner';
+import type { RejoinInput } from './standby-input';
+
+/** One stretch of watching; then a new one, so that a guard which nobody disturbs writes some thirty events an hour. */
+const STRETCH_MS = 10 * 60_000;
+/** A history of this length is begun anew. */
+const HISTORY_LIMIT = 2000;
+const MAX_BACKOFF_MS = 10 * 60_000;
+const EVENTS_KEPT = 50;
+
+const watching = {
+  startToCloseTimeout: STRETCH_MS + 120_000,
+  // A dead worker's watch goes on at another one within this time.
+  heartbeatTimeout: '1500ms',
+  retry: { initialInterval: '50ms', backoffCoefficient: 1.5, maximumInterval: '2s' },
+} as const;
+
+const keys = {
+  cluster: defineSearchAttributeKey(searchAttributeNames.cluster, SearchAttributeType.KEYWORD),
+  runbook: defineSearchAttributeKey(searchAttributeNames.runbook, SearchAttributeType.KEYWORD),
+  phase: defineSearchAttributeKey(searchAttributeNames.phase, SearchAttributeType.KEYWORD),
+};
+
+/**
+ * The guard of a cluster: watches it, keeps its ledger, and starts a failover when the primary is proven to be gone. One of them a
+ * cluster, under the id `guard/<cluster>`; it runs until somebody stops it.
+ */
+export async function guard(input?: GuardInput | null): Promise<GuardState> {
+  const given: GuardInput = input ?? {};
+  const unknown = Object.keys(given).filter(
+    (key) => !['cluster', 'mode', 'startedBy', 'carried', 'known'].includes(key),
+  );
+  if (unknown.length > 0 || (given.mode !== undefined && !['auto', 'approve', 'off'].includes(given.mode)))
+    throw ApplicationFailure.nonRetryable(
+      `the input of guard is wrong: ${unknown.length > 0 ? `unknown key ${unknown.join(', ')}` : `mode: expected auto, approve or off, got ${String(given.mode)}`}. Known keys: cluster, mode, startedBy. Next: veloz-ha guard start`,
+      'BadInput',
+    );
+  const described = await describeCluster(given.cluster);
+  const { workflowId } = workflowInfo();
+  // One open run per id is what keeps a second guard of the cluster away, and the id is how others find the ledger.
+  if (workflowId !== guardWorkflowId(described.name))
+    throw ApplicationFailure.nonRetryable(
+      `the workflow id ${workflowId} is not that of a guard (limit: ${guardWorkflowId(described.name)}). Next: veloz-ha guard start`,
+      'BadInput',
+    );
+  return new Guard(described, given).run();
+}
+setWorkflowOptions({ failureExceptionTypes: [Error] }, guard);
+
+/** With this everything that is found is told. */
+const nothingTold = { failed: false, splitBrain: false, standbyLost: false, standbyBack: false } as const;
+
+const nameOf = (decision: Decision | undefined): string => decision?.by ?? 'somebody who gave no name';
+const because = (decision: Decision | undefined): string => (decision?.why === undefined ? '' : `: ${decision.why}`);
+
+class Guard {
+  private readonly state: GuardState;
+  private stopped = false;
+  /** The stretch of watching that is under way; cancelled when there is news from people. */
+  private stretch: CancellationScope | undefined;
+  /** News that was told already, and attempts in a row that did not end well. */
+  private readonly known: GuardKnowledge;
+  /** The failover that it has a person asked about, and the primary whose failure is the reason. */
+  private asking: { workflowId: string; primary: string | null; withdrawn?: string } | undefined;
+  /** Nodes that it fenced, and that are to become standbys one after the other: each needs the lock of the cluster. */
+  private readonly toRejoin: { node: string; reason: string }[] = [];
+
+  constructor(
+    private readonly described: ClusterDescription,
+    input: GuardInput,
+  ) {
+    const { workflowId, runId } = workflowInfo();
+    const now = Date.now();
+    this.state = input.carried ?? {
+      version: 1,
+      cluster: described.name,
+      workflowId,
+      runId,
+      mode: input.mode ?? described.topology.guard.mode,
+      ledger: emptyLedger(now),
+      sees: 'It has not looked yet.',
+      waitsFor: '',
+      next: '',
+      signals: [],
+      events: [],
+      startedAt: now,
+    };
+    this.state.runId = runId;
+    this.known = input.known ?? { ...nothingTold, sees: 'healthy', failures: 0 };
+    if (input.carried === undefined)
+      this.note('started', `started by ${input.startedBy ?? 'the Web UI or an API client'}, mode ${this.state.mode}`);
+    this.handlers();
+  }
+
+  async run(): Promise<GuardState> {
+    const { state } = this;
+    upsertSearchAttributes([
+      { key: keys.cluster, value: state.cluster },
+      { key: keys.runbook, value: 'guard' },
+      { key: keys.phase, value: state.mode },
+    ]);
+    while (!this.stopped) {
+      await this.rejoinNext();
+      this.explain();
+      const { historyLength, continueAsNewSuggested } = workflowInfo();
+      const busy = state.acting !== undefined || this.toRejoin.length > 0;
+      if ((historyLength > HISTORY_LIMIT || continueAsNewSuggested) && !busy)
+        await continueAsNew<typeof guard>({ cluster: state.cluster, carried: state, known: this.known });
+      const result = await this.watch();
+      if (result !== undefined) await this.take(result);
+    }
+    return state;
+  }
+
+  /** What follows from the state, for people. */
+  private explain(): void {
+    Object.assign(this.state, explainGuard(this.state, this.described.topology.guard, this.known.failed));
+    setCurrentDetails(renderGuard(this.state));
+  }
+
+  private async watch(): Promise<WatchResult | undefined> {
+    const { state } = this;
+    const now = Date.now();
+    const { maintenance } = state;
+    if (maintenance?.until != null && now >= maintenance.until) {
+      delete state.maintenance;
+      this.forget();
+      this.note('maintenance', 'maintenance mode is over: its time is up');
+    }
+    if (state.backoffUntil !== undefined && now >= state.backoffUntil) {
+      delete state.backoffUntil;
+      this.forget();
+    }
+    const wakes = [state.maintenance?.until, state.backoffUntil].filter((at) => at != null);
+    const run = `${this.runId('failover')}/${uuid4()}`;
+    const { failures: _failures, ...known } = this.known;
+    const mayHold =
+      this.acts() && state.mode === 'auto' && state.ledger.state === 'protected' && state.acting === undefined;
+    this.stretch = new CancellationScope();
+    try {
+      const result = await this.stretch.run(() =>
+        proxyActivities<Activities>({ ...watching, summary: 'Watch the cluster' }).watchCluster({
+          cluster: state.cluster,
+          ledger: state.ledger,
+          mayHold,
+          incidentRun: run,
+          known,
+          forMs: Math.max(200, Math.min(STRETCH_MS, ...wakes.map((at) => at - now))),
+        }),
+      );
+      this.incidentRun = run;
+      return result;
+    } catch (error) {
+      if (isCancellation(error)) {
+        // The guard itself was cancelled, and not only its watching.
+        if (CancellationScope.current().consideredCancelled) throw error;
+        return undefined;
+      }
+      throw error;
+    } finally {
+      this.stretch = undefined;
+    }
+  }
+  private incidentRun = '';
+
+  /** What was told while nothing could be done about it is to be told again. */
+  private forget(): void {
+    Object.assign(this.known, nothingTold);
+  }
+
+  /** Nothing but people keeps it from acting. */
+  private acts(): boolean {
+    const { state } = this;
+    return state.mode !== 'off' && state.maintenance === undefined && state.backoffUntil === undefined;
+  }
+
+  private async take(result: WatchResult): Promise<void> {
+    const { state } = this;
+    state.sees = result.sees;
+    state.signals = result.signals;
+    switch (result.why) {
+      case 'quiet':
+        this.known.sees = keyOf(result);
+        return;
+      case 'sees':
+        this.known.sees = keyOf(result);
+        if (result.state !== 'healthy') this.note('in doubt', result.sees);
+        return;
+      case 'ledger':
+        if (result.ledger !== undefined) {
+          state.ledger = result.ledger;
+          if (result.ledger.state === 'protected') this.known.standbyLost = false;
+          this.note('ledger', `${result.ledger.state}: ${result.ledger.why}`);
+        }
+        return;
+      case 'healthy':
+        if (this.known.failed) this.note('primary back', result.sees);
+        this.known.failed = false;
+        this.known.splitBrain = false;
+        this.known.failures = 0;
+        delete state.backoffUntil;
+        // A failover that nobody has approved yet has lost its reason. One that was approved is why another node is well now.
+        if (this.asking !== undefined && this.asking.primary === state.ledger.primary)
+          await this.withdraw(`${state.ledger.primary ?? 'the primary'} is well again`);
+        return;
+      case 'failed':
+        this.known.failed = true;
+        this.known.sees = keyOf(result);
+        this.note('primary failed', result.sees);
+        if (this.acts() && state.acting === undefined) await this.failOver(result);
+        return;
+      case 'standby lost':
+        return this.standbyLost(result);
+      case 'standby back':
+        return this.standbyBack();
+      case 'split brain':
+        return this.splitBrain(result);
+    }
+  }
+
+  private async failOver(result: WatchResult): Promise<void> {
+    const { state } = this;
+    const { failure } = result;
+    if (failure === undefined) return;
+    const [workflowId = this.runId('failover')] = this.incidentRun.split('/');
+    const input: FailoverInput = {
+      cluster: state.cluster,
+      approval: state.mode === 'auto' ? 'given' : 'required',
+      startedBy: `guard of ${state.cluster}`,
+      reason: result.sees,
+      ...(state.ledger.primary === null ? {} : { expectedPrimary: state.ledger.primary }),
+      incident: {
+        run: this.incidentRun,
+        since: failure.since,
+        decidedAt: failure.decidedAt,
+        kind: failure.kind,
+        says: result.sees,
+        signals: result.signals,
+        ...(failure.lastLsn === undefined ? {} : { lastLsn: failure.lastLsn }),
+        ledger: state.ledger,
+      },
+    };
+    await this.startRun('failover', workflowId, input);
+    if (input.approval === 'required' && state.acting !== undefined)
+      this.asking = { workflowId, primary: state.ledger.primary };
+  }
+
+  /** Takes back the question whether to fail over. */
+  private async withdraw(why: string): Promise<void> {
+    if (this.asking === undefined) return;
+    this.asking.withdrawn = why;
+    // It may have ended this moment.
+    await getExternalWorkflowHandle(this.asking.workflowId)
+      .cancel()
+      .catch(() => undefined);
+  }
+
+  private async rejoinNext(): Promise<void> {
+    const { state } = this;
+    if (state.acting !== undefined || state.maintenance !== undefined || state.mode === 'off') return;
+    const next = this.toRejoin.shift();
+    if (next === undefined) return;
+    await this.startRun('rejoin', this.runId('rejoin'), {
+      cluster: state.cluster,
+      node: next.node,
+      approval: 'given',
+      startedBy: `guard of ${state.cluster}`,
+      reason: next.reason,
+    });
+  }
+
+  /** Starts a runbook that lives on by itself, and listens for its end. */
+  private async startRun(
+    what: 'failover' | 'rejoin',
+    workflowId: string,
+    input: FailoverInput | RejoinInput,
+  ): Promise<void> {
+    const { state } = this;
+    let child;
+    try {
+      child = await startChild(what, {
+        workflowId,
+        args: [input],
+        // The end of the guard must not end what it started.
+        parentClosePolicy: ParentClosePolicy.ABANDON,
+        cancellationType: ChildWorkflowCancellationType.ABANDON,
+        staticSummary: `Started by the guard: ${state.sees}`,
+      });
+    } catch (error) {
+      this.backOff(`the ${what} could not be started: ${rootMessage(error)}`);
+      return;
+    }
+    state.acting = { workflowId, since: Date.now(), what };
+    this.note('failover', `${what} started: ${workflowId}`, workflowId);
+    void child.result().then(
+      (report: unknown) => {
+        this.note('failover', `${what} ended: ${(report as { says?: string }).says ?? 'completed'}`, workflowId);
+        this.known.failures = 0;
+        this.ended();
+      },
+      (error: unknown) => {
+        const withdrawn = this.asking?.workflowId === workflowId ? this.asking.withdrawn : undefined;
+        if (withdrawn === undefined)
+          this.backOff(`${what} ${workflowId} did not end well: ${rootMessage(error)}`, workflowId);
+        else {
+          this.forget();
+          this.note('failover', `${what} withdrawn before anybody approved it: ${withdrawn}`, workflowId);
+        }
+        this.ended();
+      },
+    );
+  }
+
+  private ended(): void {
+    delete this.state.acting;
+    this.asking = undefined;
+    // Two writable nodes are left to the run that acts; what is so afterwards is to be told.
+    this.known.splitBrain = false;
+    this.stretch?.cancel();
+  }
+
+  private backOff(says: string, run?: string): void {
+    const { backoff } = this.described.topology.guard;
+    const ms = Math.min(MAX_BACKOFF_MS, backoff * 2 ** this.known.failures);
+    this.known.failures += 1;
+    this.state.backoffUntil = Date.now() + ms;
+    this.note('backoff', `${says}. Nothing is tried again before ${formatMs(ms)} have passed`, run);
+  }
+
+  private async standbyLost(result: WatchResult): Promise<void> {
+    const { state } = this;
+    const { onStandbyLost, standbyLostAfter } = this.described.topology.guard;
+    this.known.standbyLost = true;
+    const { primary } = state.ledger;
+    this.note('standby lost', `no standby has confirmed for ${formatMs(standbyLostAfter)}; commits wait`);
+    if (onStandbyLost === 'block' || !this.acts() || primary === null) return;
+    // The ledger first: from here on nobody may believe that a standby has everything.
+    const before = state.ledger;
+    const since = new Date(result.standbyLostSince ?? result.at).toISOString();
+    state.ledger = relaxedLedger(
+      before,
+      `no standby has confirmed since ${since}: commits go on without one`,
+      Date.now(),
+    );
+    try {
+      const says = await act(changing, 'Let commits go on without a standby').relaxSynchrony(state.cluster, primary);
+      this.note('relaxed', says);
+    } catch (error) {
+      // Refused: nothing was relaxed, and what the ledger knew before is still so. Any other failure leaves that open.
+      if (rootType(error) === 'Refused') state.ledger = before;
+      this.backOff(`synchronous_standby_names could not be relaxed: ${rootMessage(error)}`);
+    }
+  }
+
+  private async standbyBack(): Promise<void> {
+    const { state } = this;
+    this.known.standbyBack = true;
+    if (!this.acts() || state.ledger.primary === null) return;
+    try {
+      const says = await act(changing, 'Have commits wait for the standby again').restoreSynchrony(
+        state.cluster,
+        state.ledger.primary,
+      );
+      this.known.standbyLost = false;
+      this.known.standbyBack = false;
+      this.note('restored', says);
+    } catch (error) {
+      this.backOff(`synchronous_standby_names could not be restored: ${rootMessage(error)}`);
+    }
+  }
+
+  private async splitBrain(result: WatchResult): Promise<void> {
+    const { state } = this;
+    const { splitBrain } = result;
+    if (splitBrain === undefined) return;
+    this.known.splitBrain = true;
+    log.error('Two nodes are writable', { cluster: state.cluster, says: splitBrain.says });
+    this.note('split brain', splitBrain.says);
+    const { keep } = splitBrain;
+    if (keep === null || !this.acts() || state.acting !== undefined) return;
+    // All of them first: each takes writes until it is fenced, and a rejoin holds the lock meanwhile.
+    for (const node of splitBrain.fence) {
+      try {
+        const run = `${workflowInfo().workflowId}/${uuid4()}`;
+        const says = await act(changing, `Fence ${node}, which is not the primary`).fenceRogue({
+          cluster: state.cluster,
+          run,
+          node,
+          keep,
+        });
+        this.note('fenced', says);
+        this.toRejoin.push({ node, reason: splitBrain.says });
+      } catch (error) {
+        this.backOff(`${node} could not be fenced: ${rootMessage(error)}`);
+      }
+    }
+  }
+
+  private runId(what: 'failover' | 'rejoin'): string {
+    const stamp = new Date(Date.now()).toISOString().replace(/\D/g, '').slice(2, 14);
+    return `${what}-${this.state.cluster}-${stamp}-${uuid4().slice(0, 4)}`;
+  }
+
+  private note(kind: GuardEvent['kind'], says: string, run?: string): void {
+    this.state.events.push({ at: Date.now(), kind, says, ...(run === undefined ? {} : { run }) });
+    while (this.state.events.length > EVENTS_KEPT) this.state.events.shift();
+    log.info(`guard: ${kind}: ${says}`);
+  }
+
+  private handlers(): void {
+    const { state } = this;
+    const changed = (says: string): string => {
+      this.forget();
+      this.explain();
+      this.stretch?.cancel();
+      return says;
+    };
+    const refuse = (says: string): never => {
+      throw ApplicationFailure.nonRetryable(says, 'BadInput');
+    };
+    setHandler(guardQuery, () => state);
+    setHandler(
+      setModeUpdate,
+      (wanted) => {
+        const before = state.mode;
+        state.mode = wanted.mode;
+        upsertSearchAttributes([{ key: keys.phase, value: state.mode }]);
+        if (before !== wanted.mode)
+          this.note('mode', `${before} → ${wanted.mode}, by ${nameOf(wanted)}${because(wanted)}`);
+        if (wanted.mode !== 'approve') void this.withdraw(`the mode is ${wanted.mode} now`);
+        return changed(before === wanted.mode ? `the mode is ${before} already` : `the mode is ${wanted.mode} now`);
+      },
+      {
+        validator: (wanted?: { mode?: string }) => {
+          if (!['auto', 'approve', 'off'].includes(wanted?.mode ?? ''))
+            refuse(`mode: expected auto, approve or off, got ${String(wanted?.mode)}. Next: {"mode": "auto"}`);
+        },
+        description: 'What the guard does on its own: {"mode": "auto" | "approve" | "off"}',
+      },
+    );
+    setHandler(
+      maintenanceUpdate,
+      (wanted) => {
+        if (!wanted.on) {
+          const was = state.maintenance !== undefined;
+          delete state.maintenance;
+          if (was) this.note('maintenance', `off, by ${nameOf(wanted)}${because(wanted)}`);
+          return changed(was ? 'maintenance mode is off' : 'maintenance mode was off already');
+        }
+        const now = Date.now();
+        state.maintenance = {
+          by: nameOf(wanted),
+          ...(wanted.why === undefined ? {} : { why: wanted.why }),
+          since: now,
+          until: wanted.for === undefined ? null : now + durationMs(wanted.for),
+        };
+        const how = wanted.for === undefined ? 'until it is switched off' : `for ${wanted.for}`;
+        this.note('maintenance', `on ${how}, by ${nameOf(wanted)}${because(wanted)}`);
+        return changed(`maintenance mode is on ${how}`);
+      },
+      {
+        validator: (wanted?: { on?: unknown; for?: string }) => {
+          if (typeof wanted?.on !== 'boolean') refuse('on: expected true or false. Next: {"on": true, "for": "30m"}');
+          if (wanted?.for !== undefined) {
+            try {
+              durationMs(wanted.for);
+            } catch (error) {
+              refuse(`for: ${(error as Error).message}`);
+            }
+          }
+        },
+        description: 'The guard watches and does nothing: {"on": true, "for": "30m"}',
+      },
+    );
+    setHandler(
+      stopGuardUpdate,
+      (decision?: Decision) => {
+        this.stopped = true;
+        this.note('mode', `stopped by ${nameOf(decision)}${because(decision)}`);
+        return changed('the guard ends: nothing fails over by itself any more');
+      },
+      { description: 'End the guard' },
+    );
+  }
+}
+
+const keyOf = (result: WatchResult): string =>
+  `${result.state}${result.failure === undefined ? '' : ` ${result.failure.kind}`}`;

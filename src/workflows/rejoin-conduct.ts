@@ -1,0 +1,270 @@
+import { ApplicationFailure } from '@temporalio/workflow';
+import type { ClusterDescription } from '../activities';
+import { headline, problemSentence, refusalSentence, splitNext } from '../cluster/check';
+import { durationMs, formatMs } from '../cluster/duration';
+import { membersOf } from '../cluster/members';
+import type { ObservedCluster } from '../cluster/observed';
+import type { StandbyChoice } from '../cluster/rejoin/choose';
+import type { ClusterTopology } from '../cluster/topology';
+import { planQuestion } from '../report/runbooks';
+import type { RejoinStory } from './rejoin-steps';
+import { act, changing, reading } from './runbook/activity-options';
+import { describeCluster, lockOrEnd } from './runbook/begin';
+import type { Run } from './runbook/run';
+import { initialStepStates, rootMessage, runSteps, type Step } from './runbook/runner';
+import type { Report } from './run-state';
+import type { RejoinRequest, StandbyRequest } from './standby-input';
+
+/** What was chosen, once nothing refuses. */
+export interface Chosen {
+  cluster: string;
+  /** The run's id, as agents know it. */
+  run: string;
+  primary: string;
+  node: string;
+  /** Other standbys, which stream from the primary. */
+  others: string[];
+}
+
+/** A runbook that makes one node a standby, or lets one go. */
+export interface StandbyRunbook {
+  /** The command that starts it: `veloz-ha postgres rejoin`. */
+  start: string;
+  choose(topology: ClusterTopology, observed: ObservedCluster, node: string | undefined): StandbyChoice;
+  steps(chosen: Chosen, story: RejoinStory): Step[];
+  /** Nodes that must stream from the primary at the end. */
+  standbysAfter(chosen: Chosen): string[];
+  /** The end of a run that is done, without full stop. */
+  done(chosen: Chosen, story: RejoinStory): string;
+  /** What is so when it stops on the way, without full stop. */
+  stays(chosen: Chosen): string;
+  /** Commands to run after a run that is done. */
+  next?(chosen: Chosen): Report['next'];
+}
+
+/** Looks, plans, asks, carries out, verifies and reports: what runbooks about one standby have in common. */
+export async function conductStandbyRun(
+  run: Run,
+  request: RejoinRequest | StandbyRequest,
+  runbook: StandbyRunbook,
+): Promise<Report> {
+  const { state } = run;
+  const described = await describeCluster(request.cluster);
+  state.cluster = described.name;
+  run.enter('checking', 'Taking the lock of the cluster');
+  if (request.mode === 'run') {
+    const busy = await lockOrEnd(run, runbook.start);
+    if (busy !== undefined) return busy;
+  }
+  const first = await look(run, described, runbook, request.node);
+  if ('report' in first) return first.report;
+  const { chosen } = first;
+  const membersBefore = state.members;
+  const soakMs = request.soak === undefined ? described.topology.soak : durationMs(request.soak);
+  const story: RejoinStory = {};
+  const steps = [...runbook.steps(chosen, story), verifyStep(chosen, runbook, soakMs)];
+  state.plan = {
+    primary: chosen.primary,
+    target: chosen.node,
+    protection: described.topology.protection,
+    steps: steps.map(({ id, says, expectedMs, undo }) => ({
+      id,
+      says,
+      ...(expectedMs === undefined ? {} : { expectedMs }),
+      pointOfNoReturn: false,
+      ...(undo === undefined ? {} : { undo: undo.says }),
+    })),
+    expectedHoldMs: 0,
+    expectedHoldBasis: `they go on at ${chosen.primary}`,
+    holdLimitMs: 0,
+  };
+  const command = `${runbook.start} --cluster ${state.cluster} ${chosen.node}`;
+  const rest = (): Partial<Report> => ({
+    primaryBefore: chosen.primary,
+    primaryAfter: chosen.primary,
+    membersBefore,
+  });
+  if (request.mode === 'plan') {
+    return run.end('planned', `All checks passed. Nothing was changed. ${planSentence(run, runbook, chosen)}`, {
+      ...rest(),
+      plan: state.plan,
+      next: [{ command, why: 'carries the plan out' }],
+    });
+  }
+  state.steps = initialStepStates(steps);
+
+  let since = state.startedAt;
+  if (request.approval === 'required') {
+    const ended = await approve(run, described, runbook, request, chosen, rest());
+    if (ended !== undefined) return ended;
+    // A person's time to think is no part of what the run took.
+    since = Date.now();
+  }
+
+  run.enter('running', 'Starting');
+  const outcome = await runSteps(steps, state.steps, run);
+  await act(changing, 'Give the node back')
+    .giveBack({ cluster: state.cluster, run: chosen.run, nodes: [chosen.node] })
+    .catch(() => run.warn('the node could not be given back; the next run takes it over'));
+  const after = await act(reading, 'Look at every system once more')
+    .observe(state.cluster)
+    .catch(() => undefined);
+  if (after !== undefined) state.members = membersOf(after);
+
+  const report: Partial<Report> = {
+    ...rest(),
+    membersAfter: state.members,
+    ...(story.timeline === undefined ? {} : { timelineAfter: story.timeline }),
+    ...(story.rejoin === undefined ? {} : { rejoin: story.rejoin }),
+    ...(story.protectedAt === undefined
+      ? {}
+      : { protectedAgainMs: story.protectedAt - since, protectedSince: story.protectedAt }),
+  };
+  const status = { command: `veloz-ha postgres status --cluster ${state.cluster}`, why: 'shows what is' };
+  switch (outcome.kind) {
+    case 'done':
+      return run.end('completed', runbook.done(chosen, story), { ...report, next: runbook.next?.(chosen) ?? [] });
+    case 'aborted': {
+      const begun = state.steps.some((step) => step.state !== 'pending');
+      const what = begun ? `${runbook.stays(chosen)}. Next: ${command}` : 'Nothing was changed';
+      return run.end('aborted', `${outcome.why}. ${what}`, {
+        ...report,
+        next: [...(begun ? [{ command, why: 'goes on with it' }] : []), status],
+      });
+    }
+    case 'rolled back':
+    case 'incomplete': {
+      const { what, next } = splitNext(rootMessage(outcome.cause));
+      const says = steps.find((step) => step.id === outcome.step)?.says ?? outcome.step;
+      const commands = [
+        ...(next === undefined ? [] : [{ command: next, why: 'takes the cause away' }]),
+        { command, why: 'goes on with it' },
+        status,
+      ];
+      if (isRefusal(outcome.cause))
+        return run.end('refused', `${what}. Next: ${next ?? command}`, { ...report, next: commands });
+      return run.end(
+        'incomplete',
+        `Step "${says}" did not finish: ${what}. ${runbook.stays(chosen)}. Next: ${next ?? command}`,
+        { ...report, next: commands },
+      );
+    }
+    case 'undo failed':
+      return run.end(
+        'failed',
+        `Step "${outcome.step}" failed and could not be put back: ${rootMessage(outcome.undoCause)} (first failure: ${rootMessage(outcome.cause)}). Next: ${status.command}`,
+        { ...report, next: [status, { command, why: 'goes on with it' }] },
+      );
+  }
+}
+
+/** Observes, chooses, and ends the run when it is refused or there is nothing to do. */
+async function look(
+  run: Run,
+  described: ClusterDescription,
+  runbook: StandbyRunbook,
+  node: string | undefined,
+): Promise<{ report: Report } | { chosen: Chosen }> {
+  const { state } = run;
+  const observed = await act(reading, 'Look at every system of the cluster').observe(state.cluster);
+  state.members = membersOf(observed);
+  const choice = runbook.choose(described.topology, observed, node);
+  state.checks = choice.checks;
+  const common = { primaryBefore: choice.primary, membersBefore: state.members };
+  const refusal = refusalSentence(choice.checks, 'Nothing was changed');
+  if (refusal !== undefined) {
+    const next = choice.checks
+      .filter((check) => check.result === 'refuse' && check.next !== undefined)
+      .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${headline(check)}` }));
+    return { report: run.end('refused', refusal, { ...common, next }) };
+  }
+  if (choice.alreadyDone !== undefined) {
+    return {
+      report: run.end('completed', `${choice.alreadyDone}. Nothing was changed`, {
+        ...common,
+        primaryAfter: choice.primary,
+        membersAfter: state.members,
+      }),
+    };
+  }
+  if (choice.primary === undefined || choice.node === undefined)
+    throw ApplicationFailure.nonRetryable('the checks named neither a node nor a refusal', 'Failed');
+  for (const check of choice.checks)
+    if (check.result === 'warn')
+      run.warn(`${problemSentence(check)}.${check.next === undefined ? '' : ` Next: ${check.next}`}`);
+  const { cluster, workflowId, runId } = state;
+  return {
+    chosen: {
+      cluster,
+      run: `${workflowId}/${runId}`,
+      primary: choice.primary,
+      node: choice.node,
+      others: choice.others,
+    },
+  };
+}
+
+/** Waits for a person. Returns the report of a run that ends here. */
+async function approve(
+  run: Run,
+  described: ClusterDescription,
+  runbook: StandbyRunbook,
+  request: RejoinRequest | StandbyRequest,
+  chosen: Chosen,
+  rest: Partial<Report>,
+): Promise<Report | undefined> {
+  const { state } = run;
+  const timeoutMs =
+    request.approvalTimeout === undefined ? described.topology.approvalTimeout : durationMs(request.approvalTimeout);
+  const answer = await run.approval(timeoutMs, `${planQuestion(state.runbook, state.plan)} Waiting for approval`);
+  const { by, why } = state.approval;
+  if (answer === 'rejected')
+    return run.end(
+      'rejected',
+      `Rejected by ${by ?? ''}${why === undefined ? '' : `: ${why}`}. Nothing was changed`,
+      rest,
+    );
+  if (answer === 'expired')
+    return run.end(
+      'not approved in time',
+      `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${runbook.start}`,
+      { ...rest, next: [{ command: runbook.start, why: 'plans it anew' }] },
+    );
+  if (answer === 'aborted')
+    return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, rest);
+  run.enter('checking', 'Approved; looking once more');
+  const again = await look(run, described, runbook, chosen.node);
+  if ('report' in again) return again.report;
+  if (again.chosen.primary !== chosen.primary) {
+    return run.end(
+      'refused',
+      `A1: the primary is ${again.chosen.primary} now (limit: ${chosen.primary}, as in the plan that was approved). Nothing was changed. Next: ${runbook.start}`,
+      { ...rest, next: [{ command: runbook.start, why: 'plans it anew' }] },
+    );
+  }
+  return undefined;
+}
+
+function verifyStep(chosen: Chosen, runbook: StandbyRunbook, soakMs: number): Step {
+  return {
+    id: 'verify',
+    says: `Verify one primary and its standbys${soakMs > 0 ? `, and watch for ${formatMs(soakMs)}` : ''}`,
+    expectedMs: soakMs + 100,
+    run: async () => {
+      const { cluster, primary } = chosen;
+      const request = { cluster, primary, standbys: runbook.standbysAfter(chosen) };
+      const { detail } = await act(changing, 'Prove the new state').verifyStandbys(request, soakMs);
+      return { detail };
+    },
+  };
+}
+
+const planSentence = (run: Run, runbook: StandbyRunbook, chosen: Chosen): string =>
+  `${planQuestion(run.state.runbook, run.state.plan)} Next: ${runbook.start} --cluster ${chosen.cluster} ${chosen.node}`;
+
+/** Is the innermost failure a refusal? */
+function isRefusal(error: unknown): boolean {
+  let current = error;
+  while (current instanceof Error && current.cause instanceof Error) current = current.cause;
+  return current instanceof ApplicationFailure && current.type === 'Refused';
+}

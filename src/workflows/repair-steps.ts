@@ -1,0 +1,256 @@
+import type { ClusterDescription, FailoverMove } from '../activities';
+import { presentNodes, type ObservedCluster } from '../cluster/observed';
+import type { RepairRound, RepairTask } from '../cluster/repair/round';
+import type { Ledger } from '../cluster/guard/ledger';
+import { rejoinSteps, type RejoinStory } from './rejoin-steps';
+import { act, changing, holding } from './runbook/activity-options';
+import type { Run } from './runbook/run';
+import type { Step } from './runbook/runner';
+
+/** What the rounds of a repair learn, for its report. */
+export interface RepairStory extends RejoinStory {
+  /** Nodes that were woken, in vain or not. */
+  woken: string[];
+}
+
+/** What the steps of one round are made from. */
+export interface RoundSetting {
+  run: Run;
+  described: ClusterDescription;
+  /** What was seen, and what follows from it. */
+  observed: ObservedCluster;
+  round: RepairRound;
+  ledger: Ledger | null;
+  /** The name of this round to the agents. */
+  token: string;
+  story: RepairStory;
+}
+
+/** Nothing in these can meet a command that a run left behind. */
+const harmless: ReadonlySet<RepairTask['kind']> = new Set(['forget-claim', 'drop-slot', 'restore-names']);
+
+/** The round as a list that a newcomer can read aloud. Each step looks again before it acts. */
+export function roundSteps(setting: RoundSetting): Step[] {
+  const { round } = setting;
+  const numbered = new Numbered(setting);
+  const steps: Step[] = [];
+  if (round.tasks.some(({ kind }) => !harmless.has(kind))) steps.push(numbered.take());
+  for (const task of round.tasks) if (task.kind !== 'forget-claim') steps.push(...numbered.of(task));
+  const claimed = round.tasks.filter(({ kind }) => kind === 'forget-claim').map(({ node }) => node ?? '');
+  if (claimed.length > 0) steps.push(numbered.endClaims(claimed));
+  return steps;
+}
+
+/** Makes steps whose activities take the nodes one after the other. */
+class Numbered {
+  private turn = 0;
+
+  constructor(private readonly setting: RoundSetting) {}
+
+  private request() {
+    const { described, token } = this.setting;
+    return { cluster: described.name, run: token, turn: this.turn++ };
+  }
+
+  take(): Step {
+    const request = this.request();
+    return {
+      id: 'take',
+      says: 'Take every node, so that nothing is carried out any more that a run left behind',
+      expectedMs: 300,
+      run: async () => ({ detail: await act(changing, 'Take every node').takeNodes(request) }),
+    };
+  }
+
+  endClaims(nodes: readonly string[]): Step {
+    const { cluster, run } = this.request();
+    return {
+      id: 'claims',
+      says: `Give back ${nodes.join(', ')}, which a run that is over still owns`,
+      expectedMs: 300,
+      run: async () => ({
+        detail: await act(changing, 'Give back what ended runs own').endClaims({ cluster, run }),
+      }),
+    };
+  }
+
+  of(task: RepairTask): Step[] {
+    const { node = '' } = task;
+    switch (task.kind) {
+      case 'wake':
+        return [this.wake(node)];
+      case 'fence':
+        return [this.fence(node, task.upstream ?? '')];
+      case 'failover':
+        return this.promotion(node);
+      case 'start-primary':
+        return [this.startPrimary(node)];
+      case 'route':
+        return [this.route(task.upstream ?? '')];
+      case 'release':
+        return [this.release()];
+      case 'rejoin':
+        return this.rejoin(node, task.upstream ?? '');
+      case 'restore-names':
+        return [this.restoreNames(node)];
+      case 'drop-slot':
+        return [this.dropSlot(node, task.slot ?? '')];
+      case 'forget-claim':
+      case 'nothing':
+        return [];
+    }
+  }
+
+  private wake(node: string): Step {
+    const { described, story } = this.setting;
+    const says = `Start the container of ${node}, and see what it is`;
+    return {
+      id: `wake ${node}`,
+      says,
+      expectedMs: 2000,
+      run: async () => {
+        const { says: found, up } = await act(changing, says).wakeNode({ cluster: described.name, node });
+        story.woken.push(node);
+        return { detail: found, warnings: up ? [] : [found] };
+      },
+    };
+  }
+
+  private fence(node: string, primary: string): Step {
+    const request = { ...this.request(), node, primary };
+    const says = `Fence ${node}, which is writable beside ${primary}, and prove it`;
+    return {
+      id: `fence ${node}`,
+      says,
+      expectedMs: 500,
+      run: async () => ({ detail: await act(changing, says).fenceSecondPrimary(request) }),
+    };
+  }
+
+  private startPrimary(node: string): Step {
+    const request = { ...this.request(), node };
+    const says = `Start ${node} as the primary that it was, once it is proven that nobody was promoted in its place`;
+    return {
+      id: `primary ${node}`,
+      says,
+      expectedMs: 1000,
+      run: async () => ({ detail: await act(changing, `Start ${node} as the primary`).startOldPrimary(request) }),
+    };
+  }
+
+  private route(primary: string): Step {
+    const request = { ...this.request(), primary };
+    const says = `Lead clients to ${primary}`;
+    return {
+      id: 'route',
+      says,
+      expectedMs: 150,
+      run: async () => ({ detail: await act(changing, says).routeClients(request) }),
+    };
+  }
+
+  private release(): Step {
+    const request = { ...this.request(), primary: this.setting.round.primary ?? '' };
+    return {
+      id: 'release',
+      says: 'Let clients go',
+      expectedMs: 150,
+      run: async () => ({ detail: await act(changing, 'Let clients go').letClientsGo(request) }),
+    };
+  }
+
+  private restoreNames(primary: string): Step {
+    const { described, story } = this.setting;
+    const says = `Have commits on ${primary} wait for its standbys again`;
+    return {
+      id: 'names',
+      says,
+      expectedMs: 300,
+      run: async () => {
+        const { detail, protectedAt } = await act(changing, says).restoreNames({ cluster: described.name, primary });
+        if (protectedAt !== undefined) story.protectedAt = protectedAt;
+        return { detail };
+      },
+    };
+  }
+
+  private dropSlot(node: string, slot: string): Step {
+    const { described } = this.setting;
+    const says = `Drop slot ${slot} of ${node}, which nobody uses`;
+    return {
+      id: `slot ${node} ${slot}`,
+      says,
+      expectedMs: 150,
+      run: async () => ({ detail: await act(changing, says).dropSlot({ cluster: described.name, node, slot }) }),
+    };
+  }
+
+  private rejoin(node: string, primary: string): Step[] {
+    const { run, described, token, story } = this.setting;
+    const wish = { cluster: described.name, run: token, node, primary, method: 'auto' } as const;
+    return rejoinSteps(run, wish, story).map((step) => ({ ...step, id: `${step.id} ${node}` }));
+  }
+
+  /** Where every node answers, the most advanced one is promoted on their own word; else it is a failover from the silent one. */
+  private promotion(best: string): Step[] {
+    const { story } = this.setting;
+    const request = this.request();
+    const silent = presentNodes(this.setting.observed).filter(({ sql }) => sql === null);
+    const record: Step = {
+      id: 'record',
+      says: 'CHECKPOINT on the new primary, and write the epoch',
+      expectedMs: 200,
+      run: async () => {
+        const { cluster, run } = request;
+        const target = story.result?.target ?? best;
+        const summary = 'CHECKPOINT on the new primary, and write the epoch';
+        const { detail, timeline, warnings } = await act(changing, summary).recordPromotion({ cluster, run, target });
+        story.timeline = timeline;
+        return { detail, warnings };
+      },
+    };
+    if (silent.length === 0) {
+      const says = `Promote the most advanced standby, ${best} as it is now, and lead clients to it`;
+      const promote: Step = {
+        id: 'promote',
+        says,
+        expectedMs: 300,
+        run: async () => {
+          const done = await act(changing, says).promoteStandby(request);
+          story.result = { target: done.target };
+          return { detail: done.detail, warnings: done.warnings };
+        },
+      };
+      return [promote, record];
+    }
+    const move = this.failover(silent.map(({ name }) => name));
+    const says = `Fence ${move.source}, which does not answer, promote ${best}, route, let clients go`;
+    const failover: Step = {
+      id: 'failover',
+      says,
+      expectedMs: 700,
+      pointOfNoReturn: { rollBack: () => act(changing, 'Put everything back').undoFailOver(move) },
+      run: async () => {
+        const result = await act(holding, says).failOver(move);
+        story.result = { target: result.target };
+        return { detail: `${result.target} is the primary`, subSteps: result.subSteps, warnings: result.warnings };
+      },
+    };
+    return [failover, record];
+  }
+
+  private failover(silent: readonly string[]): FailoverMove {
+    const { described, ledger, token } = this.setting;
+    const names = described.topology.postgres.nodes.map(({ name }) => name);
+    // Whom the ledger names, where that one is silent; else the only one that may have been the primary.
+    const source = silent.find((name) => name === ledger?.primary) ?? silent[0] ?? '';
+    return {
+      cluster: described.name,
+      run: token,
+      source,
+      candidates: names.filter((name) => name !== source),
+      ledger,
+      holdLimitMs: described.topology.limits.hold,
+    };
+  }
+}

@@ -1,0 +1,333 @@
+import { ApplicationFailure, CancellationScope, setWorkflowOptions, sleep, uuid4 } from '@temporalio/workflow';
+import type { ClusterDescription } from '../activities';
+import { headline, refusalSentence, splitNext, type Check } from '../cluster/check';
+import { clusterStatus, watchRun } from '../cluster/commands';
+import { durationMs, formatMs } from '../cluster/duration';
+import { presentNodes, primaries } from '../cluster/observed';
+import { beyondPlan, sameTasks, type RepairTask } from '../cluster/repair/round';
+import { planQuestion } from '../report/runbooks';
+import { lookUntilSettled, type RepairLook } from './repair-look';
+import { roundSteps, type RepairStory, type RoundSetting } from './repair-steps';
+import { act, changing, reading } from './runbook/activity-options';
+import { describeCluster, lockOrEnd, requestOf } from './runbook/begin';
+import { Run } from './runbook/run';
+import { initialStepStates, rootMessage, runSteps, type Step, type StepsOutcome } from './runbook/runner';
+import type { Plan, Report } from './run-state';
+import { parseRepairInput, type RepairInput, type RepairRequest } from './standby-input';
+
+const START = 'veloz-ha repair';
+/** What follows from one round is found by the next. A cluster that is not right after so many is not understood. */
+const MAX_ROUNDS = 6;
+
+/**
+ * Brings a cluster to a right state after a run was terminated in its middle, or after whatever else: looks at what is, plans, and
+ * puts it right in rounds of look, decide, act, until a look finds nothing more. Ended in its own middle, it is simply run again.
+ *
+ * Ends with a {@link Report} as its result, or fails with the report in the failure's details and the outcome as its type.
+ */
+export async function repair(input?: RepairInput | null): Promise<Report> {
+  const request = requestOf(parseRepairInput(input), START);
+  const run = new Run('repair', request);
+  // Cancellation is an abort: asked for between steps, never in the middle of one.
+  return CancellationScope.nonCancellable(() => new Repair(run, request).conduct());
+}
+setWorkflowOptions({ failureExceptionTypes: [Error] }, repair);
+
+class Repair {
+  private readonly story: RepairStory = { woken: [] };
+  private described!: ClusterDescription;
+  private rest: Partial<Report> = {};
+  /** The last look, whatever came of it. */
+  private seen!: RepairLook;
+
+  constructor(
+    private readonly run: Run,
+    private readonly request: RepairRequest,
+  ) {}
+
+  private get command(): string {
+    return `${START} --cluster ${this.described.name}`;
+  }
+
+  private get status() {
+    return { command: clusterStatus(this.described.name), why: 'shows what is' };
+  }
+
+  async conduct(): Promise<Report> {
+    const { run, request } = this;
+    const { state } = run;
+    this.described = await describeCluster(request.cluster);
+    state.cluster = this.described.name;
+    run.enter('checking', 'Taking the lock of the cluster');
+    const busy = await this.lock();
+    if (busy !== undefined) return busy;
+
+    const first = await this.look();
+    this.rest = { primaryBefore: primaryOf(first), membersBefore: state.members };
+    const { tasks } = first.round;
+    if (tasks.length === 0) return this.nothingToDo(first);
+    state.plan = this.planOf(first);
+    if (request.mode === 'plan')
+      return run.end('planned', `${sentence(first.round.says)} Nothing was changed. Next: ${this.command}`, {
+        ...this.rest,
+        plan: state.plan,
+        next: [{ command: this.command, why: 'carries the plan out' }],
+      });
+
+    let since = state.startedAt;
+    let now = first;
+    if (request.approval === 'required') {
+      const ended = await this.approve(first);
+      if (ended !== undefined) return ended;
+      since = Date.now();
+      run.enter('checking', 'Approved; looking once more');
+      now = await this.look();
+    }
+    run.enter('running', 'Starting');
+    return this.rounds(tasks, now, since);
+  }
+
+  /** A run that was terminated this moment gives its lock back within another. */
+  private async lock(): Promise<Report | undefined> {
+    const { run, request } = this;
+    if (request.mode === 'plan') {
+      const holder = await act(reading, 'Ask who holds the lock').lockHolder(run.state.cluster);
+      if (holder === undefined) return undefined;
+      const next = watchRun(holder);
+      return run.end(
+        'busy',
+        `E1: cluster ${run.state.cluster} is locked: run ${holder} holds it (limit: one run at a time, and what one is in the middle of is not to be repaired). Nothing was changed. Next: ${next}`,
+        { next: [{ command: next, why: 'follows the run that holds the lock' }] },
+      );
+    }
+    if (await run.lock()) return undefined;
+    await sleep('1s', { summary: 'Waiting for the lock of a run that has just ended' });
+    return lockOrEnd(run, START);
+  }
+
+  private async look(): Promise<RepairLook> {
+    return (this.seen = await lookUntilSettled(this.run, this.described, this.story.woken));
+  }
+
+  /** All is well, or people have to decide. */
+  private nothingToDo({ round }: RepairLook): Report {
+    const { run, rest } = this;
+    const refusal = refusalSentence(round.findings, 'Nothing was changed');
+    if (refusal !== undefined)
+      return run.end('refused', refusal, { ...rest, next: [...nextOf(round.findings), this.status] });
+    return run.end('completed', `Nothing is to be repaired: ${round.says}. Nothing was changed`, {
+      ...rest,
+      primaryAfter: rest.primaryBefore,
+      membersAfter: run.state.members,
+      next: nextOf(round.findings),
+    });
+  }
+
+  private planOf(look: RepairLook): Plan {
+    const { described, run } = this;
+    const steps = roundSteps(this.settingOf(look, { woken: [] }));
+    const follows = look.round.tasks.some(({ kind }) => ['wake', 'failover', 'start-primary', 'fence'].includes(kind));
+    const primary = look.round.primary ?? run.state.members.find(({ role }) => role === 'primary')?.name;
+    return {
+      primary: primary ?? 'the node that is found to be the right one',
+      target: primary ?? 'the node that is found to be the right one',
+      protection: described.topology.protection,
+      steps: [
+        ...steps.map(({ id, says, expectedMs, pointOfNoReturn }) => ({
+          id,
+          says,
+          ...(expectedMs === undefined ? {} : { expectedMs }),
+          pointOfNoReturn: pointOfNoReturn !== undefined,
+        })),
+        ...(follows
+          ? [
+              {
+                id: 'then',
+                says:
+                  primary === undefined
+                    ? 'Look again: who was the primary is started as such, or else the most advanced standby is promoted; clients are led there, the others follow it and confirm commits'
+                    : `Look again: clients are led to ${primary}, the others follow it and confirm commits`,
+                pointOfNoReturn: false,
+              },
+            ]
+          : []),
+        { id: 'verify', says: 'Verify: one primary, its standbys confirm, clients reach it', pointOfNoReturn: false },
+      ],
+      expectedHoldMs: 0,
+      expectedHoldBasis:
+        primaries(look.observed).length === 0
+          ? 'nobody is writable now: they go on as soon as there is a primary'
+          : 'beyond what they may wait now',
+      holdLimitMs: described.topology.limits.hold,
+    };
+  }
+
+  private settingOf({ observed, round, ledger }: RepairLook, story = this.story): RoundSetting {
+    const { workflowId } = this.run.state;
+    // Each round is a run of its own to the agents: what an earlier one still sends is refused.
+    const token = `${workflowId}/${uuid4()}`;
+    return { run: this.run, described: this.described, observed, round, ledger, token, story };
+  }
+
+  /** Waits for a person. Returns the report of a run that ends here. */
+  private async approve({ round }: RepairLook): Promise<Report | undefined> {
+    const { run, request, described, rest } = this;
+    const { state } = run;
+    const timeoutMs =
+      request.approvalTimeout === undefined ? described.topology.approvalTimeout : durationMs(request.approvalTimeout);
+    const question = `${planQuestion(state.runbook, state.plan)} ${sentence(round.says)} Waiting for approval`;
+    const answer = await run.approval(timeoutMs, question);
+    const { by, why } = state.approval;
+    switch (answer) {
+      case 'rejected':
+        return run.end(
+          'rejected',
+          `Rejected by ${by ?? ''}${why === undefined ? '' : `: ${why}`}. Nothing was changed`,
+          rest,
+        );
+      case 'expired':
+        return run.end(
+          'not approved in time',
+          `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${this.command}`,
+          { ...rest, next: [{ command: this.command, why: 'plans it anew' }] },
+        );
+      case 'aborted':
+        return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, rest);
+      case 'approved':
+        return undefined;
+    }
+  }
+
+  /** Look, decide, act, until a look finds nothing more. */
+  private async rounds(planned: readonly RepairTask[], first: RepairLook, since: number): Promise<Report> {
+    const { run, request } = this;
+    const { state } = run;
+    let now = first;
+    let before: readonly RepairTask[] = [];
+    for (let count = 0; now.round.tasks.length > 0; count++) {
+      const { tasks } = now.round;
+      const beyond = request.approval === 'given' ? [] : beyondPlan(planned, tasks);
+      if (beyond.length > 0) return this.stop(since, `that was not in the plan: ${beyond.map(words).join(', ')}`);
+      if (count === MAX_ROUNDS || sameTasks(before, tasks))
+        return this.stop(since, `the same again after it was done: ${tasks.map(words).join(', ')}`);
+      const setting = this.settingOf(now);
+      const outcome = await this.carryOut(roundSteps(setting));
+      await act(changing, 'Give the nodes back')
+        .endClaims({ cluster: this.described.name, run: setting.token })
+        .catch(() => run.warn('the nodes could not be given back; the next run takes them over'));
+      before = tasks;
+      if (outcome.kind !== 'done') return this.broken(outcome, since);
+      run.changed('Looking at what is now');
+      now = await this.look();
+    }
+    const refusal = refusalSentence(now.round.findings);
+    if (refusal !== undefined) {
+      const next = nextOf(now.round.findings);
+      return run.end('incomplete', `What could be repaired is, and a person has to do the rest: ${refusal}`, {
+        ...this.facts(since),
+        next: [...next, this.status],
+      });
+    }
+    const primary = primaryOf(now);
+    const outcome = await this.carryOut([this.verifyStep(now)]);
+    if (outcome.kind !== 'done') return this.broken(outcome, since);
+    const steps = state.steps.filter(({ state: how }) => how === 'done').length - 1;
+    return run.end(
+      'completed',
+      `The cluster is as it should be: ${primary} is the primary, clients reach it, and nothing is left to repair after ${steps} ${steps === 1 ? 'step' : 'steps'}`,
+      this.facts(since),
+    );
+  }
+
+  private carryOut(steps: Step[]): Promise<StepsOutcome> {
+    const states = initialStepStates(steps);
+    this.run.state.steps.push(...states);
+    return runSteps(steps, states, this.run);
+  }
+
+  private verifyStep(look: RepairLook): Step {
+    const { described, request } = this;
+    const soakMs = request.soak === undefined ? described.topology.soak : durationMs(request.soak);
+    const primary = primaryOf(look) ?? '';
+    const standbys = presentNodes(look.observed)
+      .filter(({ name, sql }) => name !== primary && sql?.inRecovery === true)
+      .map(({ name }) => name);
+    return {
+      id: 'verify',
+      says: `Verify: one primary, its standbys confirm, clients reach it${soakMs > 0 ? `; watch for ${formatMs(soakMs)}` : ''}`,
+      expectedMs: soakMs + 200,
+      run: async () => ({
+        detail: await act(changing, 'Prove the new state').verifyRepair(
+          { cluster: described.name, primary, standbys },
+          soakMs,
+        ),
+      }),
+    };
+  }
+
+  /** A step failed, or somebody asked to stop. Nothing is put back: the next repair goes on from what is. */
+  private async broken(outcome: Exclude<StepsOutcome, { kind: 'done' }>, since: number): Promise<Report> {
+    const { run, command, status } = this;
+    const again = { command, why: 'looks again, and goes on with it' };
+    await this.look().catch(() => undefined);
+    const facts = this.facts(since);
+    if (outcome.kind === 'aborted')
+      return run.end('aborted', `${outcome.why}. What was done stays. Next: ${command}`, {
+        ...facts,
+        next: [again, status],
+      });
+    const says = run.state.steps.find(({ id, state }) => id === outcome.step && state !== 'done')?.says ?? outcome.step;
+    const { what, next } = splitNext(rootMessage(outcome.cause));
+    const refusal = refusalOf(outcome.cause);
+    if (refusal?.checks !== undefined) run.state.checks = refusal.checks;
+    const commands = [...(next === undefined ? [] : [{ command: next, why: 'takes the cause away' }]), again, status];
+    const end = `${what}. Next: ${next ?? command}`;
+    if (refusal !== undefined) return run.end('refused', end, { ...facts, next: commands });
+    return run.end('incomplete', `Step "${says}" did not finish: ${end}`, { ...facts, next: commands });
+  }
+
+  private stop(since: number, why: string): Report {
+    const { run, command, status, seen } = this;
+    return run.end('incomplete', `The cluster is not right yet, and it takes something ${why}. Next: ${command}`, {
+      ...this.facts(since),
+      next: [...nextOf(seen.round.findings), { command, why: 'plans it anew' }, status],
+    });
+  }
+
+  private facts(since: number): Partial<Report> {
+    const { story, rest, run, seen } = this;
+    return {
+      ...rest,
+      primaryAfter: primaryOf(seen),
+      membersAfter: run.state.members,
+      ...(story.timeline === undefined ? {} : { timelineAfter: story.timeline }),
+      ...(story.rejoin === undefined ? {} : { rejoin: story.rejoin }),
+      ...(story.protectedAt === undefined
+        ? {}
+        : { protectedAgainMs: story.protectedAt - since, protectedSince: story.protectedAt }),
+    };
+  }
+}
+
+const words = ({ kind, node }: RepairTask): string => (node === undefined ? kind : `${kind} ${node}`);
+
+/** The only node that takes writes. */
+function primaryOf({ observed }: RepairLook): string | undefined {
+  const [only, another] = primaries(observed);
+  return another === undefined ? only?.name : undefined;
+}
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+const nextOf = (checks: readonly Check[]) =>
+  checks
+    .filter((check) => check.next !== undefined && (check.result === 'refuse' || check.result === 'warn'))
+    .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${headline(check)}` }));
+
+/** What an activity refused, with the checks that it made; undefined when it failed otherwise. */
+function refusalOf(error: unknown): { checks?: Check[] } | undefined {
+  let current = error;
+  while (current instanceof Error && current.cause instanceof Error) current = current.cause;
+  if (!(current instanceof ApplicationFailure) || current.type !== 'Refused') return undefined;
+  return (current.details?.[0] as { checks?: Check[] } | undefined) ?? {};
+}

@@ -1,0 +1,532 @@
+import { refusalSentence } from '../../../src/cluster/check';
+import { UNLIMITED_LOSS } from '../../../src/cluster/failover/commands';
+import { decideFailover, type FailoverInput } from '../../../src/cluster/failover/decide';
+import { clusterTopology, PRIMARY, STANDBY, STANDBY_2 } from '../support/picture';
+import { candidate, checkOf, decide, ids, ledgerOf, silent } from './support';
+
+const second = (rest = {}) => candidate({ name: STANDBY_2, ...rest });
+const both = ledgerOf(STANDBY, STANDBY_2);
+const consent = (maxBytes: number) => ({ maxBytes, reason: 'the disk is gone', by: 'ops' });
+
+describe('a failover goes on without a question', () => {
+  test('to the only standby, which the ledger calls protected', () => {
+    const decision = decide();
+    expect(ids(decision.checks, 'refuse', 'warn')).toEqual([]);
+    expect(decision).toMatchObject({
+      candidate: STANDBY,
+      candidateLsn: '0/5000000',
+      others: [],
+      names: '',
+      lossBound: 0,
+      needsConsent: false,
+      alreadyDone: false,
+    });
+    expect(decision.checks.map(({ id }) => id)).toEqual([
+      'I8',
+      'A1',
+      'A4',
+      'A2',
+      'A7',
+      'B3',
+      'I7',
+      'I6',
+      'A6',
+      'I9',
+      'E8',
+      'B7',
+      'B6',
+      'C9',
+      'K5',
+      'H4',
+    ]);
+    expect(checkOf(decision.checks, 'H4').measured).toContain('nobody follows it at once');
+  });
+
+  test.each<[string, Partial<FailoverInput>, string, string[], string]>([
+    [
+      'to the most advanced of two',
+      { ledger: both, candidates: [candidate(), second({ receivedLsn: '0/5000100' })] },
+      STANDBY_2,
+      [STANDBY],
+      'veloz_standby',
+    ],
+    [
+      'to the one on the newer timeline, where the ledger knows that timeline',
+      {
+        ledger: { ...both, timeline: 4 },
+        candidates: [candidate({ receivedLsn: '0/9000000' }), second({ timeline: 4 })],
+      },
+      STANDBY_2,
+      [],
+      '',
+    ],
+    [
+      'to the one that replayed more than it received',
+      { ledger: both, candidates: [candidate({ replayedLsn: '0/5000200' }), second()] },
+      STANDBY,
+      [STANDBY_2],
+      'veloz_standby',
+    ],
+    [
+      'of two equals to the one that the ledger names',
+      { ledger: ledgerOf(STANDBY_2), candidates: [candidate(), second()] },
+      STANDBY_2,
+      [STANDBY],
+      'veloz_standby',
+    ],
+    [
+      'of two equals, both named, to the first',
+      { ledger: both, candidates: [candidate(), second()] },
+      STANDBY,
+      [STANDBY_2],
+      'veloz_standby',
+    ],
+    [
+      'to the named one of two equals',
+      { ledger: both, candidates: [candidate(), second()], target: STANDBY_2 },
+      STANDBY_2,
+      [STANDBY],
+      'veloz_standby',
+    ],
+    [
+      'while an optional node has no container',
+      { candidates: [candidate(), silent(STANDBY_2, { missing: true })] },
+      STANDBY,
+      [],
+      '',
+    ],
+    ['with the failed primary among the candidates', { candidates: [candidate(), silent(PRIMARY)] }, STANDBY, [], ''],
+    ['with the expected primary', { expectedPrimary: PRIMARY }, STANDBY, [], ''],
+    ['when the primary had written more than it acknowledged', { lastKnownPrimaryLsn: '0/6000000' }, STANDBY, [], ''],
+    ['with a consent that is not needed', { allowDataLoss: consent(0) }, STANDBY, [], ''],
+    ['while the disk was not asked', { candidates: [candidate({ freeDiskBytes: undefined })] }, STANDBY, [], ''],
+    ['in the known database system', { systemIdentifier: '77' }, STANDBY, [], ''],
+  ])('%s', (_what, input, target, others, names) => {
+    const decision = decide(input);
+    expect(ids(decision.checks, 'refuse')).toEqual([]);
+    expect(decision).toMatchObject({ candidate: target, others, names, lossBound: 0, needsConsent: false });
+  });
+
+  test('with three standbys, of which two follow, any of them confirms', () => {
+    const names = [STANDBY, STANDBY_2, 'veloz-postgres-standby-3'];
+    const decision = decide({ ledger: ledgerOf(...names), candidates: names.map((name) => candidate({ name })) });
+    expect(decision).toMatchObject({ candidate: STANDBY, others: names.slice(1), names: 'ANY 1 (veloz_standby)' });
+  });
+});
+
+interface Refusal {
+  input: Partial<FailoverInput>;
+  /** The first check that refuses. */
+  id: string;
+  also?: string[];
+  /** Parts of the sentence: what, measured, limit. */
+  says: string;
+  next: string;
+  candidate?: string;
+  bound?: number | null;
+  /** A person may accept it. */
+  consents?: boolean;
+}
+
+const promote = 'veloz-ha postgres promote --cluster veloz';
+const accept = (bytes: string, to = STANDBY) => `${promote} --to ${to} --allow-data-loss ${bytes} --reason "…"`;
+
+const refusals: Record<string, Refusal> = {
+  // Never, whoever consents
+  'another node is writable': {
+    input: { candidates: [candidate({ inRecovery: false, timeline: 4 })] },
+    id: 'I8',
+    says: `${STANDBY} takes writes already: ${STANDBY} is writable on timeline 4 (limit: no reachable primary)`,
+    next: 'veloz-ha postgres status --cluster veloz',
+  },
+  'the named target is writable, and another too': {
+    input: { target: STANDBY, candidates: [candidate({ inRecovery: false }), second({ inRecovery: false })] },
+    id: 'I8',
+    says: `${STANDBY} and ${STANDBY_2} take writes already`,
+    next: 'status',
+  },
+  'the request expects another primary': {
+    input: { expectedPrimary: STANDBY },
+    id: 'A1',
+    says: `the request expects another primary: ${PRIMARY} is the one that failed (limit: expectedPrimary ${STANDBY})`,
+    next: 'status',
+  },
+  'a standby belongs to another system': {
+    input: { ledger: both, candidates: [candidate(), second({ systemIdentifier: '88' })] },
+    id: 'A4',
+    says: `${STANDBY_2} belongs to another database system: 77 on ${STANDBY}, 88 on ${STANDBY_2} (limit: one system identifier)`,
+    next: `docker exec ${STANDBY_2} psql`,
+  },
+  'the only standby belongs to another system than the primary': {
+    input: { systemIdentifier: '88' },
+    id: 'A4',
+    says: `88 on ${PRIMARY}, 77 on ${STANDBY}`,
+    next: `docker exec ${STANDBY} psql`,
+  },
+  'no standby answers': {
+    input: { candidates: [silent(STANDBY)] },
+    id: 'A2',
+    says: `there is no standby that can be promoted: ${STANDBY} gives no answer: no answer within 700 ms (limit: at least 1 that answers and has promotable: true)`,
+    next: `docker start ${STANDBY}`,
+  },
+  'the primary was alone': {
+    input: { candidates: [] },
+    id: 'A2',
+    says: `${PRIMARY} is alone`,
+    next: 'veloz-ha stack up',
+  },
+  'the only standby has nothing': {
+    input: { candidates: [candidate({ receivedLsn: null, replayedLsn: null })] },
+    id: 'A2',
+    says: `${STANDBY} has received and replayed nothing`,
+    next: `docker start ${STANDBY}`,
+  },
+  'the only standby is excluded': {
+    input: { candidates: [candidate({ promotable: false })] },
+    id: 'A2',
+    says: `${STANDBY} has promotable: false`,
+    next: `docker start ${STANDBY}`,
+  },
+  'the named target is excluded': {
+    input: { target: STANDBY_2, ledger: both, candidates: [candidate(), second({ promotable: false })] },
+    id: 'A7',
+    says: `${STANDBY_2} is excluded from promotion: promotable: false in the topology (limit: promotable: true)`,
+    next: `${promote} --to ${STANDBY}`,
+  },
+  'the named target gives no answer': {
+    input: { target: STANDBY_2, candidates: [candidate(), silent(STANDBY_2)] },
+    id: 'A2',
+    says: `${STANDBY_2} can't be promoted: ${STANDBY_2} gives no answer: no answer within 700 ms (limit: it answers, in recovery)`,
+    next: `${promote} --to ${STANDBY}`,
+  },
+  'the named target is the node that failed': {
+    input: { target: PRIMARY },
+    id: 'A2',
+    says: `${PRIMARY} is the node that failed`,
+    next: `${promote} --to ${STANDBY}`,
+  },
+  'the named target does not exist, and nobody answers': {
+    input: { target: 'x', candidates: [silent(STANDBY)] },
+    id: 'A2',
+    says: 'the cluster has no other node x that is there',
+    next: 'status',
+  },
+  'the disk is too full to promote': {
+    input: { candidates: [candidate({ freeDiskBytes: 32 * 1024 ** 2 - 1 })] },
+    id: 'C9',
+    says: `the disk of ${STANDBY} is nearly full: 32.0 MiB free (limit: at least 32.0 MiB for the promotion itself)`,
+    next: `docker exec ${STANDBY} df`,
+    candidate: STANDBY,
+    bound: 0,
+  },
+
+  // Unless a person accepts the loss
+  'there is no ledger': {
+    input: { ledger: null },
+    id: 'B3',
+    says: `nobody knows whether a standby has every acknowledged commit: there is no ledger: no guard watches this cluster (limit: a ledger that says protected of ${PRIMARY})`,
+    next: accept('unlimited'),
+    candidate: STANDBY,
+    bound: null,
+    consents: true,
+  },
+  'the ledger knows another primary': {
+    input: { ledger: { ...ledgerOf(STANDBY), primary: STANDBY_2 } },
+    id: 'B3',
+    says: `the ledger knows ${STANDBY_2} as primary, and ${PRIMARY} failed`,
+    next: accept('unlimited'),
+    candidate: STANDBY,
+    bound: null,
+    consents: true,
+  },
+  'the ledger says degraded': {
+    input: {
+      ledger: { ...ledgerOf(), state: 'degraded', why: 'commits wait for no standby' },
+      lastKnownPrimaryLsn: '0/5004000',
+    },
+    id: 'I7',
+    says: 'the ledger says degraded: commits wait for no standby',
+    next: accept('16384'),
+    candidate: STANDBY,
+    bound: 16384,
+    consents: true,
+  },
+  'the ledger says unknown': {
+    input: { ledger: { ...ledgerOf(STANDBY), state: 'unknown', why: '2 nodes are writable' } },
+    id: 'I7',
+    says: 'the ledger says unknown: 2 nodes are writable',
+    next: accept('unlimited'),
+    candidate: STANDBY,
+    bound: null,
+    consents: true,
+  },
+  'the ledger says protected by nobody': {
+    input: { ledger: ledgerOf() },
+    id: 'I7',
+    says: 'names no standby',
+    next: accept('unlimited'),
+    candidate: STANDBY,
+    bound: null,
+    consents: true,
+  },
+  'one of two synchronous standbys gives no answer': {
+    input: { ledger: both, candidates: [candidate(), silent(STANDBY_2)], lastKnownPrimaryLsn: '0/5000000' },
+    id: 'I6',
+    says: `${STANDBY_2} may have acknowledged commits that nobody else has: ${STANDBY_2} gives no answer: no answer within 700 ms (limit: all of ${STANDBY}, ${STANDBY_2} answer)`,
+    next: `docker start ${STANDBY_2}`,
+    candidate: STANDBY,
+    bound: 1,
+    consents: true,
+  },
+  'the only synchronous standby is another one, and has no container': {
+    input: { ledger: ledgerOf(STANDBY_2), candidates: [candidate(), silent(STANDBY_2, { missing: true })] },
+    id: 'I6',
+    says: `${STANDBY_2} has no container`,
+    next: `docker start ${STANDBY_2}`,
+    candidate: STANDBY,
+    bound: null,
+    consents: true,
+  },
+  'a synchronous standby is not in the topology any more': {
+    input: { ledger: ledgerOf(STANDBY, 'gone') },
+    id: 'I6',
+    says: 'gone is not in the topology',
+    next: 'docker start gone',
+    candidate: STANDBY,
+    bound: null,
+    consents: true,
+  },
+  'the standby is on a newer timeline than the ledger': {
+    input: { candidates: [candidate({ timeline: 4 })], lastKnownPrimaryLsn: '0/5000000' },
+    id: 'A6',
+    says: `${STANDBY} is on another timeline than the ledger: timeline 4, the ledger speaks of 3 (limit: the same timeline)`,
+    next: accept('unlimited'),
+    candidate: STANDBY,
+    bound: null,
+    consents: true,
+  },
+  'the standby is on an older timeline than the ledger': {
+    input: { candidates: [candidate({ timeline: 2 })] },
+    id: 'A6',
+    says: 'timeline 2, the ledger speaks of 3',
+    next: accept('unlimited'),
+    candidate: STANDBY,
+    bound: null,
+    consents: true,
+  },
+  'the named target has less than another synchronous standby': {
+    input: { target: STANDBY, ledger: both, candidates: [candidate(), second({ receivedLsn: '0/5000100' })] },
+    id: 'I9',
+    says: `${STANDBY_2} has WAL that ${STANDBY} has not, and that would be lost: ${STANDBY} at 0/5000000 on timeline 3, ${STANDBY_2} at 0/5000100 on timeline 3 (limit: no standby is further)`,
+    next: `${promote} --to ${STANDBY_2}`,
+    candidate: STANDBY,
+    bound: 256,
+    consents: true,
+  },
+  'a synchronous standby that may not be promoted has more': {
+    input: { ledger: both, candidates: [candidate(), second({ promotable: false, receivedLsn: '0/5000100' })] },
+    id: 'I9',
+    says: `${STANDBY_2} has WAL that ${STANDBY} has not`,
+    next: accept('256'),
+    candidate: STANDBY,
+    bound: 256,
+    consents: true,
+  },
+  'somebody has more, and nothing is proven': {
+    input: {
+      target: STANDBY,
+      ledger: { ...both, state: 'degraded' },
+      candidates: [candidate(), second({ receivedLsn: '0/5000200' })],
+      lastKnownPrimaryLsn: '0/5000100',
+    },
+    id: 'I7',
+    also: ['I9'],
+    says: 'the ledger says degraded',
+    next: accept('512'),
+    candidate: STANDBY,
+    bound: 512,
+    consents: true,
+  },
+
+  // The consent does not suffice
+  'more may be lost than was accepted': {
+    input: {
+      ledger: { ...ledgerOf(), state: 'degraded' },
+      lastKnownPrimaryLsn: '0/5004000',
+      allowDataLoss: consent(16383),
+    },
+    id: 'E8',
+    says: 'more may be lost than was accepted: 16384 bytes may be lost; ops accepts it, because the disk is gone (limit: at most 16 KiB (--allow-data-loss 16383))',
+    next: accept('16384'),
+    candidate: STANDBY,
+    bound: 16384,
+    consents: true,
+  },
+  'no loss at all was accepted, and none is ruled out': {
+    input: {
+      ledger: { ...ledgerOf(), state: 'degraded' },
+      lastKnownPrimaryLsn: '0/5000000',
+      allowDataLoss: consent(0),
+    },
+    id: 'E8',
+    says: 'no loss is known, and none is ruled out; ops accepts it',
+    next: accept('1'),
+    candidate: STANDBY,
+    bound: 1,
+    consents: true,
+  },
+  'a bound was accepted, and nobody can tell the loss': {
+    input: { ledger: null, allowDataLoss: consent(10 ** 12) },
+    id: 'E8',
+    says: 'the loss can not be estimated',
+    next: accept('unlimited'),
+    candidate: STANDBY,
+    bound: null,
+    consents: true,
+  },
+};
+
+describe('a failover is refused, with what was measured, the limit and the next command, when', () => {
+  test.each(Object.entries(refusals))(
+    '%s',
+    (_what, { input, id, also = [], says, next, candidate: chosen, bound = null, consents = false }) => {
+      const decision = decide(input);
+      expect(ids(decision.checks, 'refuse')).toEqual([id, ...also]);
+      expect(decision).toMatchObject({ lossBound: bound, needsConsent: consents, alreadyDone: false });
+      expect(decision.candidate).toBe(chosen);
+      const check = checkOf(decision.checks, id);
+      expect(refusalSentence(decision.checks)).toContain(says);
+      expect(refusalSentence(decision.checks)).toContain(` (limit: ${check.limit}).`);
+      expect(check.next).toContain(next);
+      expect(refusalSentence(decision.checks)).not.toMatch(/undefined|null|NaN|\[object/);
+    },
+  );
+
+  test('it can not be cured by a consent, when it is more than a loss', () => {
+    const full = [candidate({ freeDiskBytes: 0 })];
+    expect(decide({ ledger: null, candidates: full })).toMatchObject({ needsConsent: false });
+    const decision = decide({ ledger: null, candidates: full, allowDataLoss: consent(UNLIMITED_LOSS) });
+    expect(ids(decision.checks, 'refuse')).toEqual(['C9']);
+  });
+});
+
+describe('with a consent that covers it', () => {
+  const degraded = { ...ledgerOf(), state: 'degraded' as const };
+  test.each<[string, Partial<FailoverInput>, string[], number | null]>([
+    [
+      'a known loss',
+      { ledger: degraded, lastKnownPrimaryLsn: '0/5004000', allowDataLoss: consent(16384) },
+      ['I7'],
+      16384,
+    ],
+    ['an unknown loss, without a bound', { ledger: null, allowDataLoss: consent(UNLIMITED_LOSS) }, ['B3'], null],
+    [
+      'a missing synchronous standby',
+      { ledger: both, candidates: [candidate(), silent(STANDBY_2)], allowDataLoss: consent(UNLIMITED_LOSS) },
+      ['I6', 'K5'],
+      null,
+    ],
+    [
+      'another timeline',
+      { candidates: [candidate({ timeline: 4 })], allowDataLoss: consent(UNLIMITED_LOSS) },
+      ['A6'],
+      null,
+    ],
+    [
+      'the WAL of a standby that may not be promoted',
+      {
+        ledger: both,
+        candidates: [candidate(), second({ promotable: false, receivedLsn: '0/5000100' })],
+        allowDataLoss: consent(256),
+      },
+      ['I9', 'K5'],
+      256,
+    ],
+    [
+      'nothing to lose that anybody knows of',
+      { ledger: degraded, lastKnownPrimaryLsn: '0/4000000', allowDataLoss: consent(1) },
+      ['I7'],
+      1,
+    ],
+  ])('%s is a warning', (_what, input, warned, bound) => {
+    const decision = decide(input);
+    expect(ids(decision.checks, 'refuse')).toEqual([]);
+    expect(ids(decision.checks, 'warn')).toEqual(warned);
+    expect(decision).toMatchObject({ candidate: STANDBY, lossBound: bound, needsConsent: false });
+    const accepted = checkOf(decision.checks, 'E8');
+    expect(accepted).toMatchObject({ result: 'ok' });
+    expect(accepted.measured).toContain('ops accepts it, because the disk is gone');
+  });
+});
+
+describe('it is worth knowing, and refuses nothing, that', () => {
+  test.each<[string, Partial<FailoverInput>, string, string]>([
+    [
+      'replay is paused',
+      { candidates: [candidate({ replayPaused: true, replayedLsn: '0/4FFFC00' })] },
+      'B7',
+      `replay on ${STANDBY} is paused: the promotion ends that, and first replays what was held up`,
+    ],
+    ['replay is delayed', { candidates: [candidate({ applyDelayMs: 60_000 })] }, 'B7', 'is delayed by 1 min 00 s'],
+    [
+      'much is not replayed',
+      { candidates: [candidate({ receivedLsn: '0/7000000' })] },
+      'B6',
+      'it first replays what it received',
+    ],
+    [
+      'the disk is rather full',
+      { candidates: [candidate({ freeDiskBytes: 100 * 1024 ** 2 })] },
+      'C9',
+      'is nearly full',
+    ],
+    [
+      'a standby that never confirmed has more',
+      { candidates: [candidate(), second({ promotable: false, receivedLsn: '0/5000001' })] },
+      'I9',
+      `${STANDBY_2} has WAL`,
+    ],
+    [
+      'a standby that never confirmed gives no answer',
+      { candidates: [candidate(), silent(STANDBY_2)] },
+      'K5',
+      `${STANDBY_2} can't follow ${STANDBY}`,
+    ],
+    [
+      'a standby is on another timeline',
+      { candidates: [candidate(), second({ timeline: 2 })] },
+      'K5',
+      `${STANDBY_2} can't follow`,
+    ],
+  ])('%s', (_what, input, id, says) => {
+    const decision = decide(input);
+    expect(ids(decision.checks, 'refuse')).toEqual([]);
+    expect(ids(decision.checks, 'warn')).toContain(id);
+    expect(checkOf(decision.checks, id).refusal).toContain(says);
+    expect(checkOf(decision.checks, id).next).toBeTruthy();
+    expect(decision).toMatchObject({ candidate: STANDBY, lossBound: 0 });
+  });
+
+  test('a standby that has more does not follow, and no names are kept for it', () => {
+    const decision = decide({ candidates: [candidate(), second({ promotable: false, receivedLsn: '0/5000001' })] });
+    expect(decision).toMatchObject({ others: [], names: '' });
+    expect(checkOf(decision.checks, 'K5').next).toBe(`veloz-ha postgres rejoin ${STANDBY_2} --cluster veloz`);
+  });
+});
+
+test('the named target that was promoted already is success', () => {
+  const decision = decide({ target: STANDBY, candidates: [candidate({ inRecovery: false, timeline: 4 }), second()] });
+  expect(decision).toMatchObject({ alreadyDone: true, candidate: STANDBY, checks: [] });
+});
+
+test("names of the topology's own making are kept as they are", () => {
+  const topology = clusterTopology();
+  topology.postgres.synchronousStandbyNames = 'FIRST 1 (a, b)';
+  const decision = decideFailover(topology, {
+    cluster: 'veloz',
+    candidates: [candidate(), second()],
+    ledger: both,
+    failedPrimary: PRIMARY,
+  });
+  expect(decision.names).toBe('FIRST 1 (a, b)');
+});

@@ -1,0 +1,170 @@
+import { eventLine, guardLine, guardPart, guardText, guardTroubles, noGuard } from '../../src/report/guard';
+import { guardSection } from '../../src/report/status';
+import type { GuardState } from '../../src/workflows/guard-messages';
+import { LINK, plain, T0 } from './made-up';
+import { acting, FAILOVER, guardWith, ledger, signals } from './made-up-failover';
+
+const NOW = T0 + 1_200;
+const degraded = { ...ledger, state: 'degraded' as const, synchronous: [], why: 'commits go on without a standby' };
+
+test('a guard on a quiet day: what it sees, waits for and will do, its mode, its ledger', () => {
+  expect(guardText(guardWith(), NOW, plain(), LINK)).toMatchInlineSnapshot(`
+   "✔ PROTECTED  guard of veloz, mode auto
+
+     Sees       veloz-postgres-primary answered in 2 ms and takes writes, on timeline 3
+     Waits for  Something to happen.
+     Next       When veloz-postgres-primary dies it fails over at once; when it falls silent, after 600
+                ms of silence that others confirm.
+
+     Mode         auto: fails over by itself
+     Ledger       protected since 2025-11-23 03:16:06 UTC (4 min 06 s): every commit waits for
+                  veloz-postgres-standby
+                  primary veloz-postgres-primary, timeline 3, epoch 7, confirming:
+                  veloz-postgres-standby
+     Guards       since 2025-11-23 03:15:11 UTC (5 min 01 s)
+
+   Events
+     03:15:11  started         started by ops@desk, mode auto
+     03:16:06  ledger          protected: every commit waits for veloz-postgres-standby
+
+   Run  guard/veloz
+   Link http://localhost:8233/namespaces/default/workflows/x/y"
+  `);
+});
+
+test('in the middle of a failover: the run to follow, and the evidence', () => {
+  expect(guardText(acting, NOW, plain(), LINK)).toMatchInlineSnapshot(`
+   "✖ ACTING: FAILOVER  guard of veloz, mode auto
+
+     Sees       veloz-postgres-primary is dead: its container is exited
+     Waits for  The end of failover failover/veloz/20251123T032011Z-9f3a.
+     Next       It does nothing else before that.
+     ▶ failover, since 03:20:11 (1 s)
+       veloz-ha watch failover/veloz/20251123T032011Z-9f3a
+
+     Mode         auto: fails over by itself
+     Ledger       protected since 2025-11-23 03:16:06 UTC (4 min 06 s): every commit waits for
+                  veloz-postgres-standby
+                  primary veloz-postgres-primary, timeline 3, epoch 7, confirming:
+                  veloz-postgres-standby
+     Guards       since 2025-11-23 03:15:11 UTC (5 min 01 s)
+
+   Evidence
+     TIME       AFTER  WAY                              FAILURE?  IT SAID
+     03:20:11   +0 ms  sql                              ✖ for     connection reset
+     03:20:11  +12 ms  docker                           ✖ for     the container is exited
+     03:20:11  +31 ms  receiver veloz-postgres-standby  ✖ for     its WAL receiver has ended
+     03:20:11  +44 ms  witness veloz-pgbouncer          ✖ for     connection refused
+
+   Events
+     03:15:11  started         started by ops@desk, mode auto
+     03:16:06  ledger          protected: every commit waits for veloz-postgres-standby
+     03:20:11  in doubt        the session to veloz-postgres-primary was reset: looking harder
+     03:20:11  primary failed  veloz-postgres-primary is dead: its container is exited
+     03:20:11  failover        started the failover, clients are held
+                               (failover/veloz/20251123T032011Z-9f3a)
+
+   Run  guard/veloz
+   Link http://localhost:8233/namespaces/default/workflows/x/y"
+  `);
+});
+
+test('in mode approve the commands that decide stand beside it', () => {
+  const text = guardText({ ...acting, mode: 'approve' }, NOW, plain());
+  expect(text).toContain(`    veloz-ha approve ${FAILOVER}\n    veloz-ha reject ${FAILOVER}\n`);
+});
+
+test('maintenance, back-off and a degraded ledger are each said with their times', () => {
+  const state = guardWith({
+    ledger: degraded,
+    maintenance: { by: 'ops@desk', why: 'kernel update', since: T0 - 60_000, until: T0 + 1_800_000 },
+    backoffUntil: T0 + 30_000,
+  });
+  const text = guardText(state, T0, plain({ width: 140 }));
+  expect(text).toMatch(/^✖ FAILED ATTEMPT: WAITING {2}guard of veloz, mode auto, MAINTENANCE\n/);
+  expect(text).toContain(
+    'Maintenance  on until 03:50:11 (30 min 00 s left), by ops@desk since 03:19:11: kernel update. Nothing fails over,',
+  );
+  expect(text).toContain('Back-off     nothing before 03:20:41 (30 s): the last attempt did not end well');
+  expect(text).toContain('Ledger       degraded since 2025-11-23 03:16:06 UTC (4 min 05 s): commits go on');
+  expect(text).toContain('confirming: none');
+});
+
+test('maintenance without an end says how it ends', () => {
+  const maintenance = { by: 'ops@desk', since: T0, until: null };
+  expect(guardText(guardWith({ maintenance }), T0, plain())).toContain('on until it is switched off, by ops@desk');
+});
+
+test.each<[string, Partial<GuardState>, string]>([
+  ['the ledger is degraded', { ledger: degraded }, '! DEGRADED'],
+  ['the ledger is unknown', { ledger: { ...ledger, state: 'unknown' } }, '! UNKNOWN'],
+  ['it sees a sign of failure', { signals }, '✖ SIGNS OF FAILURE'],
+  ['it waits after an attempt', { backoffUntil: NOW + 1 }, '✖ FAILED ATTEMPT: WAITING'],
+  ['it acts', { acting: acting.acting }, '✖ ACTING: FAILOVER'],
+])('not well: %s', (_, more, head) => {
+  const state = guardWith(more);
+  expect(guardTroubles(state, NOW)).toHaveLength(1);
+  expect(guardText(state, NOW, plain()).startsWith(`${head}  guard of veloz`)).toBe(true);
+});
+
+test('well: an old back-off, a sign that speaks against a failure, maintenance, mode off', () => {
+  const against = signals.filter((signal) => signal.speaks !== 'for');
+  const maintenance = { by: 'ops@desk', since: T0, until: null };
+  expect(guardTroubles(guardWith({ backoffUntil: NOW, signals: against, maintenance, mode: 'off' }), NOW)).toEqual([]);
+});
+
+test('the last events are shown, with -v all; days later with their dates', () => {
+  const events = Array.from({ length: 12 }, (_, index) => ({
+    at: T0 + index,
+    kind: 'ledger' as const,
+    says: `e${index}`,
+  }));
+  const few = guardText(guardWith({ events }), NOW, plain());
+  expect(few).toContain('Last events (-v: all of them)');
+  expect(few).not.toContain(' e3');
+  expect(guardText(guardWith({ events }), NOW, plain({ verbose: true }))).toContain(' e0');
+  expect(guardText(guardWith({ events }), T0 + 3 * 86_400_000, plain())).toContain('2025-11-23 03:20:11 UTC  ledger');
+});
+
+test('an event names the run that it is about', () => {
+  expect(eventLine({ at: T0, kind: 'failover', says: 'started', run: 'failover-x' }, plain())).toBe(
+    '03:20:11  failover        started (failover-x)',
+  );
+  expect(eventLine({ at: T0, kind: 'failover', says: 'started: failover-x', run: 'failover-x' }, plain())).toBe(
+    '03:20:11  failover        started: failover-x',
+  );
+});
+
+test('who watches, as a part of status', () => {
+  const line = (more: Partial<GuardState>) => guardLine({ guard: guardWith(more) }, NOW, plain());
+  expect(line({})).toMatchInlineSnapshot(`
+   "✔ auto: fails over by itself
+     ledger protected since 2025-11-23 03:16:06 UTC (4 min 06 s): every commit waits for
+     veloz-postgres-standby"
+  `);
+  expect(line({ mode: 'off' })).toMatch(/^! off: watches and tells; nothing fails over by itself\n/);
+  expect(line({ ledger: degraded })).toContain('    next  veloz-ha guard status');
+  expect(line({ acting: acting.acting })).toContain(`    veloz-ha watch ${FAILOVER}`);
+});
+
+test('nobody guards: one clear sentence and the next command', () => {
+  const part = guardPart({ kind: 'nobody' });
+  expect(guardSection(part, NOW, plain()).join('')).toBe(
+    'Guard\n  ! nobody guards this cluster: nothing fails over by itself\n      next  veloz-ha guard start',
+  );
+  expect(guardSection({ guard: null }, NOW, plain())).toEqual([]);
+  expect(part).toEqual({ guard: null, noGuard: noGuard({ kind: 'nobody' }) });
+});
+
+test('a guard that can’t be asked is not taken for one that watches', () => {
+  const look = { kind: 'silent' as const, says: 'no worker answers', next: 'veloz-ha worker' };
+  expect(noGuard(look)).toEqual({
+    says: "the guard can't be asked: no worker answers. While Temporal or every worker is away nothing fails over",
+    next: 'veloz-ha worker',
+  });
+  expect(guardPart({ kind: 'guards', state: acting })).toEqual({ guard: acting });
+});
+
+test('every character is ASCII where the locale is not UTF-8', () => {
+  expect(guardText(acting, NOW, plain({ unicode: false })).match(/[^\x20-\x7e\n]/g)).toBeNull();
+});

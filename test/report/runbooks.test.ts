@@ -1,0 +1,55 @@
+import { planText } from '../../src/report/plan';
+import {
+  commandOf,
+  planHeadline,
+  planHold,
+  planQuestion,
+  runbookName,
+  runbookOfId,
+  untouched,
+} from '../../src/report/runbooks';
+import { plain, plan } from './made-up';
+
+const short = { ...plan, primary: 'a', target: 'b' };
+
+test.each([
+  ['switchover', 'move the primary from a to b, protection zero-loss', 'Move the primary from a to b?'],
+  ['failover', 'fence a and promote b', 'Fence a and promote b?'],
+  ['rejoin', 'make b a standby of a again', 'Make b a standby of a again?'],
+  ['addStandby', 'add b as a standby of a', 'Add b as a standby of a?'],
+  ['remove-standby', 'remove b, a standby of a', 'Remove b, a standby of a?'],
+  ['repair', 'bring every system in line with a, the primary', 'Bring every system in line with a, the primary?'],
+])('a plan of %s says what it would do, and asks about that', (runbook, headline, question) => {
+  expect(planHeadline(runbook, short)).toBe(headline);
+  expect(planQuestion(runbook, short)).toBe(question);
+  expect(planText(runbook, short, plain({ width: 120 }))).toContain(`Plan  ${headline}\n`);
+});
+
+test('without a plan the question is still a question', () => {
+  expect(planQuestion('failover', undefined)).toBe('Go on?');
+});
+
+test('a plan in which clients do not wait speaks of no dead-man switch', () => {
+  expect(planHold({ ...short, expectedHoldMs: 0, expectedHoldBasis: 'they stay on a' })).toBe(
+    'Clients do not wait (they stay on a).',
+  );
+});
+
+test('the runbook of a run is read off its id, and its command off the runbook', () => {
+  expect(runbookOfId('add-standby/veloz/20251123T032011Z-9f3a')).toBe('add-standby');
+  expect(runbookOfId('failover-veloz-251123032011-9f3a')).toBe('failover');
+  expect(runbookOfId('my own run')).toBeUndefined();
+  expect(runbookName('removeStandby')).toBe('remove-standby');
+  expect(['failover', 'rejoin', 'addStandby', 'repair', 'switchover'].map(commandOf)).toEqual([
+    'veloz-ha postgres promote',
+    'veloz-ha postgres rejoin',
+    'veloz-ha postgres add-standby',
+    'veloz-ha repair',
+    'veloz-ha postgres switchover',
+  ]);
+});
+
+test('what is untouched while a run waits for approval', () => {
+  expect(untouched('switchover')).toBe('Nothing is changed yet.');
+  expect(untouched('failover')).toBe('Nothing is fenced or promoted yet.');
+});

@@ -1,0 +1,374 @@
+import { lockWorkflowId } from '../../src/workflows/messages';
+import { turned } from '../cluster/support/picture';
+import { FailingCluster, fails, PRIMARY, refusal, STANDBY, STANDBY_2 } from './support/failing-cluster';
+import { protectedLedger } from './support/guarded-cluster';
+import { WorkflowServer } from './support/server';
+
+const REJOIN = ['lookAtRejoin', 'startAsStandby', 'settleRejoin'];
+const END = ['releaseNodes', 'observe'];
+const DONE = ['failOver', 'recordPromotion', ...REJOIN, 'verifyMove', ...END];
+
+/** The failover as a workflow on a real server, with activities that do what the test says. */
+describe('failover', () => {
+  let server: WorkflowServer;
+  let cluster: FailingCluster;
+  beforeAll(async () => {
+    server = await WorkflowServer.start(require.resolve('../../src/workflows'));
+  });
+  afterAll(() => server.close());
+  beforeEach(() => {
+    cluster = new FailingCluster(server);
+  });
+
+  describe('by the guard', () => {
+    test('goes straight for the critical section, and reports what was seen, done and lost', async () => {
+      const input = cluster.incident();
+      const { report } = await cluster.run(input);
+      expect(cluster.did).toEqual(['describeCluster', ...DONE]);
+      expect(cluster.moved).toEqual({
+        cluster: cluster.name,
+        run: input.incident?.run,
+        source: PRIMARY,
+        candidates: [STANDBY, STANDBY_2],
+        ledger: input.incident?.ledger,
+        kind: 'dead',
+        lastLsn: '0/5000000',
+        holdLimitMs: 5000,
+      });
+      expect(report).toMatchObject({
+        outcome: 'completed',
+        says: `${STANDBY} is the primary now: no acknowledged row was lost. ${PRIMARY} is a standby again`,
+        primaryBefore: PRIMARY,
+        primaryAfter: STANDBY,
+        timelineBefore: 3,
+        timelineAfter: 4,
+        failover: {
+          kind: 'dead',
+          says: `${PRIMARY} is dead`,
+          signals: input.incident?.signals,
+          ledger: { state: 'protected', epoch: 1 },
+          detectMs: 46,
+          fence: expect.stringContaining('its container is exited') as unknown,
+          fenceMs: 90,
+          promoteMs: 130,
+          routeMs: 9,
+          lossBound: 0,
+        },
+        rejoin: { node: PRIMARY, method: 'none', why: `${PRIMARY} streams from ${STANDBY}` },
+        checks: [{ id: 'I7', result: 'ok' }],
+        warnings: [],
+      });
+      expect(report.failover?.totalMs).toBeGreaterThanOrEqual(46);
+      expect(report.heldMs).toBe(report.failover?.totalMs);
+      expect(report.protectedAgainMs).toBeGreaterThanOrEqual(report.heldMs ?? Infinity);
+      expect(report.steps.map(({ id, state }) => `${id} ${state}`)).toEqual(
+        ['failover', 'record', 'look', 'data', 'start', 'protect', 'verify'].map((id) => `${id} done`),
+      );
+      expect(report.steps[0]).toMatchObject({ pointOfNoReturn: true, subSteps: [{ id: 'fence' }] });
+    });
+
+    test('hands the run on to what follows, and warnings into the report', async () => {
+      cluster.result = { warnings: ['the third node does not follow yet'], others: [STANDBY_2] };
+      const tokens: unknown[] = [];
+      cluster.can.recordPromotion = (request) => {
+        tokens.push(request);
+        return Promise.resolve({ timeline: 4, epoch: null, detail: '', warnings: ['no epoch'] });
+      };
+      cluster.can.verifyMove = (request) => {
+        tokens.push(request);
+        return Promise.resolve({ detail: '', warnings: [], soakedMs: 0 });
+      };
+      const { report } = await cluster.run(cluster.incident());
+      const run = cluster.moved?.run;
+      expect(tokens).toMatchObject([
+        { run, target: STANDBY },
+        { run, source: PRIMARY, target: STANDBY, others: [STANDBY_2], timeline: 3 },
+      ]);
+      expect(report).toMatchObject({
+        outcome: 'completed with warnings',
+        warnings: ['the third node does not follow yet', 'no epoch'],
+      });
+    });
+
+    test('in approve plans, asks, and counts from the answer', async () => {
+      const { report } = await cluster.run({ ...cluster.incident(), approval: 'required' }, async (run) => {
+        const { says } = await run.asks();
+        expect(says).toBe(`Fail over from ${PRIMARY} to ${STANDBY}? Waiting for approval`);
+        expect(cluster.did).toEqual(['describeCluster', 'planFailOver']);
+        await new Promise((resolve) => setTimeout(resolve, 1500));
+        await run.approve();
+      });
+      expect(cluster.did).toEqual(['describeCluster', 'planFailOver', ...DONE]);
+      expect(report.outcome).toBe('completed');
+      // The time that a person took to think is none that clients were held for.
+      expect(report.heldMs).toBeLessThan(1500);
+      expect(report.protectedAgainMs).toBeLessThan(1500);
+    });
+
+    test('whose question is taken back ends without having touched anything', async () => {
+      const { type, report } = await cluster.run({ ...cluster.incident(), approval: 'required' }, async (run) => {
+        await run.asks();
+        await run.cancel();
+      });
+      expect(type).toBe('Aborted');
+      expect(report.says).toContain('before anything was changed');
+      expect(cluster.did).toEqual(['describeCluster', 'planFailOver']);
+    });
+
+    test('with a ledger that knows no primary looks for itself', async () => {
+      const { type } = await cluster.run(
+        cluster.incident({ ledger: protectedLedger({ primary: null, state: 'unknown' }) }),
+      );
+      expect(cluster.did.slice(0, 3)).toEqual(['describeCluster', 'observe', 'readLedger']);
+      expect(type).toBeUndefined();
+    });
+  });
+
+  describe('by a person', () => {
+    test('started with an empty form looks, plans, asks, and goes on when it is approved', async () => {
+      const { report } = await cluster.run(undefined, async (run) => {
+        await run.asks();
+        await run.approve();
+      });
+      expect(cluster.did).toEqual(['describeCluster', 'observe', 'readLedger', 'planFailOver', ...DONE]);
+      expect(cluster.soakedMs).toBe(3000);
+      expect(cluster.moved?.run).toBe(`${report.workflowId}/${report.runId}`);
+      expect(report).toMatchObject({
+        outcome: 'completed',
+        startedBy: 'the Web UI or an API client',
+        failover: { kind: 'dead', detectMs: null, signals: [] },
+      });
+      expect(report.membersBefore?.find(({ name }) => name === PRIMARY)?.role).toBe('stopped');
+    });
+
+    test('is refused while a primary takes writes', async () => {
+      cluster.seen = turned(turned(new FailingCluster(server).seen));
+      cluster.seen.node(STANDBY).sql.inRecovery = false;
+      const { type, message, report } = await cluster.run({ approval: 'given' });
+      expect(type).toBe('Refused');
+      expect(message).toBe(
+        `I8: ${STANDBY} is a primary that takes writes: ${STANDBY} (limit: none). Nothing was changed. Next: veloz-ha postgres switchover`,
+      );
+      expect(report.checks).toMatchObject([{ id: 'I8', result: 'refuse' }]);
+      expect(report.next).toMatchObject([{ command: 'veloz-ha postgres switchover' }]);
+      expect(cluster.did).toEqual(['describeCluster', 'observe', 'readLedger']);
+    });
+
+    test('is done already where the wanted node is the primary', async () => {
+      cluster.seen.node(STANDBY).sql.inRecovery = false;
+      const { report } = await cluster.run({ approval: 'given', target: STANDBY });
+      expect(report).toMatchObject({
+        outcome: 'completed',
+        says: `${STANDBY} is the primary already. Nothing was changed`,
+      });
+      expect(cluster.did).not.toContain('failOver');
+    });
+
+    test('is refused while two nodes are writable', async () => {
+      const { node } = cluster.seen;
+      const two = new FailingCluster(server);
+      cluster.seen = two.seen;
+      cluster.observed = async () => {
+        const { picture } = await import('../cluster/support/picture');
+        const seen = picture();
+        seen.node(STANDBY).sql.inRecovery = false;
+        return seen.observed;
+      };
+      expect(node(STANDBY).name).toBe(STANDBY);
+      const { message } = await cluster.run({ approval: 'given' });
+      expect(message).toMatch(/^I8: two nodes are writable: .*Next: veloz-ha repair --cluster /);
+    });
+
+    test.each([
+      ['nobody knows which node was the primary', {}, undefined, /nobody knows which node was the primary.*no guard/],
+      ['it names a node that is none', { expectedPrimary: 'nobody' }, undefined, /nobody is no node of this cluster/],
+      [
+        'it names another node than the ledger',
+        { expectedPrimary: STANDBY },
+        protectedLedger(),
+        new RegExp(`${STANDBY} was not the primary: the ledger names ${PRIMARY}.*--expected-primary ${PRIMARY}$`),
+      ],
+    ])('is refused when %s', async (_what, input, ledger, says) => {
+      cluster.ledger = ledger;
+      // Its own files say nothing either.
+      const standby = cluster.seen.observed.nodes.find(({ name }) => name === STANDBY);
+      if (standby !== undefined) Object.assign(standby, { sql: null, agent: null });
+      const { type, message } = await cluster.run({ approval: 'given', ...input });
+      expect(type).toBe('Refused');
+      expect(message).toMatch(/^A1: /);
+      expect(message).toMatch(says);
+      expect(cluster.did).not.toContain('failOver');
+    });
+
+    test('finds by itself who was the primary when no guard kept a ledger: the only node without standby.signal', async () => {
+      cluster.ledger = undefined;
+      await cluster.run({ approval: 'given', soak: '0s' });
+      expect(cluster.moved).toMatchObject({ source: PRIMARY, ledger: null });
+    });
+
+    test('is refused by its checks, each with what to do', async () => {
+      cluster.can.planFailOver = () => Promise.resolve({ checks: [refusal] });
+      const { type, message, report } = await cluster.run({ approval: 'required' });
+      expect(type).toBe('Refused');
+      expect(message).toContain('I7: acknowledged commits may be lost: the ledger says degraded (limit: protected)');
+      expect(report.next).toEqual([{ command: refusal.next, why: 'I7: acknowledged commits may be lost' }]);
+      expect(report.failover).toMatchObject({ ledger: { state: 'protected' }, fence: 'it was not fenced' });
+      expect(cluster.did).not.toContain('failOver');
+    });
+
+    test('plans only: no lock, no question, no change', async () => {
+      const { report } = await cluster.run({ mode: 'plan' });
+      expect(report).toMatchObject({
+        outcome: 'planned',
+        says: `All checks passed. Nothing was changed. ${STANDBY} would replace ${PRIMARY}`,
+        next: [{ command: `veloz-ha postgres promote --expected-primary ${PRIMARY}` }],
+      });
+      expect(cluster.did).toEqual(['describeCluster', 'observe', 'readLedger', 'planFailOver']);
+    });
+
+    test('rejected, or not answered, or aborted meanwhile, it has changed nothing', async () => {
+      const rejected = await cluster.run({}, async (run) => {
+        await run.asks();
+        await run.reject();
+      });
+      expect(rejected).toMatchObject({ type: 'Rejected', message: 'Rejected by ada: not now. Nothing was changed' });
+      const expired = await cluster.run({ approvalTimeout: '100ms' });
+      expect(expired).toMatchObject({ type: 'NotApproved', report: { outcome: 'not approved in time' } });
+      const aborted = await cluster.run({}, async (run) => {
+        await run.asks();
+        await run.abort();
+      });
+      expect(aborted).toMatchObject({ type: 'Aborted', message: 'aborted by ada, before anything was changed' });
+      expect(cluster.did).not.toContain('failOver');
+    });
+
+    test('with consent to a bounded loss asks so, hands it on, and names who gave it', async () => {
+      const allowDataLoss = { maxBytes: 16 * 1024 * 1024, reason: 'the disk is gone', by: 'ada' };
+      cluster.result = { lossBound: 4096 };
+      const { report } = await cluster.run({ allowDataLoss, soak: '0s' }, async (run) => {
+        const { says } = await run.asks();
+        expect(says).toContain(', and lose 16 MiB at most? ');
+        await run.approve();
+      });
+      expect(cluster.moved?.allowDataLoss).toEqual(allowDataLoss);
+      expect(report.says).toContain('at most 4 KiB of acknowledged WAL may be lost, as ada accepted');
+      expect(report.failover).toMatchObject({ lossBound: 4096, dataLoss: allowDataLoss });
+    });
+
+    test('leaves the old primary as it is, fenced, when asked to', async () => {
+      const { report } = await cluster.run({ approval: 'given', oldPrimary: 'leave', target: STANDBY });
+      expect(cluster.did.slice(-4)).toEqual(['failOver', 'recordPromotion', ...END]);
+      expect(cluster.moved?.target).toBe(STANDBY);
+      expect(report.says).toContain(`${PRIMARY} was left as it is, fenced`);
+      expect(report.protectedAgainMs).toBeUndefined();
+    });
+
+    test.each([
+      [{ speed: 'fast' }, /Unrecognized key.*speed.*Known keys: .*allowDataLoss/],
+      [{ allowDataLoss: { maxBytes: 1 } }, /allowDataLoss.reason/],
+      [{ soak: 'long' }, /soak: .*"long" is not a duration/],
+    ])('is refused with %j', async (input, says) => {
+      const { type, message } = await cluster.run(input);
+      expect(type).toBe('BadInput');
+      expect(message).toMatch(says);
+      expect(cluster.did).toEqual([]);
+    });
+  });
+
+  test('does nothing while another run holds the lock, and says which', async () => {
+    await server.withWorker({}, async (taskQueue) => {
+      const workflowId = lockWorkflowId(cluster.name);
+      const lock = await server.client.start('clusterLock', { taskQueue, workflowId, args: [{}] });
+      for (const input of [cluster.incident(), { approval: 'given' }]) {
+        const { type, message, report } = await cluster.run(input);
+        expect(type).toBe('Busy');
+        expect(message).toContain('run switchover/other holds it (limit: one run at a time)');
+        expect(report.next).toMatchObject([{ command: 'veloz-ha watch switchover/other' }]);
+      }
+      expect(cluster.did).not.toContain('failOver');
+      await lock.terminate();
+    });
+  });
+
+  describe('when something fails', () => {
+    test('a refusal inside the critical section ends it as refused: put back, given back, with its checks', async () => {
+      cluster.can.failOver = () =>
+        Promise.reject(fails('I7: may be lost. Nothing was promoted. Next: do this', 'Refused', { checks: [refusal] }));
+      const { type, message, report } = await cluster.run(cluster.incident());
+      expect(type).toBe('Refused');
+      expect(message).toBe('I7: may be lost. Nothing was promoted. Next: do this');
+      expect(report).toMatchObject({ outcome: 'refused', checks: [{ id: 'I7', result: 'refuse' }] });
+      expect(report.next[0]).toMatchObject({ command: 'do this' });
+      expect(report.failover).toMatchObject({ kind: 'dead', fence: 'it was not fenced', totalMs: null });
+      expect(cluster.did).toEqual(['describeCluster', 'failOver', 'undoFailOver', ...END]);
+    });
+
+    test('a failure before anybody was promoted is rolled back', async () => {
+      cluster.can.failOver = () => Promise.reject(fails('PgBouncer does not answer'));
+      const { type, message, report } = await cluster.run(cluster.incident());
+      expect(type).toBe('RolledBack');
+      expect(message).toBe(
+        `Step "failover" failed: PgBouncer does not answer. Nobody was promoted, and clients were let go. Next: veloz-ha repair --cluster ${cluster.name}`,
+      );
+      expect(report.primaryAfter).toBeUndefined();
+      expect(cluster.did).toEqual(['describeCluster', 'failOver', 'undoFailOver', ...END]);
+    });
+
+    test('where somebody was asked to be promoted there is only forward', async () => {
+      let tries = 0;
+      const { failOver } = cluster.activities();
+      cluster.can.failOver = (move) => {
+        if (++tries === 1) return Promise.reject(fails('the worker lost its way'));
+        return failOver?.(move) ?? Promise.reject(new Error());
+      };
+      cluster.can.undoFailOver = () => Promise.resolve(false);
+      const { report } = await cluster.run(cluster.incident());
+      expect(report.outcome).toBe('completed');
+      expect(tries).toBe(2);
+    });
+
+    test('where it can’t be put back it says so, and what to run', async () => {
+      cluster.can.failOver = () => Promise.reject(fails('no answer'));
+      cluster.can.undoFailOver = () =>
+        Promise.reject(fails(`${STANDBY}, which may have been promoted, does not answer`));
+      const { type, message, report } = await cluster.run(cluster.incident());
+      expect(type).toBe('Failed');
+      expect(message).toBe(
+        `Step "failover" failed and could not be put back: ${STANDBY}, which may have been promoted, does not answer (first failure: no answer). Next: veloz-ha repair --cluster ${cluster.name}`,
+      );
+      expect(report.next[0]?.command).toBe(`veloz-ha repair --cluster ${cluster.name}`);
+      expect(cluster.did.slice(-2)).toEqual(END);
+    });
+
+    test.each(['recordPromotion', 'lookAtRejoin', 'settleRejoin', 'verifyMove'] as const)(
+      'a failure of %s after the promotion leaves it incomplete, with what to run',
+      async (activity) => {
+        cluster.can[activity] = () => Promise.reject(fails('the disk is full'));
+        const { type, message, report } = await cluster.run(cluster.incident());
+        expect(type).toBe('Incomplete');
+        expect(message).toMatch(
+          new RegExp(
+            `^${STANDBY} was promoted, but step "\\w+" did not finish: the disk is full. Next: veloz-ha postgres rejoin ${PRIMARY}$`,
+          ),
+        );
+        expect(report).toMatchObject({
+          primaryAfter: STANDBY,
+          failover: { lossBound: 0 },
+          next: [{ command: `veloz-ha postgres rejoin ${PRIMARY}` }, {}, {}],
+        });
+        expect(cluster.did).not.toContain('undoFailOver');
+        expect(cluster.did.slice(-2)).toEqual(END);
+      },
+    );
+
+    test('nodes that can’t be given back are a warning', async () => {
+      cluster.can.releaseNodes = () => Promise.reject(fails('no answer'));
+      cluster.observed = () => Promise.reject(fails('no answer'));
+      const { report } = await cluster.run(cluster.incident());
+      expect(report).toMatchObject({
+        outcome: 'completed with warnings',
+        warnings: ['the nodes could not be given back; the next run takes them over'],
+      });
+    });
+  });
+});

@@ -1,0 +1,574 @@
+import { WorkflowFailedError, WorkflowUpdateFailedError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import type { WatchRequest } from '../../src/activities';
+import { guardWorkflowId, type GuardEvent, type GuardState } from '../../src/workflows/guard-messages';
+import { PRIMARY, STANDBY } from '../cluster/support/picture';
+import { dead, GuardedCluster, protectedLedger, refused, seen } from './support/guarded-cluster';
+import { WorkflowServer } from './support/server';
+
+const kinds = ({ events }: GuardState): string[] => events.map(({ kind }) => kind);
+const event = ({ events }: GuardState, kind: GuardEvent['kind']) => events.findLast((each) => each.kind === kind);
+
+/** The guard as a workflow on a real server; what it sees is scripted, and what it starts is a stand-in. */
+describe('guard', () => {
+  let server: WorkflowServer;
+  beforeAll(async () => {
+    server = await WorkflowServer.start(require.resolve('./support/guard-workflows'));
+  });
+  afterAll(() => server.close());
+
+  describe('begins', () => {
+    test('with what the topology says, knowing nothing, and explains itself', async () => {
+      const cluster = new GuardedCluster(server, { mode: 'approve' });
+      await cluster.guarded(async () => {
+        expect(await cluster.state()).toMatchObject({
+          version: 1,
+          cluster: cluster.name,
+          workflowId: guardWorkflowId(cluster.name),
+          mode: 'approve',
+          ledger: { state: 'unknown', primary: null, epoch: 0 },
+          waitsFor: 'A primary that it can tell for certain.',
+          events: [{ kind: 'started', says: 'started by the Web UI or an API client, mode approve' }],
+        });
+        expect(cluster.asked).toEqual([
+          expect.objectContaining({
+            mayHold: false,
+            known: expect.objectContaining({ failed: false, splitBrain: false, standbyLost: false }) as unknown,
+          }),
+        ]);
+      });
+    });
+
+    test('in the mode that it is asked for', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.guarded(
+        async () => {
+          expect(await cluster.state()).toMatchObject({ mode: 'off', waitsFor: 'A mode: veloz-ha guard mode auto' });
+          expect(event(await cluster.state(), 'started')?.says).toBe('started by ada, mode off');
+        },
+        { mode: 'off', startedBy: 'ada' },
+      );
+    });
+
+    test.each([
+      [{ speed: 'fast' }, /unknown key speed.*Known keys: cluster, mode, startedBy. Next: veloz-ha guard start/],
+      [{ mode: 'manual' }, /mode: expected auto, approve or off, got manual/],
+    ])('not with %j', async (input, says) => {
+      const cluster = new GuardedCluster(server);
+      const failure = await server.withWorker(cluster.activities(), (taskQueue) =>
+        server.client
+          .execute('guard', { taskQueue, workflowId: guardWorkflowId(cluster.name), args: [input] })
+          .then(() => undefined, causeOf),
+      );
+      expect(failure).toMatchObject({ type: 'BadInput', message: expect.stringMatching(says) as unknown });
+    });
+
+    test('not under another id: a second guard of a cluster would act beside the first', async () => {
+      const cluster = new GuardedCluster(server);
+      const failure = await server.withWorker(cluster.activities(), (taskQueue) =>
+        server.client
+          .execute('guard', { taskQueue, workflowId: `typed-by-hand-${cluster.name}`, args: [] })
+          .then(() => undefined, causeOf),
+      );
+      expect(failure).toMatchObject({ type: 'BadInput', message: expect.stringContaining('guard/') as unknown });
+    });
+  });
+
+  test('keeps the ledger, hands it to each stretch, and may hold clients once it says protected', async () => {
+    const cluster = new GuardedCluster(server);
+    await cluster.guarded(async () => {
+      await cluster.sees(seen('ledger', { ledger: protectedLedger({ state: 'degraded', why: 'not yet' }) }));
+      const between = await cluster.watches(({ ledger }) => ledger.state === 'degraded');
+      expect(between.mayHold).toBe(false);
+      await cluster.sees(seen('ledger', { ledger: protectedLedger() }));
+      const request = await cluster.watches(({ ledger }) => ledger.state === 'protected');
+      expect(request.mayHold).toBe(true);
+      expect(request.incidentRun).toMatch(new RegExp(`^failover-${cluster.name}-\\d{12}-[0-9a-f]{4}/[0-9a-f-]{36}$`));
+      const state = await cluster.state();
+      expect(state.ledger).toMatchObject({ state: 'protected', primary: PRIMARY });
+      expect(state.next).toContain('fails over at once');
+      expect(event(state, 'ledger')?.says).toContain('protected: ');
+    });
+  });
+
+  test('what stays odd is seen, and told once', async () => {
+    const cluster = new GuardedCluster(server);
+    await cluster.protected(async () => {
+      await cluster.sees(seen('sees', { state: 'observer in doubt', sees: 'others see it' }));
+      const { known } = await cluster.watches((request) => request.known.sees === 'observer in doubt');
+      expect(known).toMatchObject({ failed: false });
+      expect(await cluster.state()).toMatchObject({ sees: 'others see it' });
+      expect(event(await cluster.state(), 'in doubt')?.says).toBe('others see it');
+    });
+  });
+
+  describe('when the primary has failed', () => {
+    test('in auto it starts one failover: under the run that holds clients, with the ledger of before, approved', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const { incidentRun } = await cluster.watches();
+        const found = dead();
+        await cluster.sees(found);
+        const { id, input, end } = await cluster.run();
+        expect(incidentRun.startsWith(`${id}/`)).toBe(true);
+        expect(input).toMatchObject({
+          cluster: cluster.name,
+          approval: 'given',
+          startedBy: `guard of ${cluster.name}`,
+          expectedPrimary: PRIMARY,
+          incident: {
+            run: incidentRun,
+            kind: 'dead',
+            since: found.failure?.since,
+            decidedAt: found.failure?.decidedAt,
+            lastLsn: '0/5000000',
+            says: found.sees,
+            signals: found.signals,
+            ledger: { state: 'protected', primary: PRIMARY, epoch: 1 },
+          },
+        });
+        // While it acts it goes on watching, starts nothing else, and takes no clients from the run.
+        const { mayHold, known } = await cluster.watches((request) => request.known.failed);
+        expect({ mayHold, failed: known.failed }).toEqual({ mayHold: false, failed: true });
+        await cluster.sees(dead());
+        await cluster.sees(seen('ledger', { ledger: protectedLedger({ primary: STANDBY, epoch: 2 }) }));
+        expect((await cluster.state()).waitsFor).toBe(`The end of failover ${id}.`);
+        await end({ says: `${STANDBY} is the primary now` });
+        await cluster.sees(seen('healthy', { sees: `${STANDBY} answered` }));
+        const state = await cluster.until('all being well', ({ sees }) => sees === `${STANDBY} answered`);
+        expect(state.acting).toBeUndefined();
+        expect(state.backoffUntil).toBeUndefined();
+        expect(state.events.filter(({ run }) => run !== undefined)).toEqual([
+          expect.objectContaining({ kind: 'failover', says: `failover started: ${id}`, run: id }),
+          expect.objectContaining({ kind: 'failover', says: `failover ended: ${STANDBY} is the primary now`, run: id }),
+        ]);
+      });
+    });
+
+    test('in approve the failover is to ask, and clients are not held', async () => {
+      const cluster = new GuardedCluster(server, { mode: 'approve' });
+      await cluster.protected(async () => {
+        expect((await cluster.watches()).mayHold).toBe(false);
+        await cluster.sees(dead());
+        const { id, input } = await cluster.run();
+        expect(input).toMatchObject({ approval: 'required', incident: { kind: 'dead' } });
+        expect((await cluster.state()).waitsFor).toBe(`A person: veloz-ha approve ${id}`);
+      });
+    });
+
+    test('in approve a primary that is well again takes the question back, and nothing is waited for', async () => {
+      const cluster = new GuardedCluster(server, { mode: 'approve' });
+      await cluster.protected(async () => {
+        await cluster.sees(dead());
+        const { handle, id } = await cluster.run();
+        await cluster.sees(seen('healthy'), ({ known }) => known.failed);
+        await expect(handle.result()).rejects.toThrow(/cancelled/i);
+        const state = await cluster.until('nothing acting', ({ acting }) => acting === undefined);
+        expect(state.backoffUntil).toBeUndefined();
+        expect(kinds(state)).toContain('primary back');
+        expect(state.events.at(-1)).toMatchObject({ kind: 'failover', run: id });
+        // The next failure is asked about at once.
+        await cluster.sees(dead());
+        expect((await cluster.run()).id).not.toBe(id);
+      });
+    });
+
+    test('in approve a failover that was approved is not disturbed by the new primary being well', async () => {
+      const cluster = new GuardedCluster(server, { mode: 'approve' });
+      await cluster.protected(async () => {
+        await cluster.sees(dead());
+        const { end } = await cluster.run();
+        const ledger = protectedLedger({ primary: STANDBY, epoch: 2, state: 'degraded' });
+        await cluster.sees(seen('ledger', { ledger }), ({ known }) => known.failed);
+        await cluster.sees(seen('healthy'), (request) => request.ledger.primary === STANDBY);
+        await cluster.watches(({ known }) => !known.failed);
+        await end({ says: 'failed over' });
+        expect(event(await cluster.state(), 'failover')?.says).toBe('failover ended: failed over');
+      });
+    });
+
+    test('a question that waits is withdrawn when the mode becomes auto, and it fails over', async () => {
+      const cluster = new GuardedCluster(server, { mode: 'approve' });
+      await cluster.protected(async () => {
+        await cluster.sees(dead());
+        const { handle, id } = await cluster.run();
+        await cluster.handle.executeUpdate('setMode', { args: [{ mode: 'auto' }] });
+        await expect(handle.result()).rejects.toThrow(/cancelled/i);
+        await cluster.until('nothing acting', ({ acting }) => acting === undefined);
+        await cluster.sees(dead(), ({ mayHold }) => mayHold);
+        const next = await cluster.run();
+        expect(next.id).not.toBe(id);
+        expect(next.input).toMatchObject({ approval: 'given' });
+      });
+    });
+
+    test.each([
+      ['off', async (cluster: GuardedCluster) => cluster.handle.executeUpdate('setMode', { args: [{ mode: 'off' }] })],
+      [
+        'maintenance mode',
+        async (cluster: GuardedCluster) => cluster.handle.executeUpdate('maintenance', { args: [{ on: true }] }),
+      ],
+    ])('in %s it sees that and touches nothing', async (_what, quieten) => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await quieten(cluster);
+        await cluster.sees(dead(), ({ mayHold }) => !mayHold);
+        const request = await cluster.watches(({ known }) => known.failed);
+        expect(request.mayHold).toBe(false);
+        const state = await cluster.state();
+        expect(kinds(state)).toContain('primary failed');
+        expect(kinds(state)).not.toContain('failover');
+        expect(state.acting).toBeUndefined();
+      });
+    });
+
+    test('after a failover that did not end well it waits, each time twice as long, and tries again', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const waits: number[] = [];
+        for (let tries = 0; tries < 3; tries++) {
+          await cluster.sees(dead(), ({ known }) => !known.failed);
+          const { end, id } = await cluster.run();
+          await end({ type: 'Refused', says: 'I7: the ledger does not say protected' });
+          const state = await cluster.until('the back-off', ({ backoffUntil }) => backoffUntil !== undefined);
+          const said = event(state, 'backoff');
+          expect(said).toMatchObject({ run: id, says: expect.stringContaining('I7: the ledger') as unknown });
+          waits.push((state.backoffUntil ?? 0) - (said?.at ?? 0));
+          expect(state.waitsFor).toContain('because an attempt did not end well');
+          const { mayHold, forMs } = await cluster.watches(({ known }) => known.failed);
+          expect(mayHold).toBe(false);
+          expect(forMs).toBeLessThanOrEqual(Math.max(200, waits.at(-1) ?? 0));
+        }
+        expect(waits).toEqual([400, 800, 1600]);
+        // All being well, the next failure is the first again.
+        await cluster.sees(seen('healthy'), ({ known }) => known.failed);
+        await cluster.watches(({ known }) => !known.failed);
+        expect((await cluster.state()).backoffUntil).toBeUndefined();
+        await cluster.sees(dead());
+        await (await cluster.run()).end({ type: 'Refused', says: 'again' });
+        const state = await cluster.until('the back-off', ({ backoffUntil }) => backoffUntil !== undefined);
+        expect((state.backoffUntil ?? 0) - (event(state, 'backoff')?.at ?? 0)).toBe(400);
+      });
+    });
+
+    test('a failover that can’t be started is tried again later', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const { incidentRun } = await cluster.watches();
+        const [workflowId = ''] = incidentRun.split('/');
+        await server.withWorker({}, async (taskQueue) => {
+          const other = await server.client.start('failover', { taskQueue, workflowId, args: [{}] });
+          await cluster.sees(dead());
+          const state = await cluster.until('the back-off', ({ backoffUntil }) => backoffUntil !== undefined);
+          expect(event(state, 'backoff')?.says).toMatch(/^the failover could not be started: .*already/i);
+          await other.terminate();
+        });
+      });
+    });
+
+    test('the failover goes on when the guard is cancelled, or stopped', async () => {
+      for (const how of ['cancel', 'stop'] as const) {
+        const cluster = new GuardedCluster(server);
+        await cluster.protected(async () => {
+          await cluster.sees(dead());
+          const { handle } = await cluster.run();
+          if (how === 'cancel') {
+            await cluster.handle.cancel();
+            await expect(cluster.handle.result()).rejects.toThrow(/cancelled/i);
+          } else {
+            await cluster.handle.executeUpdate('stop', { args: [{ by: 'ada' }] });
+            await cluster.handle.result();
+          }
+          const { status } = await handle.describe();
+          expect(status.name).toBe('RUNNING');
+          const { events } = await handle.fetchHistory();
+          expect((events ?? []).filter((each) => each.workflowExecutionCancelRequestedEventAttributes != null)).toEqual(
+            [],
+          );
+        });
+      }
+    });
+  });
+
+  describe('is told by people', () => {
+    const historyOf = async (cluster: GuardedCluster) => (await cluster.handle.describe()).historyLength;
+    const refusal = async (update: Promise<unknown>) =>
+      update.then(
+        () => 'accepted',
+        (error: unknown) => (error instanceof WorkflowUpdateFailedError ? (error.cause?.message ?? '') : String(error)),
+      );
+
+    test('another mode, which stands in its events with who and why', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const says = await cluster.handle.executeUpdate('setMode', {
+          args: [{ mode: 'off', by: 'ada', why: 'a rebuild' }],
+        });
+        expect(says).toBe('the mode is off now');
+        await cluster.watches(({ mayHold }) => !mayHold);
+        const state = await cluster.state();
+        expect(state.mode).toBe('off');
+        expect(event(state, 'mode')?.says).toBe('auto → off, by ada: a rebuild');
+        const { searchAttributes } = await cluster.handle.describe();
+        expect(searchAttributes).toMatchObject({ VelozPhase: ['off'], VelozRunbook: ['guard'] });
+        expect(await cluster.handle.executeUpdate('setMode', { args: [{ mode: 'off' }] })).toBe(
+          'the mode is off already',
+        );
+      });
+    });
+
+    test('maintenance mode, which ends by itself; then it acts on what it finds', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        expect(
+          await cluster.handle.executeUpdate('maintenance', { args: [{ on: true, for: '1500ms', by: 'ada' }] }),
+        ).toBe('maintenance mode is on for 1500ms');
+        const { forMs } = await cluster.watches(({ mayHold }) => !mayHold);
+        expect(forMs).toBeLessThanOrEqual(1500);
+        const { maintenance } = await cluster.state();
+        expect(maintenance).toMatchObject({ by: 'ada' });
+        expect((maintenance?.until ?? 0) - (maintenance?.since ?? 0)).toBe(1500);
+        await cluster.sees(dead(), ({ mayHold }) => !mayHold);
+        await cluster.until('the end of maintenance mode', (state) => state.maintenance === undefined);
+        expect(event(await cluster.state(), 'maintenance')?.says).toBe('maintenance mode is over: its time is up');
+        await cluster.sees(dead(), ({ mayHold }) => mayHold);
+        await cluster.run();
+      });
+    });
+
+    test('maintenance mode without an end, until it is switched off', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.handle.executeUpdate('maintenance', { args: [{ on: true }] });
+        expect((await cluster.state()).maintenance).toMatchObject({ until: null, by: 'somebody who gave no name' });
+        await cluster.watches(({ mayHold }) => !mayHold);
+        expect(await cluster.handle.executeUpdate('maintenance', { args: [{ on: false }] })).toBe(
+          'maintenance mode is off',
+        );
+        await cluster.watches(({ mayHold }) => mayHold);
+        expect(await cluster.handle.executeUpdate('maintenance', { args: [{ on: false }] })).toBe(
+          'maintenance mode was off already',
+        );
+      });
+    });
+
+    test('what it can’t do is refused, in a sentence, and leaves no history', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const before = await historyOf(cluster);
+        expect(await refusal(cluster.handle.executeUpdate('setMode', { args: [{ mode: 'manual' }] }))).toContain(
+          'expected auto, approve or off, got manual. Next: ',
+        );
+        expect(await refusal(cluster.handle.executeUpdate('setMode', { args: [] }))).toContain('expected auto');
+        expect(await refusal(cluster.handle.executeUpdate('maintenance', { args: [] }))).toContain('on: expected true');
+        expect(await refusal(cluster.handle.executeUpdate('maintenance', { args: [{ on: 'yes' }] }))).toContain(
+          'on: expected true or false',
+        );
+        expect(
+          await refusal(cluster.handle.executeUpdate('maintenance', { args: [{ on: true, for: 'an hour' }] })),
+        ).toContain('"an hour" is not a duration');
+        expect(await historyOf(cluster)).toBe(before);
+        expect(await cluster.state()).toMatchObject({ mode: 'auto' });
+        expect((await cluster.state()).maintenance).toBeUndefined();
+      });
+    });
+
+    test('to end, and its state is its result', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        expect(await cluster.handle.executeUpdate('stop', { args: [{ by: 'ada', why: 'enough' }] })).toContain('ends');
+        const state = (await cluster.handle.result()) as GuardState;
+        expect(state.ledger.state).toBe('protected');
+        expect(state.events.at(-1)?.says).toBe('stopped by ada: enough');
+      });
+    });
+  });
+
+  describe('when no standby confirms', () => {
+    const lost = () => seen('standby lost', { standbyLostSince: Date.now() - 10_000 });
+    const ledgerIs = (state: string) => (request: WatchRequest) => request.ledger.state === state;
+
+    test('the ledger says degraded before commits are let go on; they wait again once one is back', async () => {
+      const cluster = new GuardedCluster(server);
+      let ledgerThen: GuardState['ledger'] | undefined;
+      cluster.acts.relax = async () => {
+        ledgerThen = (await cluster.state()).ledger;
+        return 'commits wait for no standby';
+      };
+      await cluster.protected(async () => {
+        await cluster.sees(lost());
+        await cluster.watches(ledgerIs('degraded'));
+        expect(ledgerThen).toMatchObject({ state: 'degraded', synchronous: [], names: '', primary: PRIMARY });
+        expect(ledgerThen?.why).toMatch(/^no standby has confirmed since \d{4}-.*: commits go on without one$/);
+        expect(cluster.did).toEqual([`relax ${PRIMARY}`]);
+        await cluster.sees(seen('standby back'));
+        const state = await cluster.until('the restoring', (each) => kinds(each).includes('restored'));
+        expect(cluster.did).toEqual([`relax ${PRIMARY}`, `restore ${PRIMARY}`]);
+        expect(kinds(state).slice(-3)).toEqual(['standby lost', 'relaxed', 'restored']);
+        await cluster.watches(({ known }) => !known.standbyLost);
+      });
+    });
+
+    test('where relaxing was refused nothing was relaxed: the ledger is as before, and it is tried again later', async () => {
+      const cluster = new GuardedCluster(server);
+      cluster.acts.relax = () => Promise.reject(refused('E2: run x holds the lock'));
+      await cluster.protected(async () => {
+        await cluster.sees(lost());
+        const state = await cluster.until('the back-off', ({ backoffUntil }) => backoffUntil !== undefined);
+        expect(event(state, 'backoff')?.says).toContain('could not be relaxed: E2: run x holds the lock');
+        expect(state.ledger).toMatchObject({ state: 'protected', synchronous: [STANDBY] });
+        // It is still lost, within the back-off and after it.
+        cluster.acts.relax = () => Promise.resolve('relaxed now');
+        await cluster.sees(lost(), ({ mayHold }) => !mayHold);
+        await cluster.sees(lost(), ({ mayHold }) => mayHold);
+        await cluster.until('the relaxing', (each) => event(each, 'relaxed')?.says === 'relaxed now');
+        await cluster.watches(ledgerIs('degraded'));
+      });
+    });
+
+    test('where nobody knows whether it was relaxed the ledger says degraded', async () => {
+      const cluster = new GuardedCluster(server);
+      cluster.acts.relax = () => Promise.reject(ApplicationFailure.nonRetryable('no answer', 'Unreachable'));
+      await cluster.protected(async () => {
+        await cluster.sees(lost());
+        const state = await cluster.until('the back-off', ({ backoffUntil }) => backoffUntil !== undefined);
+        expect(state.ledger.state).toBe('degraded');
+      });
+    });
+
+    test('that is only told where commits are to block', async () => {
+      const cluster = new GuardedCluster(server, { onStandbyLost: 'block' });
+      await cluster.protected(async () => {
+        await cluster.sees(lost());
+        const { ledger } = await cluster.watches(({ known }) => known.standbyLost);
+        expect(ledger.state).toBe('protected');
+        expect(cluster.did).toEqual([]);
+        expect(event(await cluster.state(), 'standby lost')?.says).toContain('commits wait');
+      });
+    });
+
+    test('in maintenance mode that is told once, and acted upon when it is over', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.handle.executeUpdate('maintenance', { args: [{ on: true }] });
+        await cluster.sees(lost(), ({ mayHold }) => !mayHold);
+        await cluster.watches(({ known }) => known.standbyLost);
+        expect(cluster.did).toEqual([]);
+        await cluster.handle.executeUpdate('maintenance', { args: [{ on: false }] });
+        await cluster.sees(lost(), ({ known, mayHold }) => mayHold && !known.standbyLost);
+        await cluster.until('the relaxing', (each) => kinds(each).includes('relaxed'));
+        expect(cluster.did).toEqual([`relax ${PRIMARY}`]);
+      });
+    });
+
+    test('a standby that is back while nothing may be changed does not have it ask again and again', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.handle.executeUpdate('setMode', { args: [{ mode: 'off' }] });
+        await cluster.sees(seen('standby back'), ({ mayHold }) => !mayHold);
+        await cluster.watches(({ known }) => known.standbyBack);
+        expect(cluster.did).toEqual([]);
+        await cluster.handle.executeUpdate('setMode', { args: [{ mode: 'auto' }] });
+        await cluster.sees(seen('standby back'), ({ known }) => !known.standbyBack);
+        await cluster.until('the restoring', (each) => kinds(each).includes('restored'));
+      });
+    });
+  });
+
+  describe('when two nodes are writable', () => {
+    const rogue = (fence = [STANDBY]) =>
+      seen('split brain', {
+        sees: 'two nodes are writable',
+        splitBrain: { says: `${STANDBY} takes writes beside ${PRIMARY}`, fence, keep: PRIMARY } as never,
+      });
+
+    test('the one that the ledger does not name is fenced, and then made a standby again', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.sees(rogue());
+        const { id, input, end } = await cluster.run('rejoin');
+        expect(cluster.did).toEqual([`fence ${STANDBY}, keep ${PRIMARY}`]);
+        expect(id).toContain(`rejoin-${cluster.name}-`);
+        expect(input).toMatchObject({ cluster: cluster.name, node: STANDBY, approval: 'given' });
+        const state = await cluster.state();
+        expect(kinds(state).slice(-3)).toEqual(['split brain', 'fenced', 'failover']);
+        await end({ says: 'it follows' });
+        expect(event(await cluster.state(), 'failover')?.says).toBe('rejoin ended: it follows');
+      });
+    });
+
+    test('every one of several is fenced before the first is made a standby again', async () => {
+      const cluster = new GuardedCluster(server);
+      const acting: (string | undefined)[] = [];
+      cluster.acts.fence = async (node) => {
+        acting.push((await cluster.state()).acting?.workflowId);
+        return `${node} was fenced`;
+      };
+      await cluster.protected(async () => {
+        await cluster.sees(rogue([STANDBY, 'third']));
+        const first = await cluster.run('rejoin');
+        expect(acting).toEqual([undefined, undefined]);
+        expect(first.input).toMatchObject({ node: STANDBY });
+        await first.end({ says: 'it follows' });
+        const second = await cluster.run('rejoin');
+        expect(second.input).toMatchObject({ node: 'third' });
+      });
+    });
+
+    test('where nobody is to be kept, or people do the work, it only tells', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const unknown = rogue();
+        await cluster.sees({
+          ...unknown,
+          splitBrain: { says: 'nobody can tell which', fence: [], keep: null } as never,
+        });
+        await cluster.watches(({ known }) => known.splitBrain);
+        expect(cluster.did).toEqual([]);
+        expect(event(await cluster.state(), 'split brain')?.says).toBe('nobody can tell which');
+      });
+    });
+
+    test('a fence that did not work is tried again after the back-off', async () => {
+      const cluster = new GuardedCluster(server);
+      cluster.acts.fence = () => Promise.reject(refused('H2: it can’t be fenced'));
+      await cluster.protected(async () => {
+        await cluster.sees(rogue());
+        const state = await cluster.until('the back-off', ({ backoffUntil }) => backoffUntil !== undefined);
+        expect(event(state, 'backoff')?.says).toContain('H2: it can’t be fenced');
+        cluster.acts.fence = (node) => Promise.resolve(`${node} was fenced`);
+        await cluster.sees(rogue(), ({ known, mayHold }) => mayHold && !known.splitBrain);
+        expect((await cluster.run('rejoin')).input).toMatchObject({ node: STANDBY });
+      });
+    });
+  });
+
+  test('begins its history anew and keeps all that it knows', async () => {
+    const cluster = new GuardedCluster(server);
+    await cluster.protected(async () => {
+      await cluster.handle.executeUpdate('setMode', { args: [{ mode: 'approve' }] });
+      const { runId, startedAt } = await cluster.state();
+      await cluster.sees(seen('split brain', { splitBrain: { says: 'two', fence: [], keep: null } as never }));
+      for (let round = 0; (await cluster.state()).runId === runId; round++) {
+        if (round > 200) throw new Error('its history grows and grows');
+        await cluster.sees(seen('ledger', { ledger: protectedLedger({ why: `round ${round}` }) }), (request) =>
+          round === 0 ? request.known.splitBrain : request.ledger.why === `round ${round - 1}`,
+        );
+        await cluster.watches(({ ledger }) => ledger.why === `round ${round}`);
+      }
+      const { known } = await cluster.watches();
+      const state = await cluster.state();
+      expect(state).toMatchObject({ mode: 'approve', startedAt, ledger: { state: 'protected', primary: PRIMARY } });
+      expect(state.events).toHaveLength(50);
+      // The same news is not told again.
+      expect(known.splitBrain).toBe(true);
+      await cluster.sees(dead());
+      expect((await cluster.run()).input).toMatchObject({ approval: 'required' });
+    });
+  });
+});
+
+/** What a workflow ended with. */
+function causeOf(error: unknown): unknown {
+  return error instanceof WorkflowFailedError ? error.cause : error;
+}

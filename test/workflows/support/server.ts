@@ -1,0 +1,91 @@
+import {
+  bundleWorkflowCode,
+  DefaultLogger,
+  Runtime,
+  Worker,
+  type WorkflowBundleWithSourceMap,
+} from '@temporalio/worker';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { findTemporalBinary } from '../../../src/cli/paths';
+import { fastHandoverSettings } from '../../../src/cluster/handover';
+import { searchAttributeTypes } from '../../../src/systems/temporal';
+import { workerTuning } from '../../../src/worker';
+
+/** Histories of this length are begun anew by the server's advice, so that a test need not write thousands of events. */
+export const LONG_HISTORY = 400;
+
+/** A Temporal server of one suite, with workflows that were bundled once. */
+export class WorkflowServer {
+  private queues = 0;
+
+  private constructor(
+    private readonly environment: TestWorkflowEnvironment,
+    private readonly workflowBundle: WorkflowBundleWithSourceMap,
+  ) {}
+
+  /** @param workflowsPath the module whose exports are the workflows */
+  static async start(workflowsPath: string): Promise<WorkflowServer> {
+    Runtime.install({
+      // What workflows log is not what a test is about; a failure shows itself.
+      logger: new DefaultLogger('ERROR', () => undefined),
+      telemetryOptions: { logging: { forward: {}, filter: 'OFF' } },
+    });
+    const path = findTemporalBinary(process.env);
+    if (path === undefined) throw new Error('there is no temporal binary. Next: npm run setup');
+    const settings = { ...fastHandoverSettings, 'limit.historyCount.suggestContinueAsNew': LONG_HISTORY };
+    const types = { Keyword: SearchAttributeType.KEYWORD, Int: SearchAttributeType.INT } as const;
+    const [environment, workflowBundle] = await Promise.all([
+      TestWorkflowEnvironment.createLocal({
+        server: {
+          executable: { type: 'existing-path', path },
+          log: { format: 'pretty', level: 'error' },
+          searchAttributes: Object.entries(searchAttributeTypes).map(([name, type]) =>
+            defineSearchAttributeKey(name, types[type]),
+          ),
+          extraArgs: Object.entries(settings).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),
+        },
+      }),
+      bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') }),
+    ]);
+    return new WorkflowServer(environment, workflowBundle);
+  }
+
+  get client() {
+    return this.environment.client.workflow;
+  }
+
+  /** Runs `body` with a worker of its own that has these activities, on a task queue of its own. */
+  async withWorker<T>(activities: object, body: (taskQueue: string) => Promise<T>): Promise<T> {
+    const taskQueue = `test-${++this.queues}`;
+    const worker = await Worker.create({
+      ...workerTuning,
+      shutdownGraceTime: 0,
+      shutdownForceTime: '5s',
+      connection: this.environment.nativeConnection,
+      taskQueue,
+      activities,
+      workflowBundle: this.workflowBundle,
+    });
+    return worker.runUntil(() => body(taskQueue));
+  }
+
+  async close(): Promise<void> {
+    await this.environment.teardown();
+  }
+}
+
+/** Waits until something is found: workflows run beside the test. */
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | undefined> | T | undefined,
+  seen: () => unknown = () => '',
+): Promise<T> {
+  const end = Date.now() + 20_000;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (Date.now() > end) throw new Error(`${what} did not happen; seen: ${JSON.stringify(seen(), null, 1)}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
