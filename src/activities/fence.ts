@@ -72,7 +72,7 @@ export async function fenceNode(
       await deps.docker.putFile(node, FENCE_FILE, JSON.stringify(file), postgresOwner);
       // Whoever started it in between may have read its volume before the fence lay there: then it is fenced by its agent.
       const after = await deps.docker.inspect(node);
-      if (!after.running && after.status !== 'restarting')
+      if (ended.has(after.status))
         return done(
           'container',
           `${node}: its container is ${after.status}, and the fence lies in its volume: whoever starts it, it can start only as a standby`,

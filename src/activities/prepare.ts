@@ -7,7 +7,7 @@ import type { MoveRequest } from './move-parts';
 import { tokenOf, type Stage } from './token';
 
 /** Creates the physical slot of `node` on the server behind `session` unless it is there. Works on a standby too. */
-async function ensureSlot(session: PostgresSession, node: string): Promise<void> {
+export async function ensureSlot(session: PostgresSession, node: string): Promise<void> {
   await session.query(
     `SELECT pg_create_physical_replication_slot($1) WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)`,
     [slotName(node)],

@@ -77,10 +77,11 @@ export function clientsSaw(
 
 /** What to do next, and how long it took. */
 export function yours(began: number, commands: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...commands.map(([command]) => command.length));
   return [
     '',
     pc.bold('Now it is yours'),
-    ...commands.map(([command, why]) => `  ${command.padEnd(36)} ${why}`),
+    ...commands.map(([command, why]) => `  ${command.padEnd(width)}  ${why}`),
     '',
     pc.dim(`The demo took ${formatMs(Date.now() - began)}.`),
     '',

@@ -80,6 +80,7 @@ export async function incident(
       rejoin: report?.rejoin?.method ?? null,
       healedAfterMs: healedAt === undefined ? null : healedAt - injectedAt,
       helped,
+      steps: stepsOf(report),
       ...(failures.length > 0 ? { failures } : {}),
     };
     return { run, report };
@@ -159,4 +160,14 @@ async function writingAgain(writers: Writers, injectedAt: number): Promise<numbe
     if (Date.now() - injectedAt > LIMIT_MS)
       throw new Error(`clients do not write ${LIMIT_MS / 1000} s after the fault`);
   }
+}
+
+/** Milliseconds of each step of a run, and of each sub-step as `<step>.<sub-step>`. */
+export function stepsOf(report: Report | undefined): Record<string, number> {
+  return Object.fromEntries(
+    (report?.steps ?? []).flatMap((step) => [
+      ...(step.ms === undefined ? [] : [[step.id, step.ms] as const]),
+      ...(step.subSteps ?? []).map((part) => [`${step.id}.${part.id}`, part.ms] as const),
+    ]),
+  );
 }

@@ -3,11 +3,11 @@ import { Client } from 'pg';
 import { formatMs } from '../cluster/duration';
 import { formatSize } from '../cluster/size';
 import { Cleanup } from './cleanup';
-import { faultsOf } from './faults';
-import { incident } from './incident';
+import { faultsOf, type Fault } from './faults';
+import { incident, stepsOf } from './incident';
 import { asIsOption, end, outputOption, positive, say, words } from './options';
 import { docker } from './shell';
-import { setUpStage } from './stage';
+import { nodesOf, setUpStage } from './stage';
 import { summariseRejoins, type RejoinBenchRun } from './summary';
 import type { Target } from './target';
 
@@ -23,7 +23,13 @@ interface Options {
 const TABLE = 'veloz_bench_fill';
 const ROW_BYTES = 1000;
 const BATCH_ROWS = 50_000;
+/** 48 MB of rows. */
+const DIVERGED_ROWS = 48_000;
 const BACKUP = '/var/lib/postgresql/veloz-bench-backup';
+
+/** Each row differs from every other one: nothing on the way may find that they are alike. */
+const insertRows = (rows: number): string =>
+  `INSERT INTO ${TABLE} SELECT i, decode(repeat(md5(random()::text || i), ${Math.floor(ROW_BYTES / 16) - 2}), 'hex') FROM generate_series(1, ${rows}) i`;
 
 /** Makes the database as large as asked for. Batches, so that the standby keeps up and no slot falls behind. */
 async function fillTo(target: Target, bytes: number): Promise<number> {
@@ -36,10 +42,7 @@ async function fillTo(target: Target, bytes: number): Promise<number> {
     await client.query(`CREATE TABLE IF NOT EXISTS ${TABLE} (id bigint, filler bytea STORAGE PLAIN)`);
     for (let now = await size(); now < bytes; now = await size()) {
       const rows = Math.min(BATCH_ROWS, Math.ceil((bytes - now) / ROW_BYTES));
-      // Each row differs from every other one: nothing on the way may find that they are alike.
-      await client.query(
-        `INSERT INTO ${TABLE} SELECT i, decode(repeat(md5(random()::text || i), ${Math.floor(ROW_BYTES / 16) - 2}), 'hex') FROM generate_series(1, ${rows}) i`,
-      );
+      await client.query(insertRows(rows));
     }
     return await size();
   } finally {
@@ -52,6 +55,34 @@ async function dropFill(target: Target): Promise<void> {
   const client = new Client({ ...target.door, user, password, database, connectionTimeoutMillis: 5000 });
   await client.connect();
   await client.query(`DROP TABLE IF EXISTS ${TABLE}`).finally(() => client.end());
+}
+
+/**
+ * The primary is killed with rows of its own: committed by itself alone while the standby's receiver was stopped, more of them than
+ * sockets buffer. Nobody was told that they are synchronous; a rewind has to undo them.
+ */
+function killDiverged(target: Target): Fault {
+  const { kill } = faultsOf(target.cluster);
+  const psql = async (node: string, sql: string) =>
+    (
+      await docker('exec', node, 'psql', '-U', 'postgres', '-d', target.cluster.postgres.database, '-XAtqc', sql)
+    ).trim();
+  return {
+    ...kill,
+    says: 'its container is killed, with rows that no standby has',
+    async inject(node) {
+      const standby = nodesOf(target, 1).find(({ name }) => name !== node)?.name ?? '';
+      const receiver = await psql(standby, 'SELECT pid FROM pg_stat_wal_receiver');
+      const signal = (name: string) => docker('exec', standby, 'sh', '-c', `kill -${name} ${receiver}`);
+      await signal('STOP');
+      try {
+        await psql(node, `SET synchronous_commit = local; ${insertRows(DIVERGED_ROWS)}`);
+        await kill.inject(node);
+      } finally {
+        await signal('CONT');
+      }
+    },
+  };
 }
 
 /** `pg_basebackup` alone, as the agent calls it, from the primary onto the other node's volume. Returns milliseconds. */
@@ -78,7 +109,7 @@ async function bench(options: Options): Promise<number> {
     say(`Filling the database up to ${options.sizeMb} MB …`);
     cleanup.defer(() => dropFill(target));
     databaseBytes = await fillTo(target, options.sizeMb * 1024 ** 2);
-    const { kill } = faultsOf(target.cluster);
+    const fault = killDiverged(target);
     const tell = (run: RejoinBenchRun) => {
       runs.push(run);
       say(
@@ -86,7 +117,7 @@ async function bench(options: Options): Promise<number> {
       );
     };
     for (let index = 0; index < options.runs; index++) {
-      const { run, report } = await incident(stage, kill);
+      const { run, report } = await incident(stage, fault);
       lost += run.lost;
       const back = report?.rejoin;
       tell({
@@ -96,6 +127,7 @@ async function bench(options: Options): Promise<number> {
         protectedAgainMs: run.protectedAgainMs,
         bytes: back?.bytes ?? null,
         method: back?.method ?? null,
+        steps: stepsOf(report),
       });
 
       const primary = await guarded.calm();
@@ -106,6 +138,7 @@ async function bench(options: Options): Promise<number> {
         protectedAgainMs: null,
         bytes: databaseBytes,
         method: null,
+        steps: {},
       });
 
       const began = Date.now();
@@ -120,6 +153,7 @@ async function bench(options: Options): Promise<number> {
         protectedAgainMs: copied.protectedAgainMs ?? Date.now() - began,
         bytes: copied.rejoin?.bytes ?? null,
         method: copied.rejoin?.method ?? null,
+        steps: stepsOf(copied),
       });
     }
   } finally {

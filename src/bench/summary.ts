@@ -85,6 +85,8 @@ export interface FailoverBenchRun {
   healedAfterMs: number | null;
   /** The guard did not come to an end by itself, and the bench had to rejoin the node. */
   helped: boolean;
+  /** Milliseconds of each step of the failover, and of each sub-step as `<step>.<sub-step>`; empty without a failover. */
+  steps: Record<string, number>;
   failures?: string[];
 }
 
@@ -123,6 +125,8 @@ export interface RejoinBenchRun {
   bytes: number | null;
   /** `rejoin`'s own word; a rewind that turned into a copy shows here. */
   method: string | null;
+  /** Milliseconds of each step of the run. */
+  steps: Record<string, number>;
 }
 
 /** Sums up: each kind by itself, and how much a copy costs beside a base backup alone. */

@@ -17,6 +17,8 @@ import { initialStepStates, rootMessage, rootType, runSteps } from './runbook/ru
 import type { FailoverFacts, Report } from './run-state';
 
 const START = 'veloz-ha postgres promote';
+/** The guard may be trying at this very moment what a person wants to do: its attempts that are refused are over soon. */
+const LOCK_TRIES = 15;
 
 /**
  * Replaces a primary that failed: proves that it takes no write, promotes the most advanced standby, routes clients, and makes the
@@ -41,7 +43,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
   state.cluster = described.name;
   if (!known) run.enter('checking', 'Taking the lock of the cluster');
   if (request.mode === 'run') {
-    const busy = await (ahead ?? lockOrEnd(run, START));
+    const busy = await (ahead ?? lockOrEnd(run, START, LOCK_TRIES));
     if (busy !== undefined) return busy;
   }
   const found = await findFailed(run, described, request);

@@ -51,7 +51,7 @@ const EVENTS_KEPT = 50;
 const watching = {
   startToCloseTimeout: STRETCH_MS + 120_000,
   // A dead worker's watch goes on at another one within this time.
-  heartbeatTimeout: '1500ms',
+  heartbeatTimeout: '2s',
   retry: { initialInterval: '50ms', backoffCoefficient: 1.5, maximumInterval: '2s' },
 } as const;
 

@@ -3,7 +3,7 @@ import type { ClusterDescription } from '../activities';
 import { formatMs } from '../cluster/duration';
 import type { Ledger } from '../cluster/guard/ledger';
 import { membersOf } from '../cluster/members';
-import type { ObservedCluster } from '../cluster/observed';
+import { primaries, type ObservedCluster } from '../cluster/observed';
 import { decideRound, unsettled, type RepairRound } from '../cluster/repair/round';
 import { act, reading } from './runbook/activity-options';
 import type { Run } from './runbook/run';
@@ -29,7 +29,9 @@ export async function lookUntilSettled(
   for (;;) {
     const observed = await act(reading, 'Look at every system of the cluster').observe(described.name);
     const ledger = (await act(reading, 'Ask the guard for its ledger').readLedger(described.name)) ?? null;
-    const round = decideRound(described.topology, observed, { ledger, woken });
+    const open = primaries(observed).length === 1 && observed.pooler.console?.paused === false;
+    const door = open ? await act(reading, 'Ask at the front door').lookThroughDoor(described.name) : undefined;
+    const round = decideRound(described.topology, observed, { ledger, woken, door });
     state.members = membersOf(observed);
     state.checks = round.findings;
     const unrest = unsettled(observed, round);

@@ -91,6 +91,8 @@ class Numbered {
         return [this.release()];
       case 'rejoin':
         return this.rejoin(node, task.upstream ?? '');
+      case 'restart-pooler':
+        return [this.restartPooler(node, task.upstream ?? '')];
       case 'restore-names':
         return [this.restoreNames(node)];
       case 'drop-slot':
@@ -156,6 +158,17 @@ class Numbered {
       says: 'Let clients go',
       expectedMs: 150,
       run: async () => ({ detail: await act(changing, 'Let clients go').letClientsGo(request) }),
+    };
+  }
+
+  private restartPooler(pooler: string, primary: string): Step {
+    const { described } = this.setting;
+    const says = `Restart ${pooler}, whose clients do not reach ${primary}`;
+    return {
+      id: 'pooler',
+      says,
+      expectedMs: 1500,
+      run: async () => ({ detail: await act(changing, says).restartPooler({ cluster: described.name, primary }) }),
     };
   }
 

@@ -129,8 +129,8 @@ class Repair {
     const follows = look.round.tasks.some(({ kind }) => ['wake', 'failover', 'start-primary', 'fence'].includes(kind));
     const primary = look.round.primary ?? run.state.members.find(({ role }) => role === 'primary')?.name;
     return {
-      primary: primary ?? 'the node that is found to be the right one',
-      target: primary ?? 'the node that is found to be the right one',
+      primary: primary ?? 'the right node',
+      target: primary ?? 'the right node',
       protection: described.topology.protection,
       steps: [
         ...steps.map(({ id, says, expectedMs, pointOfNoReturn }) => ({
@@ -319,10 +319,11 @@ function primaryOf({ observed }: RepairLook): string | undefined {
 
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
-const nextOf = (checks: readonly Check[]) =>
-  checks
-    .filter((check) => check.next !== undefined && (check.result === 'refuse' || check.result === 'warn'))
-    .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${headline(check)}` }));
+/** What the first of the findings suggests: the next look tells whether the others are still there. */
+function nextOf(checks: readonly Check[]): Report['next'] {
+  const first = checks.find(({ result }) => result === 'refuse') ?? checks.find(({ result }) => result === 'warn');
+  return first?.next === undefined ? [] : [{ command: first.next, why: `${first.id}: ${headline(first)}` }];
+}
 
 /** What an activity refused, with the checks that it made; undefined when it failed otherwise. */
 function refusalOf(error: unknown): { checks?: Check[] } | undefined {

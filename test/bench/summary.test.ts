@@ -24,6 +24,7 @@ const run = (rest: Partial<FailoverBenchRun> = {}): FailoverBenchRun => ({
   rejoin: 'rewind',
   healedAfterMs: null,
   helped: false,
+  steps: {},
   ...rest,
 });
 
@@ -81,6 +82,7 @@ describe('the sum of rejoins', () => {
     protectedAgainMs,
     bytes: null,
     method: null,
+    steps: {},
   });
 
   test('each kind by itself, and a copy beside a base backup alone', () => {

@@ -16,6 +16,7 @@ const names = readdirSync(folder)
   .map((file) => file.replace(/\.json$/, ''));
 
 interface RecordedEvent {
+  workflowExecutionStartedEventAttributes?: { workflowId: string };
   activityTaskScheduledEventAttributes?: { activityType: { name: string } };
 }
 
@@ -37,33 +38,34 @@ describe('recorded histories', () => {
   const load = (name: string) =>
     JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')) as { events: RecordedEvent[] };
 
-  test('there is one of each way in which a switchover can end without a fault', () => {
-    expect(names).toEqual(
-      expect.arrayContaining([
-        'bad-input',
-        'busy',
-        'completed',
-        'not-approved-in-time',
-        'planned',
-        'refused',
-        'rejected',
-      ]),
-    );
+  const replay = (history: { events: RecordedEvent[] }) => {
+    const id = history.events[0]?.workflowExecutionStartedEventAttributes?.workflowId;
+    return Worker.runReplayHistory({ workflowBundle }, historyFromJSON(history), id);
+  };
+
+  test('there is one of each way in which a run can go without a fault in what carries it out', () => {
+    const switchovers = ['bad-input', 'busy', 'completed', 'not-approved-in-time', 'planned', 'refused', 'rejected'];
+    const failovers = ['failover-by-guard', 'failover-approved', 'failover-rejected', 'failover-refused'];
+    const rejoins = ['rejoin-nothing-to-do', 'rejoin-copied', 'rejoin-refused'];
+    expect(names).toEqual(expect.arrayContaining([...switchovers, 'guard', ...failovers, ...rejoins]));
   });
 
   test.each(names)('%s is replayed by the workflow of today', async (name) => {
-    await Worker.runReplayHistory({ workflowBundle }, historyFromJSON(load(name)), `recorded/${name}`);
+    await replay(load(name));
   });
 
-  test('a workflow that would go another way is caught', async () => {
-    const history = load('completed');
+  test.each([
+    ['completed', 'prepareMove'],
+    ['guard', 'watchCluster'],
+    ['failover-by-guard', 'recordPromotion'],
+    ['rejoin-copied', 'rewindOrCopy'],
+  ])('a workflow that would go another way than %s is caught', async (name, activity) => {
+    const history = load(name);
     const scheduled = history.events
       .map((event) => event.activityTaskScheduledEventAttributes)
-      .find((attributes) => attributes?.activityType.name === 'prepareMove');
-    if (scheduled === undefined) throw new Error('the recorded run has no prepareMove');
+      .find((attributes) => attributes?.activityType.name === activity);
+    if (scheduled === undefined) throw new Error(`the recorded run has no ${activity}`);
     scheduled.activityType.name = 'somethingElse';
-    await expect(
-      Worker.runReplayHistory({ workflowBundle }, historyFromJSON(history), 'recorded/completed'),
-    ).rejects.toThrow(DeterminismViolationError);
+    await expect(replay(history)).rejects.toThrow(DeterminismViolationError);
   });
 });

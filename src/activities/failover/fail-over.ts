@@ -13,7 +13,7 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 import { fenceNode } from '../fence';
 import { messageOf, NodeProbe } from '../guard/probe';
 import { SubStepRecorder, type MoveJournal } from '../move-journal';
-import { ensureSynchronousNames } from '../prepare';
+import { ensureSlot, ensureSynchronousNames } from '../prepare';
 import { tokenOf } from '../token';
 import {
   claimFailoverParts,
@@ -184,6 +184,8 @@ async function failOverWith(
   await recorder.run('promote', `promote ${target.name}, route clients to it`, async () => {
     const agent = needed(target.agent, target);
     if ((await recoveryOf(targetSql)).inRecovery) {
+      // Who will follow finds its slot: without one it would never stream, and commits would wait for it.
+      for (const other of others) await ensureSlot(targetSql, other);
       await ensureSynchronousNames(targetSql, names);
       await agent.call('promote', { token });
     }

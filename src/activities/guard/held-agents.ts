@@ -11,6 +11,7 @@ type AnyAgent = PostgresAgent | PoolerAgent;
 export class HeldAgent<Agent extends AnyAgent> {
   private session: Agent | undefined;
   private opening: Promise<Agent> | undefined;
+  private closed = false;
 
   constructor(
     readonly node: string,
@@ -26,8 +27,13 @@ export class HeldAgent<Agent extends AnyAgent> {
   async get(): Promise<Agent> {
     if (this.session !== undefined) return this.session;
     this.opening ??= this.open().finally(() => (this.opening = undefined));
-    this.session = await this.opening;
-    return this.session;
+    const session = await this.opening;
+    if (this.closed) {
+      session.close();
+      throw new Error(`${this.node}: it is asked no more`);
+    }
+    this.session = session;
+    return session;
   }
 
   /**
@@ -49,6 +55,12 @@ export class HeldAgent<Agent extends AnyAgent> {
   drop(): void {
     this.session?.close();
     this.session = undefined;
+  }
+
+  /** Drops the session for good, also one that is being opened now. */
+  close(): void {
+    this.closed = true;
+    this.drop();
   }
 }
 

@@ -1,3 +1,4 @@
+import { FULL_DISK_BYTES } from '../../cluster/guard/evidence';
 import type { GuardPolicy } from '../../cluster/guard/policy';
 import type { ContainerWord, NodeAnswer, Round } from '../../cluster/guard/signals';
 import type { PoolerAgent, PostgresAgent } from '../../systems/agent';
@@ -9,7 +10,7 @@ import { messageOf, NodeProbe, withinLimit } from './probe';
 /** Docker's words of which each means that a container is gone. */
 const gone: ReadonlySet<ContainerWord> = new Set<ContainerWord>(['exited', 'dead', 'absent', 'created']);
 /** The free space of the primary is looked at this often, in milliseconds. */
-const DISK_EVERY_MS = 5000;
+const DISK_EVERY_MS = 500;
 
 /** How often the others are asked while the primary is well, in milliseconds; a second primary is seen within two seconds. */
 const OTHERS_EVERY_MS = 350;
@@ -58,8 +59,8 @@ export class Observatory {
   close(): void {
     this.closed = true;
     this.endEvents?.();
-    this.pooler.drop();
-    for (const agent of this.agents.values()) agent.drop();
+    this.pooler.close();
+    for (const agent of this.agents.values()) agent.close();
     for (const probe of this.probes.values()) probe.close();
   }
 
@@ -209,7 +210,7 @@ export class Observatory {
     if (Date.now() < this.diskAt) return this.freeDiskBytes === 0 ? this.agentOf(primary) : undefined;
     this.diskAt = Date.now() + DISK_EVERY_MS;
     const agent = await this.agentOf(primary);
-    this.freeDiskBytes = agent.freeDiskBytes !== undefined && agent.freeDiskBytes < 1024 * 1024 ? 0 : undefined;
+    this.freeDiskBytes = agent.freeDiskBytes !== undefined && agent.freeDiskBytes < FULL_DISK_BYTES ? 0 : undefined;
     return agent;
   }
 
@@ -224,6 +225,8 @@ export class Observatory {
           if (['die', 'pause', 'unpause', 'start'].includes(action)) this.alarm(primary);
         },
         () => {
+          // Its start may be missed from here on: what Docker said last counts no more.
+          this.died = withResolver();
           if (!this.closed) setTimeout(() => void this.listen(), 1000).unref();
         },
       );

@@ -40,8 +40,6 @@ export class NodeProbe {
   private session: PostgresSession | undefined;
   private opening: Promise<PostgresSession> | undefined;
   private closed = false;
-  /** Why the last session ended or could not be opened. */
-  private lastProblem: string | undefined;
 
   constructor(
     private readonly access: ClusterAccess,
@@ -58,7 +56,6 @@ export class NodeProbe {
     try {
       const [row] = await withinLimit(this.query(), this.limitMs);
       if (row === undefined) throw new Error('the node returned no row');
-      this.lastProblem = undefined;
       return {
         name: this.name,
         answered: true,
@@ -76,7 +73,6 @@ export class NodeProbe {
       const problem = messageOf(error);
       // A session that is late is given up: what it still answers would belong to an earlier question.
       this.drop();
-      this.lastProblem = problem;
       return { name: this.name, answered: false, ms: ms(), problem };
     }
   }
@@ -89,9 +85,7 @@ export class NodeProbe {
   private async query(): Promise<Row[]> {
     if (this.session === undefined) {
       // One attempt at a time: a dead address swallows connects, and they would pile up.
-      this.opening ??= this.access
-        .sql(this.name, 10_000, { connectLimitMs: this.limitMs, onEnd: () => this.ended() })
-        .finally(() => (this.opening = undefined));
+      this.opening ??= this.open().finally(() => (this.opening = undefined));
       const session = await this.opening;
       if (this.closed) {
         session.close();
@@ -102,13 +96,18 @@ export class NodeProbe {
     return this.session.query<Row>(question);
   }
 
-  private ended(): void {
-    const unexpected = this.session !== undefined && !this.closed;
+  private async open(): Promise<PostgresSession> {
+    const opened: { session?: PostgresSession } = {};
+    const onEnd = () => this.ended(opened.session);
+    opened.session = await this.access.sql(this.name, 10_000, { connectLimitMs: this.limitMs, onEnd });
+    return opened.session;
+  }
+
+  private ended(session: PostgresSession | undefined): void {
+    // One that was given up may end after the next one was opened: that is no news.
+    if (this.session === undefined || this.session !== session) return;
     this.session = undefined;
-    if (unexpected) {
-      this.lastProblem = 'the session was ended';
-      this.onDrop();
-    }
+    this.onDrop();
   }
 
   private drop(): void {

@@ -60,7 +60,7 @@ const LOCK_EVERY_MS = 500;
 export async function watchCluster(deps: ActivityDeps, request: WatchRequest): Promise<WatchResult> {
   const access = accessCluster(deps, request.cluster);
   const policy = access.topology.guard;
-  const stopBeating = keepBeating(() => 'watching', 300);
+  const stopBeating = keepBeating(() => 'watching', 600);
   const observatory = new Observatory(deps, access, request.ledger.primary, policy);
   const hold = new ClientHold(deps, access, observatory.pooler, request);
   const ends = endOf(deps, request.forMs);

@@ -1,4 +1,4 @@
-import { AgentError, type AgentJob as JobOfAgent, type PostgresAgent } from '../../systems/agent';
+import { AgentError, type AgentJob, type PostgresAgent } from '../../systems/agent';
 import { keepBeating, sleep } from '../context';
 import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
 import {
@@ -10,9 +10,6 @@ import {
   type RejoinPlan,
   type RejoinRequest,
 } from './parts';
-
-/** The agent tells what is lost once the evidence is kept. */
-type AgentJob = JobOfAgent & { lost?: { bytes: number; commits: number } | null };
 
 /** How far the data of a node is. */
 export interface RejoinWork {
@@ -216,7 +213,7 @@ function progressOf(
     remainingMs: done || left === null || bytesPerSecond === null ? null : Math.round((left / bytesPerSecond) * 1000),
     startedAtMs: job.startedAtMs,
     ms: Math.max(0, ms),
-    lost: job.lost == null ? null : { bytes: job.lost.bytes, commits: job.lost.commits },
+    lost: job.lost === null ? null : { bytes: job.lost.bytes, commits: job.lost.commits },
     quarantine: job.quarantine,
     ...(fellBack === undefined ? {} : { fellBack }),
   };

@@ -1,5 +1,7 @@
+import type { Door } from '../../cluster/repair/round';
 import type { ActivityDeps } from '../deps';
 import { endClaims, takeNodes } from './claims';
+import { lookThroughDoor, restartPooler } from './door';
 import type { RepairRequest } from './parts';
 import { promoteStandby, type PromotionDone } from './promote';
 import { fenceSecondPrimary } from './second-primary';
@@ -14,6 +16,7 @@ export type { PromotionDone } from './promote';
 
 /** What a repair is made of, beside the parts of a failover and of a rejoin. */
 export interface RepairActivities {
+  lookThroughDoor(cluster: string): Promise<Door>;
   takeNodes(request: RepairRequest): Promise<string>;
   wakeNode(request: { cluster: string; node: string }): Promise<Woken>;
   fenceSecondPrimary(request: RepairRequest & { node: string; primary: string }): Promise<string>;
@@ -21,6 +24,7 @@ export interface RepairActivities {
   promoteStandby(request: RepairRequest): Promise<PromotionDone>;
   routeClients(request: RepairRequest & { primary: string }): Promise<string>;
   letClientsGo(request: RepairRequest & { primary: string }): Promise<string>;
+  restartPooler(request: { cluster: string; primary: string }): Promise<string>;
   restoreNames(request: { cluster: string; primary: string }): Promise<{ detail: string; protectedAt?: number }>;
   dropSlot(request: { cluster: string; node: string; slot: string }): Promise<string>;
   endClaims(request: Pick<RepairRequest, 'cluster' | 'run'>): Promise<string>;
@@ -30,6 +34,7 @@ export interface RepairActivities {
 /** Makes them from their dependencies. */
 export function repairActivities(deps: ActivityDeps): RepairActivities {
   return {
+    lookThroughDoor: (cluster) => lookThroughDoor(deps, cluster),
     takeNodes: (request) => takeNodes(deps, request),
     wakeNode: (request) => wakeNode(deps, request),
     fenceSecondPrimary: (request) => fenceSecondPrimary(deps, request),
@@ -37,6 +42,7 @@ export function repairActivities(deps: ActivityDeps): RepairActivities {
     promoteStandby: (request) => promoteStandby(deps, request),
     routeClients: (request) => routeClients(deps, request),
     letClientsGo: (request) => letClientsGo(deps, request),
+    restartPooler: (request) => restartPooler(deps, request),
     restoreNames: (request) => restoreNames(deps, request),
     dropSlot: (request) => dropSlot(deps, request),
     endClaims: (request) => endClaims(deps, request),

@@ -46,7 +46,13 @@ export async function promoteStandby(deps: ActivityDeps, request: RepairRequest)
     if (target === undefined) {
       const move = { cluster: request.cluster, run: request.run, source: '', candidates: nodes };
       const { states } = await decideOn(deps, access, { ...move, ledger: null, holdLimitMs: 0 }, parts);
-      const decision = decidePromotion(access.topology, request.cluster, states);
+      // By SQL a standby without a receiver knows only the timeline of its last restartpoint; its agent reads the history files.
+      const known = states.map((state) => {
+        const newest = said.get(state.name)?.control?.timeline;
+        if (state.timeline === undefined || newest === undefined) return state;
+        return { ...state, timeline: Math.max(state.timeline, newest) };
+      });
+      const decision = decidePromotion(access.topology, request.cluster, known);
       checks = decision.checks;
       const refusal = refusalSentence(checks, 'Nothing was promoted');
       if (refusal !== undefined) throw finalFailure('Refused', refusal, { checks });

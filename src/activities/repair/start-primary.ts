@@ -1,3 +1,4 @@
+import { hindrance, type OtherNode } from '../../cluster/repair/old-primary';
 import { AgentError, type Token } from '../../systems/agent';
 import { recoveryOf } from '../../systems/postgres';
 import { finalFailure, keepBeating, until } from '../context';
@@ -59,22 +60,30 @@ async function requireNobodyPromoted(
   node: string,
   timeline: number,
 ): Promise<void> {
-  const others = (await presentNodeNames(deps, access)).filter((name) => name !== node);
-  await Promise.all(
-    others.map(async (name) => {
-      const [sql, seen] = await Promise.all([
-        withSession(access.sql(name, 3000), recoveryOf),
-        withSession(access.agent(name), (agent) => agent.call('observe', {})),
-      ]).catch((error: unknown) => {
-        throw refused(node, `${name} gives no answer: ${messageOf(error)}`);
-      });
-      if (!sql.inRecovery) throw refused(node, `${name} takes writes`);
-      // The record is kept until the node is started as a standby. Asked again in a moment: it may be through by then.
-      if (seen.promotion !== null) throw new Error(`${name} was asked for its promotion by ${seen.promotion.run}`);
-      if ((seen.control?.timeline ?? 0) > timeline)
-        throw refused(node, `${name} is on timeline ${seen.control?.timeline}, and ${node} on ${timeline}`);
-    }),
-  );
+  const names = (await presentNodeNames(deps, access)).filter((name) => name !== node);
+  const others = await Promise.all(names.map((name) => otherNode(access, name)));
+  const found = hindrance(timeline, others);
+  if (found === undefined) return;
+  if (!found.passing) throw refused(node, found.says);
+  throw new Error(`G5: ${node} is not started as a primary: ${found.says}`);
+}
+
+async function otherNode(access: ClusterAccess, name: string): Promise<OtherNode> {
+  try {
+    const [{ inRecovery }, seen] = await Promise.all([
+      withSession(access.sql(name, 3000), recoveryOf),
+      withSession(access.agent(name), (agent) => agent.call('observe', {})),
+    ]);
+    const timeline = seen.control?.timeline;
+    return {
+      name,
+      inRecovery,
+      promotion: seen.promotion?.run ?? null,
+      ...(timeline === undefined ? {} : { timeline }),
+    };
+  } catch (error) {
+    return { name, silent: messageOf(error) };
+  }
 }
 
 async function writable(access: ClusterAccess, node: string): Promise<void> {

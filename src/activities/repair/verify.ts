@@ -1,6 +1,7 @@
 import { keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { verifyStandbys } from '../rejoin/verify';
+import { askAtTheDoor, where, type Where } from './door';
 
 /** What must be so at the end. */
 export interface RepairedRequest {
@@ -29,12 +30,11 @@ export async function verifyRepair(deps: ActivityDeps, request: RepairedRequest,
 }
 
 async function throughTheDoor(access: ClusterAccess, primary: string): Promise<void> {
-  const where = `SELECT pg_is_in_recovery() AS "inRecovery", inet_server_addr()::text AS address`;
-  type Where = { inRecovery: boolean; address: string | null };
   const [direct] = await withSession(access.sql(primary), (session) => session.query<Where>(where));
-  const [behind] = await withSession(access.frontDoor(5000), (session) => session.query<Where>(where));
-  if (behind === undefined || behind.inRecovery || behind.address !== direct?.address)
+  const behind = await askAtTheDoor(access);
+  if ('error' in behind) throw new Error(`F5: a client at the front door gets no answer: ${behind.error}`);
+  if (behind.inRecovery || behind.address !== direct?.address)
     throw new Error(
-      `F5: the pool reaches ${behind?.address ?? 'nobody'}${behind?.inRecovery === true ? ', a standby' : ''}, and not ${primary} (${direct?.address ?? 'no address'})`,
+      `F5: the pool reaches ${behind.address ?? 'nobody'}${behind.inRecovery ? ', a standby' : ''}, and not ${primary} (${direct?.address ?? 'no address'})`,
     );
 }

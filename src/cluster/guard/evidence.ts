@@ -67,4 +67,4 @@ export function evidenceOf(round: Round, since: number, advances: readonly WalAd
 }
 
 /** A primary with less free space than this, in bytes, can't write: no new WAL segment fits, and soon no row. */
-export const FULL_DISK_BYTES = 1024 * 1024;
+export const FULL_DISK_BYTES = 16 * 1024 * 1024;

@@ -110,7 +110,8 @@ function judgeAnswer(rounds: readonly Round[], newest: Round, policy: GuardPolic
     return {
       state: 'suspect',
       says: `${sql.name} answers, but its disk is full in ${full.length} of ${policy.confirmations} rounds: ${disk}`,
-      hold: false,
+      // Each write that is let through fails: clients wait while it is confirmed.
+      hold: true,
       signals,
     };
   return {

@@ -5,11 +5,28 @@ import type { Ledger } from '../guard/ledger';
 import { presentNodes, primaries, type ObservedCluster, type ObservedNode } from '../observed';
 import type { ClusterTopology } from '../topology';
 
+/** One thing that a repair does, beyond {@link RepairAction}. */
+export interface OwnTask {
+  /**
+   * `wake`: start a container that does not run, or end its freeze, while nobody is writable; what it holds decides what follows.
+   * `restart-pooler`: restart PgBouncer, whose clients end up elsewhere than its route says.
+   */
+  kind: 'wake' | 'restart-pooler';
+  node: string;
+  why: string;
+  check: string;
+  /** `restart-pooler`: the primary. */
+  upstream?: string;
+}
+
 /** One thing that a repair does. */
-export type RepairTask =
-  | RepairAction
-  /** Start a container that does not run, or end its freeze, while nobody is writable: what it holds decides what follows. */
-  | { kind: 'wake'; node: string; why: string; check: string; afterMs?: number };
+export type RepairTask = RepairAction | OwnTask;
+
+/** What an ordinary client meets at the front door. */
+export type Door =
+  | { inRecovery: boolean; address: string | null }
+  /** It got no answer. */
+  | { error: string };
 
 /** What one look at a cluster says that has to be put right now. What follows from it is found by the next look. */
 export interface RepairRound {
@@ -28,6 +45,8 @@ export interface RoundKnowledge {
   ledger: Ledger | null;
   /** Nodes that were woken already, in vain or not: it is not tried twice. */
   woken: readonly string[];
+  /** Absent where no client can be let in: nobody is writable, or clients are held. */
+  door?: Door | undefined;
 }
 
 /**
@@ -37,9 +56,10 @@ export interface RoundKnowledge {
  */
 export function decideRound(
   topology: ClusterTopology,
-  observed: ObservedCluster,
-  { ledger, woken }: RoundKnowledge,
+  seen: ObservedCluster,
+  { ledger, woken, door }: RoundKnowledge,
 ): RepairRound {
+  const observed = onNewestTimelines(seen);
   const stopped = primaries(observed).length > 0 ? [] : asleep(observed);
   const sleepers = stopped.filter(({ name }) => !woken.includes(name));
   // A primary whose container can't be started is no primary to be: without the ledger's word a standby takes its place.
@@ -54,14 +74,46 @@ export function decideRound(
       check: 'E4',
     }));
     const names = sleepers.map(({ name }) => name).join(' and ');
-    return { tasks, findings, says: `nobody is writable: ${names} is started first, and what it is decides the rest` };
+    return {
+      tasks,
+      findings,
+      says: `nobody is writable: ${names} ${sleepers.length === 1 ? 'is' : 'are'} started first, and what is found there decides the rest`,
+    };
   }
+  const tasks: RepairTask[] = decision.actions.filter(({ kind }) => kind !== 'nothing');
+  const primary = decision.primary === undefined ? {} : { primary: decision.primary };
+  const astray = tasks.some(({ kind }) => kind === 'route') ? undefined : whyAstray(door);
+  if (astray === undefined || decision.primary === undefined)
+    return { tasks, findings, ...primary, says: decision.says };
+  const { name } = observed.pooler;
+  const why = `its route leads to ${decision.primary}, and ${astray}`;
+  const says = `F5: clients at ${name} do not reach ${decision.primary}: ${why}`;
   return {
-    tasks: decision.actions.filter(({ kind }) => kind !== 'nothing'),
+    tasks: [{ kind: 'restart-pooler', node: name, upstream: decision.primary, why, check: 'F5' }, ...tasks],
     findings,
-    ...(decision.primary === undefined ? {} : { primary: decision.primary }),
-    says: decision.says,
+    ...primary,
+    says: tasks.length === 0 ? says : `${says}; ${decision.says}`,
   };
+}
+
+/** Where clients end up who are led to the primary; undefined when they do reach it, or were not asked for. */
+function whyAstray(door: Door | undefined): string | undefined {
+  if (door === undefined) return undefined;
+  if ('error' in door) return `a client gets no answer: ${door.error}`;
+  return door.inRecovery ? `a client reaches a standby, ${door.address ?? 'at no address'}` : undefined;
+}
+
+/**
+ * A standby whose receiver is gone tells by SQL only the timeline of its last restartpoint. Its agent looks at the history files too,
+ * and knows the newest one that it has followed.
+ */
+function onNewestTimelines(observed: ObservedCluster): ObservedCluster {
+  const nodes = observed.nodes.map((node): ObservedNode => {
+    const { sql, agent } = node;
+    if (sql?.inRecovery !== true || agent?.controlTimeline == null) return node;
+    return { ...node, sql: { ...sql, timeline: Math.max(sql.timeline, agent.controlTimeline) } };
+  });
+  return { ...observed, nodes };
 }
 
 /** Nodes whose container is there and does not run. */
@@ -122,6 +174,8 @@ export function unsettled(observed: ObservedCluster, { tasks, findings }: Repair
       againMs: 1000,
       patienceMs: 6000,
     };
+  if (tasks.some(({ kind }) => kind === 'restart-pooler'))
+    return { what: 'door', says: 'clients do not reach the primary yet', againMs: 1000, patienceMs: 6000 };
   const refused = findings.filter(({ result }) => result === 'refuse');
   const [first] = refused;
   if (tasks.length === 0 && first !== undefined && refused.every(({ id }) => passing.has(id)))

@@ -1,4 +1,4 @@
-import { ActivityFailure, ApplicationFailure } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, sleep } from '@temporalio/workflow';
 import type { ClusterDescription } from '../../activities';
 import { watchRun } from '../../cluster/commands';
 import type { Report } from '../run-state';
@@ -33,10 +33,16 @@ export async function describeCluster(requested: string | undefined): Promise<Cl
 /**
  * Takes the lock of the cluster.
  * @param start the command that starts this runbook again
+ * @param tries how often it is tried, a second apart, before the run ends
  * @returns the report of a run that ends because another one holds it (thrown by `run.end`), or undefined
  */
-export async function lockOrEnd(run: Run, start: string): Promise<Report | undefined> {
-  if (await run.lock()) return undefined;
+export async function lockOrEnd(run: Run, start: string, tries = 1): Promise<Report | undefined> {
+  for (let left = tries; ; left--) {
+    if (await run.lock()) return undefined;
+    if (left <= 1) break;
+    run.changed('Waiting for the lock of the cluster: another run holds it');
+    await sleep('1s', { summary: 'Waiting for the lock of the cluster' });
+  }
   const { cluster } = run.state;
   const holder = await act(reading, 'Ask who holds the lock').lockHolder(cluster);
   const next =

@@ -57,8 +57,8 @@ const cases: Record<string, Case> = {
   'its disk is full in some rounds': {
     rounds: times(2, full),
     state: 'suspect',
-    hold: false,
-    says: 'disk is full in 2 of 3 rounds: 4 KiB free (limit: at least 1.0 MiB)',
+    hold: true,
+    says: 'disk is full in 2 of 3 rounds: 4 KiB free (limit: at least 16.0 MiB)',
   },
   'its disk is full in enough rounds': {
     rounds: times(3, full),
@@ -68,7 +68,7 @@ const cases: Record<string, Case> = {
     since: 200,
   },
   'its disk was full, and is not': {
-    rounds: [...times(3, full), { agent: { ...running, freeDiskBytes: 1024 ** 2 } }],
+    rounds: [...times(3, full), { agent: { ...running, freeDiskBytes: 16 * 1024 ** 2 } }],
     state: 'healthy',
     says: 'takes writes',
   },

@@ -136,3 +136,22 @@ export async function whole(limitMs = 60_000): Promise<void> {
     limitMs,
   );
 }
+
+/**
+ * After a scenario: every container runs, is reachable, and the cluster is whole. What a failed scenario left behind must not fail the
+ * next one: where waiting does not help, the stack is made anew.
+ */
+export async function recovered(): Promise<void> {
+  const present = (await look()).nodes.filter(({ container }) => container.exists);
+  for (const { name, container } of present) {
+    if (container.status === 'paused') docker('unpause', name);
+    if (container.status === 'exited') docker('start', name);
+  }
+  try {
+    await whole(45_000);
+  } catch {
+    await cli(['stack', 'reset', '--yes']);
+    await cli(['stack', 'up']);
+    await whole(60_000);
+  }
+}

@@ -112,7 +112,7 @@ export class FailingCluster {
           return (activity as (...values: unknown[]) => unknown)(...args);
         },
       ]),
-    ) as Partial<Activities>;
+    );
   }
 
   /** What a guard hands over. */

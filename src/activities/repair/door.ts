@@ -1,0 +1,68 @@
+import type { Door } from '../../cluster/repair/round';
+import { keepBeating, until } from '../context';
+import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { messageOf, withinLimit } from '../guard/probe';
+import { requirePrimary } from './parts';
+
+/** How long a client may take to get through, in milliseconds. */
+const DOOR_LIMIT_MS = 3000;
+/** How long PgBouncer may take to be back after a restart, in milliseconds. */
+const BACK_LIMIT_MS = 30_000;
+
+/** Where a server is, as it knows itself. */
+export const where = `SELECT pg_is_in_recovery() AS "inRecovery", inet_server_addr()::text AS address`;
+export interface Where extends Record<string, unknown> {
+  inRecovery: boolean;
+  address: string | null;
+}
+
+/** Whom an ordinary client reaches through the pool (F5). Never throws. */
+export async function askAtTheDoor(access: ClusterAccess): Promise<Door> {
+  try {
+    const [row] = await withinLimit(
+      withSession(access.frontDoor(DOOR_LIMIT_MS), (session) => session.query<Where>(where)),
+      DOOR_LIMIT_MS + 500,
+    );
+    return row ?? { error: 'no row' };
+  } catch (error) {
+    return { error: messageOf(error) };
+  }
+}
+
+/** Whom clients reach. Changes nothing. */
+export async function lookThroughDoor(deps: ActivityDeps, cluster: string): Promise<Door> {
+  const stopBeating = keepBeating(() => 'asking at the front door');
+  try {
+    return await askAtTheDoor(accessCluster(deps, cluster));
+  } finally {
+    stopBeating();
+  }
+}
+
+/**
+ * Restarts PgBouncer where its clients do not reach the primary although its route leads there: it goes on using an address that a
+ * node had before its container was started anew, and nothing short of a restart makes it look the name up again. Its clients lose
+ * their connections, which lead nowhere good. Idempotent: where clients reach the primary nothing is done.
+ */
+export async function restartPooler(
+  deps: ActivityDeps,
+  request: { cluster: string; primary: string },
+): Promise<string> {
+  const access = accessCluster(deps, request.cluster);
+  const { primary } = request;
+  const stopBeating = keepBeating(() => `restarting ${access.poolerName}`);
+  const reached = async () => {
+    const door = await askAtTheDoor(access);
+    return !('error' in door) && !door.inRecovery;
+  };
+  try {
+    await requirePrimary(access, primary);
+    if (await reached()) return `clients reach ${primary} by now`;
+    await deps.docker.kill(access.poolerName);
+    await deps.docker.start(access.poolerName);
+    await until(`clients reaching ${primary}`, BACK_LIMIT_MS, 200, async () => ((await reached()) ? true : undefined));
+    return `${access.poolerName} was restarted, and clients reach ${primary}`;
+  } finally {
+    stopBeating();
+  }
+}

@@ -1,0 +1,136 @@
+import { fenceNode } from '../../src/activities/fence';
+import { accessCluster } from '../../src/activities/deps';
+import { FakeEngine, PRIMARY, Refusal, silence } from './guard/support/fake-engine';
+
+const upstream = { host: 'veloz-postgres-standby', port: 5432 };
+const token = { run: 'run 7', attempt: 5_000_001 };
+const FILE = `put /var/lib/postgresql/veloz/fence.json into ${PRIMARY}`;
+
+describe('a node is fenced', () => {
+  let engine: FakeEngine;
+  const fence = () => fenceNode(engine.deps, accessCluster(engine.deps, 'veloz'), token, PRIMARY, upstream);
+  beforeEach(() => {
+    engine = new FakeEngine();
+  });
+
+  test('by its agent, where that answers: its container goes on', async () => {
+    engine.agent = (_node, command) => (command === 'fenceNow' ? { already: false, ms: 31.4, control: null } : {});
+    const fenced = await fence();
+    expect(fenced).toMatchObject({ how: 'agent', ms: expect.any(Number) as unknown });
+    expect(fenced.says).toBe(
+      `${PRIMARY} was fenced by its agent: its server is gone after 31 ms and can start only as a standby`,
+    );
+    expect(engine.asked).toEqual([`${PRIMARY} claim`, `${PRIMARY} fenceNow`]);
+    expect(engine.args).toEqual([{ token }, { token, upstream }]);
+    expect(engine.did).toEqual([]);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(engine.open).toBe(0);
+  });
+
+  test.each([
+    ['its container has ended', 'exited', []],
+    ['its container was never started', 'created', []],
+    ['it is frozen', 'paused', [`kill ${PRIMARY}`]],
+    ['Docker is about to start it', 'restarting', [`kill ${PRIMARY}`]],
+  ])(
+    'by its container, where %s: nobody asks its agent, and the fence lies in its volume',
+    async (_what, status, killed) => {
+      engine.status[PRIMARY] = status;
+      const { how, says } = await fence();
+      expect(how).toBe('container');
+      expect(says).toContain('the fence lies in its volume: whoever starts it, it can start only as a standby');
+      expect(engine.asked).toEqual([]);
+      expect(engine.did).toEqual([...killed, FILE]);
+      expect(engine.files).toEqual([
+        {
+          content: { version: 1, run: 'run 7', upstream, at: expect.any(Number) as unknown },
+          owner: { uid: 999, gid: 999 },
+        },
+      ]);
+    },
+  );
+
+  test.each([
+    ['refuses', () => new Refusal('Failed', 'the disk is full')],
+    ['gives no answer', () => silence],
+    ['can’t be reached', () => new Error('gone')],
+  ])('by its container, where its agent %s', async (_what, agent) => {
+    engine.agent = agent;
+    expect((await fence()).how).toBe('container');
+    expect(engine.did).toEqual([`kill ${PRIMARY}`, FILE]);
+  });
+
+  test('by its agent after all, where somebody started it before the fence lay in its volume', async () => {
+    engine.status[PRIMARY] = 'exited';
+    engine.onPutFile = () => {
+      engine.status[PRIMARY] = 'running';
+      engine.onPutFile = () => undefined;
+    };
+    expect((await fence()).how).toBe('agent');
+    expect(engine.did).toEqual([FILE]);
+    expect(engine.asked).toEqual([`${PRIMARY} claim`, `${PRIMARY} fenceNow`]);
+  });
+
+  test('by being killed, where it was started and frozen meanwhile: a frozen server wakes up', async () => {
+    engine.status[PRIMARY] = 'exited';
+    engine.onPutFile = () => {
+      engine.status[PRIMARY] = 'paused';
+      engine.onPutFile = () => undefined;
+    };
+    expect((await fence()).how).toBe('container');
+    expect(engine.did).toEqual([FILE, `kill ${PRIMARY}`, FILE]);
+  });
+
+  test('already, where it has no container', async () => {
+    engine.status[PRIMARY] = 'absent';
+    expect(await fence()).toMatchObject({
+      how: 'container',
+      says: `${PRIMARY} has no container: nobody can write to it`,
+    });
+    expect(engine.did).toEqual([]);
+  });
+
+  describe('not, and that is a refusal with the next command, where', () => {
+    const refusal =
+      /^H2: veloz-postgres-primary can't be fenced: .*\(limit: proof that it takes no write\)\. Nothing was promoted\. Next: docker kill veloz-postgres-primary$/;
+
+    test('Docker gives no answer', async () => {
+      engine.status[PRIMARY] = 'unreachable';
+      await expect(fence()).rejects.toMatchObject({
+        type: 'Refused',
+        nonRetryable: true,
+        message: expect.stringMatching(refusal) as unknown,
+      });
+      expect(engine.did).toEqual([]);
+    });
+
+    test('somebody starts it again and again, and its agent never answers', async () => {
+      engine.agent = () => new Refusal('Failed', 'the disk is full');
+      engine.onPutFile = () => {
+        engine.status[PRIMARY] = 'running';
+      };
+      await expect(fence()).rejects.toMatchObject({
+        type: 'Refused',
+        message: expect.stringContaining('its container is running again') as unknown,
+      });
+      expect(engine.did).toHaveLength(8);
+    });
+
+    test('its container can’t be killed', async () => {
+      engine.status[PRIMARY] = 'paused';
+      engine.onKill = () => {
+        throw new Error('permission denied');
+      };
+      await expect(fence()).rejects.toMatchObject({
+        type: 'Refused',
+        message: expect.stringContaining('permission denied') as unknown,
+      });
+    });
+  });
+
+  test('not by a run that another one has replaced', async () => {
+    engine.agent = () => new Refusal('Superseded', 'run 8 holds it');
+    await expect(fence()).rejects.toMatchObject({ type: 'Superseded' });
+    expect(engine.did).toEqual([]);
+  });
+});

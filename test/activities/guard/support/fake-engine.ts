@@ -1,0 +1,225 @@
+import { Duplex } from 'node:stream';
+import type { ActivityDeps, ClusterAccess } from '../../../../src/activities/deps';
+import { internalEndpoint } from '../../../../src/cluster/topology';
+import type { DockerClient } from '../../../../src/systems/docker';
+import type { PostgresSession } from '../../../../src/systems/postgres';
+import { clusterTopology, POOLER, PRIMARY, STANDBY, STANDBY_2, topology } from '../../../cluster/support/picture';
+
+/** Returned by whoever is to give no answer at all. */
+export const silence = Symbol('silence');
+
+/** An agent's answer that is a refusal. */
+export class Refusal {
+  constructor(
+    readonly type: string,
+    readonly message = 'no',
+  ) {}
+}
+
+/** What `observe` answers on a node that is well. */
+export const wellObserved = {
+  postgres: { state: 'running', pid: 7, sinceMs: 1000 },
+  desired: 'up',
+  disk: { freeBytes: 1024 ** 4, totalBytes: 1024 ** 4 },
+  signals: { standby: true },
+  promotion: null,
+};
+
+/** A Docker engine with the containers of the picture; their agents answer what a test says. */
+export class FakeEngine {
+  /** Docker's word on each container; one that is missing is running. */
+  readonly status: Record<string, string> = {};
+  /** `<node> <command>` of everything that agents were asked, in order. */
+  readonly asked: string[] = [];
+  /** Arguments of the same. */
+  readonly args: Record<string, unknown>[] = [];
+  /** What was done to containers, in order. */
+  readonly did: string[] = [];
+  /** Sessions with agents that are open now. */
+  open = 0;
+  opened = 0;
+  holder: string | undefined;
+  /** An agent's answer: a result, a {@link Refusal}, {@link silence}, or an Error when no session can be had. */
+  agent: (node: string, command: string, args: Record<string, unknown>) => unknown = (_node, command) =>
+    command === 'observe'
+      ? wellObserved
+      : command === 'ask'
+        ? { answers: [{ writable: true, standby: false, problem: null }] }
+        : { ms: 1 };
+  /** How long opening a session takes, in milliseconds. */
+  openMs = 0;
+  /** Called instead of changing the status. */
+  onKill: (node: string) => void = (node) => {
+    this.status[node] = 'exited';
+  };
+  onPutFile: (node: string) => void = () => undefined;
+  onInspect: (node: string) => void = () => undefined;
+  events: { onEvent: (action: string) => void; break: () => void } | undefined;
+
+  private readonly statusOf = (node: string) => this.status[node] ?? 'running';
+
+  readonly docker = {
+    inspect: (node: string) => {
+      this.onInspect(node);
+      const status = this.statusOf(node);
+      if (status === 'silent') return new Promise(() => undefined);
+      if (status === 'unreachable') return Promise.reject(new Error('connect ENOENT docker.sock'));
+      return Promise.resolve({
+        exists: status !== 'absent',
+        status,
+        running: status === 'running',
+        restartPolicy: 'no',
+      });
+    },
+    kill: (node: string) => {
+      this.did.push(`kill ${node}`);
+      this.onKill(node);
+      return Promise.resolve();
+    },
+    putFile: (node: string, path: string, content: string, owner: unknown) => {
+      this.did.push(`put ${path} into ${node}`);
+      this.files.push({ content: JSON.parse(content) as Record<string, unknown>, owner });
+      this.onPutFile(node);
+      return Promise.resolve();
+    },
+    open: async (node: string) => {
+      await new Promise((resolve) => setTimeout(resolve, this.openMs));
+      if (this.statusOf(node) !== 'running') throw new Error(`container ${node} is not running`);
+      this.opened += 1;
+      this.open += 1;
+      return this.session(node);
+    },
+    demux: (stream: Duplex, onStdout: (chunk: Buffer) => void) => void stream.on('data', onStdout),
+    events: (
+      _nodes: readonly string[],
+      onEvent: (event: { container: string; action: string }) => void,
+      end: () => void,
+    ) => {
+      this.events = { onEvent: (action) => onEvent({ container: PRIMARY, action }), break: end };
+      return Promise.resolve(() => undefined);
+    },
+  };
+  readonly files: { content: Record<string, unknown>; owner: unknown }[] = [];
+
+  private session(node: string): Duplex {
+    const stream = new Duplex({
+      read: () => undefined,
+      write: (chunk: Buffer, _encoding, done) => {
+        const { id, do: command, ...args } = JSON.parse(chunk.toString()) as { id: number; do: string };
+        this.asked.push(`${node} ${command}`);
+        this.args.push(args);
+        const answer = this.agent(node, command, args);
+        if (answer instanceof Error) stream.destroy();
+        else if (answer !== silence)
+          stream.push(
+            `${JSON.stringify(answer instanceof Refusal ? { id, ok: false, error: { ...answer } } : { id, ok: true, result: answer })}\n`,
+          );
+        done();
+      },
+    });
+    stream.once('close', () => (this.open -= 1));
+    return stream;
+  }
+
+  readonly deps: ActivityDeps = {
+    topology: topology(),
+    docker: this.docker as unknown as DockerClient,
+    identity: 'test',
+    environment: {},
+    handoverCost: () => undefined,
+    lockHolder: () => Promise.resolve(this.holder),
+  };
+}
+
+/** What a probe of a primary returns. */
+export const primaryRow = {
+  inRecovery: false,
+  timeline: 3,
+  lsn: '0/5000000',
+  systemIdentifier: '77',
+  names: 'veloz_standby',
+  standbys: [{ slot: 'veloz_postgres_standby', syncState: 'sync', state: 'streaming' }],
+  receiver: null,
+  replayPaused: false,
+};
+/** The same of a standby. */
+export const standbyRow = {
+  ...primaryRow,
+  inRecovery: true,
+  names: null,
+  standbys: null,
+  receiver: 'streaming',
+};
+
+/** A held-open session of the fake servers. */
+export interface FakeSession extends PostgresSession {
+  /** Ends it from the server's side, as a death would. */
+  cut(): void;
+  readonly closed: boolean;
+}
+
+/** PostgreSQL servers by name, each with what it answers. */
+export class FakeServers {
+  readonly sessions: { node: string; session: FakeSession }[] = [];
+  /** Questions by node. */
+  readonly asked: string[] = [];
+  /** An answer, {@link silence}, or an Error; asked at connect with `connecting`, and for each query. */
+  connect: (node: string) => unknown = () => undefined;
+  answer: (node: string, sql: string) => unknown = (node) => (node === PRIMARY ? primaryRow : standbyRow);
+
+  readonly sql = async (
+    node: string,
+    _limitMs?: number,
+    options: { onEnd?: () => void } = {},
+  ): Promise<PostgresSession> => {
+    const connected = this.connect(node);
+    if (connected instanceof Promise) await connected;
+    if (connected === silence) return new Promise<never>(() => undefined);
+    if (connected instanceof Error) throw connected;
+    let closed = false;
+    const session: FakeSession = {
+      query: <Row extends Record<string, unknown>>(text: string): Promise<Row[]> => {
+        this.asked.push(node);
+        const answer = this.answer(node, text);
+        if (answer === silence) return new Promise<never>(() => undefined);
+        if (answer instanceof Error) return Promise.reject(answer);
+        return Promise.resolve(answer as Row[] | Row).then((rows) => (Array.isArray(rows) ? rows : [rows]));
+      },
+      close: () => {
+        closed = true;
+      },
+      cut: () => {
+        closed = true;
+        options.onEnd?.();
+      },
+      get closed() {
+        return closed;
+      },
+    };
+    this.sessions.push({ node, session });
+    return session;
+  };
+
+  /** The newest session with a node. */
+  session(node = PRIMARY): FakeSession {
+    const found = this.sessions.findLast((each) => each.node === node);
+    if (found === undefined) throw new Error(`nobody asked ${node}`);
+    return found.session;
+  }
+
+  /** The ways into a cluster of these servers, as far as a probe goes. */
+  access(nodes: readonly string[] = [PRIMARY, STANDBY]): ClusterAccess {
+    const cluster = clusterTopology();
+    const own = cluster.postgres.nodes.filter(({ name }) => nodes.includes(name));
+    return {
+      name: 'veloz',
+      topology: { ...cluster, postgres: { ...cluster.postgres, nodes: own } },
+      poolerName: POOLER,
+      sql: this.sql,
+      internal: (wanted: string) => internalEndpoint(own.find(({ name }) => name === wanted) ?? own[0]!),
+    } as unknown as ClusterAccess;
+  }
+}
+
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+export { POOLER, PRIMARY, STANDBY, STANDBY_2 };

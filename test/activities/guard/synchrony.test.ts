@@ -1,0 +1,109 @@
+import { relaxSynchrony, restoreSynchrony } from '../../../src/activities/guard/synchrony';
+import { FakeEngine, FakeServers, PRIMARY, Refusal, STANDBY, STANDBY_2, wellObserved } from './support/fake-engine';
+
+let servers: FakeServers;
+jest.mock('../../../src/systems/postgres', () => ({
+  ...jest.requireActual<object>('../../../src/systems/postgres'),
+  connectPostgres: ({ port }: { port: number }) => servers.sql(port === 15432 ? PRIMARY : STANDBY),
+}));
+
+describe('commits are let go on without a standby', () => {
+  let engine: FakeEngine;
+  let statements: string[];
+  let streaming: number;
+  let names: string;
+  const relax = () => relaxSynchrony(engine.deps, 'veloz', PRIMARY);
+  beforeEach(() => {
+    engine = new FakeEngine();
+    Object.assign(engine.deps, { environment: { VELOZ_PG_HA_PASSWORD: 'x' } });
+    engine.status[STANDBY_2] = 'absent';
+    servers = new FakeServers();
+    statements = [];
+    streaming = 0;
+    names = 'veloz_standby';
+    servers.answer = (_node, sql) => {
+      if (sql.startsWith('ALTER SYSTEM')) names = /'(.*)'/.exec(sql)?.[1] ?? '';
+      if (!sql.startsWith('SELECT count') && !sql.startsWith('SELECT current_setting')) statements.push(sql);
+      return { count: streaming, names };
+    };
+  });
+  const ALTER = `ALTER SYSTEM SET synchronous_standby_names = ''`;
+
+  test('where no other node can be a primary', async () => {
+    expect(await relax()).toBe(`commits on ${PRIMARY} wait for no standby: synchronous_standby_names is ''`);
+    expect(statements[0]).toBe(ALTER);
+    expect(names).toBe('');
+  });
+
+  test.each(['exited', 'absent', 'paused', 'created'])('where the other node’s container is %s', async (status) => {
+    engine.status[STANDBY] = status;
+    await relax();
+    expect(statements[0]).toBe(ALTER);
+  });
+
+  test('where the other node’s server is stopped', async () => {
+    engine.agent = () => ({ ...wellObserved, postgres: { state: 'stopped' }, signals: { standby: false } });
+    await relax();
+    expect(names).toBe('');
+  });
+
+  test('not where a standby is back', async () => {
+    streaming = 1;
+    expect(await relax()).toBe(`a standby of ${PRIMARY} is back: nothing was relaxed`);
+    expect(statements).toEqual([]);
+  });
+
+  describe('not, and that is a refusal with the next command, where', () => {
+    const refused = async (says: RegExp) => {
+      await expect(relax()).rejects.toMatchObject({
+        type: 'Refused',
+        nonRetryable: true,
+        message: expect.stringMatching(says) as unknown,
+      });
+      expect(statements).toEqual([]);
+    };
+
+    test('a run holds the lock', async () => {
+      engine.holder = 'switchover/x';
+      await refused(/^E2: run switchover\/x holds the lock of cluster veloz\. Next: veloz-ha watch switchover\/x$/);
+    });
+
+    test('another node is no standby', async () => {
+      engine.agent = () => ({ ...wellObserved, signals: { standby: false } });
+      await refused(
+        /^A3: veloz-postgres-standby may be a primary: its PostgreSQL is running and no standby \(limit: .*\)\. Nothing was relaxed\. Next: veloz-ha postgres status$/,
+      );
+    });
+
+    test('another node was asked to be promoted', async () => {
+      engine.agent = () => ({ ...wellObserved, promotion: { run: 'run 8', atMs: 1 } });
+      await refused(/may be a primary/);
+    });
+
+    test('another node runs, and its agent does not say what it is', async () => {
+      engine.agent = () => new Refusal('Failed', 'no idea');
+      await refused(/may be a primary: .*no idea/);
+    });
+
+    test('the third node may be a primary', async () => {
+      engine.status[STANDBY_2] = 'running';
+      engine.agent = (node) => ({ ...wellObserved, signals: { standby: node === STANDBY } });
+      await refused(new RegExp(`^A3: ${STANDBY_2} may be a primary`));
+    });
+  });
+
+  test('and are made to wait again once one streams and is caught up', async () => {
+    streaming = 1;
+    names = '';
+    expect(await restoreSynchrony(engine.deps, 'veloz', PRIMARY)).toContain(
+      `synchronous_standby_names is 'veloz_standby', and one confirmed`,
+    );
+    expect(names).toBe('veloz_standby');
+    expect(statements.at(-1)).toContain('pg_logical_emit_message(true');
+  });
+
+  test('which a run that holds the lock does by itself', async () => {
+    engine.holder = 'failover-x';
+    await expect(restoreSynchrony(engine.deps, 'veloz', PRIMARY)).rejects.toMatchObject({ type: 'Refused' });
+  });
+});

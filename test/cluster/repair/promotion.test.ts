@@ -1,0 +1,70 @@
+import type { CandidateState } from '../../../src/cluster/failover/candidates';
+import { decidePromotion } from '../../../src/cluster/repair/promotion';
+import { clusterTopology } from '../support/picture';
+
+const standby = (name: string, rest: Partial<CandidateState> = {}): CandidateState => ({
+  name,
+  promotable: true,
+  answered: true,
+  inRecovery: true,
+  timeline: 3,
+  receivedLsn: '0/3000148',
+  replayedLsn: '0/3000148',
+  systemIdentifier: '7711207839503429655',
+  ...rest,
+});
+const decide = (...states: CandidateState[]) => decidePromotion(clusterTopology(), 'veloz', states);
+const refusedBy = (...states: CandidateState[]) => {
+  const { checks, candidate } = decide(...states);
+  expect(candidate).toBeUndefined();
+  return checks.filter(({ result }) => result === 'refuse').map(({ id }) => id);
+};
+
+describe('every node is a standby: whom to promote', () => {
+  test('the furthest of all; the others follow and confirm', () => {
+    const decision = decide(standby('a'), standby('b', { receivedLsn: '0/3000200' }));
+    expect(decision).toMatchObject({ candidate: 'b', others: ['a'], names: 'veloz_standby' });
+    expect(decision.checks.every(({ result }) => result === 'ok')).toBe(true);
+  });
+
+  test('with three nodes any one of the others confirms', () => {
+    expect(decide(standby('a'), standby('b'), standby('c'))).toMatchObject({
+      candidate: 'a',
+      others: ['b', 'c'],
+      names: 'ANY 1 (veloz_standby)',
+    });
+  });
+
+  test('an optional node without container does not count; alone, nobody confirms', () => {
+    const missing = standby('b', { answered: false, missing: true });
+    expect(decide(standby('a'), missing)).toMatchObject({ candidate: 'a', others: [], names: '' });
+  });
+
+  test('what it replayed from its own disk counts as much as what it received', () => {
+    const own = standby('b', { receivedLsn: null, replayedLsn: '0/3000200' });
+    expect(decide(standby('a'), own).candidate).toBe('b');
+  });
+
+  test('nobody, when one gives no answer: it may have what nobody else has', () => {
+    expect(refusedBy(standby('a'), standby('b', { answered: false, problem: 'timeout' }))).toEqual(['I6']);
+  });
+
+  test('nobody, when one takes writes', () => {
+    expect(refusedBy(standby('a'), standby('b', { inRecovery: false }))).toContain('I8');
+  });
+
+  test('nobody, when they are on different timelines or of different systems', () => {
+    expect(refusedBy(standby('a'), standby('b', { timeline: 4 }))).toEqual(['A6']);
+    expect(refusedBy(standby('a'), standby('b', { systemIdentifier: '1' }))).toEqual(['A4']);
+  });
+
+  test('nobody, when the furthest may not be promoted, or none may', () => {
+    const furthest = standby('b', { receivedLsn: '0/3000200', promotable: false });
+    expect(refusedBy(standby('a'), furthest)).toEqual(['I9']);
+    expect(refusedBy(standby('a', { promotable: false }))).toEqual(['I9']);
+  });
+
+  test('an equal one that may be promoted is taken', () => {
+    expect(decide(standby('a', { promotable: false }), standby('b')).candidate).toBe('b');
+  });
+});

@@ -1,0 +1,180 @@
+import type { ObservedNode } from '../../../src/cluster/observed';
+import {
+  beyondPlan,
+  decideRound,
+  sameTasks,
+  unsettled,
+  type RepairTask,
+  type RoundKnowledge,
+} from '../../../src/cluster/repair/round';
+import { ledgerOf } from '../failover/support';
+import { absent, picture, POOLER, PRIMARY, STANDBY, stopped, type Picture } from '../support/picture';
+
+const RUN = 'switchover-veloz/0198c8a0-1111-7000-8000-000000000001';
+const nothingKnown: RoundKnowledge = { ledger: null, woken: [] };
+
+const decide = ({ topology, observed }: Picture, known: Partial<RoundKnowledge> = {}) =>
+  decideRound(topology, observed, { ...nothingKnown, ...known });
+const words = (tasks: readonly RepairTask[]) => tasks.map(({ kind, node }) => `${kind} ${node}`);
+
+/** The server of a node is down and its agent says why. */
+function down(node: ObservedNode, rest: Partial<NonNullable<ObservedNode['agent']>>): void {
+  node.sql = null;
+  node.sqlError = 'connect ECONNREFUSED';
+  Object.assign(node.agent ?? {}, { postgresState: 'stopped', controlState: 'in production', ...rest });
+}
+
+/** The primary's container has exited, and nobody receives from it. */
+function dead(): Picture {
+  const seen = picture();
+  stopped(seen.node(PRIMARY));
+  seen.node(STANDBY).sql.receiver = null;
+  return seen;
+}
+
+describe('what a round of a repair does', () => {
+  test('a cluster that is as it should be: nothing', () => {
+    const round = decide(picture(), { door: { inRecovery: false, address: '172.18.0.2/32' } });
+    expect(round).toMatchObject({ tasks: [], primary: PRIMARY, says: 'the cluster is as it should be' });
+  });
+
+  test('nobody is writable and a container does not run: it is started before anybody is promoted', () => {
+    const round = decide(dead());
+    expect(words(round.tasks)).toEqual([`wake ${PRIMARY}`]);
+    expect(round.tasks[0]?.why).toBe(`nobody is writable, and the container of ${PRIMARY} is exited`);
+    expect(round.primary).toBeUndefined();
+  });
+
+  test('also a frozen one, and all of them at once', () => {
+    const seen = dead();
+    seen.node(PRIMARY).container.status = 'paused';
+    stopped(seen.node(STANDBY));
+    expect(words(decide(seen).tasks)).toEqual([`wake ${PRIMARY}`, `wake ${STANDBY}`]);
+  });
+
+  test('one that was woken in vain is not tried again: a standby takes its place, whatever the ledger knows as primary', () => {
+    const ledger = ledgerOf(STANDBY);
+    expect(words(decide(dead(), { ledger, woken: [PRIMARY] }).tasks)).toContain(`failover ${STANDBY}`);
+  });
+
+  test('one that has no container can not be woken', () => {
+    const seen = dead();
+    absent(seen.node(PRIMARY));
+    expect(words(decide(seen).tasks)).toContain(`failover ${STANDBY}`);
+  });
+
+  test('beside a primary nobody is woken: a node that is down there is rejoined', () => {
+    const seen = picture();
+    stopped(seen.node(STANDBY));
+    seen.node(PRIMARY).sql.replication = [];
+    expect(words(decide(seen).tasks)).toEqual([`rejoin ${STANDBY}`]);
+  });
+
+  test('a standby without receiver is on the timeline that its agent knows, not on that of its last restartpoint', () => {
+    const seen = picture();
+    down(seen.node(PRIMARY), { desired: 'fenced', claimedBy: RUN, standbySignal: true, controlTimeline: 4 });
+    Object.assign(seen.node(STANDBY).sql, { receiver: null, timeline: 3 });
+    Object.assign(seen.node(STANDBY).agent ?? {}, { controlTimeline: 4 });
+    expect(words(decide(seen).tasks)).toContain(`start-primary ${PRIMARY}`);
+  });
+
+  test.each([
+    ['a standby', { inRecovery: true, address: '172.18.0.3/32' }, 'a client reaches a standby, 172.18.0.3/32'],
+    ['nobody', { error: 'query_wait_timeout' }, 'a client gets no answer: query_wait_timeout'],
+  ])('the route is right and clients reach %s: the pooler is restarted', (_, door, why) => {
+    const round = decide(picture(), { door });
+    expect(words(round.tasks)).toEqual([`restart-pooler ${POOLER}`]);
+    expect(round.tasks[0]).toMatchObject({ check: 'F5', upstream: PRIMARY });
+    expect(round.says).toContain(why);
+  });
+
+  test('a route that is wrong is put right first', () => {
+    const seen = picture();
+    const { agent } = seen.observed.pooler;
+    if (agent !== null) agent.route = { host: STANDBY, port: 5432 };
+    const round = decide(seen, { door: { inRecovery: true, address: null } });
+    expect(words(round.tasks)).toEqual([`route ${POOLER}`]);
+  });
+});
+
+describe('when it is too early to decide', () => {
+  const unrest = (seen: Picture, known: Partial<RoundKnowledge> = {}) => unsettled(seen.observed, decide(seen, known));
+
+  test('a cluster that stays as it is: it is not', () => {
+    expect(unrest(picture())).toBeUndefined();
+    expect(unrest(dead())).toBeUndefined();
+  });
+
+  test('an armed dead-man switch of a node, or of the hold: until it has acted', () => {
+    const node = picture();
+    down(node.node(PRIMARY), { desired: 'held', claimedBy: RUN, deadmanInMs: 1200 });
+    expect(unrest(node)).toMatchObject({ what: 'dead-man', againMs: 1500 });
+    const hold = picture();
+    Object.assign(hold.observed.pooler.agent ?? {}, { holdRun: RUN, holdRemainingMs: 800 });
+    expect(unrest(hold)).toMatchObject({ what: 'dead-man', againMs: 1100 });
+    Object.assign(hold.observed.pooler.agent ?? {}, { holdRemainingMs: 0 });
+    expect(unrest(hold)).toMatchObject({ what: 'hold' });
+  });
+
+  test.each([
+    ['its server starts', { postgresState: 'starting', desired: 'up' as const }],
+    ['its server stops', { postgresState: 'stopping', desired: 'held' as const }],
+    ['its agent restarts it', { postgresState: 'stopped', desired: 'up' as const }],
+  ])('%s: for a while', (_, agent) => {
+    const seen = picture();
+    down(seen.node(PRIMARY), agent);
+    expect(unrest(seen)).toMatchObject({ what: PRIMARY });
+  });
+
+  test('a node that is fenced, or keeps itself down, stays so', () => {
+    const fenced = picture();
+    down(fenced.node(PRIMARY), { desired: 'fenced' });
+    expect(unrest(fenced)).toBeUndefined();
+    const guarded = picture();
+    down(guarded.node(STANDBY), { desired: 'up', startGuard: 'a newer primary is there' });
+    expect(unrest(guarded)).toBeUndefined();
+  });
+
+  test('a standby that does not stream yet may still connect; a client may still get through', () => {
+    const seen = picture();
+    seen.node(STANDBY).sql.receiver = null;
+    seen.node(PRIMARY).sql.replication = [];
+    expect(unrest(seen)).toMatchObject({ what: 'connecting' });
+    expect(unrest(picture(), { door: { error: 'no route' } })).toMatchObject({ what: 'door' });
+  });
+
+  test('what only a moment makes bad is looked at again, and counts when it stays', () => {
+    const seen = picture();
+    seen.node(PRIMARY).sql.lsn = '0/30000148';
+    expect(unrest(seen)).toMatchObject({ what: 'passing', says: expect.stringContaining('B5') as string });
+  });
+});
+
+describe('what may follow from a plan that somebody saw', () => {
+  const task = (kind: RepairTask['kind'], node: string): RepairTask => ({ kind, node, why: '', check: '' });
+
+  test('whatever makes the cluster follow its primary', () => {
+    const now = [task('route', POOLER), task('rejoin', PRIMARY), task('restart-pooler', POOLER)];
+    expect(beyondPlan([task('failover', STANDBY)], now)).toEqual([]);
+  });
+
+  test('another node as primary, or the end of one: only when it stood there', () => {
+    const fence = task('fence', STANDBY);
+    expect(beyondPlan([task('rejoin', STANDBY)], [fence])).toEqual([fence]);
+    expect(beyondPlan([fence], [fence])).toEqual([]);
+    const failover = task('failover', STANDBY);
+    expect(beyondPlan([task('start-primary', PRIMARY)], [failover])).toEqual([failover]);
+  });
+
+  test('whom to start or promote, when it was to be found out by waking somebody', () => {
+    const planned = [task('wake', PRIMARY)];
+    expect(beyondPlan(planned, [task('failover', STANDBY)])).toEqual([]);
+    expect(beyondPlan(planned, [task('start-primary', PRIMARY)])).toEqual([]);
+    expect(beyondPlan(planned, [task('fence', PRIMARY)])).toHaveLength(1);
+  });
+
+  test('the same round twice is noticed', () => {
+    expect(sameTasks([task('route', POOLER)], [task('route', POOLER)])).toBe(true);
+    expect(sameTasks([task('route', POOLER)], [task('release', POOLER)])).toBe(false);
+  });
+});

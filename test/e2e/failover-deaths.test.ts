@@ -1,0 +1,109 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Guarded } from './support/guarded';
+import { frontDoorWriters } from './support/rig';
+import { docker, recovered, roles, waitUntil, whole } from './support/stack';
+
+/** Every activity of a failover with its rejoin, before and after, and the moments of its critical section. */
+const points = [
+  ...[
+    'describeCluster',
+    'failOver',
+    'recordPromotion',
+    'lookAtRejoin',
+    'rewindOrCopy',
+    'startAsStandby',
+    'settleRejoin',
+    'verifyMove',
+    'releaseNodes',
+  ].flatMap((activity) => [`before:${activity}`, `after:${activity}`]),
+  ...['hold', 'look', 'fence', 'choose', 'promote', 'promoting', 'promoted', 'route', 'release', 'released'].map(
+    (part) => `failover:${part}`,
+  ),
+];
+
+describe('the primary is killed, and whoever should help dies too', () => {
+  let guarded: Guarded;
+  beforeAll(async () => {
+    guarded = await Guarded.start();
+    await whole();
+  });
+  afterAll(() => guarded.close());
+  afterEach(async () => {
+    await guarded.rest();
+    await recovered();
+  }, 240_000);
+
+  async function underLoad(body: () => Promise<void>): Promise<void> {
+    const writers = frontDoorWriters(4, 25);
+    try {
+      await writers.start();
+      writers.beginWindow();
+      await body();
+      await waitUntil('clients writing again', () => writers.currentGapMs() < 300, 60_000);
+      const seen = await writers.endWindow();
+      expect({ lost: seen.lost, failures: seen.lost === 0 ? [] : seen.failures }).toEqual({ lost: 0, failures: [] });
+      expect(seen.acknowledged).toBeGreaterThan(20);
+    } finally {
+      await writers.stop();
+    }
+  }
+
+  test.each(points)('a worker is killed at %s, and a second one goes on: the failover completes', async (point) => {
+    const before = await roles();
+    const workers = await guarded.work(2, guarded.rig.dying(point));
+    await guarded.guard();
+    await underLoad(async () => {
+      docker('kill', before.primary);
+      await guarded.protectedBy(before.standby);
+    });
+    expect(workers.filter(({ process }) => process.signalCode === 'SIGKILL')).toHaveLength(1);
+    expect((await guarded.report()).outcome).toMatch(/^completed/);
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+  });
+
+  test('the only worker and the primary at the same moment: the next worker finds it out, and fails over', async () => {
+    const before = await roles();
+    const [only] = await guarded.work(1);
+    await guarded.guard();
+    await underLoad(async () => {
+      await Promise.all([only?.kill(), Promise.resolve(docker('kill', before.primary))]);
+      await sleep(2000);
+      await guarded.work(1);
+      await guarded.protectedBy(before.standby);
+    });
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+  });
+
+  test('Temporal is down during the fault: nothing happens until it is back, then the failover does', async () => {
+    const before = await roles();
+    await guarded.work(1);
+    await guarded.guard();
+    await underLoad(async () => {
+      await guarded.rig.stand.killTemporal();
+      docker('kill', before.primary);
+      await sleep(3000);
+      expect(docker('inspect', '-f', '{{.State.Running}}', before.primary).trim()).toBe('false');
+      await guarded.rig.stand.startTemporal();
+      await guarded.protectedBy(before.standby, 120_000);
+    });
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+  });
+
+  test('a switchover is under way when the primary dies: it ends, and there is one primary with every row', async () => {
+    const before = await roles();
+    await guarded.work(2);
+    await guarded.guard();
+    await underLoad(async () => {
+      const handle = await guarded.rig.start({ approval: 'given', soak: '0s', target: before.standby });
+      await sleep(150);
+      docker('kill', before.primary);
+      await handle.result().catch(() => undefined);
+      await guarded.until(
+        'a protected primary',
+        ({ ledger, acting }) => acting === undefined && ledger.state === 'protected' && ledger.synchronous.length === 1,
+        150_000,
+      );
+    });
+    await whole(120_000);
+  });
+});

@@ -1,0 +1,151 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { faultsOf } from '../../src/bench/faults';
+import { Guarded } from './support/guarded';
+import { frontDoorWriters } from './support/rig';
+import { cli, cluster, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+
+/** Unplanned failures of the primary under load, the guard in `auto`, nobody helping. */
+describe('the primary fails while clients write, and the guard is in auto', () => {
+  let guarded: Guarded;
+  beforeAll(async () => {
+    guarded = await Guarded.start();
+    await whole();
+  });
+  afterAll(() => guarded.close());
+  beforeEach(async () => {
+    await guarded.work();
+    await guarded.guard();
+  });
+  afterEach(async () => {
+    await guarded.rest();
+    await recovered();
+  }, 240_000);
+
+  /** Writers write through the front door while `body` happens; nothing acknowledged may be lost. */
+  async function underLoad<T>(body: () => Promise<T>): Promise<{ result: T; gapMs: number; failed: number }> {
+    const writers = frontDoorWriters(4, 25);
+    try {
+      await writers.start();
+      writers.beginWindow();
+      const result = await body();
+      await waitUntil('clients writing again', () => writers.currentGapMs() < 300, 60_000);
+      await sleep(300);
+      const seen = await writers.endWindow();
+      expect({ lost: seen.lost, failures: seen.lost === 0 ? [] : seen.failures }).toEqual({ lost: 0, failures: [] });
+      expect(seen.acknowledged).toBeGreaterThan(20);
+      return { result, gapMs: seen.gapMs, failed: seen.failed };
+    } finally {
+      await writers.stop();
+    }
+  }
+
+  test('killed: the standby takes over, the old primary comes back by itself as its synchronous standby', async () => {
+    const before = await roles();
+    await underLoad(async () => {
+      docker('kill', before.primary);
+      await guarded.protectedBy(before.standby);
+    });
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+    const report = await guarded.report();
+    expect(report.outcome).toMatch(/^completed/);
+    expect(report).toMatchObject({
+      primaryBefore: before.primary,
+      primaryAfter: before.standby,
+      failover: { kind: 'dead', lossBound: 0, ledger: { state: 'protected', primary: before.primary } },
+      rejoin: { node: before.primary },
+    });
+    // Two independent ways said so, each with its time (I1).
+    const signals = report.failover?.signals.filter(({ speaks }) => speaks === 'for') ?? [];
+    expect(new Set(signals.map(({ source }) => source)).size).toBeGreaterThanOrEqual(2);
+    expect(signals.every(({ at }) => at > report.startedAt - 60_000)).toBe(true);
+    // The epoch stands in PostgreSQL too (H1).
+    expect(psql(before.standby, 'SELECT node FROM veloz_ha.epoch ORDER BY epoch DESC LIMIT 1')).toBe(before.standby);
+    // Nothing of the restart policy was touched.
+    const present = (await look()).nodes.filter(({ container }) => container.exists);
+    expect(present.map(({ container }) => container.restartPolicy)).not.toContain('no');
+  });
+
+  test('crashed, with its container alive: it comes back in place, and nobody fails over', async () => {
+    const before = await roles();
+    await underLoad(async () => {
+      await faultsOf(cluster).crash.inject(before.primary);
+      await waitUntil('PostgreSQL being back', () => psql(before.primary, 'SELECT 1') === '1', 30_000);
+    });
+    expect(await roles()).toEqual(before);
+    expect(await guarded.runs()).toEqual([]);
+  });
+
+  test('hung: it is fenced, and when it is woken it is a standby', async () => {
+    const before = await roles();
+    await underLoad(async () => {
+      docker('pause', before.primary);
+      await guarded.protectedBy(before.standby);
+    });
+    expect((await guarded.report()).failover).toMatchObject({ kind: 'hung', lossBound: 0 });
+    // The freeze was ended by the fence: there is nobody left to wake.
+    expect(docker('inspect', '-f', '{{.State.Paused}}', before.primary).trim()).toBe('false');
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+  });
+
+  test('cut off with rows that nobody else has: fenced at once; back on the network it is rewound, the rows are gone and kept', async () => {
+    const before = await roles();
+    psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_divergent (what text)');
+    await underLoad(async () => {
+      await faultsOf(cluster).partition.inject(before.primary);
+      psql(before.primary, "SET synchronous_commit = local; INSERT INTO e2e_divergent VALUES ('only here')");
+      await guarded.until('a new primary', ({ ledger }) => ledger.primary === before.standby, 30_000);
+    });
+    // Without its network it can't rejoin; the clients do not care.
+    await waitUntil('the cut-off node being fenced', async () => {
+      const node = (await look()).nodes.find(({ name }) => name === before.primary);
+      return node?.agent?.desired === 'fenced';
+    });
+    await faultsOf(cluster).partition.heal(before.primary);
+    await guarded.until('the failover having ended', ({ acting }) => acting === undefined, 120_000);
+    if ((await look()).nodes.find(({ name }) => name === before.primary)?.agent?.desired === 'fenced') {
+      const { code, stderr } = await cli(['postgres', 'rejoin', before.primary, '--yes'], guarded.env);
+      expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
+    }
+    await guarded.protectedBy(before.standby);
+    expect(psql(before.primary, 'SELECT count(*) FROM e2e_divergent')).toBe('0');
+    expect(docker('exec', before.primary, 'sh', '-c', 'ls /var/lib/postgresql/veloz/quarantine')).toMatch(/\S/);
+    psql(before.standby, 'DROP TABLE e2e_divergent');
+  });
+
+  test('replay is paused on the standby: the promotion ends the pause, and every row is there', async () => {
+    const before = await roles();
+    psql(before.standby, 'SELECT pg_wal_replay_pause()');
+    await underLoad(async () => {
+      docker('kill', before.primary);
+      await guarded.protectedBy(before.standby);
+    });
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+  });
+
+  test('twice in a row, there and back: every setting, slot, route and policy is as it was', async () => {
+    const before = await roles();
+    const settings = async () => {
+      const seen = await look();
+      const primary = seen.nodes.find(({ sql }) => sql?.inRecovery === false);
+      return {
+        names: primary?.sql?.settings.synchronous_standby_names,
+        slots: primary?.sql?.slots.map(({ name, active }) => ({ name, active })),
+        policies: seen.nodes.map(({ container }) => container.restartPolicy),
+        desired: seen.nodes.map(({ agent }) => agent?.desired ?? null),
+        claims: seen.nodes.map(({ agent }) => agent?.claimedBy ?? null),
+        route: seen.pooler.agent?.route,
+        paused: seen.pooler.console?.paused,
+      };
+    };
+    const was = await settings();
+    await underLoad(async () => {
+      docker('kill', before.primary);
+      await guarded.protectedBy(before.standby);
+      docker('kill', before.standby);
+      await guarded.protectedBy(before.primary);
+    });
+    expect(await roles()).toEqual(before);
+    expect(await settings()).toEqual(was);
+    expect(await guarded.runs()).toHaveLength(2);
+  });
+});

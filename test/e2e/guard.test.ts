@@ -1,0 +1,157 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { linkFault } from '../../src/bench/faults';
+import { Guarded } from './support/guarded';
+import { frontDoorWriters } from './support/rig';
+import { cli, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+
+/** What the guard does where a failover is not the answer, or not its decision. */
+describe('the guard', () => {
+  let guarded: Guarded;
+  beforeAll(async () => {
+    guarded = await Guarded.start();
+    await whole();
+  });
+  afterAll(() => guarded.close());
+  beforeEach(() => guarded.work(1));
+  afterEach(async () => {
+    await guarded.rest();
+    await recovered();
+  }, 240_000);
+
+  test('tells what it sees, waits for and does next; its history does not grow with time', async () => {
+    const state = await guarded.guard();
+    expect(state).toMatchObject({ version: 1, mode: 'auto', ledger: { state: 'protected', epoch: 1 } });
+    expect(state.next).toMatch(/fails over at once/);
+    const { historyLength } = await guarded.handle.describe();
+    await sleep(3000);
+    expect((await guarded.handle.describe()).historyLength).toBe(historyLength);
+    const { code, stdout } = await cli(['guard', 'status', '-o', 'json'], guarded.env);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ version: 1 });
+  });
+
+  test('a standby that was not in sync when the primary died is not promoted; a person accepts a bounded loss, and it goes on', async () => {
+    const before = await roles();
+    await guarded.guard();
+    docker('kill', before.standby);
+    // Commits wait for the standby; after the limit the guard lets them go on, and says so.
+    await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded');
+    psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_alone (what text)');
+    psql(before.primary, "INSERT INTO e2e_alone VALUES ('only on the primary')");
+    // Not through the guard's hands: the standby comes back too late to catch up.
+    docker('kill', before.primary);
+    docker('start', before.standby);
+    const state = await guarded.until('the guard refusing', ({ events }) =>
+      events.some(({ kind, says }) => kind === 'backoff' && /I7/.test(says)),
+    );
+    expect(state.ledger.state).toBe('degraded');
+    expect((await look()).nodes.filter(({ sql }) => sql?.inRecovery === false)).toEqual([]);
+
+    const without = await cli(['postgres', 'promote', '--yes'], guarded.env);
+    expect(without.code).toBe(3);
+    expect(without.stderr + without.stdout).toMatch(/I7.*--allow-data-loss/s);
+    const args = ['--allow-data-loss', 'unlimited', '--reason', 'the primary is lost', '--yes', '-o', 'json'];
+    const promoted = await cli(['postgres', 'promote', ...args], guarded.env);
+    expect(promoted.code).toBe(0);
+    expect(JSON.parse(promoted.stdout)).toMatchObject({ failover: { dataLoss: { reason: 'the primary is lost' } } });
+    await whole(120_000);
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+    expect(psql(before.standby, "SELECT to_regclass('e2e_alone') IS NULL")).toBe('t');
+  });
+
+  test('a standby promoted by hand behind its back is seen, fenced and made a standby again', async () => {
+    const before = await roles();
+    await guarded.guard();
+    const began = Date.now();
+    psql(before.standby, 'SELECT pg_promote(true, 10)');
+    const state = await guarded.until('the alarm', ({ events }) => events.some(({ kind }) => kind === 'split brain'));
+    const alarm = state.events.find(({ kind }) => kind === 'split brain');
+    expect((alarm?.at ?? Infinity) - began).toBeLessThan(10_000);
+    expect(alarm?.says).toContain(before.standby);
+    await guarded.protectedBy(before.primary);
+    expect(await roles()).toEqual(before);
+  });
+
+  test('only the link between primary and standby is cut: nobody fails over; commits go on after the limit, and wait again when it is back', async () => {
+    const before = await roles();
+    await guarded.guard();
+    const link = linkFault(before.primary, before.standby);
+    const writers = frontDoorWriters(2, 20);
+    try {
+      await writers.start();
+      writers.beginWindow();
+      await link.inject(before.primary);
+      await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded');
+      await waitUntil('clients writing again', () => writers.currentGapMs() < 300, 30_000);
+      await link.heal(before.primary);
+      await guarded.protectedBy(before.primary);
+      const seen = await writers.endWindow();
+      expect(seen.lost).toBe(0);
+    } finally {
+      await link.heal(before.primary);
+      await writers.stop();
+    }
+    expect(await guarded.runs()).toEqual([]);
+    expect(await roles()).toEqual(before);
+  });
+
+  test('in approve it plans and asks; approved, it fails over', async () => {
+    const before = await roles();
+    await guarded.guard('approve');
+    docker('kill', before.primary);
+    const { acting } = await guarded.until('the question', (state) => state.acting !== undefined);
+    const run = acting?.workflowId ?? '';
+    await waitUntil('the run waiting for approval', async () => {
+      const { stdout } = await cli(['show', run, '-o', 'json'], guarded.env);
+      return /"awaiting approval"/.test(stdout);
+    });
+    expect((await look()).nodes.filter(({ sql }) => sql?.inRecovery === false)).toEqual([]);
+    expect((await cli(['approve', run], guarded.env)).code).toBe(0);
+    await guarded.protectedBy(before.standby);
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+  });
+
+  test('in maintenance mode it watches and touches nothing; afterwards it acts', async () => {
+    const before = await roles();
+    await guarded.guard();
+    expect((await cli(['guard', 'maintenance', 'on', '--reason', 'e2e'], guarded.env)).code).toBe(0);
+    docker('kill', before.primary);
+    await guarded.until('the failure being seen', ({ events }) => events.some(({ kind }) => kind === 'primary failed'));
+    await sleep(2000);
+    expect(await guarded.runs()).toEqual([]);
+    expect((await guarded.state()).maintenance).toMatchObject({ until: null });
+    expect((await cli(['guard', 'maintenance', 'off'], guarded.env)).code).toBe(0);
+    await guarded.protectedBy(before.standby);
+  });
+
+  test.each(['the primary', 'the standby'])(
+    'both nodes are down, and %s comes back first: nothing is lost',
+    async (first) => {
+      const before = await roles();
+      await guarded.guard();
+      psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_both (what text)');
+      psql(before.primary, "INSERT INTO e2e_both VALUES ('kept')");
+      docker('kill', before.primary, before.standby);
+      await guarded.until('the failure being seen', ({ events }) =>
+        events.some(({ kind }) => kind === 'primary failed'),
+      );
+      const order = first === 'the primary' ? [before.primary, before.standby] : [before.standby, before.primary];
+      for (const node of order) {
+        docker('start', node);
+        await sleep(2500);
+      }
+      const state = await guarded.until(
+        'a protected primary',
+        ({ ledger, acting }) =>
+          acting === undefined &&
+          ledger.state === 'protected' &&
+          ledger.synchronous.length === 1 &&
+          ledger.primary !== null,
+        120_000,
+      );
+      await whole(120_000);
+      expect(psql(state.ledger.primary ?? '', 'SELECT what FROM e2e_both')).toBe('kept');
+      psql(state.ledger.primary ?? '', 'DROP TABLE e2e_both');
+    },
+  );
+});

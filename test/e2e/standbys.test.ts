@@ -1,0 +1,100 @@
+import { slotName } from '../../src/cluster/topology';
+import { untouched, whileClientsWrite } from './support/refusal';
+import { failureOf, Rig } from './support/rig';
+import { run, slotsOf, syncStates } from './support/standby-runs';
+import { cli, docker, look, psql, roles, waitUntil, whole } from './support/stack';
+
+const THIRD = 'veloz-postgres-standby-2';
+
+/** A cluster of two becomes one of three, and one of two again. */
+describe('a second standby', () => {
+  let rig: Rig;
+  let primary: string;
+  let standby: string;
+  beforeAll(async () => {
+    rig = await Rig.start();
+    await rig.worker();
+    gone();
+    await whole();
+    ({ primary, standby } = await roles());
+  });
+  afterAll(async () => {
+    gone();
+    await rig.close();
+  });
+
+  /** Its container and its volume are deleted, as the report of its removal says. */
+  function gone(): void {
+    docker('rm', '--force', THIRD);
+    if (docker('volume', 'ls', '--quiet', '--filter', `name=^${THIRD}$`).trim() !== '') docker('volume', 'rm', THIRD);
+  }
+
+  const names = () => psql(primary, 'SHOW synchronous_standby_names');
+  const both = () => [standby, THIRD].map((node) => `${slotName(node)} quorum`).sort();
+
+  test('without a container it is refused, with the command that makes one', async () => {
+    const { type, message } = await untouched(() => failureOf(run(rig, 'addStandby')));
+    expect(type).toBe('Refused');
+    expect(message).toContain(`E4: ${THIRD} has no container`);
+    expect(message).toMatch(/Next: veloz-ha stack up --standbys 2$/);
+  });
+
+  test('is added under load: it copies the primary, and any one of the two confirms a commit', async () => {
+    const up = await cli(['stack', 'up', '--standbys', '2']);
+    expect({ code: up.code, stderr: up.code === 0 ? '' : up.stderr }).toEqual({ code: 0, stderr: '' });
+    await whileClientsWrite(async () => {
+      const report = await run(rig, 'addStandby');
+      expect(report.outcome).toBe('completed');
+      expect(report.primaryAfter).toBe(primary);
+    });
+    expect(names()).toBe('ANY 1 (veloz_standby)');
+    expect(syncStates(primary)).toEqual(both());
+    const again = await untouched(() => run(rig, 'addStandby', { node: THIRD }));
+    expect(again.says).toBe(`${THIRD} is a standby of ${primary} already, and quorum. Nothing was changed`);
+  });
+
+  test('may be the primary, and the old primary after it: all follow, and the names stay right', async () => {
+    await whileClientsWrite(async () => {
+      expect((await rig.switchover({ target: THIRD })).outcome).toMatch(/^completed/);
+      expect(psql(THIRD, 'SHOW synchronous_standby_names')).toBe('ANY 1 (veloz_standby)');
+      expect(syncStates(THIRD)).toEqual([primary, standby].map((node) => `${slotName(node)} quorum`).sort());
+      expect((await rig.switchover({ target: primary })).outcome).toMatch(/^completed/);
+    });
+    expect(syncStates(primary)).toEqual(both());
+  });
+
+  test('is not removed while it is the primary, and neither is the last standby', async () => {
+    const { message } = await untouched(() => failureOf(run(rig, 'removeStandby', { node: primary })));
+    expect(message).toContain(`A2: ${primary} is the primary`);
+  });
+
+  test('is removed under load: nothing waits for it, nothing is kept for it, and whoever starts it, it stays down', async () => {
+    await whileClientsWrite(async () => {
+      const report = await run(rig, 'removeStandby', { node: THIRD });
+      expect(report.outcome).toBe('completed');
+      expect(report.next.map(({ command }) => command)).toContain(`docker volume rm ${THIRD}`);
+    });
+    expect(names()).toBe('veloz_standby');
+    expect(syncStates(primary)).toEqual([`${slotName(standby)} sync`]);
+    expect(slotsOf(primary)).toEqual([slotName(standby)]);
+    docker('restart', THIRD);
+    await waitUntil('its agent answering', async () => {
+      const node = (await look()).nodes.find(({ name }) => name === THIRD);
+      return node?.agent?.desired === 'fenced' && node.agent.postgresState === 'stopped';
+    });
+    const again = await untouched(() => run(rig, 'removeStandby', { node: THIRD }));
+    expect(again.says).toBe(`${THIRD} is no standby of ${primary} any more. Nothing was changed`);
+    const { message } = await untouched(() => failureOf(run(rig, 'removeStandby', { node: standby })));
+    expect(message).toContain(`B2: without ${standby} no standby would be left`);
+  });
+
+  test('comes back as it was, without a copy, when it is added again', async () => {
+    const report = await run(rig, 'addStandby');
+    expect(report.rejoin).toMatchObject({ node: THIRD, method: 'none' });
+    expect([names(), syncStates(primary)]).toEqual(['ANY 1 (veloz_standby)', both()]);
+    await run(rig, 'removeStandby', { node: THIRD });
+    gone();
+    await whole();
+    expect(names()).toBe('veloz_standby');
+  });
+});

@@ -1,0 +1,149 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createDockerClient, tarOf, type DockerClient } from '../../src/systems/docker';
+
+describe('a file as an archive', () => {
+  const owner = { uid: 999, gid: 998 };
+  const tar = (archive: Buffer, ...options: string[]) =>
+    execFileSync('tar', [...options, '-f', '-'], { input: archive }).toString();
+
+  test.each(['', '{"version":1}\n', 'x'.repeat(511), 'x'.repeat(512), 'x'.repeat(1500), 'Zürich, 東京\n'])(
+    'is what tar takes (%#)',
+    (content) => {
+      const archive = tarOf('fence.json', content, owner);
+      expect(archive.length % 512).toBe(0);
+      expect(tar(archive, '-x', '-O')).toBe(content);
+      expect(tar(archive, '-t', '-v', '--numeric-owner')).toMatch(
+        new RegExp(`^-rw------- 999/998 +${Buffer.byteLength(content)} .* fence\\.json\\n$`),
+      );
+    },
+  );
+});
+
+/** An engine behind a socket that answers what a test says. */
+describe('the Docker client', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'veloz-ha-docker-'));
+  const socketPath = join(folder, 'docker.sock');
+  const asked: { request: string; body: Buffer }[] = [];
+  let answer: (response: ServerResponse, request: IncomingMessage) => void;
+  let server: Server;
+  let docker: DockerClient;
+  const says = (status: number, body: unknown = {}) => {
+    answer = (response) => {
+      response.writeHead(status, { 'Content-Type': 'application/json' });
+      response.end(status === 204 || status === 304 ? undefined : JSON.stringify(body));
+    };
+  };
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        asked.push({ request: `${request.method} ${request.url}`, body: Buffer.concat(chunks) });
+        answer(response, request);
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+    docker = createDockerClient(socketPath);
+  });
+  afterAll(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(folder, { recursive: true, force: true });
+  });
+  beforeEach(() => {
+    asked.length = 0;
+  });
+
+  test('tells a frozen container from one that runs', async () => {
+    const state = (status: string, running: boolean, paused: boolean) =>
+      says(200, {
+        State: { Status: status, Running: running, Paused: paused },
+        HostConfig: { RestartPolicy: { Name: 'unless-stopped' } },
+      });
+    state('running', true, false);
+    expect(await docker.inspect('p')).toMatchObject({ exists: true, status: 'running', running: true });
+    state('paused', true, true);
+    expect(await docker.inspect('p')).toMatchObject({ exists: true, status: 'paused', running: false });
+    state('exited', false, false);
+    expect(await docker.inspect('p')).toMatchObject({
+      status: 'exited',
+      running: false,
+      restartPolicy: 'unless-stopped',
+    });
+  });
+
+  test('takes a container that there is none of for absent, and no other answer', async () => {
+    says(404, { message: 'No such container: p' });
+    expect(await docker.inspect('p')).toEqual({ exists: false, status: 'absent', running: false, restartPolicy: 'no' });
+    says(500, { message: 'the engine is ill' });
+    await expect(docker.inspect('p')).rejects.toThrow('the engine is ill');
+  });
+
+  test.each<[string, number, (client: DockerClient) => Promise<void>]>([
+    ['a kill of one that does not run', 409, (client) => client.kill('p')],
+    ['a start of one that runs', 304, (client) => client.start('p')],
+    ['the end of a freeze that there is none of', 409, (client) => client.unpause('p')],
+    ['a cut of a network that it is not on', 404, (client) => client.disconnect('p', 'n')],
+    ['a join of a network that it is on', 403, (client) => client.connect('p', 'n')],
+  ])('%s is no error', async (_what, status, act) => {
+    says(status, { message: 'so it is already' });
+    await act(docker);
+    says(418, { message: 'no' });
+    await expect(act(docker)).rejects.toThrow('no');
+  });
+
+  test('lays a file into a container’s folder', async () => {
+    says(200);
+    await docker.putFile('p', '/var/lib/postgresql/veloz/fence.json', '{}', { uid: 999, gid: 999 });
+    expect(asked[0]?.request).toMatch(/^PUT .*\/containers\/p\/archive\?path=%2Fvar%2Flib%2Fpostgresql%2Fveloz$/);
+    expect(execFileSync('tar', ['-x', '-O', '-f', '-', 'fence.json'], { input: asked[0]?.body }).toString()).toBe('{}');
+  });
+
+  test('hands on events, however they are cut up, and tells once when they break off', async () => {
+    let stream: ServerResponse | undefined;
+    answer = (response) => {
+      response.writeHead(200);
+      response.flushHeaders();
+      stream = response;
+    };
+    const seen: string[] = [];
+    let ended = 0;
+    await docker.events(
+      ['p'],
+      ({ container, action }) => seen.push(`${container} ${action}`),
+      () => (ended += 1),
+    );
+    const event = (action: string) => `${JSON.stringify({ Action: action, Actor: { Attributes: { name: 'p' } } })}\n`;
+    const text = event('pause') + event('die');
+    stream?.write(text.slice(0, 25));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    stream?.write(`${text.slice(25)}\n`);
+    for (let tries = 0; seen.length < 2 && tries < 200; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(seen).toEqual(['p pause', 'p die']);
+    expect(ended).toBe(0);
+    stream?.destroy();
+    for (let tries = 0; ended === 0 && tries < 200; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(ended).toBe(1);
+  });
+
+  test('says nothing of the end of events that it ended itself', async () => {
+    answer = (response) => {
+      response.writeHead(200);
+      response.flushHeaders();
+    };
+    let ended = 0;
+    const end = await docker.events(
+      ['p'],
+      () => undefined,
+      () => (ended += 1),
+    );
+    end();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(ended).toBe(0);
+  });
+});

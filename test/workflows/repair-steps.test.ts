@@ -1,0 +1,60 @@
+import type { RepairTask } from '../../src/cluster/repair/round';
+import { roundSteps, type RoundSetting } from '../../src/workflows/repair-steps';
+import { picture, POOLER, PRIMARY, STANDBY, stopped } from '../cluster/support/picture';
+
+const task = (kind: RepairTask['kind'], node: string, rest: object = {}): RepairTask => ({
+  kind,
+  node,
+  why: '',
+  check: '',
+  ...rest,
+});
+
+/** The ids of the steps for these tasks; `silent` stands still. */
+function steps(tasks: RepairTask[], silent?: string) {
+  const seen = picture();
+  if (silent !== undefined) stopped(seen.node(silent));
+  const setting = {
+    described: { name: 'veloz', topology: seen.topology },
+    observed: seen.observed,
+    round: { tasks, findings: [], primary: PRIMARY, says: '' },
+    ledger: null,
+    token: 'repair/1',
+    story: { woken: [] },
+  } as unknown as RoundSetting;
+  return roundSteps(setting);
+}
+const ids = (...args: Parameters<typeof steps>) => steps(...args).map(({ id }) => id);
+
+describe('the steps of a round', () => {
+  test('every node is taken before anything that a late command of the ended run could meet', () => {
+    expect(ids([task('route', POOLER, { upstream: PRIMARY }), task('release', POOLER)])).toEqual([
+      'take',
+      'route',
+      'release',
+    ]);
+  });
+
+  test('claims that were left are given back together, and that alone takes nothing before', () => {
+    const left = [task('forget-claim', PRIMARY), task('forget-claim', POOLER)];
+    expect(ids(left)).toEqual(['claims']);
+    expect(steps(left)[0]?.says).toContain(`${PRIMARY}, ${POOLER}`);
+  });
+
+  test('two nodes that are rejoined have steps of their own', () => {
+    const found = ids([task('rejoin', PRIMARY, { upstream: STANDBY }), task('rejoin', POOLER, { upstream: STANDBY })]);
+    expect(new Set(found).size).toBe(found.length);
+    expect(found).toContain(`protect ${PRIMARY}`);
+  });
+
+  test('every node answers: the most advanced is promoted on their own word', () => {
+    expect(ids([task('failover', STANDBY)])).toEqual(['take', 'promote', 'record']);
+  });
+
+  test('one is silent: it is a failover from that one, which can be taken back until the promotion', () => {
+    const found = steps([task('failover', STANDBY)], PRIMARY);
+    expect(found.map(({ id }) => id)).toEqual(['take', 'failover', 'record']);
+    expect(found[1]?.says).toContain(`Fence ${PRIMARY}`);
+    expect(found[1]?.pointOfNoReturn).toBeDefined();
+  });
+});
