@@ -1,7 +1,9 @@
 import os
 import struct
+import subprocess
 import tempfile
 import unittest
+import unittest.mock
 
 import support  # noqa: F401
 
@@ -45,6 +47,23 @@ class ControlFileTest(unittest.TestCase):
         torn[40] ^= 1
         for data in (bytes(torn), binary(version=1800), b""):
             self.assertRaises(ValueError, control_file.parse_binary, data)
+
+    def test_a_file_whose_checksum_is_wrong_is_unreadable(self):
+        warning = "pg_controldata: warning: calculated CRC checksum does not match value stored in control file\n"
+        with tempfile.TemporaryDirectory() as directory:
+            os.mkdir(os.path.join(directory, "global"))
+            damaged = bytearray(binary())
+            damaged[40] ^= 1
+            with open(os.path.join(directory, "global", "pg_control"), "wb") as file:
+                file.write(damaged)
+            for told in (warning, ""):
+                done = subprocess.CompletedProcess([], 0, TEXT, told)
+                with unittest.mock.patch("subprocess.run", return_value=done):
+                    if told:
+                        self.assertRaises(OSError, control_file.read_control, directory, "/bin")
+                    else:
+                        # It was torn when it was first read.
+                        self.assertEqual(control_file.read_control(directory, "/bin")["timeline"], 4)
 
     def test_the_newest_history_file_tells_the_timeline(self):
         with tempfile.TemporaryDirectory() as directory:

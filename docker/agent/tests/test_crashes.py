@@ -47,7 +47,8 @@ class ServerProcessesTest(unittest.TestCase):
 
     def test_nothing_is_killed_by_anything_but_process_1(self):
         with unittest.mock.patch("os.kill") as kill:
-            self.assertEqual(server_processes.kill_servers(self.proc), [])
+            with unittest.mock.patch("os.getpid", return_value=42):
+                self.assertEqual(server_processes.kill_servers(self.proc), [])
             kill.assert_not_called()
             with unittest.mock.patch("os.getpid", return_value=1):
                 self.assertEqual(sorted(server_processes.kill_servers(self.proc)), [7, 8])

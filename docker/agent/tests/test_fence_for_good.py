@@ -82,7 +82,7 @@ class FenceForGoodTest(unittest.IsolatedAsyncioTestCase):
         settings.data = os.path.join(self.directory.name, "data")
         os.makedirs(settings.own, exist_ok=True)
         os.makedirs(settings.data, exist_ok=True)
-        if with_data:
+        if with_data and not os.path.exists(os.path.join(settings.data, "PG_VERSION")):
             statefile.replace(os.path.join(settings.data, "PG_VERSION"), "17\n")
         agent = PostgresAgent(settings)
         agent.launched = 0
@@ -280,6 +280,90 @@ class FenceForGoodTest(unittest.IsolatedAsyncioTestCase):
         self.put_fence_file()
         await self.until(lambda: self.agent.desired == "fenced")
         self.assertEqual(self.agent.launched, 0)
+
+    def full(self, empty_files=False):
+        """A disk on which nothing can be written until `room` is called; empty files often can."""
+        full = OSError(28, "No space left on device")
+        write = unittest.mock.patch("os.write", side_effect=full)
+        patch = write if empty_files else unittest.mock.patch("os.open", self.open_when_full)
+        patch.start()
+        self.addCleanup(patch.stop)
+        return patch.stop
+
+    @staticmethod
+    def open_when_full(path, flags, *args, _open=os.open):
+        if flags & os.O_CREAT:
+            raise OSError(28, "No space left on device")
+        return _open(path, flags, *args)
+
+    async def test_on_a_full_disk_a_fence_file_fences_in_memory_until_there_is_room(self):
+        self.put_fence_file()
+        path = os.path.join(self.agent.settings.own, fence_file.NAME)
+        with unittest.mock.patch("veloz_agent.postgres_server.FENCE_RETRY_S", 0.02):
+            room = self.full(empty_files=True)
+            await self.restarted()
+            self.assertEqual((self.agent.desired, self.agent.launched, self.agent.armed()), ("fenced", 0, False))
+            self.assertEqual(self.agent.fenced_by["run"], "k")
+            self.assertFalse(self.agent.fence_durable or self.agent.files.is_standby)
+            self.assertTrue(os.path.exists(path))
+            with unittest.mock.patch("veloz_agent.postgres_agent.observation", return_value={}):
+                await self.agent.dispatch("observe", {})
+            await self.refused("FenceNotDurable", self.start("primary"))
+            # What is only in memory is found again.
+            agents = [self.agent, await self.restarted()]
+            self.assertEqual((self.agent.desired, self.agent.launched), ("fenced", 0))
+            agents[0].shutting_down = True
+            await self.until(agents[0]._fence_task.done)
+            room()
+            await self.until(lambda: not os.path.exists(path))
+        await self.until(self.agent._fence_task.done)
+        self.assertTrue(self.agent.fence_durable and self.agent.files.is_standby)
+        self.assertTrue(self.agent.files.follows(UPSTREAM))
+        self.assertEqual((self.agent.fenced_by["run"], self.agent.fenced_by["wasPrimary"]), ("k", True))
+        await self.restarted()
+        self.assertTrue(self.agent.fenced_for_good)
+        self.assertEqual(self.agent.launched, 0)
+
+    async def test_a_run_that_ends_a_fence_in_memory_is_not_undone_later(self):
+        self.put_fence_file()
+        with unittest.mock.patch("veloz_agent.postgres_server.FENCE_RETRY_S", 0.02):
+            room = self.full()
+            await self.restarted()
+            room()
+            await self.agent.start({"token": token(), "as": "standby", "upstream": OTHER})
+            await self.until(self.agent._fence_task.done)
+        self.assertEqual((self.agent.desired, self.agent.launched), ("up", 1))
+        self.assertTrue(self.agent.files.follows(OTHER))
+
+    async def test_the_reserve_of_an_earlier_container_is_used_for_the_fence(self):
+        self.put_fence_file()
+        reserve = os.path.join(self.agent.settings.own, statefile.RESERVE)
+        statefile.replace(reserve, "x")
+
+        def open_(path, flags, *args, _open=os.open):
+            if os.path.exists(reserve):
+                return self.open_when_full(path, flags, *args)
+            return _open(path, flags, *args)
+
+        with (
+            unittest.mock.patch.object(statefile, "_reserves", set()),
+            unittest.mock.patch("os.open", open_),
+        ):
+            statefile.know_reserve(self.agent._reserve_path)
+            await self.restarted()
+        self.assertFalse(os.path.exists(reserve))
+        self.assertTrue(self.agent.fenced_for_good and self.agent.fence_durable and self.agent.files.is_standby)
+
+    async def test_a_fence_whose_signal_can_not_be_written_anew_stands(self):
+        await self.fence_now()
+        os.unlink(self.agent.files.signal_path)
+        with unittest.mock.patch("veloz_agent.postgres_server.FENCE_RETRY_S", 0.02):
+            room = self.full()
+            await self.restarted()
+            self.assertEqual((self.agent.desired, self.agent.launched), ("fenced", 0))
+            room()
+            await self.until(lambda: self.agent.files.is_standby)
+            await self.until(self.agent._fence_task.done)
 
     # Crashes.
 

@@ -50,6 +50,13 @@ class StateFileTest(unittest.TestCase):
                 statefile.save_state(self.path, {"desired": "up"})
         self.assertEqual(statefile.load_state(self.path), {"desired": "fenced"})
 
+    def test_a_file_that_is_there_already_needs_no_room(self):
+        process_one.put(self.path, "a\n")
+        with unittest.mock.patch("os.write", side_effect=OSError(errno.ENOSPC, "No space left on device")):
+            process_one.put(self.path, "a\n")
+            with unittest.mock.patch.object(statefile, "_reserves", set()):
+                self.assertRaises(OSError, process_one.put, self.path, "b\n")
+
     def test_a_damaged_state_is_told_apart_from_none(self):
         statefile.replace(self.path, "{")
         self.assertRaises(ValueError, statefile.load_state, self.path)

@@ -10,8 +10,9 @@ from veloz_agent.wal_end import WalReader
 
 MB = 1 << 20
 SEGMENT = 4 * MB
-# Where the segments end that exist in the tests.
+# Where the segments end that exist in the tests, and their names.
 END = "--end=0/3C00000"
+D, E = "00000008000000000000000D", "00000008000000000000000E"
 
 HISTORY = """1\t0/368B298\tno recovery target specified
 
@@ -94,7 +95,7 @@ class WalEndTest(unittest.IsolatedAsyncioTestCase):
         os.mkdir(self.reader.pg_wal)
         self.outputs = {}
         self.reader.dump = self.dump
-        self.put("00000008000000000000000D", "00000008000000000000000E")
+        self.put(D, E)
 
     def put(self, *names):
         for name in names:
@@ -110,31 +111,33 @@ class WalEndTest(unittest.IsolatedAsyncioTestCase):
 
     async def test_it_ends_after_the_last_record_that_could_be_read(self):
         self.outputs = {
-            (8, "0/3690918", "--quiet", END): "pg_waldump: error: error in WAL record at 0/3690990: invalid record length "
+            (8, "0/3690918", END, "--quiet", D, E): "pg_waldump: error: error in WAL record at 0/3690990: "
+            "invalid record length "
             "at 0/36909C8: expected at least 24, got 0\n",
-            (8, "0/3690990", "--limit=1", END): line("0/03690990", 50, "RUNNING_XACTS nextXid 981"),
+            (8, "0/3690990", END, "--limit=1", D, E): line("0/03690990", 50, "RUNNING_XACTS nextXid 981"),
         }
         self.assertEqual(await self.reader.end_of_timeline(8, "0/3690918"), "0/36909C8")
 
     async def test_a_recycled_page_and_a_switch(self):
         self.outputs = {
-            (8, "0/3690918", "--quiet", END): "pg_waldump: error: error in WAL record at 0/36927D8: unexpected pageaddr "
+            (8, "0/3690918", END, "--quiet", D, E): "pg_waldump: error: error in WAL record at 0/36927D8: "
+            "unexpected pageaddr "
             "0/1C00000 in WAL segment 00000008000000000000000E, LSN 0/3800000, offset 0\n",
-            (8, "0/36927D8", "--limit=1", END): line("0/036927D8", 24, "SWITCH "),
+            (8, "0/36927D8", END, "--limit=1", D, E): line("0/036927D8", 24, "SWITCH "),
         }
         self.assertEqual(await self.reader.end_of_timeline(8, "0/3690918"), "0/3800000")
 
     async def test_without_a_next_segment_the_last_record_is_looked_for_in_the_last_one(self):
         self.outputs = {
-            (8, "0/3690918", "--quiet", END): "",
-            (8, "0/3800000", END): line("0/03BFFF00", 100) + line("0/03BFFF68", 120),
+            (8, "0/3690918", END, "--quiet", D, E): "",
+            (8, "0/3800000", END, E, E): line("0/03BFFF00", 100) + line("0/03BFFF68", 120),
         }
         self.assertEqual(await self.reader.end_of_timeline(8, "0/3690918"), "0/3BFFFE0")
 
     async def test_a_last_record_that_began_a_segment_earlier(self):
         self.outputs = {
-            (8, "0/3690918", "--quiet", END): "",
-            (8, "0/3690918", END): line("0/03690918", 100),
+            (8, "0/3690918", END, "--quiet", D, E): "",
+            (8, "0/3690918", END, D, E): line("0/03690918", 100),
         }
         self.assertEqual(await self.reader.end_of_timeline(8, "0/3690918"), "0/3690980")
 
@@ -145,11 +148,41 @@ class WalEndTest(unittest.IsolatedAsyncioTestCase):
             with open(os.path.join(self.reader.pg_wal, f"{timeline:08X}.history"), "w") as file:
                 file.write(text)
         self.outputs = {
-            (8, "0/3690918", "--quiet", END): "pg_waldump: error: error in WAL record at 0/3690990: invalid record length "
+            (8, "0/3690918", END, "--quiet", D, E): "pg_waldump: error: error in WAL record at 0/3690990: "
+            "invalid record length "
             "at 0/36909C8: expected at least 24, got 0\n",
-            (8, "0/3690990", "--limit=1", END): line("0/03690990", 50),
+            (8, "0/3690990", END, "--limit=1", D, E): line("0/03690990", 50),
         }
         self.assertEqual(await self.reader.end(control), (8, "0/36909C8"))
+
+    async def test_nothing_is_read_before_the_first_segment_and_beyond_a_gap(self):
+        self.put("000000080000000000000010")
+        self.outputs = {
+            (8, "0/3400000", END, "--quiet", D, E): "pg_waldump: error: error in WAL record at 0/3690990: invalid "
+            "record length at 0/36909C8: expected at least 24, got 0\n",
+            (8, "0/3690990", END, "--limit=1", D, E): line("0/03690990", 50),
+        }
+        self.assertEqual(await self.reader.end_of_timeline(8, "0/2400018"), "0/36909C8")
+
+    async def test_wal_that_ends_with_its_last_segment_and_wal_whose_last_record_is_cut_off_there(self):
+        for last, end in ((line("0/03BFFFC8", 50), "0/3C00000"), (line("0/03BFFFC0", 50), "0/3BFFFF8")):
+            self.outputs = {
+                (8, "0/3690918", END, "--quiet", D, E): "",
+                (8, "0/3800000", END, E, E): last,
+            }
+            self.assertEqual(await self.reader.end_of_timeline(8, "0/3690918"), end)
+
+    async def test_what_is_skipped_before_the_first_record_is_no_error(self):
+        self.outputs = {
+            (8, "0/3692000", END, "--quiet", D, E): "pg_waldump: first record is after 0/3692000, at 0/3692018, "
+            "skipping over 24 bytes\n",
+            (8, "0/3800000", END, E, E): line("0/03BFFFC8", 50),
+        }
+        self.assertEqual(await self.reader.end_of_timeline(8, "0/3692000"), "0/3C00000")
+
+    async def test_where_no_segment_is_left_from_the_start_on_nothing_is_run(self):
+        self.reader.dump = None
+        self.assertIsNone(await self.reader.end_of_timeline(8, "0/3C00000"))
 
     async def test_wal_that_can_not_be_read_has_no_known_end(self):
         self.assertEqual(await self.reader.end({"checkpointTimeline": 8, "redoLsn": "0/3600000"}), (8, None))

@@ -1,11 +1,13 @@
 """What PostgreSQL's control file says, without a server.
 
 The file is read directly (microseconds, which counts while clients are held) when it has the layout of PostgreSQL 17
-and its checksum is right; anything else is left to pg_controldata.
+and its checksum is right; anything else is left to pg_controldata. What that warns of is unreadable: it prints the
+fields of a damaged file all the same.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import subprocess
@@ -114,7 +116,10 @@ def newest_history(pg_wal: str) -> int:
 
 
 def read_control(data_directory: str, bin_directory: str) -> dict:
-    """`timeline` is the newest one this node took part in: a primary's own history counts before its checkpoint."""
+    """`timeline` is the newest one this node took part in: a primary's own history counts before its checkpoint.
+
+    OSError when the checksum is wrong, as for a file that can't be read.
+    """
     try:
         with open(os.path.join(data_directory, "global", "pg_control"), "rb") as file:
             control = parse_binary(file.read(PG17_CRC_OFFSET + 4))
@@ -127,6 +132,8 @@ def read_control(data_directory: str, bin_directory: str) -> dict:
             timeout=2,
             check=True,
         )
+        if "CRC checksum does not match" in done.stderr + done.stdout:
+            raise OSError(errno.EIO, f"pg_control is damaged: {done.stderr.strip()}") from None
         control = parse_text(done.stdout)
     control["timeline"] = max(control["timeline"], newest_history(os.path.join(data_directory, "pg_wal")))
     return control

@@ -31,6 +31,7 @@ class NodeAgent:
     def __init__(self, node: str, state_path: str) -> None:
         self.node = node
         self.state_path = state_path
+        self._reserve_path = os.path.join(os.path.dirname(state_path), statefile.RESERVE)
         self.processes = Processes()
         # Changes are carried out one after the other; what only looks, or only waits, does not take it.
         self.change = asyncio.Lock()
@@ -118,7 +119,7 @@ class NodeAgent:
     async def _keep_reserve(self) -> None:
         while True:
             try:
-                await self.on_disk(statefile.keep_reserve, os.path.join(os.path.dirname(self.state_path), "reserve"))
+                await self.on_disk(statefile.keep_reserve, self._reserve_path)
             except OSError:
                 # Full again: what was laid up before is what there is.
                 pass
@@ -161,6 +162,8 @@ class NodeAgent:
             saved = {}
         self.claims = Claims(saved)
         self.last_expiry = saved.get("lastExpiry")
+        # Known before anything is written; whether there is room for one is looked at beside.
+        statefile.know_reserve(self._reserve_path)
         self.spawn_task(self._keep_reserve())
         server = await serve(os.path.join(run_dir, "agent.sock"), self.dispatch)
         await self.prepare(saved)

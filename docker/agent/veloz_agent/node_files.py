@@ -81,9 +81,13 @@ class NodeFiles:
 
     def write_signal(self, data: Optional[str] = None, sync: bool = True) -> None:
         path = os.path.join(data or self.data, STANDBY_SIGNAL)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-        if sync:
-            statefile.make_durable(path)
+
+        def write() -> None:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+            if sync:
+                statefile.make_durable(path)
+
+        statefile.with_reserve(write)
 
     def remove_signal(self) -> None:
         try:

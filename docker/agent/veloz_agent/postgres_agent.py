@@ -145,7 +145,11 @@ class PostgresAgent(Rejoining):
         return {"already": True, "pid": self.server.pid if self.server else None}
 
     async def _prepare_primary(self, token: dict) -> None:
-        self.take_fence_file()
+        if self.take_fence_file() and fence_file.read(self.settings.own):
+            raise CommandError(
+                "FenceNotDurable",
+                "A fence file is there and can't be taken over, probably because the volume is full. Make room.",
+            )
         if self.fenced_for_good:
             self.refuse_to_undo_fence(token)
         control = self.control()

@@ -27,6 +27,8 @@ STOP_LIMIT_S = 50
 LEFTOVERS_LIMIT_S = 5
 # An immediate shutdown tells clients that their session ends; it takes some milliseconds where it works at all.
 IMMEDIATE_LIMIT_S = 0.3
+# A fence that a full disk did not take is tried again so often.
+FENCE_RETRY_S = 2
 
 
 class PostgresSupervisor(NodeAgent):
@@ -65,6 +67,7 @@ class PostgresSupervisor(NodeAgent):
         self.promotion: Optional[dict] = None
         self.promoting_pid: Optional[int] = None
         self._starter: Optional[asyncio.Task] = None
+        self._fence_task: Optional[asyncio.Task] = None
         self._argv = [f"{settings.bin}/postgres", "-D", settings.data, "-c", f"config_file={settings.config_file}"]
         self._env = {
             "PATH": f"{settings.bin}:/usr/bin:/bin",
@@ -107,7 +110,6 @@ class PostgresSupervisor(NodeAgent):
         self.fenced_by = saved.get("fencedBy")
         self.system_identifier = saved.get("systemIdentifier")
         self.promotion = saved.get("promotion")
-        self.files.ensure_conf()
         # No server can be left: processes end with their container, and the volume's lock is ours.
         self._remove_pid_file()
         for stale in glob.glob(f"{self.settings.socket_dir}/.s.PGSQL.*"):
@@ -117,11 +119,24 @@ class PostgresSupervisor(NodeAgent):
         base_backup.set_aside(self.settings)
         self.spawn_task(asyncio.to_thread(base_backup.remove_discarded, self.settings))
         self.take_fence_file()
+        try:
+            self.files.ensure_conf()
+        except OSError as error:
+            # A full disk is no reason to end while nothing is to be started.
+            if self.desired != "fenced":
+                raise
+            log("error", f"{self.files.conf_path} can't be written; it is tried again: {error}")
+            self._complete_fence_later()
         empty = Bootstrap.needed(self.settings.data)
-        if self.desired == "fenced" and not empty and not self.files.is_standby:
+        # Not while the fence file still stands for it: whether the node was a primary would be forgotten.
+        if self.desired == "fenced" and self.fence_durable and not empty and not self.files.is_standby:
             # The fence is a promise; a file that went missing does not break it.
             log("error", "The node is fenced and standby.signal was missing; it is written anew.")
-            self.files.write_signal()
+            try:
+                self.files.write_signal()
+            except OSError as error:
+                log("error", f"standby.signal can't be written; it is tried again: {error}")
+                self._complete_fence_later()
         if self.fenced_for_good:
             log("warn", "The node is fenced and stays stopped until a run makes it a standby.", by=self.fenced_by)
         elif self.desired == "up" or empty:
@@ -215,14 +230,57 @@ class PostgresSupervisor(NodeAgent):
     # The fence for good.
 
     def take_fence_file(self) -> bool:
-        """Becomes fenced for good if a fence file asks for that. Blocks for its syncs: the server does not run."""
+        """Becomes fenced for good if a fence file asks for that. Blocks for its syncs: the server does not run.
+
+        When the disk does not take it, the node is fenced in memory, the file stays and would fence it again, and it
+        is tried again until it is durable.
+        """
         order = fence_file.read(self.settings.own)
         if order is None:
             return False
-        self.fence_for_good(order["run"], order["upstream"], sync=True)
-        fence_file.remove(self.settings.own)
+        try:
+            self.fence_for_good(order["run"], order["upstream"], sync=True)
+            fence_file.remove(self.settings.own)
+        except OSError as error:
+            log("error", f"A fence file was found and can't be taken over yet; nothing is started: {error}", **order)
+            self._complete_fence_later()
+            return True
         log("warn", "A fence file was found: this node can start only as a standby, when a run says so.", **order)
         return True
+
+    def _complete_fence_later(self) -> None:
+        if self._fence_task is None or self._fence_task.done():
+            self._fence_task = self.spawn_task(self._complete_fence())
+
+    async def _complete_fence(self) -> None:
+        """Writes what a full disk did not take, as soon as it does; ends when a run has ended the fence."""
+        while True:
+            await asyncio.sleep(FENCE_RETRY_S)
+            async with self.change:
+                if self.desired != "fenced" or self.server or self.shutting_down:
+                    return
+                if self.jobs.running:
+                    # It began with a durable fence, and works on these very files.
+                    continue
+                try:
+                    await self._write_missing_fence()
+                except OSError:
+                    # Said before; the disk is still full.
+                    continue
+                log("warn", "The fence is durable now.")
+                return
+
+    async def _write_missing_fence(self) -> None:
+        order = fence_file.read(self.settings.own)
+        if order and not self.fence_durable:
+            written = self.fence_for_good(order["run"], order["upstream"], sync=False)
+            await self.on_disk(statefile.make_durable, *written)
+            self.fence_durable = True
+        self.files.ensure_conf()
+        if not Bootstrap.needed(self.settings.data) and not self.files.is_standby:
+            await self.on_disk(self.files.write_signal)
+        if order:
+            fence_file.remove(self.settings.own)
 
     def fence_for_good(self, run: Optional[str], upstream: Optional[dict], sync: bool) -> list:
         """Returns the files that were written. Without `sync` they are visible, and durable once they are synced.

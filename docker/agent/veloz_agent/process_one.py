@@ -17,25 +17,31 @@ def quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def put(path: str, content: str) -> None:
+    """A container that starts again finds its files: a full disk does not keep it from starting then."""
+    if statefile.read(path) != content:
+        statefile.replace(path, content, sync=False)
+
+
 def _postgres(settings: PostgresSettings):
     from .postgres_agent import PostgresAgent
 
     become(settings.os_user, [settings.volume, settings.own, settings.run, settings.socket_dir])
+    # The files below are usually on the same disk.
+    statefile.know_reserve(os.path.join(settings.own, statefile.RESERVE))
 
     def entry(user: str, password: str) -> str:
         fields = [text.replace("\\", "\\\\").replace(":", "\\:") for text in (user, password)]
         return f"*:*:*:{fields[0]}:{fields[1]}\n"
 
-    statefile.replace(
+    put(
         settings.pass_file,
         entry(settings.repl_user, settings.repl_password) + entry(settings.ha_user, settings.ha_password),
-        sync=False,
     )
-    statefile.replace(
+    put(
         os.path.join(settings.run, "environment.conf"),
         f"synchronous_standby_names = {quoted(settings.synchronous_standby_names)}\n"
         f"cluster_name = {quoted(settings.node)}\n",
-        sync=False,
     )
     return PostgresAgent(settings), settings.own
 

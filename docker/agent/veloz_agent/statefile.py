@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from typing import Optional
+from typing import Callable, Optional
 
 
 def sync_directory(path: str) -> None:
@@ -16,6 +16,7 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
+RESERVE = "reserve"
 RESERVE_BYTES = 1 << 20
 # The reserve is only laid up while there is much more than that.
 RESERVE_FROM_BYTES = 64 << 20
@@ -23,9 +24,14 @@ RESERVE_FROM_BYTES = 64 << 20
 _reserves: set = set()
 
 
+def know_reserve(path: str) -> None:
+    """What was laid up earlier, by a container before this one, may be used."""
+    _reserves.add(path)
+
+
 def keep_reserve(path: str) -> None:
     """Lays some room up: on a disk that is full, a fence and a claim must still find a place."""
-    _reserves.add(path)
+    know_reserve(path)
     disk = os.statvfs(os.path.dirname(path))
     if os.path.exists(path) or disk.f_bavail * disk.f_frsize < RESERVE_FROM_BYTES:
         return
@@ -45,17 +51,22 @@ def _use_reserve() -> bool:
     return used
 
 
+def with_reserve(write: Callable[[], None]) -> None:
+    """On a full disk the reserve is used up, and `write` tried again."""
+    try:
+        write()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not _use_reserve():
+            raise
+        write()
+
+
 def replace(path: str, content: str, mode: int = 0o600, sync: bool = True) -> None:
     """Readers see the old content or the new one, never a part. Without `sync` it is visible but not yet durable.
 
     On a full disk the reserve is used up.
     """
-    try:
-        _replace(path, content, mode, sync)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not _use_reserve():
-            raise
-        _replace(path, content, mode, sync)
+    with_reserve(lambda: _replace(path, content, mode, sync))
 
 
 def _replace(path: str, content: str, mode: int, sync: bool) -> None:

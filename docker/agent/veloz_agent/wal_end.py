@@ -39,36 +39,49 @@ class WalReader:
         argv = [self._command, "-p", self.pg_wal, "-t", str(timeline), "-s", start, *options]
         return await self._processes.read(argv, self._env, take)
 
-    async def _tail(self, timeline: int, start: str, *options: str) -> bytes:
+    async def _tail(self, timeline: int, start: int, missing: int, size: int, *options: str) -> bytes:
+        """The last of what pg_waldump prints from `start` on, up to segment `missing`, which does not exist.
+
+        For a segment that does not exist pg_waldump would wait five seconds, in case a server is about to make it. The
+        segments are named because it would else take the segment size from any file, and an empty one has none.
+        """
+        names = (wal.segment_name(timeline, number, size) for number in (start // size, missing - 1))
         kept = b""
 
         def take(part: bytes) -> None:
             nonlocal kept
             kept = (kept + part)[-TAIL:]
 
-        await self.dump(timeline, start, take, *options)
+        await self.dump(timeline, lsn(start), take, f"--end={lsn(missing * size)}", *options, *names)
         return kept
 
     async def end_of_timeline(self, timeline: int, start: str) -> Optional[str]:
-        """The end of the last valid record at or after `start`, None when there is none."""
+        """The end of the last valid record at or after `start`, None when there is none.
+
+        Read is from the first segment that exists, as far as one follows the other.
+        """
         size = self.segment_size(timeline)
-        first = wal.parse_lsn(start)
+        wanted = wal.parse_lsn(start)
         present = {wal.segment_number(name, size) for name in wal.segments(self.pg_wal, timeline)}
-        missing = first // size
+        missing = min((number for number in present if number >= wanted // size), default=None)
+        if missing is None:
+            return None
+        first = max(wanted, missing * size)
         while missing in present:
             missing += 1
-        # For a segment that does not exist pg_waldump would wait five seconds, in case a server is about to make it.
-        bound = f"--end={lsn(missing * size)}"
-        told = await self._tail(timeline, start, "--quiet", bound)
+        told = await self._tail(timeline, first, missing, size, "--quiet")
         stopped = _STOPPED.search(told)
         if stopped:
-            return self._end(await self._tail(timeline, stopped[1].decode(), "--limit=1", bound), size)
-        if told:
+            last = wal.parse_lsn(stopped[1].decode())
+            return self._end(await self._tail(timeline, last, missing, size, "--limit=1"), size)
+        # It may also say how much it skipped before the first record.
+        if b"error:" in told:
             return None
-        # Everything that is there was read. The last record is in the last segment, or began earlier.
+        # All that is there was read. That it ends at the boundary does not follow: the next record may have begun
+        # before, and its rest be missing. The last one tells; it is in the last segment, or began earlier.
         for back in range(1, SEGMENTS_BACK + 1):
             at = max(first, (missing - back) * size)
-            end = self._end(await self._tail(timeline, lsn(at), bound), size)
+            end = self._end(await self._tail(timeline, at, missing, size), size)
             if end or at == first:
                 return end
         return None
