@@ -300,7 +300,9 @@ async function choose(
 
 /** What the candidates say, and what follows. */
 export async function decideOn(deps: ActivityDeps, access: ClusterAccess, request: FailoverMove, parts: FailoverParts) {
-  const states = await Promise.all(parts.candidates.map((candidate) => stateOf(deps, access, candidate)));
+  const states = await Promise.all(
+    parts.candidates.map((candidate) => stateOf(deps, access, candidate, request.ledger?.timeline ?? null)),
+  );
   const decision = decideFailover(access.topology, {
     cluster: request.cluster,
     candidates: states,
@@ -323,7 +325,12 @@ async function askSource(access: ClusterAccess, source: string) {
   }
 }
 
-async function stateOf(deps: ActivityDeps, access: ClusterAccess, candidate: Candidate): Promise<CandidateState> {
+async function stateOf(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  candidate: Candidate,
+  ledgerTimeline: number | null,
+): Promise<CandidateState> {
   const { name, sql } = candidate;
   const { promotable, optional } = access.node(name);
   const silent = (problem: string): CandidateState => ({ name, promotable, answered: false, problem });
@@ -335,7 +342,7 @@ async function stateOf(deps: ActivityDeps, access: ClusterAccess, candidate: Can
   }
   try {
     const [[row], { disk }] = await Promise.all([
-      sql.query<CandidateRow>(candidateQuestion),
+      sql.query<CandidateRow>(candidateQuestion, [ledgerTimeline]),
       candidate.agent.call('observe', {}, 1000),
     ]);
     if (row === undefined) return silent('it returned no row');
@@ -371,15 +378,20 @@ interface CandidateRow extends Record<string, unknown> {
 }
 
 /**
- * The timeline of a standby without a receiver stands nowhere: its control file lags behind until the next restartpoint. The WAL
- * segments that it has received are named after it.
+ * The timeline of a standby without a receiver stands nowhere: its control file lags behind until the next restartpoint. It is on the
+ * ledger's timeline ($1) when the segment that holds the end of its WAL is one of that timeline. The newest segment of all says
+ * nothing: one of a timeline that was given up may lie there still.
  */
 const candidateQuestion = `
 SELECT r.recovering AS "inRecovery",
   CASE WHEN r.recovering
     THEN greatest((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT timeline_id FROM pg_control_checkpoint()),
       (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
-      (SELECT max(('x' || substr(name, 1, 8))::bit(32)::int) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'))
+      (SELECT $1::int FROM pg_ls_waldir() w,
+        (SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'::pg_lsn - 1 AS at,
+          pg_size_bytes(current_setting('wal_segment_size'))::numeric AS segment_bytes) p
+       WHERE w.name = lpad(upper(to_hex($1::int)), 8, '0') || lpad(upper(to_hex(div(at, 4294967296)::bigint)), 8, '0')
+         || lpad(upper(to_hex(div(mod(at, 4294967296), segment_bytes)::bigint)), 8, '0')))
     ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS timeline,
   CASE WHEN r.recovering THEN pg_last_wal_receive_lsn()::text ELSE pg_current_wal_lsn()::text END AS received,
   CASE WHEN r.recovering THEN pg_last_wal_replay_lsn()::text END AS replayed,
