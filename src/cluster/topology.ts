@@ -87,6 +87,63 @@ const limits = z.strictObject({
   archiveBacklog: z.number().int().min(0).default(8),
 });
 
+// Redis, engines, HAProxy: each section may be left out.
+
+const redisNode = z.strictObject({
+  /** The container, which keeps this name for life whatever role it has. */
+  name,
+  /** Where the worker reaches the node. */
+  address: endpointSchema,
+  /** Where the other nodes, the Sentinels and the engines reach it. Default: its name, port 6379. */
+  internal: endpointSchema.optional(),
+});
+
+const redisLimits = z.strictObject({
+  /** Bytes of the master's stream that the replica may have yet to confirm when a run begins (L2). */
+  lagBytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(1024 * 1024),
+  /** Writes may be held for this long until the replica has everything, else the run is put back (L2). */
+  hold: hold.prefault('1s'),
+  /** A node may take this long to take up its new role. */
+  promote: duration.prefault('5s'),
+  /** The Sentinels may take this long to agree (L3). */
+  agree: duration.prefault('5s'),
+});
+
+const redis = z.strictObject({
+  /** The name of the master in the Sentinels' configuration. */
+  master: name.default('veloz-master'),
+  /** The password of the nodes, which the Sentinels use too. */
+  passwordFrom: secretRef,
+  nodes: z.array(redisNode).min(2, 'a failover needs at least two Redis nodes'),
+  sentinels: z
+    .array(z.strictObject({ name, address: endpointSchema }))
+    .min(3, 'a majority that outlives one Sentinel needs at least three'),
+  /** Sentinels that have to agree that the master is down. */
+  quorum: z.number().int().min(1).default(2),
+  limits: redisLimits.prefault({}),
+});
+
+const engines = z.strictObject({
+  nodes: z.array(z.strictObject({ name, address: endpointSchema })).min(1, 'expected at least one engine'),
+});
+
+const haproxy = z.strictObject({
+  /** The container. */
+  name,
+  /** The front door: where clients send their requests. */
+  address: endpointSchema,
+  /** The page of statistics. */
+  stats: endpointSchema,
+  /** The runtime API. */
+  runtime: endpointSchema,
+  /** The backend of the engines. Its servers are named as the engines' containers. */
+  backend: name.default('veloz_engines'),
+});
+
 const cluster = z.strictObject({
   /** `zero-loss`: clients go on only when a synchronous standby confirms. `fast`: as soon as the new primary writes. */
   protection: z.enum(['zero-loss', 'fast']).default('zero-loss'),
@@ -110,6 +167,9 @@ const cluster = z.strictObject({
     database: z.string().min(1).optional(),
     admin: credentials,
   }),
+  redis: redis.optional(),
+  engines: engines.optional(),
+  haproxy: haproxy.optional(),
   limits: limits.prefault({}),
   /** What the guard does on its own, and when. */
   guard: guardPolicySchema.prefault({}),
@@ -138,15 +198,17 @@ export const topologySchema = z
     }
     const owner = new Map<string, string>();
     for (const [clusterName, value] of Object.entries(topology.clusters)) {
+      const listed = (members: readonly { name: string }[] | undefined, ...path: string[]) =>
+        (members ?? []).map((node, index) => ({ node, path: ['clusters', clusterName, ...path, index, 'name'] }));
       const nodes = [
-        ...value.postgres.nodes.map((node, index) => ({
-          node,
-          path: ['clusters', clusterName, 'postgres', 'nodes', index, 'name'],
-        })),
-        ...value.pgbouncer.nodes.map((node, index) => ({
-          node,
-          path: ['clusters', clusterName, 'pgbouncer', 'nodes', index, 'name'],
-        })),
+        ...listed(value.postgres.nodes, 'postgres', 'nodes'),
+        ...listed(value.pgbouncer.nodes, 'pgbouncer', 'nodes'),
+        ...listed(value.redis?.nodes, 'redis', 'nodes'),
+        ...listed(value.redis?.sentinels, 'redis', 'sentinels'),
+        ...listed(value.engines?.nodes, 'engines', 'nodes'),
+        ...(value.haproxy === undefined
+          ? []
+          : [{ node: value.haproxy, path: ['clusters', clusterName, 'haproxy', 'name'] }]),
       ];
       for (const { node, path } of nodes) {
         const earlier = owner.get(node.name);
@@ -158,6 +220,12 @@ export const topologySchema = z
           });
         owner.set(node.name, clusterName);
       }
+      if (value.redis !== undefined && value.redis.quorum > value.redis.sentinels.length)
+        context.addIssue({
+          code: 'custom',
+          path: ['clusters', clusterName, 'redis', 'quorum'],
+          message: `expected at most the number of Sentinels, ${value.redis.sentinels.length}`,
+        });
     }
   });
 
@@ -169,6 +237,20 @@ export type ClusterTopology = Topology['clusters'][string];
 export type PostgresNode = ClusterTopology['postgres']['nodes'][number];
 /** Host and port. */
 export type Endpoint = z.output<typeof endpointSchema>;
+/** Redis and its Sentinels, of a cluster that has them. */
+export type RedisTopology = NonNullable<ClusterTopology['redis']>;
+/** One Redis node of the topology. */
+export type RedisNode = RedisTopology['nodes'][number];
+/** One Sentinel of the topology. */
+export type SentinelNode = RedisTopology['sentinels'][number];
+/** The limits that checks on Redis measure against. */
+export type RedisLimits = RedisTopology['limits'];
+/** The engines of a cluster that has them. */
+export type EnginesTopology = NonNullable<ClusterTopology['engines']>;
+/** One engine of the topology. */
+export type EngineNode = EnginesTopology['nodes'][number];
+/** The HAProxy of a cluster that has one. */
+export type HaproxyTopology = NonNullable<ClusterTopology['haproxy']>;
 /** Which of two protections a switchover keeps. */
 export type Protection = ClusterTopology['protection'];
 /** The limits that checks measure against. */
@@ -177,6 +259,11 @@ export type Limits = ClusterTopology['limits'];
 /** Where other nodes and the pooler reach a PostgreSQL node. */
 export function internalEndpoint(node: PostgresNode): Endpoint {
   return node.internal ?? { host: node.name, port: 5432 };
+}
+
+/** Where Sentinels, engines and other nodes reach a Redis node. */
+export function internalRedisEndpoint(node: RedisNode): Endpoint {
+  return node.internal ?? { host: node.name, port: 6379 };
 }
 
 /** The physical replication slot of a node, named after it: slot names allow only `a-z0-9_`. */

@@ -9,6 +9,8 @@ const guideDefaults: Readonly<Record<string, string>> = {
   VELOZ_PG_HA_PASSWORD: 'veloz_ha',
   VELOZ_PG_REPL_PASSWORD: 'replicator',
   VELOZ_PGBOUNCER_ADMIN_PASSWORD: 'pgbouncer_admin',
+  VELOZ_REDIS_PASSWORD: 'redis',
+  VELOZ_ENGINE_ADMIN_TOKEN: 'veloz_admin',
 };
 
 /**

@@ -87,6 +87,9 @@ describe('the topology reference', () => {
     ['`clusters.<name>`', 'clusters.<name>.'],
     ['`clusters.<name>.postgres`', 'clusters.<name>.postgres.'],
     ['`clusters.<name>.pgbouncer`', 'clusters.<name>.pgbouncer.'],
+    ['`clusters.<name>.redis`', 'clusters.<name>.redis.'],
+    ['`clusters.<name>.engines`', 'clusters.<name>.engines.'],
+    ['`clusters.<name>.haproxy`', 'clusters.<name>.haproxy.'],
     ['`clusters.<name>.limits`', 'clusters.<name>.limits.'],
     ['`clusters.<name>.guard`', 'clusters.<name>.guard.'],
   ] as const;
@@ -131,7 +134,7 @@ describe('the switchover reference', () => {
     expect(told.length).toBeGreaterThan(10);
     for (const [key = '', preset] of told)
       expect([key, preset]).toEqual([key, String(presets.get(`clusters.<name>.${key}`))]);
-    const limits = [...presets.keys()].flatMap((key) => key.match(/limits\.\w+$/)?.[0] ?? []);
+    const limits = [...presets.keys()].flatMap((key) => /^clusters\.<name>\.(limits\.\w+)$/.exec(key)?.[1] ?? []);
     expect(limits.filter((limit) => !told.some(([key]) => key === limit))).toEqual([]);
   });
 
