@@ -17,6 +17,7 @@ sources_hash() {
 
 build_observe() {
   PLANNED='compile src/ to dist/'
+  [[ -s $ROOT/docker/engine/dist/engine.js ]] || return 1
   [[ -s $BUILD_MARK && "$(cat "$BUILD_MARK")" == "$(sources_hash)" ]] || return 1
   FOUND='dist/ is up to date'
 }
