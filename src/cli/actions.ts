@@ -33,6 +33,12 @@ export const actions = {
   guardMaintenance: () => (require('./actions/guard') as typeof import('./actions/guard')).guardMaintenance,
   guardStop: () => (require('./actions/guard') as typeof import('./actions/guard')).guardStop,
   guardWatch: () => (require('./actions/guard-watch') as typeof import('./actions/guard-watch')).guardWatch,
+  maintenanceStart: () => (require('./actions/maintenance') as typeof import('./actions/maintenance')).maintenanceStart,
+  maintenanceBack: () => (require('./actions/maintenance') as typeof import('./actions/maintenance')).maintenanceBack,
+  maintenanceFinish: () =>
+    (require('./actions/maintenance') as typeof import('./actions/maintenance')).maintenanceFinish,
+  maintenanceStatus: () =>
+    (require('./actions/maintenance') as typeof import('./actions/maintenance')).maintenanceStatus,
   runs: () => (require('./actions/runs') as typeof import('./actions/runs')).runs,
   show: () => (require('./actions/runs') as typeof import('./actions/runs')).show,
   watch: () => (require('./actions/runs') as typeof import('./actions/runs')).watch,

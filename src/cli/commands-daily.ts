@@ -1,6 +1,7 @@
 import type { actions as allActions } from './actions';
 import { clusterOption, duration, wholeNumber, type Builder, type HaCommand } from './command';
 import { addGuard } from './commands-guard';
+import { addMaintenance } from './commands-maintenance';
 import { addPostgres, addRepair } from './commands-postgres';
 
 /** The commands of daily use: look, act, guard, follow runs, decide. */
@@ -15,6 +16,7 @@ export function addDailyCommands(program: HaCommand, build: Builder, actions: ty
 
   program.commandsGroup('Act:');
   addPostgres(program, build, actions);
+  addMaintenance(program, build, actions);
   addRepair(program, build, actions);
   program.commandsGroup('Guard:');
   addGuard(program, build, actions);

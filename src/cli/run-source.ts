@@ -10,6 +10,7 @@ import {
 import type { PendingActivity, Trouble } from '../report/live';
 import { Problem } from '../systems/problem';
 import { grpcCode, innermost, probe, type TemporalClient } from '../systems/temporal';
+import { finishUpdate, moveBackUpdate } from '../workflows/maintenance-messages';
 import { abortUpdate, approveUpdate, rejectUpdate, statusQuery, type Decision } from '../workflows/messages';
 import type { RunState } from '../workflows/run-state';
 import { uiLink } from './links';
@@ -39,7 +40,7 @@ export class RunTrouble extends Error {
 }
 
 /** What a person decides about a run. */
-export type DecisionKind = 'approve' | 'reject' | 'abort';
+export type DecisionKind = 'approve' | 'reject' | 'abort' | 'move back' | 'finish';
 
 /** One run as the CLI sees it. */
 export interface RunSource {
@@ -146,7 +147,13 @@ export class TemporalRun implements RunSource {
   }
 
   async decide(kind: DecisionKind, decision: Decision): Promise<string> {
-    const update = { approve: approveUpdate, reject: rejectUpdate, abort: abortUpdate }[kind];
+    const update = {
+      approve: approveUpdate,
+      reject: rejectUpdate,
+      abort: abortUpdate,
+      'move back': moveBackUpdate,
+      finish: finishUpdate,
+    }[kind];
     try {
       return await this.within(UPDATE_LIMIT_MS, () =>
         this.handle.executeUpdate<string, [Decision]>(update.name, { args: [decision] }),

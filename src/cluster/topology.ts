@@ -32,6 +32,9 @@ const secretRef = z
 /** Host and port. */
 export const endpointSchema = z.strictObject({ host: z.string().min(1), port });
 
+/** Which of two sides a node stands on, such as one of two machines: `maintenance` clears a side. */
+const side = z.union([z.literal(1), z.literal(2)], 'expected 1 or 2').optional();
+
 const postgresNode = z.strictObject({
   /** The container, which keeps this name for life whatever role it has. */
   name,
@@ -43,6 +46,8 @@ const postgresNode = z.strictObject({
   promotable: z.boolean().default(true),
   /** `true`: the node may be absent (a compose profile that is not up) without that being a finding. */
   optional: z.boolean().default(false),
+  /** Default: by its place in the list, the first on side 1, the second on side 2, any other on neither. */
+  side,
 });
 
 const pooler = z.strictObject({ name, address: endpointSchema });
@@ -96,6 +101,8 @@ const redisNode = z.strictObject({
   address: endpointSchema,
   /** Where the other nodes, the Sentinels and the engines reach it. Default: its name, port 6379. */
   internal: endpointSchema.optional(),
+  /** As for PostgreSQL. */
+  side,
 });
 
 const redisLimits = z.strictObject({
@@ -128,7 +135,7 @@ const redis = z.strictObject({
 });
 
 const engines = z.strictObject({
-  nodes: z.array(z.strictObject({ name, address: endpointSchema })).min(1, 'expected at least one engine'),
+  nodes: z.array(z.strictObject({ name, address: endpointSchema, side })).min(1, 'expected at least one engine'),
 });
 
 const haproxy = z.strictObject({

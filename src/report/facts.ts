@@ -1,6 +1,7 @@
 import { formatMs } from '../cluster/duration';
 import type { Report } from '../workflows/run-state';
 import { lossSentence, quarantineSentence, rejoinSentence } from './failover';
+import { awaySentence } from './maintenance';
 import { formatBytes } from './words';
 
 /** One fact of a report: its name and its value. */
@@ -35,6 +36,10 @@ export function reportFacts(report: Report, look: { arrow: string; dateTime: (ep
   if (rejoin !== undefined) {
     add('Rejoined', rejoinSentence(rejoin));
     add('Quarantine', quarantineSentence(rejoin));
+  }
+  if (report.maintenance !== undefined) {
+    add('Cleared', report.maintenance.scope);
+    if (report.outcome !== 'planned') add('Still away', awaySentence(report.maintenance, arrow));
   }
   add('Protected again', protectedSentence(report, look.dateTime));
   add(

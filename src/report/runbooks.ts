@@ -11,7 +11,7 @@ export function runbookName(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-const runbooks = ['switchover', 'failover', 'rejoin', 'add-standby', 'remove-standby', 'repair'];
+const runbooks = ['switchover', 'failover', 'rejoin', 'add-standby', 'remove-standby', 'repair', 'maintenance'];
 
 /** The runbook of a run, read off its id: `failover/veloz/20251123T032011Z-9f3a`. Undefined where somebody named it otherwise. */
 export function runbookOfId(workflowId: string): string | undefined {
@@ -29,6 +29,8 @@ export function commandOf(runbook: string): string {
       return `veloz-ha postgres ${runbookName(runbook)}`;
     case 'repair':
       return 'veloz-ha repair';
+    case 'maintenance':
+      return 'veloz-ha maintenance start';
     default:
       return 'veloz-ha postgres switchover';
   }
@@ -52,6 +54,8 @@ export function planHeadline(runbook: string, plan: Plan, mark: (node: string) =
       return `remove ${target}, a standby of ${primary}`;
     case 'repair':
       return `bring every system in line with ${primary}, the primary`;
+    case 'maintenance':
+      return `move everything that is active away from ${primary}, to ${target}`;
     default:
       return `move the primary from ${primary} to ${target}, protection ${plan.protection}`;
   }
@@ -72,6 +76,8 @@ export function planQuestion(runbook: string, plan: Plan | undefined): string {
       return `Remove ${target}, a standby of ${primary}?`;
     case 'repair':
       return `Bring every system in line with ${primary}, the primary?`;
+    case 'maintenance':
+      return `Move everything that is active away from ${primary}, to ${target}?`;
     default:
       return `Move the primary from ${primary} to ${target}?`;
   }

@@ -2,6 +2,7 @@ import type { Check } from '../cluster/check';
 import type { Ledger } from '../cluster/guard/ledger';
 import type { FailureKind, Signal } from '../cluster/guard/signals';
 import type { Lsn } from '../cluster/lsn';
+import type { Tier } from '../cluster/maintenance/sides';
 import type { Member } from '../cluster/members';
 import type { Protection } from '../cluster/topology';
 
@@ -23,7 +24,15 @@ export type Outcome =
   | 'incomplete';
 
 /** Where a run is. */
-export type Phase = 'starting' | 'checking' | 'awaiting approval' | 'running' | 'undoing' | 'ended';
+export type Phase =
+  | 'starting'
+  | 'checking'
+  | 'awaiting approval'
+  | 'running'
+  /** A maintenance: what was moved away is kept away until somebody says what next. */
+  | 'held'
+  | 'undoing'
+  | 'ended';
 
 /** A part of a step that is too short to be a step of its own, such as PAUSE inside the hold. */
 export interface SubStep {
@@ -129,6 +138,20 @@ export interface CopyProgress {
   remainingMs: number | null;
 }
 
+/** What a maintenance has moved away, and what becomes of it. Times are milliseconds since the epoch. */
+export interface MaintenanceState {
+  /** What is cleared: `side 1`, or the names of nodes. */
+  scope: string;
+  /** What is moved away now, in the order in which it was. */
+  away: { tier: Tier; from: string; to: string; at: number; run: string }[];
+  back: 'on request' | 'never';
+  heldSince?: number;
+  /** When it ends by itself, and nothing is moved back. */
+  heldUntil?: number;
+  /** Why it is not as it was asked for: what was moved, what was not, and what to run. */
+  trouble?: string;
+}
+
 /** The result of a run, whatever its outcome. One versioned document. */
 export interface Report {
   version: 1;
@@ -164,6 +187,8 @@ export interface Report {
   failover?: FailoverFacts;
   /** Present where a node was made a standby again: in `rejoin`, and as a part of `failover`. */
   rejoin?: RejoinFacts;
+  /** Present in a maintenance: what is away when it ends. */
+  maintenance?: MaintenanceState;
   /** Present in plan mode: what would be done. */
   plan?: Plan;
   steps: StepState[];
@@ -199,6 +224,8 @@ export interface RunState {
   warnings: string[];
   /** Present while something long is copied. */
   progress?: CopyProgress;
+  /** Present in a maintenance. */
+  maintenance?: MaintenanceState;
   /** Present once the phase is `ended`. */
   report?: Report;
 }

@@ -10,14 +10,31 @@ import { print, printDocument, say, type Cli } from '../io';
 import type { RunEnd } from '../run-end';
 import type { RunSource } from '../run-source';
 
-/** Waits for the end of a run and shows it. Ctrl-C and the deadline end the waiting, never the run. */
+/** A state in which a run goes on for as long as people want, so that nobody has to wait for its end. */
+export interface Rest {
+  isReached(state: RunState): boolean;
+  /** Shows it, and returns the exit code. */
+  show(cli: Cli, source: RunSource, state: RunState): number;
+}
+
+/**
+ * Waits for the end of a run and shows it. Ctrl-C and the deadline end the waiting, never the run.
+ * @param rest ends the waiting too, where it is reached
+ */
 export async function followToEnd(
   cli: Cli,
   source: RunSource,
   attachment: Attachment,
   deadline: number | undefined,
+  rest?: Rest,
 ): Promise<number> {
-  return finish(cli, source, attachment, await attachment.until({ deadline }));
+  const waited = await attachment.until({
+    deadline,
+    stop: rest === undefined ? undefined : (now) => rest.isReached(now),
+  });
+  const { state } = attachment;
+  if (waited === 'stopped' && rest !== undefined && state !== undefined) return rest.show(cli, source, state);
+  return finish(cli, source, attachment, waited);
 }
 
 /** Shows how waiting ended, and returns the exit code. */

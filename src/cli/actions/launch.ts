@@ -9,7 +9,7 @@ import { clusterLabel, withTemporal } from '../context';
 import { isInteractive, say, type Cli } from '../io';
 import { lost, TemporalRun } from '../run-source';
 import { newRunId, whoami } from '../who';
-import { finish, followToEnd, showDetached } from './follow';
+import { finish, followToEnd, showDetached, type Rest } from './follow';
 
 /** Options of every command that starts a run. Durations are as people write them; the input's own schema checks them. */
 export interface LaunchOptions {
@@ -37,6 +37,8 @@ export interface Launch {
   input: CommonInput;
   /** What a yes means besides the plan, as a sentence without full stop: "Up to 16.0 MB may be lost". */
   warning?: string;
+  /** Where waiting ends although the run goes on. Default: nowhere. */
+  rest?: Rest;
 }
 
 /** The keys that every runbook's input has. */
@@ -110,7 +112,7 @@ export async function launch(cli: Cli, what: Launch, options: LaunchOptions): Pr
     try {
       return ask
         ? await askAndFollow(cli, what, source, attachment, deadline)
-        : await followToEnd(cli, source, attachment, deadline);
+        : await followToEnd(cli, source, attachment, deadline, what.rest);
     } finally {
       attachment.close();
     }
@@ -173,5 +175,5 @@ async function askAndFollow(
     }
   }
   say(cli, '');
-  return followToEnd(cli, source, attachment, deadline);
+  return followToEnd(cli, source, attachment, deadline, what.rest);
 }

@@ -1,5 +1,6 @@
 import { problemSentence } from '../../cluster/check';
 import { formatMs } from '../../cluster/duration';
+import { heldDetails } from '../../report/maintenance';
 import { planHeadline, planHold, runbookName, untouched } from '../../report/runbooks';
 import { fractionOf, progressText } from '../../report/words';
 import type { CopyProgress, Plan, RunState, StepState } from '../run-state';
@@ -32,6 +33,8 @@ export function renderDetails(state: RunState): string {
       '',
     );
   }
+  if (state.phase === 'held' && state.maintenance !== undefined)
+    lines.push(...heldDetails(state.maintenance, state.cluster), '');
   if (state.plan !== undefined) lines.push(planLine(state.runbook, state.plan), '');
   if (state.progress !== undefined) lines.push(progressLine(state.progress), '');
   if (state.steps.length > 0) {

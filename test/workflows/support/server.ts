@@ -55,9 +55,20 @@ export class WorkflowServer {
     return this.environment.client.workflow;
   }
 
-  /** Runs `body` with a worker of its own that has these activities, on a task queue of its own. */
-  async withWorker<T>(activities: object, body: (taskQueue: string) => Promise<T>): Promise<T> {
-    const taskQueue = `test-${++this.queues}`;
+  /** Host and port, for whoever connects as a stranger would. */
+  get address(): string {
+    return this.environment.address ?? '';
+  }
+
+  /**
+   * Runs `body` with a worker of its own that has these activities.
+   * @param taskQueue default: one of its own
+   */
+  async withWorker<T>(
+    activities: object,
+    body: (taskQueue: string) => Promise<T>,
+    taskQueue = `test-${++this.queues}`,
+  ): Promise<T> {
     const worker = await Worker.create({
       ...workerTuning,
       shutdownGraceTime: 0,
