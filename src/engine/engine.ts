@@ -65,7 +65,11 @@ export async function startEngine(settings: EngineSettings, log: Logger): Promis
     async stop() {
       clearInterval(publishing);
       if (leader.role !== 'standby')
-        await leader.stepDown({ run: `stop of ${node}` }).catch((error: Error) => log.warn(error.message));
+        await leader.stepDown({ run: `stop of ${node}` }).catch(async (error: Error) => {
+          log.warn(error.message);
+          // Nobody takes over now; whoever starts next need not wait for the lock to end.
+          await lock.release().catch(() => undefined);
+        });
       await server.close();
       await leader.stop();
       lock.close();

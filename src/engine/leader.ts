@@ -40,7 +40,7 @@ const EPOCH_EVERY_MS = 1000;
 const EPOCH_FRESH_MS = 3 * EPOCH_EVERY_MS;
 /** After a failed attempt to become active, others may try for this long. */
 const BACK_OFF_MS = 300;
-/** An engine that PostgreSQL has put another one before asks that one whether it is alive, this patiently. */
+/** How long an engine that may be active is given to say so. */
 const PEER_LIMIT_MS = 400;
 
 /**
@@ -55,11 +55,13 @@ export class Leader {
   private epochConfirmedAt = -Infinity;
   private epochAskedAt = -Infinity;
   /** The engine that is active as far as this one has heard. */
-  private other: { node: string; epoch: number; url: string } | undefined;
+  private known: EpochRow | undefined;
   private supersededBy: EpochRow | undefined;
   private settled = false;
   private looked = false;
   private drainedBy: string | undefined;
+  /** The connection on which the lock was last seen to be held. */
+  private heldOn: number | undefined;
   private seenPresent: { instance: string; connection: number; absentSince: number | undefined } | undefined;
   private backOffUntil = -Infinity;
   private inFlight = 0;
@@ -126,7 +128,7 @@ export class Leader {
   }
 
   /** The engine that is active, where it is another one. */
-  get activeElsewhere(): { node: string; epoch: number; url: string } | undefined {
+  get activeElsewhere(): EpochRow | undefined {
     return this.current === 'standby' && (this.other?.epoch ?? 0) > 0 ? this.other : undefined;
   }
 
@@ -136,13 +138,13 @@ export class Leader {
     this.wakeUp?.();
   }
 
-  /** Calls back at each change of the role, until what it returns is called. */
+  /** Calls back at each change of the role, and of who is active elsewhere, until what it returns is called. */
   onChange(listener: () => void): () => void {
     this.waiters.add(listener);
     return () => void this.waiters.delete(listener);
   }
 
-  /** Resolves when the role changes, or after `limitMs`. */
+  /** Resolves at such a change, or after `limitMs`. */
   changed(limitMs: number): Promise<void> {
     return new Promise((resolve) => {
       const done = () => {
@@ -174,12 +176,27 @@ export class Leader {
     void this.lock.release().catch(() => undefined);
   }
 
+  private get other(): EpochRow | undefined {
+    return this.known;
+  }
+
+  /** Who waits for an active engine goes on at once where there is a new one. */
+  private set other(row: EpochRow | undefined) {
+    const before = this.known;
+    this.known = row;
+    if (row !== undefined && (before?.epoch !== row.epoch || before.node !== row.node)) this.tell();
+  }
+
+  private tell(): void {
+    for (const waiter of [...this.waiters]) waiter();
+  }
+
   private become(role: Role, why: string): void {
     this.sentence = why;
     if (role === this.current) return;
     this.log.info({ from: this.current, to: role, epoch: this.ownEpoch }, `${this.node} is ${role}: ${why}`);
     this.current = role;
-    for (const waiter of [...this.waiters]) waiter();
+    this.tell();
   }
 
   private async run(): Promise<void> {
@@ -283,12 +300,23 @@ export class Leader {
       this.askEpochNowAndThen();
       return;
     }
-    if (this.supersededBy !== undefined && (await isActive(this.supersededBy))) {
-      this.sentence = `${this.supersededBy.node} is active in epoch ${this.supersededBy.epoch} and answers, though this Redis knows no lock of it`;
+    const rival = this.rival(look);
+    if (rival !== undefined && (await isActive(rival))) {
+      this.sentence = `${rival.node} is active in epoch ${rival.epoch} and answers, though this Redis knows no lock of it`;
       return;
     }
     if (!(await this.lock.take())) return;
     await this.takeOver(move.why);
+  }
+
+  /**
+   * Who may be active although nobody holds the lock here: who had it on a Redis before this one, which may have got lost
+   * when Redis failed over, or whom PostgreSQL has put before this engine. A lock that ended in full view needs no question.
+   */
+  private rival(look: LockLook): EpochRow | undefined {
+    if (look.heir !== undefined) return undefined;
+    if (this.supersededBy !== undefined) return this.supersededBy;
+    return this.heldOn !== look.connection && this.other?.node !== this.node ? this.other : undefined;
   }
 
   /** So that the health of a standby includes its way to PostgreSQL. */
@@ -307,9 +335,13 @@ export class Leader {
 
   private heed(look: LockLook): void {
     const { holder } = look;
+    if (holder !== undefined) this.heldOn = look.connection;
     if (holder !== undefined && holder.instance !== this.lock.instance && holder.epoch > 0) this.other = holder;
     // What was drained before a restart stays so. Later looks may be older than what this process was told itself.
-    if (!this.looked && look.drained) this.drainedBy ??= 'an earlier process';
+    if (!this.looked && look.drained && this.drainedBy === undefined) {
+      this.drainedBy = 'an earlier process';
+      void this.lock.standForIt(false).catch(() => undefined);
+    }
     this.looked = true;
   }
 
@@ -417,10 +449,13 @@ export class Leader {
     });
     if (this.current !== 'active') return unchanged();
     if (to === this.node) throw new StepDownRefused(422, `${to} is active already: it can not hand over to itself`);
-    if (to !== undefined && !(await this.lock.isPresent(to).catch(() => false)))
+    const others = await this.lock.otherCandidates().catch((error: Error) => {
+      throw new StepDownRefused(503, `Redis did not say who could take over (${error.message}): it goes on as before`);
+    });
+    if (to === undefined ? others.length === 0 : !others.includes(to))
       throw new StepDownRefused(
         409,
-        `${to} can not take over: no engine of that name is connected to the Redis master, or it is drained`,
+        `${to ?? 'no other engine'} can not take over: connected to the Redis master and not drained are ${others.join(', ') || 'no others'}`,
       );
     const epoch = this.ownEpoch;
     const began = performance.now();
@@ -483,13 +518,13 @@ export class Leader {
   }
 }
 
-/** Whether an engine answers that it is active in this epoch or a later one. */
+/** Whether an engine answers that it is active in this epoch or a later one, and takes orders. */
 async function isActive({ url, epoch, node }: EpochRow): Promise<boolean> {
   if (url === '') return false;
   try {
     const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(PEER_LIMIT_MS) });
-    const body = (await response.json()) as { node?: string; role?: string; epoch?: number };
-    return body.node === node && body.role === 'active' && (body.epoch ?? 0) >= epoch;
+    const body = (await response.json()) as { node?: string; ready?: boolean; epoch?: number };
+    return body.node === node && body.ready === true && (body.epoch ?? 0) >= epoch;
   } catch {
     return false;
   }

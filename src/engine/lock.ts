@@ -33,10 +33,16 @@ const HEIR = `${PREFIX}:heir`;
 const STATE = `${PREFIX}:state`;
 const WAKE = `${PREFIX}:wake`;
 const drainedKey = (node: string) => `${PREFIX}:drained:${node}`;
+/** A process listens here for as long as it lives; nothing is ever said. Whoever counts the listeners learns that. */
 const presence = (instance: string) => `${PREFIX}:alive:${instance}`;
+/** The same for an engine that would take the lock. */
+const candidacy = (node: string) => `${PREFIX}:candidate:${node}`;
 
 /** A command that is not answered for this long has failed; the connection is then made anew, through the Sentinels. */
 const COMMAND_LIMIT_MS = 400;
+
+/** Milliseconds until the next attempt to connect: soon, as a master that moves is back within a second. */
+const again = (times: number) => Math.min(50 * times, 250);
 
 /** The values are compared as texts: whoever holds the lock knows what it wrote. */
 const scripts = {
@@ -141,33 +147,30 @@ export class Lock {
     this.subscriber = this.connect({});
     this.redis.on('ready', () => {
       this.connection += 1;
-      told = '';
+      told = false;
       log('connected to the Redis master');
     });
-    // Many attempts fail in the same way; the first one tells.
-    let told = '';
+    // Many attempts fail until one succeeds; the first one tells.
+    let told = false;
     this.redis.on('error', (error) => {
-      const sentence = `no connection to the Redis master: ${error.message}`;
-      if (sentence !== told) log(sentence);
-      told = sentence;
+      if (!told) log(`no connection to the Redis master: ${error.message}`);
+      told = true;
     });
     this.subscriber.on('message', onWake);
-    void this.subscriber.subscribe(WAKE, presence(this.instance)).catch(() => undefined);
+    void this.subscriber.subscribe(WAKE, presence(this.instance), candidacy(node)).catch(() => undefined);
   }
 
   private connect(options: { commandTimeout?: number; scripts?: typeof scripts }): Redis {
-    const { master, sentinels, password, sentinelPassword } = this.settings;
+    const { master, sentinels, address, password, sentinelPassword } = this.settings;
     const redis = new Redis({
       ...options,
-      name: master,
-      sentinels: [...sentinels],
+      ...(address ?? { name: master, sentinels: [...sentinels], sentinelPassword }),
       password,
-      sentinelPassword,
       connectionName: this.node,
       connectTimeout: 500,
       sentinelCommandTimeout: 500,
-      sentinelRetryStrategy: () => 50,
-      retryStrategy: () => 50,
+      sentinelRetryStrategy: again,
+      retryStrategy: again,
       maxLoadingRetryTime: 500,
       failoverDetector: true,
       // A command is answered now or has failed: who asks for the lock later asks with what is true then.
@@ -209,7 +212,10 @@ export class Lock {
     const [text, heir, drained] = await this.asking(() => this.redis.mget(LOCK, HEIR, drainedKey(this.node)));
     this.lastSeen = text ?? '';
     const holder = text == null ? undefined : parseLockValue(text);
-    const present = holder === undefined ? [] : await this.asking(() => this.numsub(presence(holder.instance)));
+    const present =
+      holder === undefined
+        ? []
+        : await this.asking<unknown[]>(() => this.redis.pubsub('NUMSUB', presence(holder.instance)));
     return {
       holder,
       holderPresent: Number(present[1] ?? 0) > 0,
@@ -219,15 +225,16 @@ export class Lock {
     };
   }
 
-  private numsub(channel: string): Promise<unknown[]> {
-    return this.redis.pubsub('NUMSUB', channel);
+  /** The other engines that are connected to this Redis and would take the lock. */
+  async otherCandidates(): Promise<string[]> {
+    const channels = await this.asking(() => this.redis.pubsub('CHANNELS', candidacy('*')));
+    return (channels as string[]).map((name) => name.slice(candidacy('').length)).filter((name) => name !== this.node);
   }
 
-  /** Whether an engine is connected to this Redis and not drained: it could take the lock. */
-  async isPresent(node: string): Promise<boolean> {
-    if ((await this.asking(() => this.redis.exists(drainedKey(node)))) === 1) return false;
-    const clients = String(await this.asking(() => this.redis.client('LIST')));
-    return clients.split('\n').some((line) => line.includes(` name=${node} `) && / sub=[1-9]/.test(line));
+  /** Says whether this engine would take the lock. */
+  async standForIt(does: boolean): Promise<void> {
+    if (does) await this.subscriber.subscribe(candidacy(this.node));
+    else await this.subscriber.unsubscribe(candidacy(this.node));
   }
 
   /**
@@ -297,6 +304,8 @@ export class Lock {
     await this.asking(async () => {
       await (run === undefined ? this.redis.del(key) : this.redis.set(key, run));
     });
+    // Answered when the subscriber is connected, which it may not be just now.
+    void this.standForIt(run === undefined).catch(() => undefined);
   }
 
   /** Writes what the active engine is doing, for whoever looks. @returns `false` where a later epoch has written */

@@ -17,6 +17,8 @@ export interface EngineSettings {
     /** Sentinel's name of the group. */
     master: string;
     sentinels: Endpoint[];
+    /** One Redis without Sentinels, instead. */
+    address: Endpoint | undefined;
     password: string;
     /** What the Sentinels themselves ask for. Default: the password of Redis. One that asks for none takes any. */
     sentinelPassword: string;
@@ -106,6 +108,7 @@ export function readSettings(environment: Environment): EngineSettings {
     redis: {
       master: word(environment, 'VELOZ_REDIS_MASTER', 'veloz-master'),
       sentinels,
+      address: endpoints('VELOZ_REDIS_ADDRESS', word(environment, 'VELOZ_REDIS_ADDRESS', ''))[0],
       password: readSecret('VELOZ_REDIS_PASSWORD', environment),
       sentinelPassword: readSecret(
         hasSentinelPassword ? 'VELOZ_REDIS_SENTINEL_PASSWORD' : 'VELOZ_REDIS_PASSWORD',
