@@ -1,6 +1,7 @@
 import { WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { maintenanceLockId } from '../../src/workflows/maintenance-messages';
+import { lockWorkflowId } from '../../src/workflows/messages';
 import { ENGINES, REDIS } from '../cluster/maintenance/tiers';
 import { PRIMARY, STANDBY } from '../cluster/support/picture';
 import { ended, MaintainedCluster } from './support/maintained-cluster';
@@ -87,6 +88,18 @@ describe('maintenance', () => {
   test('nodes by name: only what is active there is moved', async () => {
     await cluster.run({ nodes: [REDIS[0], PRIMARY], back: 'never' });
     expect(cluster.moved).toEqual([AWAY[1], AWAY[2]]);
+  });
+
+  test('a lock of the cluster that is given back soon is waited for', async () => {
+    await cluster.run({ nodes: [REDIS[0]], back: 'never' }, async ({ taskQueue }) => {
+      const args = [{ cluster: cluster.name, runbook: 'other', holder: 'other', holderRunId: '' }];
+      const workflowId = lockWorkflowId(cluster.name);
+      const lock = await server.client.start('clusterLock', { taskQueue, workflowId, args });
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      expect(cluster.moved).toEqual([]);
+      await lock.terminate();
+    });
+    expect(cluster.moved).toEqual([AWAY[1]]);
   });
 
   test('a side on which nothing is active is no work', async () => {

@@ -70,7 +70,7 @@ export class MaintainedCluster {
   private async lockHolder(): Promise<string | undefined> {
     try {
       const lock = await this.server.client.getHandle(lockWorkflowId(this.name)).describe();
-      return lock.status.name === 'RUNNING' ? (lock.parentExecution?.workflowId ?? undefined) : undefined;
+      return lock.status.name === 'RUNNING' ? (lock.parentExecution?.workflowId ?? lock.workflowId) : undefined;
     } catch {
       return undefined;
     }
