@@ -69,7 +69,8 @@ export function redisWith(master: string, cluster = 'veloz'): ObservedRedis {
         role: name === master ? 'master' : 'replica',
         replicationId: 'a1',
         offset: 100,
-        upstream: name === master ? null : { host: master, port: 6379, up: true, syncing: false, silentMs: 10 },
+        upstream:
+          name === master ? null : { host: master, port: 6379, up: true, syncing: false, silentMs: 10, downMs: 0 },
         replicas: [],
         loading: false,
         writesFile: true,

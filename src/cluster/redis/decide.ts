@@ -1,0 +1,358 @@
+import type { Check } from '../check';
+import { logs } from '../commands';
+import { formatMs } from '../duration';
+import { formatSize } from '../size';
+import { Checklist } from '../switchover/checklist';
+import type { RedisTopology } from '../topology';
+import { redisCli, redisFailover, redisStatus, sentinelCli, startContainer } from './commands';
+import { diagnose, faultSays, mostAdvanced, type RedisFault } from './faults';
+import {
+  answeringNodes,
+  answeringSentinels,
+  isStopped,
+  majorityOf,
+  mastersOf,
+  namedMaster,
+  nodeAt,
+  upstreamOf,
+  type AnsweringRedis,
+  type ObservedRedis,
+} from './observed';
+
+/** What is asked for. */
+export interface RedisRequest {
+  /** The node that is to be the master. Default: the best replica. */
+  target?: string;
+  /** Refuse unless this node is the master, or was before it failed. */
+  expectedMaster?: string;
+  /** `repair`: mend what is not as it should be, and move nothing. */
+  only?: 'repair';
+}
+
+/** What a run will do, or why not. */
+export interface RedisDecision {
+  /**
+   * `planned`: the master is moved. `forced`: the master does not answer; a replica takes over. `repair`: something is not as
+   * it should be; that is mended, and nothing is moved. `none`: refused, or nothing to do.
+   */
+  kind: 'planned' | 'forced' | 'repair' | 'none';
+  checks: Check[];
+  /** The master now; of a forced failover the one that failed. */
+  source?: string;
+  /** The master afterwards. */
+  target?: string;
+  faults: RedisFault[];
+  /** Why there is nothing to do, in a sentence without full stop. */
+  alreadyDone?: string;
+}
+
+/** A replica that heard nothing from its master for this long is not fit for a planned move, in milliseconds. */
+const SILENT_MS = 5000;
+
+/** Whoever heard from a node within this time counts as connected to it, in milliseconds. Sentinels ask every second. */
+const HEARD_MS = 2000;
+
+/** Decides what a run does. Pure: the same picture gives the same answer. */
+export function decideRedis(topology: RedisTopology, observed: ObservedRedis, request: RedisRequest): RedisDecision {
+  const list = new Checklist();
+  checkTarget(list, topology, observed, request);
+  checkSentinels(list, topology, observed);
+  const decided = choose(list, topology, observed, request);
+  const refused = list.checks.some(({ result }) => result === 'refuse');
+  return { ...decided, ...(refused ? { kind: 'none' as const } : {}), checks: list.checks };
+}
+
+function choose(
+  list: Checklist,
+  topology: RedisTopology,
+  observed: ObservedRedis,
+  request: RedisRequest,
+): Omit<RedisDecision, 'checks'> {
+  const found = diagnose(observed);
+  if ('undecided' in found) {
+    list.require('L3', false, {
+      says: 'one node is the master',
+      refusal: 'nobody but a person can say which node is right',
+      measured: found.undecided,
+      limit: 'one master, which a majority of the Sentinels names',
+      next: redisCli(mastersOf(observed)[0]?.name ?? observed.nodes[0]?.name ?? '', 'info replication'),
+    });
+    return { kind: 'none', faults: [] };
+  }
+  const { faults } = found;
+  const [master] = mastersOf(observed);
+  const failed = master === undefined && !faults.some(({ kind }) => kind === 'no master');
+  const source = master?.name ?? lastMaster(observed);
+  checkExpected(list, observed, request, source);
+  if (failed) return forced(list, observed, request, source, faults);
+
+  if (faults.length > 0) {
+    list.advise('L3', false, {
+      says: 'one master, and everybody agrees on it',
+      refusal: 'something is left over from an earlier failover; it is mended first, and the master stays',
+      measured: faults.map(faultSays).join('; '),
+      limit: 'none',
+      next: redisFailover(observed.cluster),
+    });
+    const right = faults.find(({ kind }) => kind === 'no master')?.node ?? rightMaster(observed);
+    return { kind: 'repair', faults, source: right, target: right };
+  }
+  list.require('L3', true, {
+    says: 'one master, and all Sentinels that answer name it',
+    refusal: '',
+    measured: `${source}`,
+    limit: 'one',
+    next: '',
+  });
+  if (request.only === 'repair')
+    return { kind: 'none', faults, source, target: source, alreadyDone: 'everything is as it should be' };
+  if (request.target !== undefined && request.target === source)
+    return { kind: 'none', faults, source, target: source, alreadyDone: `${source} is the master already` };
+  return planned(list, topology, observed, request, master);
+}
+
+function planned(
+  list: Checklist,
+  topology: RedisTopology,
+  observed: ObservedRedis,
+  request: RedisRequest,
+  master: AnsweringRedis | undefined,
+): Omit<RedisDecision, 'checks'> {
+  if (master === undefined) return { kind: 'none', faults: [] };
+  const replicas = answeringNodes(observed).filter((node) => node.state.role === 'replica');
+  const target =
+    request.target === undefined
+      ? [...replicas].sort((a, b) => Number(isFit(b)) - Number(isFit(a)) || b.state.offset - a.state.offset)[0]
+      : replicas.find(({ name }) => name === request.target);
+  const missing = request.target ?? observed.nodes.find(({ name }) => name !== master.name)?.name ?? '';
+  const fit = list.require('L1', target !== undefined && isFit(target), {
+    says: 'a replica is fit to take over',
+    refusal: target === undefined ? 'no replica answers' : `${target.name} is not fit to take over`,
+    measured: target === undefined ? (nodeError(observed, missing) ?? 'there is none') : fitness(target),
+    limit: `connected to the master, heard from within ${formatMs(SILENT_MS)}, nothing to load, its file is written`,
+    next: target === undefined ? startContainer(missing) : logs(target.name),
+  });
+  if (!fit || target === undefined) return { kind: 'none', faults: [], source: master.name };
+  const sameHistory = target.state.replicationId === master.state.replicationId;
+  const lag = Math.max(0, master.state.offset - target.state.offset);
+  list.require('L2', sameHistory && lag <= topology.limits.lagBytes, {
+    says: `${target.name} has what ${master.name} has, but for what is on its way`,
+    refusal: sameHistory ? `${target.name} is behind` : `${target.name} has another history than ${master.name}`,
+    measured: sameHistory ? `${formatSize(lag)} behind` : 'their replication ids differ',
+    limit: `limits.lagBytes ${formatSize(topology.limits.lagBytes)}`,
+    next: redisCli(master.name, 'info replication'),
+  });
+  return { kind: 'planned', faults: [], source: master.name, target: target.name };
+}
+
+function forced(
+  list: Checklist,
+  observed: ObservedRedis,
+  request: RedisRequest,
+  source: string | undefined,
+  faults: RedisFault[],
+): Omit<RedisDecision, 'checks'> {
+  const known = list.require('L3', source !== undefined, {
+    says: 'it is known which node was the master',
+    refusal: 'nobody knows which node was the master',
+    measured: 'no majority of the Sentinels names one, and no replica follows one',
+    limit: 'one',
+    next: redisStatus(observed.cluster),
+  });
+  if (!known || source === undefined) return { kind: 'none', faults };
+  const node = observed.nodes.find(({ name }) => name === source);
+  if (request.only === 'repair' && request.target === undefined)
+    list.advise('L3', false, {
+      says: 'a master answers',
+      refusal: 'no master answers: a replica takes over',
+      measured: `${source}: ${node?.error ?? 'no answer'}`,
+      limit: 'one',
+      next: redisFailover(observed.cluster),
+    });
+  const replicas = answeringNodes(observed).filter(
+    ({ name, state }) => name !== source && state.role === 'replica' && !state.loading,
+  );
+  const target =
+    request.target === undefined ? mostAdvanced(replicas) : replicas.find(({ name }) => name === request.target);
+  list.require('L1', target !== undefined, {
+    says: 'a replica can take over',
+    refusal: `no replica can take over from ${source}`,
+    measured:
+      replicas.length > 1 && request.target === undefined
+        ? 'the replicas have different histories: nobody can say which has more'
+        : observed.nodes
+            .filter(({ name }) => name !== source && (request.target ?? name) === name)
+            .map(({ name, error }) => `${name}: ${error ?? 'it reads its files, or is no replica'}`)
+            .join('; ') || 'there is none',
+    limit: 'one that answers and has what the others have',
+    next: startContainer(observed.nodes.find(({ name }) => name !== source)?.name ?? source),
+  });
+  if (target !== undefined) checkFreshness(list, observed, request, source, target);
+  checkSilence(list, observed, source);
+  return { kind: 'forced', faults, source, ...(target === undefined ? {} : { target: target.name }) };
+}
+
+/**
+ * A replica that lost the master long before the master failed lacks everything since. Who names it as the target takes that.
+ */
+function checkFreshness(
+  list: Checklist,
+  observed: ObservedRedis,
+  request: RedisRequest,
+  source: string,
+  target: AnsweringRedis,
+): void {
+  const { name } = target;
+  const downMs = target.state.upstream?.downMs ?? null;
+  const silentMs = Math.max(
+    0,
+    ...answeringSentinels(observed)
+      .filter((sentinel) => nodeAt(observed, sentinel.state.master)?.name === source)
+      .map((sentinel) => sentinel.state.master?.lastAnswerMs ?? 0),
+  );
+  const fresh = upstreamOf(observed, target) === source && downMs !== null && downMs <= silentMs + SILENT_MS;
+  const words = {
+    says: `${name} was connected to ${source} until it failed`,
+    refusal: `${name} was not connected to ${source} when it failed, and lacks what was written since`,
+    measured:
+      downMs === null
+        ? `${name} has had no connection to it since its own start`
+        : `${name} has had none for ${formatMs(downMs)}; the Sentinels have heard nothing for ${formatMs(silentMs)}`,
+    limit: `at most ${formatMs(SILENT_MS)} more`,
+    next: startContainer(source),
+  };
+  if (request.target === name) list.advise('L2', fresh, words);
+  else list.require('L2', fresh, words);
+}
+
+/** A master that only this worker can't reach is no failed master. */
+function checkSilence(list: Checklist, observed: ObservedRedis, source: string): void {
+  const node = observed.nodes.find(({ name }) => name === source);
+  const dead = node !== undefined && isStopped(node.container);
+  const hear = [
+    ...answeringNodes(observed).filter(
+      (other) =>
+        upstreamOf(observed, other) === source &&
+        other.state.upstream?.up === true &&
+        other.state.upstream.silentMs < HEARD_MS,
+    ),
+    ...answeringSentinels(observed).filter(
+      ({ state: { master } }) =>
+        master !== null && nodeAt(observed, master)?.name === source && master.lastAnswerMs < HEARD_MS,
+    ),
+  ].map(({ name }) => name);
+  list.require('I2', dead || hear.length === 0, {
+    says: `nobody reaches ${source}`,
+    refusal: `${source} does not answer here, but others hear from it`,
+    measured: `${hear.join(', ')} heard from it within ${formatMs(HEARD_MS)}`,
+    limit: 'none',
+    next: redisCli(source, 'ping'),
+  });
+}
+
+function checkTarget(
+  list: Checklist,
+  topology: RedisTopology,
+  observed: ObservedRedis,
+  { target }: RedisRequest,
+): void {
+  if (target === undefined) return;
+  const names = topology.nodes.map(({ name }) => name);
+  list.require('A1', names.includes(target), {
+    says: `${target} is a Redis node of the cluster`,
+    refusal: `${target} is no Redis node of the cluster`,
+    measured: target,
+    limit: `one of ${names.join(', ')}`,
+    next: redisStatus(observed.cluster),
+  });
+}
+
+function checkExpected(
+  list: Checklist,
+  observed: ObservedRedis,
+  { expectedMaster }: RedisRequest,
+  source: string | undefined,
+): void {
+  if (expectedMaster === undefined) return;
+  list.require('A1', expectedMaster === source, {
+    says: `${expectedMaster} is the master`,
+    refusal: `${expectedMaster} is not the master`,
+    measured: source === undefined ? 'nobody knows who is' : `${source} is, or was before it failed`,
+    limit: expectedMaster,
+    next: redisStatus(observed.cluster),
+  });
+}
+
+function checkSentinels(list: Checklist, topology: RedisTopology, observed: ObservedRedis): void {
+  const there = answeringSentinels(observed);
+  const silent = observed.sentinels.filter(({ state }) => state === null);
+  list.require('L1', there.length >= majorityOf(observed), {
+    says: 'a majority of the Sentinels answers',
+    refusal: 'no majority of the Sentinels answers',
+    measured: `${there.length} of ${observed.sentinels.length} answer`,
+    limit: `at least ${majorityOf(observed)}`,
+    next: startContainer(silent[0]?.name ?? ''),
+  });
+  if (silent.length > 0 && there.length >= majorityOf(observed))
+    list.advise('L1', false, {
+      says: 'every Sentinel answers',
+      refusal: `${silent.map(({ name }) => name).join(', ')} can't be asked; it learns of a new master from the others`,
+      measured: silent[0]?.error ?? 'no answer',
+      limit: 'all of them',
+      next: startContainer(silent[0]?.name ?? ''),
+    });
+  const others = observed.sentinels.length - 1;
+  const strange = there.find(({ state }) => state.master !== null && state.others !== others);
+  if (strange !== undefined)
+    list.advise('L1', false, {
+      says: 'every Sentinel knows all others',
+      refusal: `${strange.name} knows another number of Sentinels than there are`,
+      measured: `${strange.state.others}`,
+      limit: `${others}`,
+      next: sentinelCli(strange.name, `sentinels ${topology.master}`),
+    });
+  const busy = there.find(({ state }) => state.master?.flags.includes('failover_in_progress') === true);
+  if (busy !== undefined)
+    list.require('L1', false, {
+      says: 'no Sentinel is failing over',
+      refusal: 'a Sentinel is failing over, and a second failover beside it could end with two masters',
+      measured: `${busy.name} says failover_in_progress`,
+      limit: 'none',
+      next: redisStatus(observed.cluster),
+    });
+}
+
+/** The master that faults are measured against: the one that the Sentinels name, of several. */
+function rightMaster(observed: ObservedRedis): string | undefined {
+  const masters = mastersOf(observed);
+  return masters.length === 1 ? masters[0]?.name : namedMaster(observed);
+}
+
+/** Who was the master: the Sentinels say so, or whoever the replicas still want to follow. */
+function lastMaster(observed: ObservedRedis): string | undefined {
+  const named = namedMaster(observed);
+  if (named !== undefined) return named;
+  const followed = new Set(
+    answeringNodes(observed).flatMap((node) => {
+      const upstream = upstreamOf(observed, node);
+      return upstream === undefined ? [] : [upstream];
+    }),
+  );
+  return followed.size === 1 ? [...followed][0] : undefined;
+}
+
+const nodeError = (observed: ObservedRedis, name: string): string | undefined =>
+  observed.nodes.find((node) => node.name === name)?.error;
+
+function isFit({ state }: AnsweringRedis): boolean {
+  return state.upstream?.up === true && state.upstream.silentMs <= SILENT_MS && !state.loading && state.writesFile;
+}
+
+function fitness({ name, state }: AnsweringRedis): string {
+  const { upstream } = state;
+  if (upstream === null) return `${name} follows nobody`;
+  if (!upstream.up) return `${name} is ${upstream.syncing ? 'being copied' : 'not connected'}`;
+  if (state.loading) return `${name} reads its files`;
+  if (!state.writesFile) return `${name} can't write its append-only file`;
+  return `${name} heard from its master ${formatMs(upstream.silentMs)} ago`;
+}

@@ -1,0 +1,144 @@
+import {
+  answeringNodes,
+  answeringSentinels,
+  mastersOf,
+  namedMaster,
+  nodeAt,
+  upstreamOf,
+  type AnsweringRedis,
+  type ObservedRedis,
+} from './observed';
+
+/** Something that is not as it should be, and that a run can mend. */
+export type RedisFault =
+  /** A container does not run, or is frozen; `status` is Docker's word. */
+  | { kind: 'stopped'; node: string; status: string }
+  /** Every node is a replica: nobody takes writes. The named one has everything that any of them has. */
+  | { kind: 'no master'; node: string }
+  /** A node is a master beside the one that the Sentinels name. */
+  | { kind: 'second master'; node: string; master: string }
+  /** A replica follows nobody, or somebody who is not the master. */
+  | { kind: 'astray'; node: string; master: string; follows: string }
+  /** A Sentinel tells clients somebody else, or nothing. */
+  | { kind: 'wrong word'; node: string; master: string; says: string };
+
+/** A fault in half a sentence. */
+export function faultSays(fault: RedisFault): string {
+  switch (fault.kind) {
+    case 'stopped':
+      return `the container ${fault.node} does not run: Docker says ${fault.status}`;
+    case 'no master':
+      return `no node is a master; ${fault.node} has everything that any of them has`;
+    case 'second master':
+      return `${fault.node} is a master beside ${fault.master}, which the Sentinels name`;
+    case 'astray':
+      return `${fault.node} follows ${fault.follows} in place of ${fault.master}`;
+    case 'wrong word':
+      return `${fault.node} tells clients ${fault.says} in place of ${fault.master}`;
+  }
+}
+
+/** What mends it, in the imperative. */
+export function remedySays(fault: RedisFault): string {
+  switch (fault.kind) {
+    case 'stopped':
+      return fault.status === 'paused' ? `Let ${fault.node} go on` : `Start ${fault.node}`;
+    case 'no master':
+      return `Make ${fault.node} the master`;
+    case 'second master':
+      return `Make ${fault.node} a replica of ${fault.master}; what only it had is gone then`;
+    case 'astray':
+      return `Have ${fault.node} follow ${fault.master}`;
+    case 'wrong word':
+      return `Tell ${fault.node} that ${fault.master} is the master`;
+  }
+}
+
+/** The faults, those first that have to be mended first; or why nobody but a person can say what is right. */
+export type Diagnosis = { faults: RedisFault[] } | { undecided: string };
+
+/**
+ * Finds what is not as it should be. Pure.
+ *
+ * The master is the node that is one. Where two are, the Sentinels' majority says which; where none is, it is the one with the
+ * most of the same history. Where that leaves a doubt nothing is mended: the wrong choice loses writes.
+ */
+export function diagnose(observed: ObservedRedis): Diagnosis {
+  const stopped = [...observed.nodes, ...observed.sentinels]
+    .filter(({ state, container }) => state === null && container.exists && !container.running)
+    .map(({ name, container }): RedisFault => ({ kind: 'stopped', node: name, status: container.status }));
+  const masters = mastersOf(observed);
+  const named = namedMaster(observed);
+  const [first, second] = masters;
+
+  if (first === undefined) return withoutMaster(observed, stopped, named);
+  if (second !== undefined && !masters.some(({ name }) => name === named)) {
+    const names = masters.map(({ name }) => name).join(' and ');
+    return { undecided: `${names} are masters, and no majority of the Sentinels names one of them` };
+  }
+  const master = second === undefined ? first.name : (named ?? first.name);
+  const doubt = named === master ? undefined : doubtAbout(observed, first);
+  if (doubt !== undefined) return { undecided: doubt };
+  return { faults: [...faultsBeside(observed, master), ...stopped] };
+}
+
+/**
+ * Why a master that no majority of the Sentinels names may be the wrong one: an old master that came back has no more right
+ * than the one that replaced it and that is silent now. Undefined where nobody can have more than it has.
+ */
+function doubtAbout(observed: ObservedRedis, master: AnsweringRedis): string | undefined {
+  const alone = `${master.name} is a master that no majority of the Sentinels names`;
+  const silent = observed.nodes.find(({ state }) => state === null);
+  if (silent !== undefined) return `${alone}, and ${silent.name}, which may have more, does not answer`;
+  const stranger = answeringNodes(observed).find(
+    (node) =>
+      node.name !== master.name &&
+      upstreamOf(observed, node) !== master.name &&
+      node.state.replicationId !== master.state.replicationId,
+  );
+  return stranger === undefined ? undefined : `${alone}, and ${stranger.name} has another history`;
+}
+
+/** Everything that is not in line with that master. */
+function faultsBeside(observed: ObservedRedis, master: string): RedisFault[] {
+  const faults: RedisFault[] = [];
+  for (const node of answeringNodes(observed)) {
+    if (node.name === master) continue;
+    if (node.state.role === 'master') faults.push({ kind: 'second master', node: node.name, master });
+    else if (upstreamOf(observed, node) !== master) {
+      const { host = 'nobody', port = 0 } = node.state.upstream ?? {};
+      faults.push({ kind: 'astray', node: node.name, master, follows: `${host}:${port}` });
+    }
+  }
+  for (const { name, state } of answeringSentinels(observed)) {
+    const said = nodeAt(observed, state.master)?.name;
+    if (said === master) continue;
+    const says = said ?? (state.master === null ? 'nothing' : `${state.master.host}:${state.master.port}`);
+    faults.push({ kind: 'wrong word', node: name, master, says });
+  }
+  return faults;
+}
+
+function withoutMaster(observed: ObservedRedis, stopped: RedisFault[], named: string | undefined): Diagnosis {
+  const there = answeringNodes(observed);
+  const missing = observed.nodes.filter(({ state }) => state === null);
+  // Somebody who is silent may be the master, or have more: that is a failover and no repair.
+  if (missing.length > 0 || there.length === 0) return { faults: stopped };
+  const best = mostAdvanced(there, named);
+  if (best === undefined)
+    return { undecided: 'no node is a master, and the nodes have different histories: nobody can say which has more' };
+  return { faults: [{ kind: 'no master', node: best.name }, ...stopped] };
+}
+
+/**
+ * The node that has everything that the others have; of equals the one that is preferred. Undefined where the nodes have
+ * different histories, so that their offsets do not compare.
+ */
+export function mostAdvanced(nodes: readonly AnsweringRedis[], preferred?: string): AnsweringRedis | undefined {
+  const [first] = nodes;
+  if (first === undefined || nodes.some(({ state }) => state.replicationId !== first.state.replicationId))
+    return undefined;
+  return [...nodes].sort(
+    (a, b) => b.state.offset - a.state.offset || Number(b.name === preferred) - Number(a.name === preferred),
+  )[0];
+}

@@ -1,0 +1,130 @@
+import type { Endpoint, RedisTopology } from '../topology';
+import { internalRedisEndpoint } from '../topology';
+
+/** What a Redis node says about itself. */
+export interface RedisState {
+  role: 'master' | 'replica';
+  /** Names one history of writes. Offsets compare only between nodes that share it. */
+  replicationId: string;
+  /** Bytes of the history that this node has carried out. */
+  offset: number;
+  /** On a replica: whom it follows, and how that goes. */
+  upstream: {
+    host: string;
+    port: number;
+    up: boolean;
+    syncing: boolean;
+    /** Since it last heard from it, while it is up. Redis counts whole seconds. */
+    silentMs: number;
+    /** For how long the connection has been down; 0 while it is up; null where there was none since the node's start. */
+    downMs: number | null;
+  } | null;
+  /** On a master: the replicas that are connected. */
+  replicas: { host: string; port: number; state: string; offset: number; silentMs: number }[];
+  /** It still reads its files. */
+  loading: boolean;
+  /** The last attempt to write the append-only file ended well; true where it keeps none. */
+  writesFile: boolean;
+  version: string;
+}
+
+/** What a Sentinel says about its group. */
+export interface SentinelState {
+  /** The Sentinel's own id, which stays the same across restarts. */
+  id: string;
+  /** The master that it names; null where it watches no such group. */
+  master: (Endpoint & { flags: string[]; lastAnswerMs: number; reports: string }) | null;
+  /** The version of what it says: of two Sentinels the one with the higher epoch is believed. */
+  configEpoch: number;
+  quorum: number;
+  /** Other Sentinels that it knows. */
+  others: number;
+  /** Replicas that it knows. */
+  replicas: (Endpoint & { flags: string[] })[];
+  /** Whether a failover could be agreed on now, and what it says about that. */
+  quorate: { ok: boolean; says: string };
+}
+
+/** A container as Docker shows it. */
+export interface RedisContainer {
+  exists: boolean;
+  running: boolean;
+  /** Docker's word: running, paused, exited, …; `unknown` where Docker gave no answer. */
+  status: string;
+}
+
+/** One Redis node, asked by all ways in. */
+export interface ObservedRedisNode {
+  name: string;
+  internal: Endpoint;
+  container: RedisContainer;
+  /** Null when it gave no answer; then `error` says why. */
+  state: RedisState | null;
+  error?: string;
+}
+
+/** One Sentinel, asked by all ways in. */
+export interface ObservedSentinel {
+  name: string;
+  container: RedisContainer;
+  state: SentinelState | null;
+  error?: string;
+}
+
+/** Everything that is known about Redis at one moment. */
+export interface ObservedRedis {
+  cluster: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+  nodes: ObservedRedisNode[];
+  sentinels: ObservedSentinel[];
+}
+
+/** A node that answers. */
+export type AnsweringRedis = ObservedRedisNode & { state: RedisState };
+/** A Sentinel that answers. */
+export type AnsweringSentinel = ObservedSentinel & { state: SentinelState };
+
+export const answeringNodes = (observed: ObservedRedis): AnsweringRedis[] =>
+  observed.nodes.filter((node): node is AnsweringRedis => node.state !== null);
+export const answeringSentinels = (observed: ObservedRedis): AnsweringSentinel[] =>
+  observed.sentinels.filter((sentinel): sentinel is AnsweringSentinel => sentinel.state !== null);
+
+/** The container does not run, and nothing but a start makes it: a frozen one is not stopped, and may wake up. */
+export const isStopped = ({ exists, status }: RedisContainer): boolean =>
+  exists && ['created', 'exited', 'dead'].includes(status);
+
+/** The nodes that are a master now. */
+export const mastersOf = (observed: ObservedRedis): AnsweringRedis[] =>
+  answeringNodes(observed).filter((node) => node.state.role === 'master');
+
+/** The node behind an address that Redis or a Sentinel told; undefined when the topology has none there. */
+export function nodeAt(observed: ObservedRedis, address: Endpoint | null | undefined): ObservedRedisNode | undefined {
+  if (address == null) return undefined;
+  return observed.nodes.find(({ internal }) => internal.host === address.host && internal.port === address.port);
+}
+
+/** How many Sentinels are more than half of all, those that do not answer included. */
+export const majorityOf = (observed: ObservedRedis): number => Math.floor(observed.sentinels.length / 2) + 1;
+
+/** The node that a majority of all Sentinels names; undefined when none has one. */
+export function namedMaster(observed: ObservedRedis): string | undefined {
+  const counts = new Map<string, number>();
+  for (const { state } of answeringSentinels(observed)) {
+    const named = nodeAt(observed, state.master)?.name;
+    if (named !== undefined) counts.set(named, (counts.get(named) ?? 0) + 1);
+  }
+  return [...counts].find(([, count]) => count >= majorityOf(observed))?.[0];
+}
+
+/** Where a replica's data comes from, by name. */
+export function upstreamOf(observed: ObservedRedis, node: AnsweringRedis): string | undefined {
+  return nodeAt(observed, node.state.upstream)?.name;
+}
+
+/** A node's address inside the network. @throws Error when the topology has no such node */
+export function addressOfNode(topology: RedisTopology, name: string): Endpoint {
+  const node = topology.nodes.find((one) => one.name === name);
+  if (node === undefined) throw new Error(`the topology has no Redis node ${name}`);
+  return internalRedisEndpoint(node);
+}

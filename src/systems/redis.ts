@@ -1,0 +1,177 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import type { RedisState } from '../cluster/redis/observed';
+import type { Endpoint } from '../cluster/topology';
+
+/** Connections that fail are told once, by the command that needed them. */
+export const controlOptions = (password: string, limitMs: number): RedisOptions => ({
+  password,
+  lazyConnect: true,
+  connectTimeout: limitMs,
+  commandTimeout: limitMs,
+  // A control connection that broke is not used again: what was sent through it may have been carried out, or not.
+  retryStrategy: null,
+  maxRetriesPerRequest: 0,
+  autoResendUnfulfilledCommands: false,
+  enableReadyCheck: false,
+  disableClientInfo: true,
+  // Lists in lists, which every version of Redis and of Sentinel answers alike.
+  protocol: 2,
+});
+
+/**
+ * Opens a control connection. A node that still reads its files answers INFO, which says so.
+ * @throws Error when nobody answers, each of connecting and the first answer within `limitMs`, or the password is wrong
+ */
+export async function openControl(endpoint: Endpoint, password: string, limitMs: number): Promise<Redis> {
+  const redis = new Redis({ ...endpoint, ...controlOptions(password, limitMs) });
+  let broken: Error | undefined;
+  redis.on('error', (error: Error) => (broken = error));
+  try {
+    await redis.connect();
+    await redis.ping().catch((error: unknown) => {
+      if (!/^LOADING/.test((error as Error).message)) throw error;
+    });
+    return redis;
+  } catch (error) {
+    redis.disconnect();
+    throw broken ?? error;
+  }
+}
+
+/** A narrow client of one Redis node. Every command has a limit; after a failure the client is of no more use. */
+export class RedisNodeClient {
+  private constructor(
+    private readonly redis: Redis,
+    /** Called once when the connection ends, whoever ends it. */
+    onEnd?: () => void,
+  ) {
+    if (onEnd !== undefined) redis.once('end', onEnd);
+  }
+
+  /** @throws Error within `limitMs` when the node does not answer */
+  static async open(
+    endpoint: Endpoint,
+    password: string,
+    limitMs = 1000,
+    onEnd?: () => void,
+  ): Promise<RedisNodeClient> {
+    return new RedisNodeClient(await openControl(endpoint, password, limitMs), onEnd);
+  }
+
+  /** What the node says about itself now. */
+  async state(): Promise<RedisState> {
+    return parseState(await this.redis.info('replication', 'persistence', 'server'));
+  }
+
+  /** Writes wait from now on, for at most this long: Redis itself lets them go then. Reads go on. */
+  async holdWrites(limitMs: number): Promise<void> {
+    await this.redis.call('CLIENT', 'PAUSE', String(limitMs), 'WRITE');
+  }
+
+  /** Writes go on, or fail at once where the node is a replica now. */
+  async letWritesGo(): Promise<void> {
+    await this.redis.call('CLIENT', 'UNPAUSE');
+  }
+
+  /** The node is a replica of that endpoint from now on, and takes no write. Its data stays until it is in touch with it. */
+  async follow({ host, port }: Endpoint): Promise<void> {
+    await this.redis.replicaof(host, port);
+  }
+
+  /** The same, and connects at once: a replica that could not connect tries again only every second. */
+  async followNow({ host, port }: Endpoint): Promise<void> {
+    // Nobody is at that address. Following the same endpoint again would change nothing.
+    const replies = await this.redis.pipeline().replicaof('127.0.0.1', 1).replicaof(host, port).exec();
+    const failed = replies?.find(([error]) => error !== null)?.[0];
+    if (failed != null) throw failed;
+  }
+
+  /** The node is a master from now on. */
+  async promote(): Promise<void> {
+    await this.redis.call('REPLICAOF', 'NO', 'ONE');
+  }
+
+  /** Says something on a channel. Returns to how many. */
+  publish(channel: string, message: string): Promise<number> {
+    return this.redis.publish(channel, message);
+  }
+
+  /**
+   * Ends the connections of ordinary clients, which then ask the Sentinels where the master is. Those of Sentinels stay. Returns
+   * how many.
+   */
+  async dropClients(): Promise<number> {
+    const list = String(await this.redis.call('CLIENT', 'LIST', 'TYPE', 'normal'));
+    const own = String(await this.redis.call('CLIENT', 'ID'));
+    const ids = clientIds(list).filter((id) => id !== own);
+    if (ids.length === 0) return 0;
+    const pipeline = this.redis.pipeline();
+    for (const id of ids) pipeline.call('CLIENT', 'KILL', 'ID', id);
+    const replies = (await pipeline.exec()) ?? [];
+    return replies.filter(([, killed]) => Number(killed) > 0).length;
+  }
+
+  close(): void {
+    this.redis.disconnect();
+  }
+}
+
+/** The ids of a CLIENT LIST, without the Sentinels' own connections, which are named after them. */
+export function clientIds(list: string): string[] {
+  return list
+    .split('\n')
+    .filter((line) => line.startsWith('id=') && !/ name=sentinel-/.test(line))
+    .map((line) => /^id=(\d+)/.exec(line)?.[1] ?? '')
+    .filter((id) => id !== '');
+}
+
+/** Redis says -1 seconds where it never was connected. */
+function downMs(fields: Map<string, string>): number | null {
+  if (fields.get('master_link_status') === 'up') return 0;
+  const seconds = Number(fields.get('master_link_down_since_seconds') ?? -1);
+  return seconds < 0 ? null : 1000 * seconds;
+}
+
+/** Reads an answer to INFO. @throws Error when it says no role */
+export function parseState(info: string): RedisState {
+  const fields = new Map(
+    info.split(/\r?\n/).flatMap((line) => {
+      const colon = line.indexOf(':');
+      return colon < 1 || line.startsWith('#') ? [] : [[line.slice(0, colon), line.slice(colon + 1)] as const];
+    }),
+  );
+  const number = (key: string) => Number(fields.get(key) ?? 0);
+  const role = fields.get('role');
+  if (role !== 'master' && role !== 'slave') throw new Error(`Redis says no role: ${info.slice(0, 60)}`);
+  const replica = role === 'slave';
+  return {
+    role: replica ? 'replica' : 'master',
+    replicationId: fields.get('master_replid') ?? '',
+    offset: number(replica ? 'slave_repl_offset' : 'master_repl_offset'),
+    upstream: !replica
+      ? null
+      : {
+          host: fields.get('master_host') ?? '',
+          port: number('master_port'),
+          up: fields.get('master_link_status') === 'up',
+          syncing: fields.get('master_sync_in_progress') === '1',
+          silentMs: 1000 * Math.max(0, number('master_last_io_seconds_ago')),
+          downMs: downMs(fields),
+        },
+    replicas: [...fields]
+      .filter(([key]) => /^slave\d+$/.test(key))
+      .map(([, value]) => {
+        const part = new Map(value.split(',').map((pair) => pair.split('=') as [string, string]));
+        return {
+          host: part.get('ip') ?? '',
+          port: Number(part.get('port')),
+          state: part.get('state') ?? '',
+          offset: Number(part.get('offset')),
+          silentMs: 1000 * Number(part.get('lag') ?? 0),
+        };
+      }),
+    loading: fields.get('loading') === '1',
+    writesFile: (fields.get('aof_last_write_status') ?? 'ok') === 'ok',
+    version: fields.get('redis_version') ?? 'unknown',
+  };
+}

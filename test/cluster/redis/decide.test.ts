@@ -1,0 +1,184 @@
+import type { Check } from '../../../src/cluster/check';
+import { decideRedis, type RedisRequest } from '../../../src/cluster/redis/decide';
+import type { ObservedRedis } from '../../../src/cluster/redis/observed';
+import {
+  healthy,
+  master,
+  MASTER,
+  picture,
+  redisTopology,
+  replica,
+  REPLICA,
+  sentinel,
+  SENTINELS,
+  sentinelsNaming,
+  silent,
+  silentSentinel,
+  THIRD,
+} from './picture';
+
+const decide = (observed: ObservedRedis, request: RedisRequest = {}, names?: string[]) =>
+  decideRedis(redisTopology(names), observed, request);
+const refusals = (checks: Check[]) => checks.filter(({ result }) => result === 'refuse').map(({ id }) => id);
+
+describe('planned', () => {
+  test('moves the master to the replica', () => {
+    const decision = decide(healthy());
+    expect(decision).toMatchObject({ kind: 'planned', source: MASTER, target: REPLICA, faults: [] });
+    expect(decision.checks.every(({ result }) => result === 'ok')).toBe(true);
+  });
+
+  test('does nothing where the target is the master, or only a repair is asked for', () => {
+    expect(decide(healthy(), { target: MASTER })).toMatchObject({
+      kind: 'none',
+      alreadyDone: expect.any(String) as string,
+    });
+    expect(decide(healthy(), { only: 'repair' })).toMatchObject({
+      kind: 'none',
+      alreadyDone: expect.any(String) as string,
+    });
+  });
+
+  test.each([
+    ['being copied', replica(REPLICA, MASTER, {}, { up: false, syncing: true, downMs: null })],
+    ['heard from its master 9.00 s ago', replica(REPLICA, MASTER, {}, { silentMs: 9000 })],
+    ['reads its files', replica(REPLICA, MASTER, { loading: true })],
+    ["can't write its append-only file", replica(REPLICA, MASTER, { writesFile: false })],
+  ])('refuses a replica that is not fit: %s', (says, node) => {
+    const decision = decide(picture([master(MASTER), node], sentinelsNaming(MASTER)));
+    expect(decision.kind).toBe('none');
+    expect(decision.checks.find(({ result }) => result === 'refuse')).toMatchObject({
+      id: 'L1',
+      measured: expect.stringContaining(says) as string,
+    });
+  });
+
+  test('refuses a replica that is behind, or of another history', () => {
+    const behind = picture([master(MASTER, { offset: 3_000_000 }), replica(REPLICA, MASTER)], sentinelsNaming(MASTER));
+    expect(refusals(decide(behind).checks)).toEqual(['L2']);
+    const other = replica(REPLICA, MASTER, { replicationId: 'f'.repeat(40) });
+    expect(refusals(decide(picture([master(MASTER), other], sentinelsNaming(MASTER))).checks)).toEqual(['L2']);
+  });
+
+  test('refuses without a majority of Sentinels, and warns where one of three is silent', () => {
+    const [one, two, three] = SENTINELS;
+    const nodes = healthy().nodes;
+    const alone = decide(picture(nodes, [sentinel(one, MASTER), silentSentinel(two), silentSentinel(three)]));
+    expect(alone.kind).toBe('none');
+    expect(refusals(alone.checks)).toContain('L1');
+    const frozen = { ...silentSentinel(three), container: { exists: true, running: true, status: 'running' } };
+    const most = decide(picture(nodes, [sentinel(one, MASTER), sentinel(two, MASTER), frozen]));
+    expect(most.kind).toBe('planned');
+    expect(most.checks.filter(({ result }) => result === 'warn')).toHaveLength(1);
+  });
+
+  test('refuses while a Sentinel is failing over', () => {
+    const seen = healthy();
+    seen.sentinels[0] = sentinel(SENTINELS[0], MASTER, {}, { flags: ['master', 'failover_in_progress'] });
+    expect(refusals(decide(seen).checks)).toEqual(['L1']);
+  });
+
+  test('refuses a target that is no node, and a master that is another one', () => {
+    expect(refusals(decide(healthy(), { target: 'nobody' }).checks)).toContain('A1');
+    expect(refusals(decide(healthy(), { expectedMaster: REPLICA }).checks)).toEqual(['A1']);
+    expect(decide(healthy(), { expectedMaster: MASTER }).kind).toBe('planned');
+  });
+});
+
+describe('repair', () => {
+  test('comes before a move, and moves nothing', () => {
+    const seen = picture([master(MASTER), replica(REPLICA, '127.0.0.1', {}, { port: 1 })], sentinelsNaming(MASTER));
+    expect(decide(seen)).toMatchObject({
+      kind: 'repair',
+      source: MASTER,
+      target: MASTER,
+      faults: [{ kind: 'astray' }],
+    });
+  });
+
+  test('keeps the master that the Sentinels name where two are', () => {
+    const seen = picture([master(MASTER), master(REPLICA)], sentinelsNaming(REPLICA));
+    expect(decide(seen)).toMatchObject({
+      kind: 'repair',
+      target: REPLICA,
+      faults: [{ kind: 'second master', node: MASTER }],
+    });
+  });
+
+  test('refuses where nobody but a person can say which node is right', () => {
+    const seen = picture([master(MASTER), silent(REPLICA)], sentinelsNaming(REPLICA));
+    expect(refusals(decide(seen).checks)).toEqual(['L3']);
+  });
+});
+
+describe('forced', () => {
+  const lost = { up: false, downMs: 1000 };
+
+  test('a replica takes over from a master that is dead', () => {
+    const seen = picture([silent(MASTER), replica(REPLICA, MASTER, {}, lost)], sentinelsNaming(MASTER));
+    expect(decide(seen)).toMatchObject({ kind: 'forced', source: MASTER, target: REPLICA });
+  });
+
+  test.each(['running', 'paused', 'unknown'])('not while somebody hears from it, and Docker says %s', (status) => {
+    const replicaHears = picture([silent(MASTER, status), replica(REPLICA, MASTER)], sentinelsNaming(MASTER, 9000));
+    expect(refusals(decide(replicaHears).checks)).toEqual(['I2']);
+    const sentinelHears = picture(
+      [silent(MASTER, status), replica(REPLICA, MASTER, {}, lost)],
+      [...sentinelsNaming(MASTER, 9000).slice(0, 2), sentinel(SENTINELS[2], MASTER)],
+    );
+    expect(refusals(decide(sentinelHears).checks)).toEqual(['I2']);
+    const nobodyHears = picture(
+      [silent(MASTER, status), replica(REPLICA, MASTER, {}, lost)],
+      sentinelsNaming(MASTER, 9000),
+    );
+    expect(decide(nobodyHears).kind).toBe('forced');
+  });
+
+  test('one of several replicas that still hears from it is enough to refuse', () => {
+    const seen = picture(
+      [silent(MASTER, 'running'), replica(REPLICA, MASTER, {}, lost), replica(THIRD, MASTER)],
+      sentinelsNaming(MASTER, 9000),
+    );
+    expect(refusals(decide(seen, {}, [MASTER, REPLICA, THIRD]).checks)).toEqual(['I2']);
+  });
+
+  test('the replica that has most takes over; where histories differ, none does', () => {
+    const names = [MASTER, REPLICA, THIRD];
+    const nodes = [silent(MASTER), replica(REPLICA, MASTER, { offset: 900 }, lost), replica(THIRD, MASTER, {}, lost)];
+    expect(decide(picture(nodes, sentinelsNaming(MASTER)), {}, names).target).toBe(THIRD);
+    const differ = [
+      silent(MASTER),
+      replica(REPLICA, MASTER, { replicationId: 'f'.repeat(40) }, lost),
+      replica(THIRD, MASTER, {}, lost),
+    ];
+    expect(refusals(decide(picture(differ, sentinelsNaming(MASTER)), {}, names).checks)).toEqual(['L1']);
+  });
+
+  test.each([
+    ['never connected since its start', { up: false, downMs: null }],
+    ['lost it an hour before', { up: false, downMs: 3_600_000 }],
+  ])('a replica that %s takes over only where a person names it', (_case, link) => {
+    const seen = picture([silent(MASTER), replica(REPLICA, MASTER, {}, link)], sentinelsNaming(MASTER, 3000));
+    expect(refusals(decide(seen).checks)).toEqual(['L2']);
+    const named = decide(seen, { target: REPLICA });
+    expect(named).toMatchObject({ kind: 'forced', target: REPLICA });
+    expect(named.checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(['L2']);
+  });
+
+  test('refuses where no replica answers, or nobody knows who was the master', () => {
+    expect(refusals(decide(picture([silent(MASTER), silent(REPLICA)], sentinelsNaming(MASTER))).checks)).toEqual([
+      'L1',
+    ]);
+    const unknown = picture([silent(MASTER), silent(REPLICA)], sentinelsNaming(null));
+    expect(refusals(decide(unknown).checks)).toEqual(['L3']);
+  });
+});
+
+test('every check that refuses or warns ends with a command', () => {
+  const decisions = [
+    decide(picture([silent(MASTER), silent(REPLICA)], SENTINELS.map(silentSentinel))),
+    decide(picture([master(MASTER), silent(REPLICA)], sentinelsNaming(REPLICA)), { expectedMaster: REPLICA }),
+  ];
+  for (const { next } of decisions.flatMap(({ checks }) => checks).filter(({ result }) => result === 'refuse'))
+    expect(next).toMatch(/^(docker|veloz-ha) /);
+});

@@ -1,0 +1,148 @@
+import { diagnose, faultSays, mostAdvanced, remedySays, type RedisFault } from '../../../src/cluster/redis/faults';
+import { answeringNodes, isStopped, namedMaster } from '../../../src/cluster/redis/observed';
+import {
+  healthy,
+  master,
+  MASTER,
+  picture,
+  replica,
+  REPLICA,
+  sentinel,
+  SENTINELS,
+  sentinelsNaming,
+  silent,
+  silentSentinel,
+  THIRD,
+} from './picture';
+
+const OTHER_HISTORY = { replicationId: 'f'.repeat(40) };
+
+test('nothing is wrong where one node is the master and everybody says so', () => {
+  expect(diagnose(healthy())).toEqual({ faults: [] });
+});
+
+test('the name of a container says nothing about its role', () => {
+  const moved = picture([replica(MASTER, REPLICA), master(REPLICA)], sentinelsNaming(REPLICA));
+  expect(diagnose(moved)).toEqual({ faults: [] });
+});
+
+describe('with one master', () => {
+  test('a replica that follows nobody, and a Sentinel that names somebody else, are told apart', () => {
+    const seen = picture(
+      [master(MASTER), replica(REPLICA, '127.0.0.1', {}, { port: 1, up: false, downMs: null })],
+      [sentinel(SENTINELS[0], MASTER), sentinel(SENTINELS[1], MASTER), sentinel(SENTINELS[2], REPLICA)],
+    );
+    expect(diagnose(seen)).toEqual({
+      faults: [
+        { kind: 'astray', node: REPLICA, master: MASTER, follows: '127.0.0.1:1' },
+        { kind: 'wrong word', node: SENTINELS[2], master: MASTER, says: REPLICA },
+      ],
+    });
+  });
+
+  test('a stopped replica and a stopped Sentinel are faults; a silent one that runs is none that can be mended', () => {
+    const sentinels = [sentinel(SENTINELS[0], MASTER), sentinel(SENTINELS[1], MASTER), silentSentinel(SENTINELS[2])];
+    expect(diagnose(picture([master(MASTER), silent(REPLICA)], sentinels))).toEqual({
+      faults: [
+        { kind: 'stopped', node: REPLICA, status: 'exited' },
+        { kind: 'stopped', node: SENTINELS[2], status: 'exited' },
+      ],
+    });
+    expect(diagnose(picture([master(MASTER), silent(REPLICA, 'running')], sentinelsNaming(MASTER)))).toEqual({
+      faults: [],
+    });
+  });
+
+  test('all Sentinels tell of the old master after its replica follows the new one: they are told', () => {
+    const seen = picture([replica(MASTER, REPLICA), master(REPLICA)], sentinelsNaming(MASTER));
+    expect(diagnose(seen)).toMatchObject({ faults: SENTINELS.map((node) => ({ kind: 'wrong word', node })) });
+  });
+
+  test('an old master that came back while its successor is silent is not made right', () => {
+    const seen = picture([master(MASTER), silent(REPLICA)], sentinelsNaming(REPLICA));
+    expect(diagnose(seen)).toEqual({ undecided: expect.stringContaining(`${REPLICA}, which may have more`) as string });
+  });
+
+  test('nor where the Sentinels have no majority', () => {
+    const seen = picture(
+      [master(MASTER), silent(REPLICA)],
+      [sentinel(SENTINELS[0], MASTER), sentinel(SENTINELS[1], REPLICA), silentSentinel(SENTINELS[2])],
+    );
+    expect(diagnose(seen)).toHaveProperty('undecided');
+  });
+
+  test('nor where another node, which does not follow it, has another history', () => {
+    const astray = replica(REPLICA, '127.0.0.1', OTHER_HISTORY, { port: 1, up: false, downMs: null });
+    expect(diagnose(picture([master(MASTER), astray], sentinelsNaming(REPLICA)))).toEqual({
+      undecided: expect.stringContaining(`${REPLICA} has another history`) as string,
+    });
+    // Where the Sentinels name the master, it is right, and the other one is copied anew.
+    expect(diagnose(picture([master(MASTER), astray], sentinelsNaming(MASTER)))).toMatchObject({
+      faults: [{ kind: 'astray', node: REPLICA }],
+    });
+  });
+});
+
+describe('with two masters', () => {
+  test("the Sentinels' majority says which is right", () => {
+    const seen = picture([master(MASTER), master(REPLICA, OTHER_HISTORY)], sentinelsNaming(REPLICA));
+    expect(diagnose(seen)).toEqual({ faults: [{ kind: 'second master', node: MASTER, master: REPLICA }] });
+  });
+
+  test('without a majority nobody does', () => {
+    const seen = picture([master(MASTER), master(REPLICA)], sentinelsNaming(null));
+    expect(diagnose(seen)).toHaveProperty('undecided');
+  });
+});
+
+describe('without a master', () => {
+  test('the one that has most of the same history takes over', () => {
+    const nodes = [replica(MASTER, REPLICA, { offset: 900 }), replica(REPLICA, MASTER)];
+    expect(diagnose(picture(nodes, sentinelsNaming(MASTER)))).toEqual({
+      faults: [{ kind: 'no master', node: REPLICA }],
+    });
+  });
+
+  test('different histories do not compare', () => {
+    const nodes = [replica(MASTER, REPLICA, OTHER_HISTORY), replica(REPLICA, MASTER)];
+    expect(diagnose(picture(nodes, sentinelsNaming(MASTER)))).toHaveProperty('undecided');
+  });
+
+  test('a silent node may be the master, or have more: that is no repair', () => {
+    const seen = picture([silent(MASTER), replica(REPLICA, MASTER)], sentinelsNaming(MASTER));
+    expect(diagnose(seen)).toEqual({ faults: [{ kind: 'stopped', node: MASTER, status: 'exited' }] });
+  });
+});
+
+test('of equals the preferred one is the most advanced; of none, none', () => {
+  const nodes = answeringNodes(picture([replica(REPLICA, MASTER), replica(THIRD, MASTER)], []));
+  expect(mostAdvanced(nodes)?.name).toBe(REPLICA);
+  expect(mostAdvanced(nodes, THIRD)?.name).toBe(THIRD);
+  expect(mostAdvanced([])).toBeUndefined();
+});
+
+test('a majority counts the Sentinels that do not answer too', () => {
+  const one = [sentinel(SENTINELS[0], MASTER), silentSentinel(SENTINELS[1]), silentSentinel(SENTINELS[2])];
+  expect(namedMaster(picture([master(MASTER)], one))).toBeUndefined();
+});
+
+test('a frozen container is not stopped: it may wake up', () => {
+  expect(isStopped({ exists: true, running: false, status: 'paused' })).toBe(false);
+  expect(isStopped({ exists: true, running: false, status: 'exited' })).toBe(true);
+  expect(isStopped({ exists: false, running: false, status: 'unknown' })).toBe(false);
+});
+
+test('every fault and its remedy name the node', () => {
+  const faults: RedisFault[] = [
+    { kind: 'stopped', node: 'a', status: 'exited' },
+    { kind: 'stopped', node: 'a', status: 'paused' },
+    { kind: 'no master', node: 'a' },
+    { kind: 'second master', node: 'a', master: 'b' },
+    { kind: 'astray', node: 'a', master: 'b', follows: 'c:1' },
+    { kind: 'wrong word', node: 'a', master: 'b', says: 'c' },
+  ];
+  for (const fault of faults) {
+    expect(faultSays(fault)).toMatch(/\ba\b/);
+    expect(remedySays(fault)).toMatch(/\ba\b/);
+  }
+});

@@ -1,0 +1,82 @@
+import { clientIds, parseState } from '../../src/systems/redis';
+import { fieldsOf } from '../../src/systems/redis-sentinel';
+
+const info = (...lines: string[]) => ['# Replication', ...lines, ''].join('\r\n');
+
+describe('INFO', () => {
+  test('of a master names its replicas', () => {
+    const state = parseState(
+      info(
+        'role:master',
+        'connected_slaves:1',
+        'slave0:ip=veloz-redis-replica,port=6379,state=online,offset=1968650,lag=1',
+        'master_replid:63d4dd04e453ff0b81698f0768b2932dd566c686',
+        'master_repl_offset:1968996',
+        'loading:0',
+        'aof_last_write_status:ok',
+        'redis_version:8.0.2',
+      ),
+    );
+    expect(state).toEqual({
+      role: 'master',
+      replicationId: '63d4dd04e453ff0b81698f0768b2932dd566c686',
+      offset: 1968996,
+      upstream: null,
+      replicas: [{ host: 'veloz-redis-replica', port: 6379, state: 'online', offset: 1968650, silentMs: 1000 }],
+      loading: false,
+      writesFile: true,
+      version: '8.0.2',
+    });
+  });
+
+  const replicaOf = (...lines: string[]) =>
+    parseState(
+      info('role:slave', 'master_host:veloz-redis-master', 'master_port:6379', 'slave_repl_offset:7', ...lines),
+    );
+
+  test('of a replica names its master', () => {
+    const state = replicaOf('master_link_status:up', 'master_last_io_seconds_ago:2', 'master_sync_in_progress:0');
+    expect(state).toMatchObject({ role: 'replica', offset: 7 });
+    expect(state.upstream).toEqual({
+      host: 'veloz-redis-master',
+      port: 6379,
+      up: true,
+      syncing: false,
+      silentMs: 2000,
+      downMs: 0,
+    });
+  });
+
+  test('of a replica that lost its master says for how long, and of one that never had it, nothing', () => {
+    const down = replicaOf(
+      'master_link_status:down',
+      'master_last_io_seconds_ago:-1',
+      'master_link_down_since_seconds:12',
+    );
+    expect(down.upstream).toMatchObject({ up: false, silentMs: 0, downMs: 12_000 });
+    const never = replicaOf(
+      'master_link_status:down',
+      'master_link_down_since_seconds:-1',
+      'aof_last_write_status:err',
+    );
+    expect(never.upstream).toMatchObject({ up: false, downMs: null });
+    expect(never.writesFile).toBe(false);
+  });
+
+  test('without a role is an error', () => {
+    expect(() => parseState('redis_version:8.0.2')).toThrow('no role');
+  });
+});
+
+test('clients are told from Sentinels by the name that Sentinels give their connections', () => {
+  const list = 'id=3 addr=1 name=sentinel-ab12-cmd db=0\nid=14 addr=2 name= db=0\nid=15 addr=3 name=engine db=0\n';
+  expect(clientIds(list)).toEqual(['14', '15']);
+});
+
+test('a flat list of a Sentinel becomes names and values', () => {
+  expect([...fieldsOf(['ip', 'veloz-redis-master', 'port', 6379])]).toEqual([
+    ['ip', 'veloz-redis-master'],
+    ['port', '6379'],
+  ]);
+  expect(fieldsOf(null).size).toBe(0);
+});
