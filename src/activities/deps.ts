@@ -13,6 +13,7 @@ import { connectPostgres, type Login, type PostgresSession } from '../systems/po
 import { readSecret, type Environment } from '../systems/secrets';
 import type { GuardState } from '../workflows/guard-messages';
 import type { HandoverCost } from '../workflows/messages';
+import type { EngineSystems } from './engine/access';
 
 /** What activities are made of. Everything that reaches outside is handed in. */
 export interface ActivityDeps {
@@ -30,6 +31,8 @@ export interface ActivityDeps {
   guardState?(cluster: string): Promise<GuardState | undefined>;
   /** Aborted when the worker is told to end: an activity that watches for minutes ends then, and another worker goes on. */
   ending?: AbortSignal;
+  /** How engines and HAProxy are reached. Default: by HTTP and the runtime API. */
+  engineSystems?: EngineSystems;
   /** Called before and after each activity and each sub-step of the hold, with its name. Tests end the worker there. */
   faultPoint?(point: string): void;
 }

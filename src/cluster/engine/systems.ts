@@ -1,0 +1,72 @@
+import { logs } from '../commands';
+import type { Checklist } from '../switchover/checklist';
+import { runtimeCommand } from './commands';
+import type { ObservedEngine, ObservedEngines, ObservedProxy } from './observed';
+
+interface Silent {
+  name: string;
+  why: string;
+  next: string;
+}
+
+function containerProblem(name: string, { exists, running, status, error }: ObservedEngine['container']) {
+  if (error !== undefined) return { name, why: error, next: `docker inspect ${name}` };
+  if (!exists) return { name, why: 'its container does not exist', next: 'veloz-ha stack up' };
+  if (running) return undefined;
+  const next = status === 'paused' ? `docker unpause ${name}` : `docker start ${name}`;
+  return { name, why: `its container is ${status}`, next };
+}
+
+/** Why an engine gives no answer; undefined when it does. */
+export function engineSilence(engine: ObservedEngine): Silent | undefined {
+  const { name } = engine;
+  // An engine may live without Docker: what answers is there.
+  if (engine.health !== null) return undefined;
+  return containerProblem(name, engine.container) ?? { name, why: engine.error ?? 'no answer', next: logs(name) };
+}
+
+function proxySilence(proxy: ObservedProxy): Silent | undefined {
+  const { name } = proxy;
+  if (proxy.servers !== null) return undefined;
+  return containerProblem(name, proxy.container) ?? { name, why: proxy.error ?? 'no answer', next: logs(name) };
+}
+
+/** E4: HAProxy, and every engine that is needed, answer. Returns whether they do. */
+export function checkAnswers(list: Checklist, observed: ObservedEngines, needed: readonly string[]): boolean {
+  const engines = observed.engines.filter(({ name }) => needed.includes(name));
+  const silent = [...engines.map(engineSilence), proxySilence(observed.proxy)].filter((one) => one !== undefined);
+  const [first] = silent;
+  return list.require('E4', first === undefined, {
+    says: 'HAProxy and every engine that is needed answer',
+    refusal: `${silent.map(({ name }) => name).join(' and ')} ${silent.length === 1 ? 'does' : 'do'} not answer`,
+    measured:
+      first === undefined
+        ? [observed.proxy.name, ...needed].join(', ')
+        : silent.map(({ name, why }) => `${name}: ${why}`).join('; '),
+    limit: 'every one of them',
+    next: first?.next ?? '',
+  });
+}
+
+/** L5: HAProxy knows the engines, and nobody has put them into maintenance by hand. */
+export function checkServers(list: Checklist, observed: ObservedEngines): void {
+  const { proxy, engines } = observed;
+  if (proxy.servers === null) return list.skip('L5', 'HAProxy can send requests to every engine', 'it gave no answer');
+  for (const { name } of engines) {
+    const server = proxy.servers.find((one) => one.name === name);
+    const measured =
+      server === undefined
+        ? `its servers are ${proxy.servers.map((one) => one.name).join(', ')}`
+        : `${name} is ${server.status}${server.check === '' ? '' : ` (${server.check})`}`;
+    list.require('L5', server !== undefined && server.admin !== 'maint', {
+      says: `HAProxy can send requests to ${name}`,
+      refusal: server === undefined ? `HAProxy does not know ${name}` : `HAProxy keeps ${name} in maintenance`,
+      measured,
+      limit: 'each engine is a server, and none in maintenance',
+      next:
+        server === undefined
+          ? `docker exec ${proxy.name} cat /run/haproxy/haproxy.cfg`
+          : runtimeCommand(proxy.name, `set server ${observed.backend}/${name} state ready`),
+    });
+  }
+}
