@@ -3,6 +3,7 @@ import type { Ledger } from '../cluster/guard/ledger';
 import type { ObservedCluster } from '../cluster/observed';
 import type { HandoverCost } from '../workflows/messages';
 import { finalFailure } from './context';
+import { engineActivities, type EngineActivities } from './engine';
 import type { ActivityDeps } from './deps';
 import { movePrimary, type MoveResult } from './move';
 import type { MoveRequest } from './move-parts';
@@ -22,6 +23,7 @@ import { releaseNodes, settleMove, verifyMove, type SettleResult, type VerifyRes
 export type { MoveResult } from './move';
 export type { MoveRequest } from './move-parts';
 export type { FailoverMove, FailoverResult } from './failover/fail-over';
+export type { EngineProof, HandoverRequest, HandoverResult, ServiceRequest } from './engine';
 export type { WatchRequest, WatchResult } from './guard/watch';
 export type { RejoinLook, RejoinRequest, RejoinWork } from './rejoin';
 
@@ -34,7 +36,7 @@ export interface ClusterDescription {
 }
 
 /** The activities of a worker. Each observes, decides, acts where needed and verifies, and may run twice. */
-export interface Activities extends RejoinActivities, RepairActivities {
+export interface Activities extends RejoinActivities, RepairActivities, EngineActivities {
   describeCluster(cluster?: string): Promise<ClusterDescription>;
   observe(cluster: string): Promise<ObservedCluster>;
   lockHolder(cluster: string): Promise<string | undefined>;
@@ -63,6 +65,7 @@ export function createActivities(deps: ActivityDeps): Activities {
   const activities: Activities = {
     ...rejoinActivities(deps),
     ...repairActivities(deps),
+    ...engineActivities(deps),
     // eslint-disable-next-line @typescript-eslint/require-await -- activities are promises by contract
     async describeCluster(cluster) {
       const selected = selectCluster(deps.topology, cluster);
