@@ -128,6 +128,7 @@ export class Lock {
   private own: string | undefined;
   private connection = 0;
   private lastSeen: string | undefined;
+  private closed = false;
   /** When Redis last answered, by `performance.now()`. */
   answeredAt = -Infinity;
 
@@ -182,6 +183,10 @@ export class Lock {
     });
     // Each failed attempt to connect; the command that needs the connection tells.
     redis.on('error', () => undefined);
+    // A switch that is announced while it connects ends the client for good, whatever its retry strategy says.
+    redis.on('end', () => {
+      if (!this.closed) setTimeout(() => void redis.connect().catch(() => undefined), again(2));
+    });
     return redis;
   }
 
@@ -201,7 +206,7 @@ export class Lock {
       return answer;
     } catch (error) {
       // A Redis that hangs keeps its connection open; another may be master meanwhile.
-      if (/timed out/i.test((error as Error).message)) this.redis.disconnect(true);
+      if (/timed out/i.test((error as Error).message) && this.redis.status === 'ready') this.redis.disconnect(true);
       throw error;
     }
   }
@@ -321,6 +326,7 @@ export class Lock {
 
   /** Ends both connections at once. */
   close(): void {
+    this.closed = true;
     this.redis.disconnect();
     this.subscriber.disconnect();
   }
