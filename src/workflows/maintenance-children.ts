@@ -83,7 +83,8 @@ export class Children {
   async conduct(move: TierMove, mode: 'plan' | 'run'): Promise<ChildEnd> {
     const { workflow, id } = runbooks[move.tier];
     const { runId } = workflowInfo();
-    const workflowId = `${id}/${this.run.state.cluster}/maintenance-${runId.slice(0, 8)}-${++this.started}`;
+    // The end of a run's id: its beginning is the time, which runs that follow each other share.
+    const workflowId = `${id}/${this.run.state.cluster}/maintenance-${runId.slice(-8)}-${++this.started}`;
     try {
       const report = (await executeChild(workflow, {
         workflowId,

@@ -1,6 +1,5 @@
 import type { Activities } from '../activities';
 import { splitNext } from '../cluster/check';
-import type { ObservedEngines } from '../cluster/engine/observed';
 import { membersOf } from '../cluster/members';
 import type { TierMove } from '../cluster/maintenance/decide';
 import { rolesOf, type TierRoles } from '../cluster/maintenance/roles';
@@ -12,11 +11,8 @@ import { act, reading } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 import type { Plan, Report } from './run-state';
 
-/** What the other tiers are looked at by. */
-type Looks = Activities & {
-  observeRedis(cluster: string): Promise<ObservedRedis>;
-  observeEngines(cluster: string): Promise<ObservedEngines>;
-};
+/** What the tiers are looked at by. */
+type Looks = Activities & { observeRedis(cluster: string): Promise<ObservedRedis> };
 
 /** Looks at every tier that the cluster has, all at once. */
 export async function lookAtTiers(run: Run, topology: ClusterTopology): Promise<TierRoles[]> {

@@ -76,6 +76,16 @@ describe('maintenance', () => {
     });
   });
 
+  test('the runs of the tiers have ids of their own, in one maintenance and from one to the next', async () => {
+    await cluster.run({ side: 1, back: 'never' });
+    Object.assign(cluster.active, { engine: ENGINES[0], redis: REDIS[0], postgres: PRIMARY });
+    await cluster.run({ side: 1, back: 'never' });
+    expect(cluster.ids).toHaveLength(12);
+    expect(new Set(cluster.ids).size).toBe(12);
+    for (const id of cluster.ids)
+      expect(id).toMatch(/^(switchover|redis-failover|engine-switchover)\/m\d+-\d+\/maintenance-[0-9a-f]{8}-\d+$/);
+  });
+
   test('what is active elsewhere already stays there, and does not come over on the way back', async () => {
     cluster.active.redis = REDIS[1];
     await cluster.run({ side: 1 }, async (run) => {

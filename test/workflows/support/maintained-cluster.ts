@@ -46,6 +46,8 @@ export class MaintainedCluster {
   /** What was asked of the runbooks, in order: `plan engine veloz-engine-2`. */
   readonly asked: string[] = [];
   readonly inputs: ChildInput[] = [];
+  /** The ids of the runbooks' runs. */
+  readonly ids: string[] = [];
   /** How many runbooks move something at this moment, and how many did at most. */
   moving = 0;
   most = 0;
@@ -84,6 +86,7 @@ export class MaintainedCluster {
     const tier = tierOf[workflow] ?? 'postgres';
     this.asked.push(`${input.mode} ${tier} ${input.target}`);
     this.inputs.push(input);
+    this.ids.push(workflowId);
     const failure = this.fails.get(`${input.mode} ${tier}`);
     if (input.mode === 'run') {
       this.most = Math.max(this.most, ++this.moving);
