@@ -21,6 +21,7 @@ export const actions = {
   workerStop: () => (require('./actions/worker-detached') as typeof import('./actions/worker-detached')).workerStop,
   status: () => (require('./actions/status') as typeof import('./actions/status')).status,
   postgresStatus: () => (require('./actions/postgres') as typeof import('./actions/postgres')).postgresStatus,
+  redisStatus: () => (require('./actions/redis') as typeof import('./actions/redis')).redisStatus,
   switchover: () => (require('./actions/switchover') as typeof import('./actions/switchover')).switchover,
   promote: () => (require('./actions/promote') as typeof import('./actions/promote')).promote,
   rejoin: () => (require('./actions/standbys') as typeof import('./actions/standbys')).rejoin,

@@ -3,6 +3,7 @@ import { clusterOption, duration, wholeNumber, type Builder, type HaCommand } fr
 import { addGuard } from './commands-guard';
 import { addMaintenance } from './commands-maintenance';
 import { addPostgres, addRepair } from './commands-postgres';
+import { addRedis } from './commands-redis';
 
 /** The commands of daily use: look, act, guard, follow runs, decide. */
 export function addDailyCommands(program: HaCommand, build: Builder, actions: typeof allActions): void {
@@ -16,6 +17,7 @@ export function addDailyCommands(program: HaCommand, build: Builder, actions: ty
 
   program.commandsGroup('Act:');
   addPostgres(program, build, actions);
+  addRedis(program, build, actions);
   addMaintenance(program, build, actions);
   addRepair(program, build, actions);
   program.commandsGroup('Guard:');

@@ -91,7 +91,10 @@ export class RedisNodeClient {
     await this.redis.call('REPLICAOF', 'NO', 'ONE');
   }
 
-  /** Says something on a channel. Returns to how many. */
+  /**
+   * Says something on a channel. Returns to how many. Waits as writes do where writes are held: say it on another node, or let
+   * writes go first.
+   */
   publish(channel: string, message: string): Promise<number> {
     return this.redis.publish(channel, message);
   }

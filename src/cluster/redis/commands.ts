@@ -16,3 +16,6 @@ export const redisStatus = (cluster: string): string => `veloz-ha redis status -
 /** Moves the master, or repairs what a failover left. */
 export const redisFailover = (cluster: string, rest = ''): string =>
   `veloz-ha redis failover --cluster ${cluster}${rest === '' ? '' : ` ${rest}`}`;
+
+/** Ends the freeze of a container. */
+export const unfreezeContainer = (name: string): string => `docker unpause ${name}`;

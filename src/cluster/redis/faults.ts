@@ -26,7 +26,7 @@ export type RedisFault =
 export function faultSays(fault: RedisFault): string {
   switch (fault.kind) {
     case 'stopped':
-      return `the container ${fault.node} does not run: Docker says ${fault.status}`;
+      return `the container ${fault.node} ${fault.status === 'paused' ? 'is frozen' : 'does not run'}`;
     case 'no master':
       return `no node is a master; ${fault.node} has everything that any of them has`;
     case 'second master':

@@ -1,0 +1,79 @@
+import type { ObservedRedis, ObservedRedisNode, ObservedSentinel, RedisContainer } from '../../cluster/redis/observed';
+import { internalRedisEndpoint, type RedisNode, type RedisTopology, type SentinelNode } from '../../cluster/topology';
+import type { DockerClient } from '../../systems/docker';
+import { RedisNodeClient } from '../../systems/redis';
+import { SentinelClient } from '../../systems/redis-sentinel';
+import { readSecret, type Environment } from '../../systems/secrets';
+
+/** What a look at Redis is made of. */
+export interface RedisLook {
+  docker: Pick<DockerClient, 'inspect'>;
+  environment: Environment;
+  /** How long each node and Sentinel may take to connect, and then for each answer, in milliseconds. */
+  limitMs?: number;
+}
+
+/**
+ * Looks at every Redis node and every Sentinel, all at once. Changes nothing and never fails for one that does not answer:
+ * that is part of the picture.
+ */
+export async function observeRedis(look: RedisLook, cluster: string, redis: RedisTopology): Promise<ObservedRedis> {
+  const at = Date.now();
+  const [nodes, sentinels] = await Promise.all([
+    Promise.all(redis.nodes.map((node) => observeNode(look, redis, node))),
+    Promise.all(redis.sentinels.map((sentinel) => observeSentinel(look, redis, sentinel))),
+  ]);
+  return { cluster, at, nodes, sentinels };
+}
+
+async function observeNode(look: RedisLook, redis: RedisTopology, node: RedisNode): Promise<ObservedRedisNode> {
+  const [container, said] = await Promise.all([
+    containerOf(look, node.name),
+    answer(
+      () => RedisNodeClient.open(node.address, readSecret(redis.passwordFrom, look.environment), look.limitMs),
+      (client) => client.state(),
+    ),
+  ]);
+  return { name: node.name, internal: internalRedisEndpoint(node), container, ...said };
+}
+
+async function observeSentinel(
+  look: RedisLook,
+  redis: RedisTopology,
+  { name, address }: SentinelNode,
+): Promise<ObservedSentinel> {
+  const [container, said] = await Promise.all([
+    containerOf(look, name),
+    answer(
+      () => SentinelClient.open(address, readSecret(redis.passwordFrom, look.environment), look.limitMs),
+      (client) => client.state(redis.master),
+    ),
+  ]);
+  return { name, container, ...said };
+}
+
+/** Docker's word; a Docker that gives no answer is a part of the picture too. */
+async function containerOf({ docker }: RedisLook, name: string): Promise<RedisContainer> {
+  try {
+    const { exists, running, status } = await docker.inspect(name);
+    return { exists, running, status };
+  } catch {
+    return { exists: false, running: false, status: 'unknown' };
+  }
+}
+
+/** One question on a connection of its own. A secret that can't be read is told like a node that does not answer. */
+async function answer<Client extends { close(): void }, State>(
+  open: () => Promise<Client>,
+  ask: (client: Client) => Promise<State>,
+): Promise<{ state: State | null; error?: string }> {
+  let client: Client | undefined;
+  try {
+    client = await open();
+    return { state: await ask(client) };
+  } catch (error) {
+    return { state: null, error: (error as Error).message };
+  } finally {
+    client?.close();
+  }
+}

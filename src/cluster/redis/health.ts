@@ -1,0 +1,151 @@
+import type { Check } from '../check';
+import { logs } from '../commands';
+import { formatMs } from '../duration';
+import { Checklist } from '../switchover/checklist';
+import type { RedisTopology } from '../topology';
+import { redisCli, startContainer, unfreezeContainer } from './commands';
+import { diagnose, faultSays, type RedisFault } from './faults';
+import {
+  addressOfNode,
+  answeringNodes,
+  answeringSentinels,
+  majorityOf,
+  mastersOf,
+  type ObservedRedis,
+} from './observed';
+
+/** A replica is told as silent after this long, in milliseconds. Masters ping their replicas every second. */
+const SILENT_MS = 5000;
+
+/** What is not as it should be, worst first, each with the command that mends it by hand. Pure. Empty: all is well. */
+export function redisFindings(topology: RedisTopology, observed: ObservedRedis): Check[] {
+  const list = new Checklist();
+  checkMaster(list, topology, observed);
+  checkNodes(list, observed);
+  checkSentinels(list, topology, observed);
+  const worth = ({ result }: Check) => (result === 'refuse' ? 0 : 1);
+  return list.checks.filter(({ result }) => result !== 'ok').sort((a, b) => worth(a) - worth(b));
+}
+
+function checkMaster(list: Checklist, topology: RedisTopology, observed: ObservedRedis): void {
+  const found = diagnose(observed);
+  if ('undecided' in found) {
+    list.require('L3', false, {
+      says: 'one node is the master',
+      refusal: 'nobody but a person can say which node is right',
+      measured: found.undecided,
+      limit: 'one master, which a majority of the Sentinels names',
+      next: redisCli(mastersOf(observed)[0]?.name ?? observed.nodes[0]?.name ?? '', 'info replication'),
+    });
+    return;
+  }
+  const master = mastersOf(observed).length > 0 || found.faults.some(({ kind }) => kind === 'no master');
+  const silent = observed.nodes.find(({ state }) => state === null);
+  list.require('L3', master, {
+    says: 'a master answers',
+    refusal: 'no master answers: the Sentinels promote a replica, where a majority of them can',
+    measured: silent === undefined ? 'every node is a replica' : `${silent.name}: ${silent.error ?? 'no answer'}`,
+    limit: 'one',
+    next: silent === undefined ? logs(observed.nodes[0]?.name ?? '') : logs(silent.name),
+  });
+  const masters =
+    mastersOf(observed)
+      .map(({ name }) => name)
+      .join(', ') || 'none';
+  for (const fault of found.faults)
+    list.require(fault.kind === 'stopped' ? 'L1' : 'L3', false, {
+      says: '',
+      refusal: faultSays(fault),
+      measured: fault.kind === 'stopped' ? `Docker says ${fault.status}` : `masters now: ${masters}`,
+      limit: 'none',
+      next: mendByHand(topology, fault),
+    });
+}
+
+/** The command that mends a fault. */
+function mendByHand(topology: RedisTopology, fault: RedisFault): string {
+  const follow = (master: string) => {
+    const { host, port } = addressOfNode(topology, master);
+    return redisCli(fault.node, `replicaof ${host} ${port}`);
+  };
+  switch (fault.kind) {
+    case 'stopped':
+      return fault.status === 'paused' ? unfreezeContainer(fault.node) : startContainer(fault.node);
+    case 'no master':
+      return redisCli(fault.node, 'replicaof no one');
+    case 'second master':
+    case 'astray':
+      return follow(fault.master);
+    case 'wrong word':
+      // A Sentinel that starts asks the other ones whom they watch.
+      return `docker restart ${fault.node}`;
+  }
+}
+
+function checkNodes(list: Checklist, observed: ObservedRedis): void {
+  // Those that do not run are told as faults already.
+  for (const { name, state, container, error } of observed.nodes)
+    if (state === null && (container.running || !container.exists))
+      list.require('L1', false, {
+        says: '',
+        refusal: `${name} does not answer`,
+        measured: `${error ?? 'no answer'}; Docker says ${container.status}`,
+        limit: 'every node answers',
+        next: logs(name),
+      });
+  for (const { name, state } of answeringNodes(observed)) {
+    const { upstream } = state;
+    list.require('L1', state.writesFile, {
+      says: `${name} writes its append-only file`,
+      refusal: `${name} can't write its append-only file`,
+      measured: 'aof_last_write_status is err',
+      limit: 'ok',
+      next: redisCli(name, 'info persistence'),
+    });
+    if (upstream === null) continue;
+    list.require('L1', upstream.up && upstream.silentMs <= SILENT_MS, {
+      says: `${name} is connected to its master`,
+      refusal: upstream.syncing ? `${name} is being copied` : `${name} is not connected to its master`,
+      measured: upstream.up ? `silent for ${formatMs(upstream.silentMs)}` : 'master_link_status is down',
+      limit: `up, heard from within ${formatMs(SILENT_MS)}`,
+      next: logs(name),
+    });
+  }
+}
+
+function checkSentinels(list: Checklist, topology: RedisTopology, observed: ObservedRedis): void {
+  const there = answeringSentinels(observed);
+  const silent = observed.sentinels.filter(({ state }) => state === null);
+  list.require('L1', there.length >= majorityOf(observed), {
+    says: 'a majority of the Sentinels answers',
+    refusal: 'no majority of the Sentinels answers: nobody fails over',
+    measured: `${there.length} of ${observed.sentinels.length} answer`,
+    limit: `at least ${majorityOf(observed)}`,
+    next: logs(silent[0]?.name ?? ''),
+  });
+  for (const { name, container, error } of silent)
+    if (container.running || !container.exists)
+      list.advise('L1', false, {
+        says: '',
+        refusal: `${name} does not answer`,
+        measured: `${error ?? 'no answer'}; Docker says ${container.status}`,
+        limit: 'every Sentinel answers',
+        next: logs(name),
+      });
+  for (const { name, state } of there) {
+    list.advise('L1', state.master === null || state.quorum === topology.quorum, {
+      says: `${name} has the quorum of the topology`,
+      refusal: `${name} has another quorum than the topology`,
+      measured: `${state.quorum}`,
+      limit: `redis.quorum ${topology.quorum}`,
+      next: `docker restart ${name}`,
+    });
+    list.advise('L1', state.master === null || state.quorate.ok, {
+      says: `${name} sees a quorum`,
+      refusal: `${name} sees no quorum for a failover`,
+      measured: state.quorate.says,
+      limit: `${topology.quorum} usable Sentinels, and a majority`,
+      next: logs(name),
+    });
+  }
+}

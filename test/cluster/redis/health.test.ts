@@ -1,0 +1,77 @@
+import { redisFindings } from '../../../src/cluster/redis/health';
+import type { ObservedRedis } from '../../../src/cluster/redis/observed';
+import {
+  healthy,
+  master,
+  MASTER,
+  picture,
+  redisTopology,
+  replica,
+  REPLICA,
+  sentinel,
+  SENTINELS,
+  sentinelsNaming,
+  silent,
+  silentSentinel,
+} from './picture';
+
+const findings = (observed: ObservedRedis) =>
+  redisFindings(redisTopology(), observed).map(({ result, next }) => `${result}: ${next}`);
+
+test('nothing is found where everything is as it should be', () => {
+  expect(findings(healthy())).toEqual([]);
+});
+
+test('a stopped node is started, a frozen one is let go on, and one that runs and is silent is looked into', () => {
+  const withReplica = (status: string) => picture([master(MASTER), silent(REPLICA, status)], sentinelsNaming(MASTER));
+  expect(findings(withReplica('exited'))).toEqual([`refuse: docker start ${REPLICA}`]);
+  expect(findings(withReplica('paused'))).toEqual([`refuse: docker unpause ${REPLICA}`]);
+  const running = silent(REPLICA, 'running');
+  expect(findings(picture([master(MASTER), running], sentinelsNaming(MASTER)))).toEqual([
+    `refuse: docker logs --tail 20 ${REPLICA}`,
+  ]);
+});
+
+test('no master is told before everything else', () => {
+  const lost = replica(REPLICA, MASTER, {}, { up: false, downMs: 1000 });
+  expect(findings(picture([silent(MASTER), lost], sentinelsNaming(MASTER)))[0]).toBe(
+    `refuse: docker logs --tail 20 ${MASTER}`,
+  );
+});
+
+test('a fault comes with the command that mends it', () => {
+  const two = picture([master(MASTER), master(REPLICA)], sentinelsNaming(REPLICA));
+  expect(findings(two)).toEqual([`refuse: docker exec ${MASTER} redis-cli replicaof ${REPLICA} 6379`]);
+  const none = picture([replica(MASTER, REPLICA), replica(REPLICA, MASTER)], sentinelsNaming(MASTER));
+  expect(findings(none)).toEqual([`refuse: docker exec ${MASTER} redis-cli replicaof no one`]);
+  const word = picture(healthy().nodes, [...sentinelsNaming(MASTER).slice(0, 2), sentinel(SENTINELS[2], REPLICA)]);
+  expect(findings(word)).toEqual([`refuse: docker restart ${SENTINELS[2]}`]);
+});
+
+test('where a person has to decide nothing is proposed but a look', () => {
+  const doubt = picture([master(MASTER), silent(REPLICA)], sentinelsNaming(REPLICA));
+  expect(findings(doubt)[0]).toBe(`refuse: docker exec ${MASTER} redis-cli info replication`);
+});
+
+test('Sentinels without a majority are a problem, one that does not answer is told, and so is one without a quorum', () => {
+  const { nodes } = healthy();
+  const [one, two, three] = SENTINELS;
+  const few = findings(picture(nodes, [sentinel(one, MASTER), silentSentinel(two), silentSentinel(three)]));
+  expect(few).toContain(`refuse: docker logs --tail 20 ${two}`);
+  const deaf = { ...silentSentinel(three), container: { exists: true, running: true, status: 'running' } };
+  expect(findings(picture(nodes, [sentinel(one, MASTER), sentinel(two, MASTER), deaf]))).toEqual([
+    `warn: docker logs --tail 20 ${three}`,
+  ]);
+  const alone = sentinel(three, MASTER, { quorate: { ok: false, says: 'NOQUORUM' } });
+  expect(findings(picture(nodes, [sentinel(one, MASTER), sentinel(two, MASTER), alone]))).toEqual([
+    `warn: docker logs --tail 20 ${three}`,
+  ]);
+});
+
+test('a replica that is not connected, or can not write its file, is a problem', () => {
+  const apart = replica(REPLICA, MASTER, { writesFile: false }, { up: false, downMs: 9000 });
+  expect(findings(picture([master(MASTER), apart], sentinelsNaming(MASTER)))).toEqual([
+    `refuse: docker exec ${REPLICA} redis-cli info persistence`,
+    `refuse: docker logs --tail 20 ${REPLICA}`,
+  ]);
+});
