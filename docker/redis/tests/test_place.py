@@ -1,0 +1,78 @@
+"""Run in docker/redis: python3 -B -m unittest discover tests"""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from veloz_redis.opinion import Opinion, agreed, opinion, place  # noqa: E402
+from veloz_redis.sentinel import config, monitored  # noqa: E402
+from veloz_redis.settings import SettingsError, read  # noqa: E402
+
+A = ("a", 6379)
+B = ("b", 6379)
+
+
+def says(master, busy=False):
+    return Opinion(master, busy)
+
+
+class PlaceTest(unittest.TestCase):
+    def test_a_node_that_the_majority_names_is_the_master(self):
+        self.assertEqual(place([says(A), says(A), None], 2, "a", []), A)
+
+    def test_an_old_master_follows_its_successor(self):
+        self.assertEqual(place([says(B), says(B), says(A)], 2, "a", ["b"]), B)
+
+    def test_nobody_becomes_a_master_beside_another_one_or_while_a_sentinel_chooses(self):
+        self.assertIsNone(place([says(A)] * 3, 2, "a", ["b"]))
+        self.assertIsNone(place([says(A), says(A), says(A, busy=True)], 2, "a", []))
+
+    def test_without_a_majority_a_node_waits(self):
+        self.assertIsNone(place([says(A), says(B), None], 2, "a", []))
+        self.assertIsNone(agreed([None, None, says(A)], 2))
+
+    def test_reads_what_a_sentinel_says(self):
+        self.assertEqual(opinion(["ip", "a", "port", "6379", "flags", "master,o_down"]), says(A, busy=True))
+        self.assertIsNone(opinion(None))
+
+
+ENVIRONMENT = {
+    "VELOZ_NODE": "s1",
+    "VELOZ_REDIS_KIND": "sentinel",
+    "VELOZ_REDIS_PASSWORD": 'a"b',
+    "VELOZ_REDIS_SENTINELS": "s1:26379,s2:26379,s3:26379",
+    "VELOZ_REDIS_NODES": "a:6379,b:6379",
+}
+SAVED = """sentinel monitor veloz-master a 6379 2
+sentinel myid 0123
+sentinel config-epoch veloz-master 7
+sentinel known-replica veloz-master b 6379
+sentinel current-epoch 7
+"""
+
+
+class SentinelConfigTest(unittest.TestCase):
+    def test_keeps_what_it_has_learnt(self):
+        self.assertEqual(monitored(SAVED, "veloz-master"), A)
+        text = config(read(ENVIRONMENT), SAVED, A, moved=False)
+        self.assertIn("sentinel monitor veloz-master a 6379 2", text)
+        self.assertIn("sentinel config-epoch veloz-master 7", text)
+        self.assertIn('sentinel auth-pass veloz-master "a\\"b"', text)
+
+    def test_an_epoch_of_another_master_is_dropped(self):
+        text = config(read(ENVIRONMENT), SAVED, B, moved=True)
+        self.assertIn("sentinel monitor veloz-master b 6379 2", text)
+        self.assertIn("sentinel myid 0123", text)
+        self.assertNotIn("config-epoch", text)
+        self.assertNotIn("known-replica", text)
+
+    def test_no_password_or_one_that_would_add_a_line_is_refused(self):
+        for password in ("", "a\nrequirepass b"):
+            with self.assertRaises(SettingsError):
+                read({**ENVIRONMENT, "VELOZ_REDIS_PASSWORD": password})
+
+
+if __name__ == "__main__":
+    unittest.main()
