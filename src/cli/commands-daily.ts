@@ -1,5 +1,6 @@
 import type { actions as allActions } from './actions';
 import { clusterOption, duration, wholeNumber, type Builder, type HaCommand } from './command';
+import { addEngine } from './commands-engine';
 import { addGuard } from './commands-guard';
 import { addMaintenance } from './commands-maintenance';
 import { addPostgres, addRepair } from './commands-postgres';
@@ -18,6 +19,7 @@ export function addDailyCommands(program: HaCommand, build: Builder, actions: ty
   program.commandsGroup('Act:');
   addPostgres(program, build, actions);
   addRedis(program, build, actions);
+  addEngine(program, build, actions);
   addMaintenance(program, build, actions);
   addRepair(program, build, actions);
   program.commandsGroup('Guard:');

@@ -126,7 +126,7 @@ function addStandbys(postgres: HaCommand, build: Builder, actions: typeof allAct
 }
 
 /** Options that every runbook has, in the order in which help shows them. */
-function addCommon(command: HaCommand): void {
+export function addCommon(command: HaCommand): void {
   addWhat(command);
   addWho(command);
   addLimits(command);

@@ -2,6 +2,7 @@ import { formatMs } from '../cluster/duration';
 import type { Report } from '../workflows/run-state';
 import { lossSentence, quarantineSentence, rejoinSentence } from './failover';
 import { awaySentence } from './maintenance';
+import { leaderWord } from './runbooks';
 import { formatBytes } from './words';
 
 /** One fact of a report: its name and its value. */
@@ -17,8 +18,9 @@ export function reportFacts(report: Report, look: { arrow: string; dateTime: (ep
   const add = (name: string, value: string | undefined) => {
     if (value !== undefined) facts.push({ name, value });
   };
-  add('Primary', fromTo(report.primaryBefore, report.primaryAfter, arrow));
+  add(leaderWord(report.runbook), fromTo(report.primaryBefore, report.primaryAfter, arrow));
   add('Timeline', fromTo(report.timelineBefore, report.timelineAfter, arrow));
+  add('Epoch', fromTo(report.epochBefore, report.epochAfter, arrow));
   add('Protection', report.protection);
   const { failover, rejoin } = report;
   if (failover !== undefined) {

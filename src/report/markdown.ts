@@ -2,6 +2,7 @@ import { headline } from '../cluster/check';
 import { formatMs } from '../cluster/duration';
 import type { FailoverFacts, Member, Report, StepState } from '../workflows/run-state';
 import { afterFirst, speaksWord } from './evidence';
+import { engineCells, engineColumns } from './engine-cells';
 import { reportFacts } from './facts';
 import { failoverParts, timesTitle } from './failover';
 import { checksSummary, formatBytes, noteOf, stepLabel } from './words';
@@ -25,6 +26,8 @@ export function reportMarkdown(report: Report, link?: string): string {
   if (report.steps.some((step) => step.state !== 'pending')) parts.push(`### Steps\n\n${steps(report.steps)}`);
   const members = report.membersAfter ?? report.membersBefore;
   if (members !== undefined) parts.push(`### Members\n\n${membersMarkdown(members)}`);
+  const engines = report.enginesAfter ?? report.enginesBefore;
+  if (engines !== undefined) parts.push(`### Engines\n\n${tableMarkdown(engineColumns, engines.map(engineCells))}`);
   if (report.warnings.length > 0)
     parts.push(`### Warnings\n\n${report.warnings.map((warning) => `- ${escape(warning)}`).join('\n')}`);
   if (report.next.length > 0) {

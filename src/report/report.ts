@@ -1,6 +1,7 @@
 import type { Report } from '../workflows/run-state';
 import { checksBlock } from './checks';
 import { reportFacts } from './facts';
+import { enginesTable } from './engine';
 import { membersTable } from './members';
 import { evidenceTable } from './evidence';
 import { failoverParts, timesTitle } from './failover';
@@ -48,6 +49,9 @@ export function reportText(report: Report, style: Style, link?: string): string 
   if (members !== undefined) {
     block(report.membersAfter === undefined ? 'Members' : 'Members now', (inner) => membersTable(members, inner));
   }
+  const engines = report.enginesAfter ?? report.enginesBefore;
+  if (engines !== undefined)
+    block(report.enginesAfter === undefined ? 'Engines' : 'Engines now', (inner) => enginesTable(engines, inner));
   // A warning that a check raised stands with the check already.
   const others = report.warnings.filter(
     (warning) => !report.checks.some((check) => warning.startsWith(`${check.id}: `)),

@@ -11,7 +11,18 @@ export function runbookName(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-const runbooks = ['switchover', 'failover', 'rejoin', 'add-standby', 'remove-standby', 'repair', 'maintenance'];
+const runbooks = [
+  'switchover',
+  'failover',
+  'rejoin',
+  'add-standby',
+  'remove-standby',
+  'repair',
+  'maintenance',
+  'engine-switchover',
+  'engine-drain',
+  'engine-ready',
+];
 
 /** The runbook of a run, read off its id: `failover/veloz/20251123T032011Z-9f3a`. Undefined where somebody named it otherwise. */
 export function runbookOfId(workflowId: string): string | undefined {
@@ -31,6 +42,10 @@ export function commandOf(runbook: string): string {
       return 'veloz-ha repair';
     case 'maintenance':
       return 'veloz-ha maintenance start';
+    case 'engine-switchover':
+    case 'engine-drain':
+    case 'engine-ready':
+      return `veloz-ha ${runbookName(runbook).replace('-', ' ')}`;
     default:
       return 'veloz-ha postgres switchover';
   }
@@ -56,6 +71,12 @@ export function planHeadline(runbook: string, plan: Plan, mark: (node: string) =
       return `bring every system in line with ${primary}, the primary`;
     case 'maintenance':
       return `move everything that is active away from ${primary}, to ${target}`;
+    case 'engine-switchover':
+      return `hand the orders from ${primary} to ${target}`;
+    case 'engine-drain':
+      return `take ${target} out of service`;
+    case 'engine-ready':
+      return `put ${target} back into service`;
     default:
       return `move the primary from ${primary} to ${target}, protection ${plan.protection}`;
   }
@@ -78,6 +99,12 @@ export function planQuestion(runbook: string, plan: Plan | undefined): string {
       return `Bring every system in line with ${primary}, the primary?`;
     case 'maintenance':
       return `Move everything that is active away from ${primary}, to ${target}?`;
+    case 'engine-switchover':
+      return `Hand the orders from ${primary} to ${target}?`;
+    case 'engine-drain':
+      return `Take ${target} out of service?`;
+    case 'engine-ready':
+      return `Put ${target} back into service?`;
     default:
       return `Move the primary from ${primary} to ${target}?`;
   }
@@ -90,7 +117,14 @@ export function planQuestion(runbook: string, plan: Plan | undefined): string {
 export function planHold(plan: Plan, mark: (length: string) => string = (length) => length): string {
   if (plan.expectedHoldMs === 0) return `Clients do not wait (${plan.expectedHoldBasis}).`;
   const expected = `Clients are expected to wait ${mark(formatMs(plan.expectedHoldMs))} (${plan.expectedHoldBasis}).`;
+  if (plan.holdEnds !== undefined)
+    return `${expected} If everything dies meanwhile, ${plan.holdEnds} at ${formatMs(plan.holdLimitMs)}.`;
   return `${expected} If everything dies meanwhile, they are let go at ${formatMs(plan.holdLimitMs)}, or up to 2 s later when no node is writable then.`;
+}
+
+/** What the node is called that clients' writes go to. */
+export function leaderWord(runbook: string): string {
+  return runbookName(runbook).startsWith('engine-') ? 'Active engine' : 'Primary';
 }
 
 /** What is true of a run that waits for approval. */

@@ -5,6 +5,7 @@ export { rejoin } from './rejoin';
 export { addStandby } from './add-standby';
 export { removeStandby } from './remove-standby';
 export { repair } from './repair';
+export { engineDrain, engineReady, engineSwitchover } from './engine-switchover';
 export { maintenance } from './maintenance';
 export { clusterLock } from './cluster-lock';
 export { handoverProbe } from './handover-probe';

@@ -1,4 +1,5 @@
 import type { Check } from '../cluster/check';
+import type { EngineMember } from '../cluster/engine/members';
 import type { Ledger } from '../cluster/guard/ledger';
 import type { FailureKind, Signal } from '../cluster/guard/signals';
 import type { Lsn } from '../cluster/lsn';
@@ -75,6 +76,8 @@ export interface Plan {
   expectedHoldBasis: string;
   /** What the dead-man switch bounds the hold to, in milliseconds. */
   holdLimitMs: number;
+  /** What happens at that limit, where it is not PgBouncer that lets go; a sentence without full stop. */
+  holdEnds?: string;
 }
 
 /** Who may go on, until when, and how. */
@@ -195,6 +198,11 @@ export interface Report {
   checks: Check[];
   membersBefore?: Member[];
   membersAfter?: Member[];
+  /** Of a runbook of the engines: them and HAProxy, and the fencing epoch. */
+  enginesBefore?: EngineMember[];
+  enginesAfter?: EngineMember[];
+  epochBefore?: number;
+  epochAfter?: number;
   warnings: string[];
   /** Commands to run now, each with why. */
   next: { command: string; why: string }[];
@@ -221,6 +229,8 @@ export interface RunState {
   checks: Check[];
   steps: StepState[];
   members: Member[];
+  /** Present in a runbook of the engines. */
+  engines?: EngineMember[];
   warnings: string[];
   /** Present while something long is copied. */
   progress?: CopyProgress;

@@ -70,7 +70,15 @@ test('the Web UI tells the same, and names the Updates', () => {
 });
 
 test('a report says what was cleared and what is still away; a plan has moved nothing', () => {
-  const report = { startedAt: 0, endedAt: 1, startedBy: 'ada', steps: [], warnings: [], maintenance: held };
+  const report = {
+    runbook: 'maintenance',
+    startedAt: 0,
+    endedAt: 1,
+    startedBy: 'ada',
+    steps: [],
+    warnings: [],
+    maintenance: held,
+  };
   const facts = (outcome: Report['outcome']) =>
     reportFacts({ ...report, outcome } as unknown as Report, { arrow: '->', dateTime: String });
   expect(facts('completed')).toContainEqual({ name: 'Still away', value: awaySentence(held, '->') });

@@ -1,5 +1,6 @@
 import { problemSentence } from '../../cluster/check';
 import { formatMs } from '../../cluster/duration';
+import { engineCells, engineColumns } from '../../report/engine-cells';
 import { heldDetails } from '../../report/maintenance';
 import { planHeadline, planHold, runbookName, untouched } from '../../report/runbooks';
 import { fractionOf, progressText } from '../../report/words';
@@ -64,6 +65,11 @@ export function renderDetails(state: RunState): string {
         `| ${member.name} | ${member.role} | ${cell(member.state)} | ${member.timeline ?? ''} | ${member.sync ?? ''} | ${cell(note)} |`,
       );
     }
+    lines.push('');
+  }
+  if (state.engines !== undefined) {
+    lines.push(`| ${engineColumns.join(' | ')} |`, '|---|---|---|---|---|---|---|');
+    for (const engine of state.engines) lines.push(`| ${engineCells(engine).map(cell).join(' | ')} |`);
     lines.push('');
   }
   for (const warning of state.warnings) lines.push(`- ⚠ ${warning}`);
