@@ -1,0 +1,198 @@
+import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import type { Endpoint } from '../cluster/topology';
+import type { Login } from '../systems/postgres';
+import { patiently } from './writers';
+
+/** What came of the orders of one load. Times are milliseconds. */
+export interface LoadResult {
+  /** Orders that were sent, each once: this client never sends again. */
+  attempts: number;
+  /** Answered 201, or 200 where HAProxy had sent them again. */
+  acknowledged: number;
+  failed: number;
+  /** What the failures said, counted. */
+  failures: Record<string, number>;
+  /** Acknowledged orders that PostgreSQL does not have. */
+  lost: number;
+  /** Orders that stand in PostgreSQL more than once, or under another id than the acknowledged one. */
+  duplicates: number;
+  /** Orders that stand in PostgreSQL and were not acknowledged: their answer was a failure. */
+  unacknowledged: number;
+  /** Longest time between two acknowledgements. */
+  gapMs: number;
+  /** The slowest acknowledged order, from its sending on. */
+  slowestMs: number;
+  /** The median one. */
+  medianMs: number;
+  /** Orders of each engine, as PostgreSQL has them. */
+  byEngine: Record<string, number>;
+}
+
+/** A client gives an order up after this long. */
+const CLIENT_LIMIT_MS = 30_000;
+const ORDER = JSON.stringify({ symbol: 'BTCUSDT', side: 'buy', quantity: '0.01', price: '50000' });
+
+/**
+ * Clients at the front door that send orders at a fixed rate, whatever becomes of earlier ones, each with a key of its own and
+ * each once.
+ */
+export class OrderLoad {
+  private readonly agent = new Agent({ keepAlive: true, maxFreeSockets: 2000 });
+  private readonly acknowledged = new Map<string, string>();
+  private readonly failures: Record<string, number> = {};
+  private readonly latencies: number[] = [];
+  private sent = 0;
+  private open = 0;
+  private last: number | undefined;
+  private gapMs = 0;
+  private timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param prefix of the orders' keys
+   * @param rate orders a second
+   */
+  constructor(
+    private readonly door: Endpoint,
+    private readonly prefix: string,
+    private readonly rate: number,
+  ) {}
+
+  /** Orders acknowledged so far. */
+  get acknowledgedSoFar(): number {
+    return this.acknowledged.size;
+  }
+
+  /** Begins to send. */
+  start(): void {
+    const began = performance.now();
+    this.timer = setInterval(() => {
+      const due = Math.floor(((performance.now() - began) / 1000) * this.rate);
+      while (this.sent < due) this.send(`${this.prefix}-${this.sent++}`);
+    }, 2);
+  }
+
+  private send(key: string): void {
+    const began = performance.now();
+    this.open += 1;
+    let ended = false;
+    const end = (failure: string | undefined, id?: string) => {
+      if (ended) return;
+      ended = true;
+      this.open -= 1;
+      if (failure !== undefined || id === undefined) {
+        const what = failure ?? 'an answer without an id';
+        this.failures[what] = (this.failures[what] ?? 0) + 1;
+        return;
+      }
+      const now = performance.now();
+      if (this.last !== undefined) this.gapMs = Math.max(this.gapMs, now - this.last);
+      this.last = now;
+      this.latencies.push(now - began);
+      this.acknowledged.set(key, id);
+    };
+    const call = request(
+      {
+        ...this.door,
+        agent: this.agent,
+        method: 'POST',
+        path: '/api/orders',
+        timeout: CLIENT_LIMIT_MS,
+        headers: {
+          'content-type': 'application/json',
+          'content-length': Buffer.byteLength(ORDER),
+          'idempotency-key': key,
+        },
+      },
+      (answer) => {
+        let body = '';
+        answer.setEncoding('utf8');
+        answer.on('data', (chunk: string) => (body += chunk));
+        answer.on('error', (error) => end(error.message));
+        answer.on('end', () => {
+          const { statusCode = 0 } = answer;
+          if (statusCode !== 201 && statusCode !== 200) return end(`${statusCode} ${body.slice(0, 120)}`);
+          try {
+            end(undefined, (JSON.parse(body) as { id?: string }).id);
+          } catch {
+            end('an answer that is no JSON');
+          }
+        });
+      },
+    );
+    call.on('timeout', () => call.destroy(new Error(`no answer within ${CLIENT_LIMIT_MS} ms`)));
+    call.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
+    call.end(ORDER);
+  }
+
+  /** Sends no more, and waits for the answers that are still to come. */
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    const until = performance.now() + CLIENT_LIMIT_MS + 1000;
+    while (this.open > 0 && performance.now() < until) await sleep(10);
+    this.agent.destroy();
+  }
+
+  /** Looks every order up in PostgreSQL. */
+  async result(pooler: Endpoint, login: Login): Promise<LoadResult> {
+    const rows = await this.kept(pooler, login);
+    const ids = new Map<string, string[]>();
+    const byEngine: Record<string, number> = {};
+    for (const { key, id, node } of rows) {
+      ids.set(key, [...(ids.get(key) ?? []), id]);
+      byEngine[node] = (byEngine[node] ?? 0) + 1;
+    }
+    let lost = 0;
+    let duplicates = 0;
+    for (const [key, id] of this.acknowledged) {
+      const kept = ids.get(key);
+      if (kept === undefined) lost += 1;
+      else if (kept[0] !== id) duplicates += 1;
+    }
+    for (const kept of ids.values()) duplicates += kept.length - 1;
+    const sorted = [...this.latencies].sort((a, b) => a - b);
+    return {
+      attempts: this.sent,
+      acknowledged: this.acknowledged.size,
+      failed: this.sent - this.acknowledged.size,
+      failures: this.failures,
+      lost,
+      duplicates,
+      unacknowledged: [...ids.keys()].filter((key) => !this.acknowledged.has(key)).length,
+      gapMs: Math.round(this.gapMs),
+      slowestMs: Math.round(sorted.at(-1) ?? 0),
+      medianMs: Math.round((sorted[sorted.length >> 1] ?? 0) * 10) / 10,
+      byEngine,
+    };
+  }
+
+  private async kept(pooler: Endpoint, login: Login) {
+    const client = new Client({ ...pooler, ...login, connectionTimeoutMillis: 10_000 });
+    await patiently(() => client.connect());
+    try {
+      const { rows } = await client.query<{ key: string; id: string; node: string }>(
+        'SELECT idempotency_key AS key, id, node FROM veloz_engine.orders WHERE idempotency_key LIKE $1',
+        [`${this.prefix}-%`],
+      );
+      return rows;
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+}
+
+/** How many orders an engine has in an epoch: it must not grow after the epoch is over. */
+export async function ordersOf(pooler: Endpoint, login: Login, node: string, epoch: number): Promise<number> {
+  const client = new Client({ ...pooler, ...login, connectionTimeoutMillis: 10_000 });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ count: string }>(
+      'SELECT count(*) FROM veloz_engine.orders WHERE node = $1 AND epoch = $2',
+      [node, epoch],
+    );
+    return Number(rows[0]?.count);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
