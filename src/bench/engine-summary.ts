@@ -3,10 +3,10 @@ import { spread } from './summary';
 
 /** One fault or move of the active engine under load. Times are milliseconds; null: it did not come to that. */
 export interface EngineBenchRun extends LoadResult {
-  kind: 'planned' | 'kill' | 'freeze';
+  kind: 'planned' | 'kill' | 'freeze' | 'postgres';
   source: string;
   target: string;
-  /** `planned`: for how long new requests waited at HAProxy. */
+  /** `planned`: for how long new requests waited at HAProxy; `postgres`: at PgBouncer. */
   heldMs: number | null;
   /** From the fault until the other engine was active. */
   activeAfterMs: number | null;

@@ -6,6 +6,7 @@ import type { EnginesTopology, HaproxyTopology } from '../cluster/topology';
 import { createEngineClient, type EngineHealthAnswer } from '../systems/engine';
 import { readSecret } from '../systems/secrets';
 import type { EngineSwitchoverInput } from '../workflows/engine-input';
+import type { SwitchoverInput } from '../workflows/switchover-input';
 import type { Report } from '../workflows/run-state';
 import { summariseEngines, type EngineBenchRun } from './engine-summary';
 import { asIsOption, end, outputOption, positive, say, words } from './options';
@@ -84,6 +85,14 @@ async function activeElsewhere(scene: Scene, source: string, epoch: number): Pro
 type Happened = Pick<EngineBenchRun, 'heldMs' | 'activeAfterMs' | 'staleWrites' | 'steps'>;
 const nothing: Happened = { heldMs: null, activeAfterMs: null, staleWrites: null, steps: {} };
 
+const stepsOf = (report: Report) =>
+  Object.fromEntries(
+    report.steps.flatMap((step) => [
+      [step.id, step.ms ?? 0] as const,
+      ...(step.subSteps ?? []).map((part) => [`${step.id}.${part.id}`, part.ms] as const),
+    ]),
+  );
+
 async function planned(client: Client, taskQueue: string, source: string, to: string, id: string): Promise<Happened> {
   const input: EngineSwitchoverInput = {
     approval: 'given',
@@ -98,13 +107,14 @@ async function planned(client: Client, taskQueue: string, source: string, to: st
     workflowId: id,
     args: [input],
   })) as Report;
-  const steps = Object.fromEntries(
-    report.steps.flatMap((step) => [
-      [step.id, step.ms ?? 0] as const,
-      ...(step.subSteps ?? []).map((part) => [`${step.id}.${part.id}`, part.ms] as const),
-    ]),
-  );
-  return { ...nothing, heldMs: report.heldMs ?? null, steps };
+  return { ...nothing, heldMs: report.heldMs ?? null, steps: stepsOf(report) };
+}
+
+/** A switchover of PostgreSQL under the same orders. */
+async function postgres(client: Client, taskQueue: string, id: string): Promise<Happened> {
+  const input: SwitchoverInput = { approval: 'given', soak: '0s', startedBy: 'bench:engine', reason: 'bench' };
+  const report = (await client.workflow.execute('switchover', { taskQueue, workflowId: id, args: [input] })) as Report;
+  return { ...nothing, heldMs: report.heldMs ?? null, steps: stepsOf(report) };
 }
 
 async function kill(scene: Scene, source: string, epoch: number): Promise<Happened> {
@@ -168,15 +178,18 @@ async function bench(options: Options): Promise<number> {
   let connection: Connection | undefined;
   try {
     let move: (source: string, to: string, epoch: number, index: number) => Promise<Happened>;
-    if (options.mode === 'planned') {
+    if (options.mode === 'planned' || options.mode === 'postgres') {
       say('Temporal and two workers …');
       stand = await Stand.start(`veloz-ha-bench-${process.pid}`);
       const { taskQueue } = stand;
       await Promise.all([stand.startWorker(), stand.startWorker()]);
       connection = await Connection.connect({ address: stand.address });
       const client = new Client({ connection });
-      move = (source, to, _epoch, index) =>
-        planned(client, taskQueue, source, to, `engine-switchover/bench-${process.pid}-${index}`);
+      const id = (runbook: string, index: number) => `${runbook}/bench-${process.pid}-${index}`;
+      move =
+        options.mode === 'planned'
+          ? (source, to, _epoch, index) => planned(client, taskQueue, source, to, id('engine-switchover', index))
+          : (_source, _to, _epoch, index) => postgres(client, taskQueue, id('switchover', index));
     } else if (options.mode === 'kill') move = (source, _to, epoch) => kill(scene, source, epoch);
     else move = (source, _to, epoch) => freeze(scene, source, epoch, options.freeze);
     for (let index = 0; index < options.runs; index++) {
@@ -203,8 +216,8 @@ async function bench(options: Options): Promise<number> {
 const program = new Command('bench:engine')
   .description('Moves, kills or freezes the active engine under orders through HAProxy, and looks every order up')
   .addOption(
-    new Option('--mode <mode>', 'what happens to the active engine')
-      .choices(['planned', 'kill', 'freeze'])
+    new Option('--mode <mode>', 'what happens to the active engine; postgres: a switchover of PostgreSQL instead')
+      .choices(['planned', 'kill', 'freeze', 'postgres'])
       .default('planned'),
   )
   .option('--runs <n>', 'runs', positive, 5)
