@@ -32,7 +32,7 @@ module.exports = {
   forceExit: true,
   testTimeout: 120_000,
   projects: [
-    project('unit', ['{cluster,cli,report,workflows,worker,systems,activities,bench,docs}/**/*.test.ts']),
+    project('unit', ['{cluster,cli,report,workflows,worker,systems,activities,bench,docs,engine}/**/*.test.ts']),
     process.env.VELOZ_HA_SCENARIOS === '1'
       ? project('scenarios', scenarios, onStack)
       : project('e2e', ['e2e/**/*.test.ts'], {

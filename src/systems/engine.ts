@@ -87,13 +87,13 @@ export function createEngineClient(at: Endpoint, token: () => string): EngineCli
 
 /** @throws Error when the body is no health of an engine */
 export function readHealth(httpStatus: number, body: string, base: string): EngineHealthAnswer {
-  let said: Record<string, unknown>;
+  let said: Record<string, unknown> | null;
   try {
-    said = JSON.parse(body) as Record<string, unknown>;
+    said = JSON.parse(body) as Record<string, unknown> | null;
   } catch {
-    said = {};
+    said = null;
   }
-  const { status, role, node, epoch, drained, why } = said;
+  const { status, role, node, epoch, drained, why } = said ?? {};
   if ((role !== 'active' && role !== 'standby') || typeof node !== 'string' || !Number.isInteger(epoch))
     throw new Error(`${base}/health was answered ${httpStatus} with no health of an engine: ${body.slice(0, 120)}`);
   return {
