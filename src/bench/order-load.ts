@@ -59,9 +59,10 @@ export class OrderLoad {
     private readonly rate: number,
   ) {}
 
-  /** Orders acknowledged so far. */
-  get acknowledgedSoFar(): number {
-    return this.acknowledged.size;
+  /** What came of the orders so far. */
+  soFar(): { acknowledged: number; failed: number; open: number } {
+    const acknowledged = this.acknowledged.size;
+    return { acknowledged, failed: this.sent - this.open - acknowledged, open: this.open };
   }
 
   /** Begins to send. */
