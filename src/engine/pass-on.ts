@@ -1,5 +1,6 @@
 import { Agent, request } from 'node:http';
 import type { PassOn } from './desk';
+import { sharedLookup } from './lookup';
 
 /** The header of an order that another engine has passed on. */
 export const PASSED_ON = 'x-veloz-passed-on';
@@ -7,7 +8,7 @@ const CONNECT_LIMIT_MS = 300;
 
 /** Passes orders on by HTTP, over connections that stay open. */
 export function createPassOn(node: string): { passOn: PassOn; close: () => void } {
-  const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+  const agent = new Agent({ keepAlive: true, maxSockets: 64, lookup: sharedLookup() });
   const passOn: PassOn = (url, body, key, limitMs, signal) =>
     new Promise((resolve) => {
       let sent = false;

@@ -50,6 +50,7 @@ const isMissingSchema = (code: string) => /^(?:3F000|42P01|42883)/.test(code);
 export class Store {
   private readonly pool: Pool;
   private schemaMade = false;
+  private warming = false;
   /** When PostgreSQL last answered, by `performance.now()`. */
   answeredAt = -Infinity;
 
@@ -71,9 +72,22 @@ export class Store {
     this.pool.on('error', () => undefined);
   }
 
-  /** Opens connections, so that the first orders do not wait for them. */
-  async warm(count = 4): Promise<void> {
-    await Promise.all(Array.from({ length: count }, () => this.run('warm', 'SELECT pg_sleep(0.02)', [])));
+  /**
+   * Opens the connections that are missing, so that no order waits for one: what costs milliseconds one by one costs a
+   * second when all of them look up the pooler's name and log in together. Does nothing while all are there.
+   */
+  async warm(): Promise<void> {
+    if (this.warming || this.pool.totalCount >= CONNECTIONS) return;
+    this.warming = true;
+    // Asked for at once: those that are idle are given out first, and only the rest are opened.
+    const connections = Array.from({ length: CONNECTIONS }, () =>
+      this.pool.connect().then(
+        (client) => client.release(),
+        () => undefined,
+      ),
+    );
+    await Promise.all(connections);
+    this.warming = false;
   }
 
   /** Makes the schema where it is missing. @throws StoreUnavailable */
@@ -103,7 +117,7 @@ export class Store {
     return Number(row.epoch);
   }
 
-  /** Who may accept orders. @throws StoreUnavailable */
+  /** Who may accept orders; asked every second, so connections that broke are replaced soon. @throws StoreUnavailable */
   async epoch(): Promise<EpochRow> {
     await this.ensureSchema();
     const [row] = await this.run<{ epoch: string; node: string; url: string }>(
@@ -112,6 +126,7 @@ export class Store {
       [],
     );
     if (row === undefined) throw new StoreUnavailable('veloz_engine.epoch has no row', false);
+    void this.warm();
     return { epoch: Number(row.epoch), node: row.node, url: row.url };
   }
 
