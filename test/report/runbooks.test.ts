@@ -18,6 +18,9 @@ test.each([
   ['rejoin', 'make b a standby of a again', 'Make b a standby of a again?'],
   ['addStandby', 'add b as a standby of a', 'Add b as a standby of a?'],
   ['remove-standby', 'remove b, a standby of a', 'Remove b, a standby of a?'],
+  ['engineSwitchover', 'hand the orders from a to b', 'Hand the orders from a to b?'],
+  ['engineDrain', 'take b out of service', 'Take b out of service?'],
+  ['engine-ready', 'put b back into service', 'Put b back into service?'],
   ['repair', 'bring every system in line with a, the primary', 'Bring every system in line with a, the primary?'],
 ])('a plan of %s says what it would do, and asks about that', (runbook, headline, question) => {
   expect(planHeadline(runbook, short)).toBe(headline);
@@ -52,4 +55,14 @@ test('the runbook of a run is read off its id, and its command off the runbook',
 test('what is untouched while a run waits for approval', () => {
   expect(untouched('switchover')).toBe('Nothing is changed yet.');
   expect(untouched('failover')).toBe('Nothing is fenced or promoted yet.');
+});
+
+test('a plan says what ends the waiting where that is not PgBouncer', () => {
+  const engines = { ...short, expectedHoldMs: 100, holdLimitMs: 2000, holdEnds: 'HAProxy lets go' };
+  expect(planHold(engines)).toContain('If everything dies meanwhile, HAProxy lets go at 2.00 s.');
+});
+
+test('runs of the engines have commands of their own', () => {
+  expect(runbookOfId('engine-switchover/veloz/20251123T032011Z-9f3a')).toBe('engine-switchover');
+  expect(commandOf('engineDrain')).toBe('veloz-ha engine drain');
 });
