@@ -14,7 +14,7 @@ export interface PlannedStep {
 export const DRAIN_LIMIT_MS = 2000;
 
 /** Milliseconds for which requests waited in docs/benchmarks.md, and what the other steps take without hand-overs. */
-const measured = { hold: 100, settle: 200, service: 50, verify: 50 };
+const measured = { hold: 60, settle: 200, service: 50, verify: 50 };
 
 /** What was decided. */
 export type DecidedEngines = EngineDecision & { target: string };
