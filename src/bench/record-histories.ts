@@ -1,12 +1,13 @@
+import { recordEngines } from './histories/engine';
 import { recordGuard } from './histories/guard';
 import { Recorder } from './histories/recorder';
 import { recordSwitchovers } from './histories/switchover';
 
-const groups = { switchover: recordSwitchovers, guard: recordGuard };
+const groups = { switchover: recordSwitchovers, guard: recordGuard, engine: recordEngines };
 const isGroup = (name: string): name is keyof typeof groups => Object.hasOwn(groups, name);
 
 /**
- * `node dist/bench/record-histories.js [switchover] [guard]`: records one real history of each way that a run can go, for the replay
+ * `node dist/bench/record-histories.js [switchover] [guard] [engine]`: records one real history of each way that a run can go, for the replay
  * test; without a name, all. Run it when a workflow changed on purpose, and no run of the old code is open any more. Needs the stack,
  * whole, and nobody else using it.
  */

@@ -47,7 +47,10 @@ describe('recorded histories', () => {
     const switchovers = ['bad-input', 'busy', 'completed', 'not-approved-in-time', 'planned', 'refused', 'rejected'];
     const failovers = ['failover-by-guard', 'failover-approved', 'failover-rejected', 'failover-refused'];
     const rejoins = ['rejoin-nothing-to-do', 'rejoin-copied', 'rejoin-refused'];
-    expect(names).toEqual(expect.arrayContaining([...switchovers, 'guard', ...failovers, ...rejoins]));
+    const engines = ['planned', 'completed', 'rejected', 'refused', 'drained', 'readied', 'back'].map(
+      (name) => `engine-${name}`,
+    );
+    expect(names).toEqual(expect.arrayContaining([...switchovers, 'guard', ...failovers, ...rejoins, ...engines]));
   });
 
   test.each(names)('%s is replayed by the workflow of today', async (name) => {
