@@ -105,6 +105,8 @@ export interface PoolerObservation {
   node: string;
   pgbouncer: { state: string; pid: number | null; sinceMs: number };
   route: Endpoint | null;
+  /** The address of the route's host that PgBouncer was given; null when it looks the name up itself. */
+  routeAddress: string | null;
   paused: boolean;
   hold: { state: 'pausing' | 'holding'; sinceMs: number; remainingMs: number; token: Token } | null;
   lastExpiry: { at: number; run: string; did: string } | null;
