@@ -53,6 +53,11 @@ export class FakeEngine {
     this.status[node] = 'exited';
   };
   onPutFile: (node: string) => void = () => undefined;
+  /** Networks of any container. */
+  networks: string[] = ['veloz-ha'];
+  onDisconnect: (network: string) => void = (network) => {
+    this.networks = this.networks.filter((each) => each !== network);
+  };
   onInspect: (node: string) => void = () => undefined;
   events: { onEvent: (action: string) => void; break: () => void } | undefined;
 
@@ -80,6 +85,12 @@ export class FakeEngine {
       this.did.push(`put ${path} into ${node}`);
       this.files.push({ content: JSON.parse(content) as Record<string, unknown>, owner });
       this.onPutFile(node);
+      return Promise.resolve();
+    },
+    networks: () => Promise.resolve([...this.networks]),
+    disconnect: (node: string, network: string) => {
+      this.did.push(`disconnect ${node} from ${network}`);
+      this.onDisconnect(network);
       return Promise.resolve();
     },
     open: async (node: string) => {
