@@ -41,6 +41,8 @@ export interface PostgresObservation {
   revoked: string | null;
   /** The rewind or copy that runs now, or the last one. */
   job: AgentJob | null;
+  /** Who fenced the node for good, and whether it was a primary then; null when it is not fenced for good. */
+  fencedBy: { run: string | null; wasPrimary: boolean; atMs: number | null } | null;
   /** How often PostgreSQL ended by itself since the agent started, and when last. */
   crashes: { count: number; lastAtMs: number | null; lastExitCode: number | null };
 }

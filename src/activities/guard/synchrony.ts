@@ -41,7 +41,9 @@ export async function restoreSynchrony(deps: ActivityDeps, cluster: string, prim
     await requireNoRun(deps, cluster);
     return await withSession(access.sql(primary, 2 * CATCH_UP_MS), async (session) => {
       // One that is far behind would make every commit wait until it has caught up.
-      await until('a standby catching up', CATCH_UP_MS, 200, async () => ((await caughtUp(session)) ? true : undefined));
+      await until('a standby catching up', CATCH_UP_MS, 200, async () =>
+        (await caughtUp(session)) ? true : undefined,
+      );
       const names = synchronousNamesFor(access.topology, await streaming(session));
       await ensureSynchronousNames(session, names);
       await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'synchronous again')`);
