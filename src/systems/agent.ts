@@ -117,6 +117,8 @@ export interface PoolerObservation {
 
 /** The commands of a PostgreSQL agent: arguments and results. */
 interface PostgresCommands {
+  /** Answers as soon as the volume has less than `belowBytes` free, or else after `waitMs` (10 s at most). */
+  watchDisk: [{ belowBytes: number; waitMs: number }, { freeBytes: number }];
   observe: [Record<never, never>, PostgresObservation];
   claim: [{ token: Token }, unknown];
   stop: [

@@ -13,6 +13,7 @@ import { fenceNode } from '../fence';
 import { messageOf } from '../guard/probe';
 import { SubStepRecorder, type MoveJournal } from '../move-journal';
 import { ensureSlot, ensureSynchronousNames } from '../prepare';
+import { ensureReservedSlot } from '../rejoin/parts';
 import { tokenOf } from '../token';
 import { askSource, decideOn } from './look';
 import {
@@ -185,8 +186,14 @@ async function failOverWith(
   await recorder.run('promote', `promote ${target.name}, route clients to it`, async () => {
     const agent = needed(target.agent, target);
     if ((await recoveryOf(targetSql)).inRecovery) {
-      // Who will follow finds its slot: without one it would never stream, and commits would wait for it.
+      // Who will follow finds its slot: without one it would never stream, and commits would wait for it. The old primary is a
+      // standby soon, and needs the WAL from here on, which the next checkpoint would remove.
       for (const other of others) await ensureSlot(targetSql, other);
+      await ensureReservedSlot(targetSql, request.source).catch((error: unknown) => {
+        warnings.push(
+          `J7: no slot could be made for ${request.source}, its rejoin may need a full copy: ${messageOf(error)}`,
+        );
+      });
       await ensureSynchronousNames(targetSql, names);
       await agent.call('promote', { token });
     }

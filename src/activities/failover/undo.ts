@@ -1,5 +1,6 @@
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { keepBeating } from '../context';
+import { dropIdleSlot } from '../prepare';
 import { tokenOf } from '../token';
 import type { FailoverMove } from './fail-over';
 import { claimFailoverParts, closeFailoverParts, letGo, observeCandidates, openFailoverParts } from './parts';
@@ -35,6 +36,10 @@ export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): P
         await agent.call('start', { token, as: 'primary' });
       });
     }
+    // Made for the old primary, which is the primary again; on a standby it would only keep WAL.
+    await Promise.allSettled(
+      parts.candidates.map(async ({ sql }) => sql !== undefined && (await dropIdleSlot(sql, request.source))),
+    );
     await letGo(parts);
     return true;
   } finally {

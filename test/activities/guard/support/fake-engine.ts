@@ -46,6 +46,8 @@ export class FakeEngine {
       : command === 'ask'
         ? { answers: [{ writable: true, standby: false, problem: null }] }
         : { ms: 1 };
+  /** What the agent that watches its disk says: at once, or when it is resolved. By default it is too old to know how. */
+  watchDisk: () => unknown = () => new Refusal('BadRequest', 'unknown command');
   /** How long opening a session takes, in milliseconds. */
   openMs = 0;
   /** Called instead of changing the status. */
@@ -117,14 +119,19 @@ export class FakeEngine {
       read: () => undefined,
       write: (chunk: Buffer, _encoding, done) => {
         const { id, do: command, ...args } = JSON.parse(chunk.toString()) as { id: number; do: string };
-        this.asked.push(`${node} ${command}`);
-        this.args.push(args);
-        const answer = this.agent(node, command, args);
-        if (answer instanceof Error) stream.destroy();
-        else if (answer !== silence)
-          stream.push(
-            `${JSON.stringify(answer instanceof Refusal ? { id, ok: false, error: { ...answer } } : { id, ok: true, result: answer })}\n`,
-          );
+        const reply = (answer: unknown) => {
+          if (answer instanceof Error) stream.destroy();
+          else if (answer !== silence && !stream.destroyed)
+            stream.push(
+              `${JSON.stringify(answer instanceof Refusal ? { id, ok: false, error: { ...answer } } : { id, ok: true, result: answer })}\n`,
+            );
+        };
+        if (command === 'watchDisk') void Promise.resolve(this.watchDisk()).then(reply);
+        else {
+          this.asked.push(`${node} ${command}`);
+          this.args.push(args);
+          reply(this.agent(node, command, args));
+        }
         done();
       },
     });
