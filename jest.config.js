@@ -13,13 +13,6 @@ const project = (displayName, testMatch, rest = {}) => ({
   ...rest,
 });
 
-/**
- * What the guard, a failover and the runbooks around them do when things fail, in prose. They run on their own, by
- * `npm run test:scenarios`: a quarter of an hour of killed containers.
- */
-const scenarios = ['failover', 'failover-deaths', 'guard', 'rejoin', 'standbys', 'repair'].map(
-  (name) => `e2e/${name}.test.ts`,
-);
 const onStack = {
   globalSetup: '<rootDir>/test/e2e/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/e2e/support/global-teardown.ts',
@@ -33,11 +26,6 @@ module.exports = {
   testTimeout: 120_000,
   projects: [
     project('unit', ['{cluster,cli,report,workflows,worker,systems,activities,bench,docs,engine}/**/*.test.ts']),
-    process.env.VELOZ_HA_SCENARIOS === '1'
-      ? project('scenarios', scenarios, onStack)
-      : project('e2e', ['e2e/**/*.test.ts'], {
-          ...onStack,
-          testPathIgnorePatterns: scenarios.map((name) => `/test/${name}$`),
-        }),
+    project('e2e', ['e2e/**/*.test.ts'], onStack),
   ],
 };

@@ -6,8 +6,11 @@ import { messageOf, withinLimit } from './guard/probe';
 
 /** Why nobody can write to a node any more. */
 export interface Fence {
-  /** `agent`: its server was ended and can start only as a standby. `container`: the same, for a container that does not run. */
-  how: 'agent' | 'container';
+  /**
+   * `agent`: its server was ended and can start only as a standby. `container`: the same, for a container that does not run.
+   * `network`: it can't be ended, and nobody reaches it any more.
+   */
+  how: 'agent' | 'container' | 'network';
   says: string;
   ms: number;
 }
@@ -16,6 +19,8 @@ export interface Fence {
 const ended: ReadonlySet<string> = new Set(['exited', 'dead', 'created', 'absent']);
 /** How long a node's own agent may take to fence it, in milliseconds, before its container is killed. */
 const AGENT_LIMIT_MS = 1500;
+/** After an attempt that took this long, in milliseconds, the container can't be ended. */
+const KILL_LIMIT_MS = 5000;
 /** The owner of PostgreSQL's volume inside the container (docker/postgres/Dockerfile). */
 const postgresOwner = { uid: 999, gid: 999 };
 /** Read by the agent before anything starts (docs/agent-protocol.md). */
@@ -26,7 +31,9 @@ const FENCE_FILE = '/var/lib/postgresql/veloz/fence.json';
  *
  * First through its agent, which works while the network is cut and leaves the container running; else the container is killed
  * (which ends a frozen one too), and the fence is laid into its volume, where the agent of the next start finds it. Docker's restart
- * policy is not touched: there is nothing to put back, and a restart finds the fence.
+ * policy is not touched: there is nothing to put back, and a restart finds the fence. A container that can't be ended, such as one
+ * whose server hangs in the kernel on a dead disk, is taken off its networks: what it still commits reaches nobody, and somebody has to
+ * put it back.
  * @throws ApplicationFailure `Refused` when nothing can be proven
  */
 export async function fenceNode(
@@ -43,7 +50,8 @@ export async function fenceNode(
     ms: Math.round((performance.now() - began) * 10) / 10,
   });
   let problem = '';
-  for (let tries = 0; tries < 4; tries++) {
+  // Docker waits ten seconds for the end of a container that it killed: a second attempt would be in vain, and clients wait.
+  for (let tries = 0; tries < 4 && performance.now() - began < KILL_LIMIT_MS; tries++) {
     let status: string;
     try {
       status = (await deps.docker.inspect(node)).status;
@@ -82,7 +90,24 @@ export async function fenceNode(
       problem = messageOf(error);
     }
   }
-  throw notProven(node, problem);
+  const networks = await cutOff(deps, node, problem);
+  return done(
+    'network',
+    `${node} could not be ended (${problem.replace(/\.$/, '')}), and was cut off: nobody reaches it. When it is mended: ${networks.map((network) => `docker network connect ${network} ${node}`).join(' && ')}, then veloz-ha postgres rejoin ${node}`,
+  );
+}
+
+/** Takes a container off its networks, and proves it. Returns which they were. */
+async function cutOff(deps: ActivityDeps, node: string, problem: string): Promise<string[]> {
+  try {
+    const networks = await deps.docker.networks(node);
+    for (const network of networks) await deps.docker.disconnect(node, network);
+    const left = await deps.docker.networks(node);
+    if (left.length === 0) return networks;
+    throw new Error(`it is still on network ${left.join(', ')}`);
+  } catch (error) {
+    throw notProven(node, `${problem.replace(/\.$/, '')}; ${messageOf(error)}`);
+  }
 }
 
 async function fenceByAgent(access: ClusterAccess, token: Token, node: string, upstream: Endpoint) {

@@ -84,9 +84,11 @@ async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise
         lastExpiry: said.lastExpiry?.did ?? null,
         claimedBy: said.token?.run ?? null,
       };
+      return said;
     },
     (error: unknown) => {
       seen.agentError = messageOf(error);
+      return undefined;
     },
   );
   // The login is looked up inside the promise: a secret that can't be read is part of the picture too.
@@ -105,7 +107,10 @@ async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise
       seen.consoleError = messageOf(error);
     },
   );
-  await Promise.all([agent, console]);
+  const [given] = await Promise.all([agent, console]);
+  // The agent gives PgBouncer an address; people and decisions speak of the node.
+  if (seen.console !== null && given?.routeAddress === seen.console.host)
+    seen.console.host = given.route?.host ?? seen.console.host;
   return seen;
 }
 

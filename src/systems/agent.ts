@@ -41,6 +41,8 @@ export interface PostgresObservation {
   revoked: string | null;
   /** The rewind or copy that runs now, or the last one. */
   job: AgentJob | null;
+  /** Who fenced the node for good, and whether it was a primary then; null when it is not fenced for good. */
+  fencedBy: { run: string | null; wasPrimary: boolean; atMs: number | null } | null;
   /** How often PostgreSQL ended by itself since the agent started, and when last. */
   crashes: { count: number; lastAtMs: number | null; lastExitCode: number | null };
 }
@@ -105,6 +107,8 @@ export interface PoolerObservation {
   node: string;
   pgbouncer: { state: string; pid: number | null; sinceMs: number };
   route: Endpoint | null;
+  /** The address of the route's host that PgBouncer was given; null when it looks the name up itself. */
+  routeAddress: string | null;
   paused: boolean;
   hold: { state: 'pausing' | 'holding'; sinceMs: number; remainingMs: number; token: Token } | null;
   lastExpiry: { at: number; run: string; did: string } | null;
@@ -113,6 +117,8 @@ export interface PoolerObservation {
 
 /** The commands of a PostgreSQL agent: arguments and results. */
 interface PostgresCommands {
+  /** Answers as soon as the volume has less than `belowBytes` free, or else after `waitMs` (10 s at most). */
+  watchDisk: [{ belowBytes: number; waitMs: number }, { freeBytes: number }];
   observe: [Record<never, never>, PostgresObservation];
   claim: [{ token: Token }, unknown];
   stop: [

@@ -9,7 +9,6 @@ import {
   ParentClosePolicy,
   proxyActivities,
   setCurrentDetails,
-  setHandler,
   setWorkflowOptions,
   startChild,
   upsertSearchAttributes,
@@ -18,24 +17,21 @@ import {
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { Activities, ClusterDescription, WatchResult } from '../activities';
-import { durationMs, formatMs } from '../cluster/duration';
+import { formatMs } from '../cluster/duration';
 import { emptyLedger } from '../cluster/guard/ledger';
 import { relaxedLedger } from '../cluster/guard/ledger-rules';
 import { renderGuard } from './guard-details';
 import { explainGuard } from './guard-explain';
 import {
-  guardQuery,
   guardWorkflowId,
-  maintenanceUpdate,
-  setModeUpdate,
-  stopGuardUpdate,
   type GuardEvent,
   type GuardInput,
   type GuardKnowledge,
   type GuardState,
 } from './guard-messages';
 import type { FailoverInput } from './failover-input';
-import { searchAttributeNames, type Decision } from './messages';
+import { listenToPeople, phaseKey } from './guard-people';
+import { searchAttributeNames } from './messages';
 import { act, changing } from './runbook/activity-options';
 import { describeCluster } from './runbook/begin';
 import { rootMessage, rootType } from './runbook/runner';
@@ -58,7 +54,7 @@ const watching = {
 const keys = {
   cluster: defineSearchAttributeKey(searchAttributeNames.cluster, SearchAttributeType.KEYWORD),
   runbook: defineSearchAttributeKey(searchAttributeNames.runbook, SearchAttributeType.KEYWORD),
-  phase: defineSearchAttributeKey(searchAttributeNames.phase, SearchAttributeType.KEYWORD),
+  phase: phaseKey,
 };
 
 /**
@@ -89,9 +85,6 @@ setWorkflowOptions({ failureExceptionTypes: [Error] }, guard);
 
 /** With this everything that is found is told. */
 const nothingTold = { failed: false, splitBrain: false, standbyLost: false, standbyBack: false } as const;
-
-const nameOf = (decision: Decision | undefined): string => decision?.by ?? 'somebody who gave no name';
-const because = (decision: Decision | undefined): string => (decision?.why === undefined ? '' : `: ${decision.why}`);
 
 class Guard {
   private readonly state: GuardState;
@@ -129,7 +122,19 @@ class Guard {
     this.known = input.known ?? { ...nothingTold, sees: 'healthy', failures: 0 };
     if (input.carried === undefined)
       this.note('started', `started by ${input.startedBy ?? 'the Web UI or an API client'}, mode ${this.state.mode}`);
-    this.handlers();
+    listenToPeople({
+      state: this.state,
+      note: (kind, says) => this.note(kind, says),
+      changed: () => {
+        this.forget();
+        this.explain();
+        this.stretch?.cancel();
+      },
+      withdraw: (why) => void this.withdraw(why),
+      stop: () => {
+        this.stopped = true;
+      },
+    });
   }
 
   async run(): Promise<GuardState> {
@@ -445,82 +450,6 @@ class Guard {
     this.state.events.push({ at: Date.now(), kind, says, ...(run === undefined ? {} : { run }) });
     while (this.state.events.length > EVENTS_KEPT) this.state.events.shift();
     log.info(`guard: ${kind}: ${says}`);
-  }
-
-  private handlers(): void {
-    const { state } = this;
-    const changed = (says: string): string => {
-      this.forget();
-      this.explain();
-      this.stretch?.cancel();
-      return says;
-    };
-    const refuse = (says: string): never => {
-      throw ApplicationFailure.nonRetryable(says, 'BadInput');
-    };
-    setHandler(guardQuery, () => state);
-    setHandler(
-      setModeUpdate,
-      (wanted) => {
-        const before = state.mode;
-        state.mode = wanted.mode;
-        upsertSearchAttributes([{ key: keys.phase, value: state.mode }]);
-        if (before !== wanted.mode)
-          this.note('mode', `${before} → ${wanted.mode}, by ${nameOf(wanted)}${because(wanted)}`);
-        if (wanted.mode !== 'approve') void this.withdraw(`the mode is ${wanted.mode} now`);
-        return changed(before === wanted.mode ? `the mode is ${before} already` : `the mode is ${wanted.mode} now`);
-      },
-      {
-        validator: (wanted?: { mode?: string }) => {
-          if (!['auto', 'approve', 'off'].includes(wanted?.mode ?? ''))
-            refuse(`mode: expected auto, approve or off, got ${String(wanted?.mode)}. Next: {"mode": "auto"}`);
-        },
-        description: 'What the guard does on its own: {"mode": "auto" | "approve" | "off"}',
-      },
-    );
-    setHandler(
-      maintenanceUpdate,
-      (wanted) => {
-        if (!wanted.on) {
-          const was = state.maintenance !== undefined;
-          delete state.maintenance;
-          if (was) this.note('maintenance', `off, by ${nameOf(wanted)}${because(wanted)}`);
-          return changed(was ? 'maintenance mode is off' : 'maintenance mode was off already');
-        }
-        const now = Date.now();
-        state.maintenance = {
-          by: nameOf(wanted),
-          ...(wanted.why === undefined ? {} : { why: wanted.why }),
-          since: now,
-          until: wanted.for === undefined ? null : now + durationMs(wanted.for),
-        };
-        const how = wanted.for === undefined ? 'until it is switched off' : `for ${wanted.for}`;
-        this.note('maintenance', `on ${how}, by ${nameOf(wanted)}${because(wanted)}`);
-        return changed(`maintenance mode is on ${how}`);
-      },
-      {
-        validator: (wanted?: { on?: unknown; for?: string }) => {
-          if (typeof wanted?.on !== 'boolean') refuse('on: expected true or false. Next: {"on": true, "for": "30m"}');
-          if (wanted?.for !== undefined) {
-            try {
-              durationMs(wanted.for);
-            } catch (error) {
-              refuse(`for: ${(error as Error).message}`);
-            }
-          }
-        },
-        description: 'The guard watches and does nothing: {"on": true, "for": "30m"}',
-      },
-    );
-    setHandler(
-      stopGuardUpdate,
-      (decision?: Decision) => {
-        this.stopped = true;
-        this.note('mode', `stopped by ${nameOf(decision)}${because(decision)}`);
-        return changed('the guard ends: nothing fails over by itself any more');
-      },
-      { description: 'End the guard' },
-    );
   }
 }
 

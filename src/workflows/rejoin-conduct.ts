@@ -11,7 +11,7 @@ import type { RejoinStory } from './rejoin-steps';
 import { act, changing, reading } from './runbook/activity-options';
 import { describeCluster, lockOrEnd } from './runbook/begin';
 import type { Run } from './runbook/run';
-import { initialStepStates, rootMessage, runSteps, type Step } from './runbook/runner';
+import { initialStepStates, rootMessage, rootType, runSteps, type Step } from './runbook/runner';
 import type { Report } from './run-state';
 import type { RejoinRequest, StandbyRequest } from './standby-input';
 
@@ -141,7 +141,7 @@ export async function conductStandbyRun(
         { command, why: 'goes on with it' },
         status,
       ];
-      if (isRefusal(outcome.cause))
+      if (rootType(outcome.cause) === 'Refused')
         return run.end('refused', `${what}. Next: ${next ?? command}`, { ...report, next: commands });
       return run.end(
         'incomplete',
@@ -261,10 +261,3 @@ function verifyStep(chosen: Chosen, runbook: StandbyRunbook, soakMs: number): St
 
 const planSentence = (run: Run, runbook: StandbyRunbook, chosen: Chosen): string =>
   `${planQuestion(run.state.runbook, run.state.plan)} Next: ${runbook.start} --cluster ${chosen.cluster} ${chosen.node}`;
-
-/** Is the innermost failure a refusal? */
-function isRefusal(error: unknown): boolean {
-  let current = error;
-  while (current instanceof Error && current.cause instanceof Error) current = current.cause;
-  return current instanceof ApplicationFailure && current.type === 'Refused';
-}

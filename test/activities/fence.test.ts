@@ -104,27 +104,52 @@ describe('a node is fenced', () => {
       expect(engine.did).toEqual([]);
     });
 
+    test('its container can neither be killed nor cut off', async () => {
+      engine.status[PRIMARY] = 'paused';
+      engine.onKill = () => {
+        throw new Error('permission denied');
+      };
+      engine.onDisconnect = () => undefined;
+      await expect(fence()).rejects.toMatchObject({
+        type: 'Refused',
+        message: expect.stringContaining('permission denied; it is still on network veloz-ha') as unknown,
+      });
+    });
+  });
+
+  describe('by its networks, where', () => {
+    const CUT = `disconnect ${PRIMARY} from veloz-ha`;
+
+    test('its container can’t be killed', async () => {
+      engine.status[PRIMARY] = 'paused';
+      engine.onKill = () => {
+        throw new Error('tried to kill container, but did not receive an exit event');
+      };
+      expect(await fence()).toMatchObject({
+        how: 'network',
+        says: `${PRIMARY} could not be ended (tried to kill container, but did not receive an exit event), and was cut off: nobody reaches it. When it is mended: docker network connect veloz-ha ${PRIMARY}, then veloz-ha postgres rejoin ${PRIMARY}`,
+      });
+      expect(engine.did.at(-1)).toBe(CUT);
+    });
+
     test('somebody starts it again and again, and its agent never answers', async () => {
       engine.agent = () => new Refusal('Failed', 'the disk is full');
       engine.onPutFile = () => {
         engine.status[PRIMARY] = 'running';
       };
-      await expect(fence()).rejects.toMatchObject({
-        type: 'Refused',
-        message: expect.stringContaining('its container is running again') as unknown,
-      });
-      expect(engine.did).toHaveLength(8);
+      const { how, says } = await fence();
+      expect(how).toBe('network');
+      expect(says).toContain('its container is running again');
+      expect(engine.did).toHaveLength(9);
     });
 
-    test('its container can’t be killed', async () => {
+    test('it was on none already', async () => {
       engine.status[PRIMARY] = 'paused';
+      engine.networks = [];
       engine.onKill = () => {
-        throw new Error('permission denied');
+        throw new Error('hangs');
       };
-      await expect(fence()).rejects.toMatchObject({
-        type: 'Refused',
-        message: expect.stringContaining('permission denied') as unknown,
-      });
+      expect((await fence()).how).toBe('network');
     });
   });
 

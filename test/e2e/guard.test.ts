@@ -82,7 +82,8 @@ describe('the guard', () => {
       writers.beginWindow();
       await link.inject(before.primary);
       await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded');
-      await waitUntil('clients writing again', () => writers.currentGapMs() < 300, 30_000);
+      const soFar = writers.acknowledgedSoFar();
+      await waitUntil('clients writing again', () => writers.acknowledgedSoFar() > soFar + 20, 30_000);
       await link.heal(before.primary);
       await guarded.protectedBy(before.primary);
       const seen = await writers.endWindow();

@@ -125,6 +125,12 @@ class RouteTest(unittest.TestCase):
             pgbouncer_files.write_route(found, {"host": "b", "port": 5433})
             self.assertEqual(pgbouncer_files.read_route(found), {"host": "b", "port": 5433})
             self.assertIn("veloz = host=b port=5433 dbname=veloz", statefile.read(pgbouncer_files.route_path(found)))
+            pgbouncer_files.write_route(found, {"host": "b", "port": 5433}, "10.0.0.3")
+            self.assertEqual(pgbouncer_files.read_route(found), {"host": "b", "port": 5433})
+            self.assertIn("veloz = host=10.0.0.3 port=5433 ", statefile.read(pgbouncer_files.route_path(found)))
+            # As written by an earlier version.
+            statefile.replace(pgbouncer_files.route_path(found), "[databases]\nveloz = host=c port=1 dbname=veloz\n")
+            self.assertEqual(pgbouncer_files.read_route(found), {"host": "c", "port": 1})
 
 
 class ArgumentsTest(unittest.TestCase):

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import re
 import tempfile
 import time
 import unittest
@@ -7,7 +8,7 @@ import unittest.mock
 
 import support  # noqa: F401
 
-from veloz_agent import pgbouncer_agent
+from veloz_agent import pgbouncer_agent, statefile
 from veloz_agent.errors import CommandError
 from veloz_agent.peers import Answer
 from veloz_agent.pgbouncer_agent import PgBouncerAgent
@@ -67,11 +68,24 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
         settings.route_dir = os.path.join(directory.name, "route")
         os.mkdir(settings.route_dir)
         self.agent = PgBouncerAgent(settings)
-        self.console = self.agent.console = Console(lambda: pgbouncer_agent.read_route(settings))
+        self.addresses = {}
+        patch = unittest.mock.patch.object(pgbouncer_agent.addresses, "look_up", self.look_up)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.console = self.agent.console = Console(lambda: self.server_of(settings))
         self.agent._ask = self.ask
         self.addCleanup(self.agent._end_watch)
         self.writable = None
         await self.agent.claim({"token": TOKEN})
+
+    async def look_up(self, host, _known=None):
+        return self.addresses.get(host)
+
+    @staticmethod
+    def server_of(settings):
+        """Where PgBouncer connects to, as it reads the routing file."""
+        found = re.search(r"host=(\S+) port=(\d+)", statefile.read(pgbouncer_agent.route_path(settings)))
+        return {"host": found[1], "port": int(found[2])}
 
     async def ask(self, candidates, _limit_ms=0):
         return [
@@ -139,6 +153,30 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
         await self.hold(50)
         await self.let_go_after()
         self.assertEqual(self.agent.route, B)
+
+    async def test_pgbouncer_is_given_addresses_and_follows_them_when_nodes_come_back_with_others(self):
+        with unittest.mock.patch.object(pgbouncer_agent, "FOLLOW_EVERY_S", 0.01):
+            self.addresses = {"a": "10.0.0.2", "b": "10.0.0.3"}
+            await self.agent.take_route({"token": TOKEN, **A})
+            self.assertEqual((self.console.route["host"], self.agent.route), ("10.0.0.2", A))
+            self.assertTrue((await self.agent.take_route({"token": TOKEN, **A}))["already"])
+            following = asyncio.ensure_future(self.agent._follow_address())
+            self.addCleanup(following.cancel)
+            # Both were down.
+            self.addresses = {}
+            await asyncio.sleep(0.05)
+            self.assertEqual(self.console.route["host"], "10.0.0.2")
+            self.addresses = {"a": "10.0.0.3", "b": "10.0.0.2"}
+            while self.console.route["host"] != "10.0.0.3":
+                await asyncio.sleep(0.005)
+            self.assertEqual(self.agent.route, A)
+            observed = await self.agent.observe({})
+            self.assertEqual((observed["route"], observed["routeAddress"]), (A, "10.0.0.3"))
+            self.assertEqual(pgbouncer_agent.read_route(self.agent.settings), A)
+            # A name that cannot be looked up is left to PgBouncer.
+            self.addresses = {}
+            await self.agent.take_route({"token": TOKEN, **B})
+            self.assertEqual(self.console.route["host"], "b")
 
     async def test_with_nobody_writable_clients_wait_until_somebody_is(self):
         await self.hold(50)

@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Optional
 
-from . import arguments, deadman, peers, statefile
+from . import addresses, arguments, deadman, peers, statefile
 from .errors import CommandError
 from .log import log
 from .node import NodeAgent, now_ms
@@ -25,6 +25,8 @@ ASK_EVERY_S = 0.1
 LAST_ASK_MS = 50
 WATCH_S = 60
 WATCH_EVERY_S = 0.2
+# How often the address of the route's host is looked up; a node gets another one when its container starts.
+FOLLOW_EVERY_S = 1
 # docker-compose grants 30 s.
 STOP_LIMIT_S = 10
 
@@ -76,6 +78,8 @@ class PgBouncerAgent(NodeAgent):
         self.expired_run: Optional[str] = None
         self.deadman = deadman.Deadman(lambda: self.spawn_task(self._expire()))
         self.route: dict = read_route(settings) or settings.first_route
+        # The address of the route's host in the routing file; None when PgBouncer looks the name up itself.
+        self.address: Optional[str] = None
         self.console = Console(settings)
         self._watch: Optional[asyncio.Task] = None
         self._ready = False
@@ -104,6 +108,8 @@ class PgBouncerAgent(NodeAgent):
 
     async def prepare(self, saved: dict) -> None:
         self.expired_run = saved.get("expiredRun")
+        # The address that the file has may be anybody's by now.
+        self._write_route(self.route, await addresses.look_up(self.route["host"]))
         self.server = self.processes.spawn(
             [self.settings.binary, os.path.join(self.settings.run, "pgbouncer.ini")],
             {"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": self.settings.volume},
@@ -112,6 +118,7 @@ class PgBouncerAgent(NodeAgent):
         self.server.exited.add_done_callback(lambda exited: self._on_exit(exited.result()))
         log("info", f"Started PgBouncer, clients go to {self.route['host']}:{self.route['port']}.")
         self.spawn_task(self._await_ready())
+        self.spawn_task(self._follow_address())
 
     async def _await_ready(self) -> None:
         while self.server and not self._ready:
@@ -158,6 +165,7 @@ class PgBouncerAgent(NodeAgent):
             "node": self.node,
             "pgbouncer": {"state": state, "pid": self.server.pid if self.server else None, "sinceMs": self.since_ms},
             "route": self.route,
+            "routeAddress": self.address,
             "paused": paused,
             "hold": {
                 "state": "holding" if hold.pause_ms is not None else "pausing",
@@ -269,21 +277,46 @@ class PgBouncerAgent(NodeAgent):
 
     async def _go_to(self, route: dict) -> dict:
         began = time.monotonic()
+        known = self.address if route["host"] == self.route["host"] else None
+        # A name that nobody answers for is PgBouncer's to look up: better than an address that may be somebody else's.
+        address = await addresses.look_up(route["host"], known)
+        shown = (address or route["host"], str(route["port"]))
         row = await self.console.database()
-        if read_route(self.settings) == route and (row["host"], row["port"]) == (route["host"], str(route["port"])):
+        if read_route(self.settings) == route and (row["host"], row["port"]) == shown:
             return {"already": True, "ms": round((time.monotonic() - began) * 1000, 1)}
-        write_route(self.settings, route, sync=False)
+        self._write_route(route, address)
         durable = self.spawn_task(self.on_disk(statefile.make_durable, route_path(self.settings)))
         await self.console.ask("RELOAD")
         row = await self.console.database()
-        if (row["host"], row["port"]) != (route["host"], str(route["port"])):
+        if (row["host"], row["port"]) != shown:
             raise CommandError(
                 "RouteNotTaken", f"After RELOAD PgBouncer's route is {row['host']}:{row['port']}.", wanted=route
             )
         self.route = route
         await durable
-        log("info", f"Clients go to {route['host']}:{route['port']}.")
+        log("info", f"Clients go to {route['host']}:{route['port']}.", address=address)
         return {"already": False, "ms": round((time.monotonic() - began) * 1000, 1)}
+
+    def _write_route(self, route: dict, address: Optional[str]) -> None:
+        write_route(self.settings, route, address, sync=False)
+        self.address = address
+
+    async def _follow_address(self) -> None:
+        """A node that was started anew has another address, and its old one may be another node's."""
+        while True:
+            await asyncio.sleep(FOLLOW_EVERY_S)
+            route, known = self.route, self.address
+            address = await addresses.look_up(route["host"], known)
+            # The name of a node that is down has no address, and clients fare no better with the bare name.
+            if address is None or address == known:
+                continue
+            async with self.change:
+                if self.route != route or self.address != known:
+                    continue
+                try:
+                    await self._go_to(route)
+                except (CommandError, *TROUBLE) as error:
+                    log("error", f"The new address of {route['host']}, {address}, could not be taken: {error!r}")
 
     async def release(self, message: dict) -> dict:
         token = arguments.token(message)

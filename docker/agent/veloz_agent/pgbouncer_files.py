@@ -10,28 +10,33 @@ from typing import Optional
 from . import statefile
 from .settings import PgBouncerSettings
 
-_ROUTE = re.compile(r"host=(\S+) port=(\d+)")
+_ROUTE = re.compile(r"^; Route: (\S+) port (\d+)$", re.MULTILINE)
+_SERVER = re.compile(r"host=(\S+) port=(\d+)")
 
 
 def route_path(settings: PgBouncerSettings) -> str:
     return os.path.join(settings.route_dir, "route.ini")
 
 
-def render_route(settings: PgBouncerSettings, route: dict) -> str:
+def render_route(settings: PgBouncerSettings, route: dict, address: Optional[str] = None) -> str:
     return (
         "; Written by the agent: where clients go. Renamed into place, then RELOAD.\n"
+        f"; Route: {route['host']} port {route['port']}\n"
         "[databases]\n"
-        f"{settings.database} = host={route['host']} port={route['port']} dbname={settings.database}\n"
+        f"{settings.database} = host={address or route['host']} port={route['port']} dbname={settings.database}\n"
     )
 
 
 def read_route(settings: PgBouncerSettings) -> Optional[dict]:
-    found = _ROUTE.search(statefile.read(route_path(settings)) or "")
+    """Where clients go: the node's name, whatever address it has."""
+    content = statefile.read(route_path(settings)) or ""
+    found = _ROUTE.search(content) or _SERVER.search(content)
     return {"host": found[1], "port": int(found[2])} if found else None
 
 
-def write_route(settings: PgBouncerSettings, route: dict, sync: bool = True) -> None:
-    statefile.replace(route_path(settings), render_route(settings, route), sync=sync)
+def write_route(settings: PgBouncerSettings, route: dict, address: Optional[str] = None, sync: bool = True) -> None:
+    """`address`: that of the route's host, if it is known; otherwise PgBouncer looks the name up."""
+    statefile.replace(route_path(settings), render_route(settings, route, address), sync=sync)
 
 
 def quoted(value: str) -> str:

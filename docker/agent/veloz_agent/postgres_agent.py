@@ -16,6 +16,10 @@ from .postgres_observation import observation
 from .rejoining import Rejoining
 from .settings import PostgresSettings
 
+# A full disk fails every write at once: a client that tries again has failed often before anybody else notices.
+DISK_EVERY_S = 0.025
+MAX_DISK_WATCH_MS = 10_000
+
 CLEAN = ("shut down", "shut down in recovery")
 
 
@@ -28,6 +32,7 @@ class PostgresAgent(Rejoining):
         self._channel: Optional[peer_channel.PeerChannel] = None
         self.commands = {
             "observe": self.observe,
+            "watchDisk": self.watch_disk,
             "ask": self.ask_peers,
             "compare": self.compare,
             "health": self.check_health,
@@ -57,6 +62,17 @@ class PostgresAgent(Rejoining):
 
     async def observe(self, _message: dict) -> dict:
         return observation(self)
+
+    async def watch_disk(self, message: dict) -> dict:
+        """Answers as soon as the volume has less than `belowBytes` free, or else after `waitMs`."""
+        below = arguments.whole(message, "belowBytes", 0, 2**62)
+        end = time.monotonic() + min(arguments.milliseconds(message, "waitMs"), MAX_DISK_WATCH_MS) / 1000
+        while True:
+            disk = os.statvfs(self.settings.volume)
+            free = disk.f_bavail * disk.f_frsize
+            if free < below or time.monotonic() >= end:
+                return {"freeBytes": free}
+            await asyncio.sleep(DISK_EVERY_S)
 
     async def ask_peers(self, message: dict) -> dict:
         return await peers.answer_ask(message, self.settings.ha_user, self.settings.ha_password)

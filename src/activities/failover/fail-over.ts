@@ -1,23 +1,25 @@
 import type { Check } from '../../cluster/check';
 import { refusalSentence } from '../../cluster/check';
-import { decideFailover, type CandidateState } from '../../cluster/failover/decide';
 import type { FailureKind, NodeAnswer } from '../../cluster/guard/signals';
 import type { Ledger } from '../../cluster/guard/ledger';
-import { lsnBytes, type Lsn } from '../../cluster/lsn';
+import type { Lsn } from '../../cluster/lsn';
 import { AgentError } from '../../systems/agent';
 import { recoveryOf, type PostgresSession } from '../../systems/postgres';
 import type { DataLoss } from '../../workflows/failover-input';
 import type { SubStep } from '../../workflows/run-state';
 import { finalFailure, heartbeat, keepBeating, lastHeartbeat, until } from '../context';
-import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
 import { fenceNode } from '../fence';
-import { messageOf, NodeProbe } from '../guard/probe';
+import { messageOf } from '../guard/probe';
 import { SubStepRecorder, type MoveJournal } from '../move-journal';
 import { ensureSlot, ensureSynchronousNames } from '../prepare';
+import { ensureReservedSlot } from '../rejoin/parts';
 import { tokenOf } from '../token';
+import { askSource, decideOn } from './look';
 import {
   claimFailoverParts,
   closeFailoverParts,
+  letGo,
   observeCandidates,
   openFailoverParts,
   type Candidate,
@@ -184,8 +186,14 @@ async function failOverWith(
   await recorder.run('promote', `promote ${target.name}, route clients to it`, async () => {
     const agent = needed(target.agent, target);
     if ((await recoveryOf(targetSql)).inRecovery) {
-      // Who will follow finds its slot: without one it would never stream, and commits would wait for it.
+      // Who will follow finds its slot: without one it would never stream, and commits would wait for it. The old primary is a
+      // standby soon, and needs the WAL from here on, which the next checkpoint would remove.
       for (const other of others) await ensureSlot(targetSql, other);
+      await ensureReservedSlot(targetSql, request.source).catch((error: unknown) => {
+        warnings.push(
+          `J7: no slot could be made for ${request.source}, its rejoin may need a full copy: ${messageOf(error)}`,
+        );
+      });
       await ensureSynchronousNames(targetSql, names);
       await agent.call('promote', { token });
     }
@@ -298,116 +306,6 @@ async function choose(
   return { target, others: decision.others, names: decision.names };
 }
 
-/** What the candidates say, and what follows. */
-export async function decideOn(deps: ActivityDeps, access: ClusterAccess, request: FailoverMove, parts: FailoverParts) {
-  const states = await Promise.all(
-    parts.candidates.map((candidate) => stateOf(deps, access, candidate, request.ledger?.timeline ?? null)),
-  );
-  const decision = decideFailover(access.topology, {
-    cluster: request.cluster,
-    candidates: states,
-    ledger: request.ledger,
-    failedPrimary: request.source,
-    ...(request.target === undefined ? {} : { target: request.target }),
-    ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
-    ...(request.lastLsn === undefined ? {} : { lastKnownPrimaryLsn: request.lastLsn }),
-  });
-  return { states, decision };
-}
-
-/** One short look at the old primary (I8): silence is what a failover expects. */
-async function askSource(access: ClusterAccess, source: string) {
-  const probe = new NodeProbe(access, source, access.topology.guard.probeLimit, () => undefined);
-  try {
-    return await probe.ask();
-  } finally {
-    probe.close();
-  }
-}
-
-async function stateOf(
-  deps: ActivityDeps,
-  access: ClusterAccess,
-  candidate: Candidate,
-  ledgerTimeline: number | null,
-): Promise<CandidateState> {
-  const { name, sql } = candidate;
-  const { promotable, optional } = access.node(name);
-  const silent = (problem: string): CandidateState => ({ name, promotable, answered: false, problem });
-  if (sql === undefined || candidate.agent === undefined) {
-    const state = silent(candidate.problem ?? 'no answer');
-    if (!optional) return state;
-    const { exists } = await deps.docker.inspect(name).catch(() => ({ exists: true }));
-    return exists ? state : { ...state, missing: true };
-  }
-  try {
-    const [[row], { disk }] = await Promise.all([
-      sql.query<CandidateRow>(candidateQuestion, [ledgerTimeline]),
-      candidate.agent.call('observe', {}, 1000),
-    ]);
-    if (row === undefined) return silent('it returned no row');
-    const received = lastOf(row.received, row.replayed);
-    return {
-      name,
-      promotable,
-      answered: true,
-      inRecovery: row.inRecovery,
-      timeline: row.timeline,
-      receivedLsn: received,
-      replayedLsn: row.replayed,
-      receiver: row.receiver,
-      replayPaused: row.replayPaused,
-      applyDelayMs: row.applyDelayMs,
-      systemIdentifier: row.systemIdentifier,
-      freeDiskBytes: disk.freeBytes,
-    };
-  } catch (error) {
-    return silent(messageOf(error));
-  }
-}
-
-interface CandidateRow extends Record<string, unknown> {
-  inRecovery: boolean;
-  timeline: number;
-  received: Lsn | null;
-  replayed: Lsn | null;
-  receiver: string | null;
-  replayPaused: boolean;
-  applyDelayMs: number;
-  systemIdentifier: string;
-}
-
-/**
- * The timeline of a standby without a receiver stands nowhere: its control file lags behind until the next restartpoint. It is on the
- * ledger's timeline ($1) when the segment that holds the end of its WAL is one of that timeline. The newest segment of all says
- * nothing: one of a timeline that was given up may lie there still.
- */
-const candidateQuestion = `
-SELECT r.recovering AS "inRecovery",
-  CASE WHEN r.recovering
-    THEN greatest((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT timeline_id FROM pg_control_checkpoint()),
-      (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
-      (SELECT $1::int FROM pg_ls_waldir() w,
-        (SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'::pg_lsn - 1 AS at,
-          pg_size_bytes(current_setting('wal_segment_size'))::numeric AS segment_bytes) p
-       WHERE w.name = lpad(upper(to_hex($1::int)), 8, '0') || lpad(upper(to_hex(div(at, 4294967296)::bigint)), 8, '0')
-         || lpad(upper(to_hex(div(mod(at, 4294967296), segment_bytes)::bigint)), 8, '0')))
-    ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS timeline,
-  CASE WHEN r.recovering THEN pg_last_wal_receive_lsn()::text ELSE pg_current_wal_lsn()::text END AS received,
-  CASE WHEN r.recovering THEN pg_last_wal_replay_lsn()::text END AS replayed,
-  (SELECT status FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) AS receiver,
-  CASE WHEN r.recovering THEN pg_is_wal_replay_paused() ELSE false END AS "replayPaused",
-  (SELECT setting::int FROM pg_settings WHERE name = 'recovery_min_apply_delay') AS "applyDelayMs",
-  (SELECT system_identifier::text FROM pg_control_system()) AS "systemIdentifier"
-FROM (SELECT pg_is_in_recovery() AS recovering) r`;
-
-/** What was replayed from an archive or from disk may be beyond what was received. */
-function lastOf(received: Lsn | null, replayed: Lsn | null): Lsn | null {
-  if (received === null) return replayed;
-  if (replayed === null) return received;
-  return lsnBytes(replayed) > lsnBytes(received) ? replayed : received;
-}
-
 /**
  * G3: no WAL arrives any more. A receiver of a killed primary is gone at once; one whose connection was cut off hangs for some
  * seconds, but behind a proven fence nobody sends to it.
@@ -437,58 +335,3 @@ function needed<T>(way: T | undefined, { name, problem }: Candidate): T {
 }
 
 const isRefusal = (error: unknown): boolean => (error as { type?: string }).type === 'Refused';
-
-/** Nothing was promoted: clients go on waiting at their own risk and not at ours. Never throws. */
-async function letGo({ pooler, token }: FailoverParts): Promise<void> {
-  await pooler.call('release', { token }).catch(() => undefined);
-}
-
-/**
- * Undoes a failover that promoted nobody: clients are let go, and the old primary, where it was fenced, is started as it was.
- * @returns false when somebody was asked to be promoted: there is only forward
- * @throws Error when a candidate that may have been asked gives no answer
- */
-export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): Promise<boolean> {
-  const access = accessCluster(deps, request.cluster);
-  const token = tokenOf(request.run, 'undo fail over');
-  const stopBeating = keepBeating(() => 'putting everything back');
-  const parts = await openFailoverParts(access, token, request.candidates, 10_000).catch((error: unknown) => {
-    stopBeating();
-    throw error;
-  });
-  try {
-    await claimFailoverParts(parts);
-    const said = await observeCandidates(parts);
-    if ([...said.values()].some(({ promotion }) => promotion?.run === request.run)) return false;
-    const { exists, running } = await deps.docker.inspect(request.source);
-    const fenced = exists && running ? await isFencedFor(access, request) : false;
-    if (fenced) {
-      const silent = parts.candidates.filter(({ name }) => !said.has(name));
-      for (const { name } of silent) {
-        const { exists: there } = await deps.docker.inspect(name);
-        if (there && !access.node(name).optional)
-          throw new Error(`${request.source} is fenced, and ${name}, which may have been promoted, does not answer`);
-      }
-      await withSession(access.agent(request.source), async (agent) => {
-        await agent.call('claim', { token });
-        await agent.call('start', { token, as: 'primary' });
-      });
-    }
-    await letGo(parts);
-    return true;
-  } finally {
-    stopBeating();
-    closeFailoverParts(parts);
-  }
-}
-
-async function isFencedFor(access: ClusterAccess, request: FailoverMove): Promise<boolean> {
-  try {
-    return await withSession(access.agent(request.source), async (agent) => {
-      const { desired } = await agent.call('observe', {});
-      return desired === 'fenced';
-    });
-  } catch {
-    return false;
-  }
-}

@@ -102,3 +102,8 @@ export async function observeCandidates(parts: FailoverParts): Promise<Map<strin
   );
   return said;
 }
+
+/** Nothing was promoted: clients go on waiting at their own risk and not at ours. Never throws. */
+export async function letGo({ pooler, token }: FailoverParts): Promise<void> {
+  await pooler.call('release', { token }).catch(() => undefined);
+}

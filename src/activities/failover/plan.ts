@@ -4,7 +4,8 @@ import type { Plan } from '../../workflows/run-state';
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
 import { tokenOf } from '../token';
-import { decideOn, type FailoverMove } from './fail-over';
+import type { FailoverMove } from './fail-over';
+import { decideOn } from './look';
 import { closeFailoverParts, openFailoverParts } from './parts';
 
 /** Who could be promoted now. Nothing was changed, and nobody was claimed. */

@@ -9,7 +9,9 @@ import { messageOf, NodeProbe, withinLimit } from './probe';
 
 /** Docker's words of which each means that a container is gone. */
 const gone: ReadonlySet<ContainerWord> = new Set<ContainerWord>(['exited', 'dead', 'absent', 'created']);
-/** The free space of the primary is looked at this often, in milliseconds. */
+/** The primary's agent watches its disk, and is asked anew this often, in milliseconds. */
+const DISK_WATCH_MS = 2000;
+/** The same where nobody watches it: an agent that is older, or does not answer now. */
 const DISK_EVERY_MS = 500;
 
 /** How often the others are asked while the primary is well, in milliseconds; a second primary is seen within two seconds. */
@@ -34,7 +36,9 @@ export class Observatory {
   private nextAt = Date.now();
   private diskAt = 0;
   private closed = false;
-  private freeDiskBytes: number | undefined;
+  /** Its agent watches the primary's disk now. */
+  private diskWatched = false;
+  private diskFull = false;
 
   constructor(
     private readonly deps: ActivityDeps,
@@ -53,6 +57,7 @@ export class Observatory {
   /** Opens what will be needed at the moment of a failure. What can't be opened now is opened when it is asked for. */
   async open(): Promise<void> {
     await Promise.all([this.pooler.warm(), ...[...this.agents.values()].map((agent) => agent.warm()), this.listen()]);
+    void this.watchDisk(this.primaryName());
     this.nextAt = Date.now();
   }
 
@@ -207,11 +212,36 @@ export class Observatory {
 
   /** A primary that answers and can't write is found by its disk. */
   private async diskOf(primary: string): Promise<Round['agent'] | undefined> {
-    if (Date.now() < this.diskAt) return this.freeDiskBytes === 0 ? this.agentOf(primary) : undefined;
+    if (this.diskWatched || Date.now() < this.diskAt) return this.diskFull ? this.agentOf(primary) : undefined;
     this.diskAt = Date.now() + DISK_EVERY_MS;
     const agent = await this.agentOf(primary);
-    this.freeDiskBytes = agent.freeDiskBytes !== undefined && agent.freeDiskBytes < FULL_DISK_BYTES ? 0 : undefined;
+    this.diskFull = agent.freeDiskBytes !== undefined && agent.freeDiskBytes < FULL_DISK_BYTES;
     return agent;
+  }
+
+  /**
+   * Has the primary's agent say at once when its disk is full. Each write fails from then on, and clients try again within
+   * milliseconds: the next round would come too late for them.
+   */
+  private async watchDisk(primary: string): Promise<void> {
+    while (!this.closed) {
+      try {
+        const agent = this.agents.get(primary);
+        if (agent === undefined) return;
+        const session = await agent.get();
+        const args = { belowBytes: FULL_DISK_BYTES, waitMs: DISK_WATCH_MS };
+        const { freeBytes } = await session.call('watchDisk', args, DISK_WATCH_MS + 1000);
+        this.diskWatched = true;
+        const full = freeBytes < FULL_DISK_BYTES;
+        if (full && !this.diskFull) this.wake?.();
+        this.diskFull = full;
+        // It answers at once for as long as the disk is full.
+        if (full) await sleepUnref(this.policy.probeInterval);
+      } catch {
+        this.diskWatched = false;
+        await sleepUnref(DISK_WATCH_MS);
+      }
+    }
   }
 
   private async listen(): Promise<void> {
@@ -241,6 +271,8 @@ export class Observatory {
     this.wake?.();
   }
 }
+
+const sleepUnref = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms).unref());
 
 function withResolver(): { promise: Promise<void>; resolve: () => void } {
   let resolve: () => void = () => undefined;

@@ -5,6 +5,9 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 import { ensureSynchronousNames } from '../prepare';
 import { messageOf } from './probe';
 
+/** The guard does not watch meanwhile; a standby that needs longer is asked again after a back-off. In milliseconds. */
+const CATCH_UP_MS = 5000;
+
 /**
  * Lets commits go on without a standby. Only on a node that is proven to be the only primary: an old primary that wakes up and is
  * relaxed would acknowledge what nobody else has.
@@ -36,9 +39,11 @@ export async function restoreSynchrony(deps: ActivityDeps, cluster: string, prim
   const stopBeating = keepBeating(() => 'restoring');
   try {
     await requireNoRun(deps, cluster);
-    return await withSession(access.sql(primary, 65_000), async (session) => {
+    return await withSession(access.sql(primary, 2 * CATCH_UP_MS), async (session) => {
       // One that is far behind would make every commit wait until it has caught up.
-      await until('a standby catching up', 60_000, 200, async () => ((await caughtUp(session)) ? true : undefined));
+      await until('a standby catching up', CATCH_UP_MS, 200, async () =>
+        (await caughtUp(session)) ? true : undefined,
+      );
       const names = synchronousNamesFor(access.topology, await streaming(session));
       await ensureSynchronousNames(session, names);
       await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'synchronous again')`);

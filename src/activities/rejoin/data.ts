@@ -45,7 +45,7 @@ export interface RejoinWorkRequest extends RejoinRequest {
 }
 
 /** How often the agent is asked, in milliseconds. */
-const POLL_MS = 200;
+const POLL_MS = 50;
 /** A call returns after this long, so that whoever waits for it can show how far it is; the first one sooner. In milliseconds. */
 const WINDOW_MS = 5000;
 const FIRST_WINDOW_MS = 2000;

@@ -1,8 +1,9 @@
 import type { RejoinDecision } from '../../cluster/rejoin/decide';
 import { slotName, type Endpoint } from '../../cluster/topology';
-import { AgentError, type PostgresAgent, type PostgresObservation, type Token } from '../../systems/agent';
+import type { PostgresAgent, PostgresObservation, Token } from '../../systems/agent';
 import { recoveryOf, type PostgresSession } from '../../systems/postgres';
-import { finalFailure, sleep, until } from '../context';
+import { claimPatiently } from '../claim';
+import { finalFailure, until } from '../context';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { fenceNode } from '../fence';
 import { tokenOf } from '../token';
@@ -37,18 +38,7 @@ export function rejoinToken({ run, turn }: Pick<RejoinRequest, 'run' | 'turn'>):
 export const samePlace = (a: Endpoint | null, b: Endpoint): boolean => a?.host === b.host && a.port === b.port;
 
 /** Takes the node, waiting for a while where an ended run's dead-man switch still holds it. */
-export async function claim(agent: PostgresAgent, token: Token): Promise<void> {
-  const since = Date.now();
-  for (;;) {
-    try {
-      await agent.call('claim', { token });
-      return;
-    } catch (error) {
-      if (!(error instanceof AgentError) || error.type !== 'Busy' || Date.now() - since > BUSY_LIMIT_MS) throw error;
-      await sleep(100);
-    }
-  }
-}
+export const claim = (agent: PostgresAgent, token: Token): Promise<void> => claimPatiently(agent, token, BUSY_LIMIT_MS);
 
 /** Is the node making its data directory by itself, as at its first start? Then nobody else may. */
 export function prepares({ postgres }: PostgresObservation): boolean {

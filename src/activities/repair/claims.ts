@@ -2,7 +2,7 @@ import { keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf } from '../guard/probe';
 import { tokenOf } from '../token';
-import { everyAgent, presentNodeNames, take, type FencedObservation, type RepairRequest } from './parts';
+import { everyAgent, presentNodeNames, take, type RepairRequest } from './parts';
 
 /**
  * Takes every node whose agent answers, and the pooler: a worker of the run that is over may still be alive, and from here on none
@@ -54,9 +54,9 @@ export async function takeNodes(deps: ActivityDeps, request: RepairRequest): Pro
 async function fencedPrimaries(access: ClusterAccess, nodes: readonly string[]): Promise<string[]> {
   const fenced = await Promise.all(
     nodes.map(async (node) => {
-      const seen: FencedObservation | undefined = await withSession(access.agent(node), (agent) =>
-        agent.call('observe', {}, 2000),
-      ).catch(() => undefined);
+      const seen = await withSession(access.agent(node), (agent) => agent.call('observe', {}, 2000)).catch(
+        () => undefined,
+      );
       return seen?.fencedBy?.wasPrimary === true;
     }),
   );

@@ -1,5 +1,5 @@
-import { AgentError, type PostgresObservation, type Token } from '../../systems/agent';
-import { sleep } from '../context';
+import type { Token } from '../../systems/agent';
+import { claimPatiently, type Claimable } from '../claim';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { recoveryOf } from '../../systems/postgres';
 
@@ -12,39 +12,11 @@ export interface RepairRequest {
   turn: number;
 }
 
-/** The part of an agent's answer that is asked for here and is in no type yet. */
-export type FencedObservation = PostgresObservation & {
-  /** Who fenced the node for good, and whether it was a primary then; null when it is not fenced for good. */
-  fencedBy?: { run: string | null; wasPrimary: boolean } | null;
-};
-
-/** What both kinds of agent can be asked. */
-interface Claimable {
-  readonly node: string;
-  call(name: 'claim' | 'forget', args: { token: Token }): Promise<unknown>;
-  close(): void;
-}
-
 /** A run that is over may have left a dead-man switch armed: its agent is busy until that has acted. In milliseconds. */
 const BUSY_LIMIT_MS = 15_000;
 
-/**
- * Takes a node: from here on nothing that an earlier run left on its way is carried out there. Waits where a dead-man switch is
- * still armed.
- * @throws AgentError `Busy` when that takes longer than 15 s, `Superseded` when a newer attempt took it
- */
-export async function take(agent: Claimable, token: Token): Promise<void> {
-  const since = Date.now();
-  for (;;) {
-    try {
-      await agent.call('claim', { token });
-      return;
-    } catch (error) {
-      if (!(error instanceof AgentError) || error.type !== 'Busy' || Date.now() - since > BUSY_LIMIT_MS) throw error;
-      await sleep(100);
-    }
-  }
-}
+/** Takes a node, as {@link claimPatiently} does, for as long as a dead-man switch may need. */
+export const take = (agent: Claimable, token: Token): Promise<void> => claimPatiently(agent, token, BUSY_LIMIT_MS);
 
 /** A node that should be there: its container exists, or the topology does not call it optional. */
 export async function presentNodeNames(deps: ActivityDeps, access: ClusterAccess): Promise<string[]> {

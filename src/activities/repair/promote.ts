@@ -4,7 +4,7 @@ import { decidePromotion } from '../../cluster/repair/promotion';
 import { recoveryOf } from '../../systems/postgres';
 import { finalFailure, keepBeating, until } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
-import { decideOn } from '../failover/fail-over';
+import { decideOn } from '../failover/look';
 import {
   claimFailoverParts,
   closeFailoverParts,

@@ -6,7 +6,7 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 import { messageOf } from '../guard/probe';
 import { answeringAgent } from '../rejoin/parts';
 import { tokenOf } from '../token';
-import { presentNodeNames, take, type FencedObservation, type RepairRequest } from './parts';
+import { presentNodeNames, take, type RepairRequest } from './parts';
 
 /** A primary that crashed recovers first, in milliseconds. */
 const WRITABLE_LIMIT_MS = 120_000;
@@ -26,7 +26,7 @@ export async function startOldPrimary(deps: ActivityDeps, request: RepairRequest
   try {
     await deps.docker.start(node);
     return await withSession(answeringAgent(access, node), async (agent) => {
-      const seen: FencedObservation = await agent.call('observe', {});
+      const seen = await agent.call('observe', {});
       const runs = seen.desired === 'up' && seen.postgres.state !== 'stopped';
       if (!runs) {
         const fencedBy = seen.fencedBy?.wasPrimary === true ? seen.fencedBy.run : null;

@@ -9,12 +9,16 @@ import { loadTopology } from '../../systems/topology-file';
 import type { Member } from '../../workflows/run-state';
 import { askLine } from '../ask';
 import { composeArguments, COMPOSE_PROJECT, runCompose } from '../compose';
-import { clusterName } from '../context';
+import { clusterName, withTemporal } from '../context';
+import { TemporalGuard } from '../guard-source';
 import { isInteractive, print, printDocument, say, type Cli } from '../io';
 import { observe } from '../observe';
+import { whoami } from '../who';
 import { appendScreen, noScreen, terminalScreen, type Screen } from '../screen';
 
 const LOOK_EVERY_MS = 500;
+/** How long a guard may take to say that it is there. */
+const GUARD_LIMIT_MS = 2000;
 const DEFAULT_TIMEOUT_MS = 180_000;
 
 /** `stack up`: starts the stack, and waits until it is healthy and replicates synchronously. */
@@ -42,6 +46,7 @@ export async function stackUp(cli: Cli, options: { standbys: 1 | 2; timeout?: nu
 
 /** `stack down`: stops and removes the containers and the network. The data stays. */
 export async function stackDown(cli: Cli): Promise<number> {
+  await stopGuard(cli);
   await runCompose(cli, composeArguments(2, ['down']));
   done(cli, 'down', 'The stack is down. Its data is kept in its volumes.', 'veloz-ha stack up');
   return exitCodes.ok;
@@ -68,9 +73,31 @@ export async function stackReset(cli: Cli, options: { yes?: boolean }): Promise<
       });
     }
   }
+  await stopGuard(cli);
   await runCompose(cli, composeArguments(2, ['down', '--volumes']));
   done(cli, 'reset', 'The stack and its data are gone.', 'veloz-ha stack up');
   return exitCodes.ok;
+}
+
+/** A guard would take the end of the containers for a failure, and what it knows is not true of other databases. */
+async function stopGuard(cli: Cli): Promise<void> {
+  const cluster = clusterName(cli, undefined);
+  try {
+    await withTemporal(cli, async (temporal) => {
+      const guard = new TemporalGuard(temporal, cluster, cli.io.env);
+      const { kind } = await guard.look(GUARD_LIMIT_MS);
+      if (kind === 'nobody') return;
+      if (kind === 'guards') await guard.stop({ by: whoami(cli.io.env), why: 'the stack is taken down' });
+      cli.io.stderr.write(
+        kind === 'guards'
+          ? `The guard of ${cluster} was stopped. Start it again: veloz-ha guard start\n`
+          : `The guard of ${cluster} does not answer: it goes on when it has a worker. Next: veloz-ha guard stop\n`,
+      );
+    });
+  } catch (error) {
+    // Without Temporal, or without a worker, no guard acts.
+    if (!(error instanceof Problem)) throw error;
+  }
 }
 
 /** `stack logs`: the containers' logs. */

@@ -172,6 +172,22 @@ describe('the observatory', () => {
     expect((await round()).sql).toMatchObject({ answered: true });
   });
 
+  test('where the agent watches the disk, a full one ends the pause at once', async () => {
+    let watched = 0;
+    let fill: (answer: object) => void = () => undefined;
+    const filled = new Promise<object>((resolve) => (fill = resolve));
+    engine.watchDisk = () => (watched++ === 0 ? { freeBytes: 1024 ** 4 } : filled);
+    await begin();
+    while (watched < 2) await pause(5);
+    // While it watches nobody has to ask.
+    expect((await round()).agent).toBeUndefined();
+    engine.agent = () => ({ ...wellObserved, disk: { freeBytes: 0, totalBytes: 1 } });
+    const paused = observatory.pause(signal);
+    fill({ freeBytes: 0 });
+    await paused;
+    expect((await round()).agent).toMatchObject({ freeDiskBytes: 0 });
+  });
+
   test('a primary with a full disk is asked for it each time', async () => {
     await begin();
     engine.agent = () => ({ ...wellObserved, disk: { freeBytes: 0, totalBytes: 1 } });

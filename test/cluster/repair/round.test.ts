@@ -147,6 +147,10 @@ describe('when it is too early to decide', () => {
     const seen = picture();
     seen.node(PRIMARY).sql.lsn = '0/30000148';
     expect(unrest(seen)).toMatchObject({ what: 'passing', says: expect.stringContaining('B5') as string });
+    // Its connection is there, and the receiver is between two of its lives.
+    const anew = picture();
+    anew.node(STANDBY).sql.receiver = null;
+    expect(unrest(anew)).toMatchObject({ what: 'passing', says: expect.stringContaining('B1') as string });
   });
 });
 

@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
+import { temporal } from '@temporalio/proto';
 import type { Activities, WatchRequest, WatchResult } from '../../../src/activities';
 import type { Ledger } from '../../../src/cluster/guard/ledger';
 import { guardPolicySchema, type GuardPolicy } from '../../../src/cluster/guard/policy';
@@ -43,6 +44,7 @@ export function dead(rest: Partial<WatchResult> = {}): WatchResult {
 
 /** A stretch of watching that is under way. */
 interface Stretch {
+  activityId: string;
   request: WatchRequest;
   end: (result: WatchResult) => void;
 }
@@ -99,7 +101,7 @@ export class GuardedCluster {
     let over: NodeJS.Timeout | undefined;
     try {
       return await new Promise<WatchResult>((resolve, reject) => {
-        this.stretch = { request, end: resolve };
+        this.stretch = { activityId: context.info.activityId, request, end: resolve };
         over = setTimeout(() => resolve(seen('quiet')), request.forMs);
         context.cancelled.catch(reject);
       });
@@ -113,11 +115,21 @@ export class GuardedCluster {
   async sees(result: WatchResult, when: (request: WatchRequest) => boolean = () => true): Promise<void> {
     const { end } = await eventually(
       `a stretch in which ${result.why} is seen`,
-      () => (this.stretch !== undefined && when(this.stretch.request) ? this.stretch : undefined),
+      () => this.heardStretch(when),
       () => this.asked.at(-1),
     );
     this.stretch = undefined;
     end(result);
+  }
+
+  /** The stretch that is under way. One that the guard has cancelled goes on until its next heartbeat, and nobody hears it. */
+  private async heardStretch(when: (request: WatchRequest) => boolean): Promise<Stretch | undefined> {
+    const { stretch } = this;
+    if (stretch === undefined || !when(stretch.request)) return undefined;
+    const { raw } = await this.handle.describe();
+    const pending = raw.pendingActivities?.find(({ activityId }) => activityId === stretch.activityId);
+    const heard = pending?.state === temporal.api.enums.v1.PendingActivityState.PENDING_ACTIVITY_STATE_STARTED;
+    return heard && this.stretch === stretch ? stretch : undefined;
   }
 
   /** A new stretch, asked so. */

@@ -46,6 +46,8 @@ export class FakeEngine {
       : command === 'ask'
         ? { answers: [{ writable: true, standby: false, problem: null }] }
         : { ms: 1 };
+  /** What the agent that watches its disk says: at once, or when it is resolved. By default it is too old to know how. */
+  watchDisk: () => unknown = () => new Refusal('BadRequest', 'unknown command');
   /** How long opening a session takes, in milliseconds. */
   openMs = 0;
   /** Called instead of changing the status. */
@@ -53,6 +55,11 @@ export class FakeEngine {
     this.status[node] = 'exited';
   };
   onPutFile: (node: string) => void = () => undefined;
+  /** Networks of any container. */
+  networks: string[] = ['veloz-ha'];
+  onDisconnect: (network: string) => void = (network) => {
+    this.networks = this.networks.filter((each) => each !== network);
+  };
   onInspect: (node: string) => void = () => undefined;
   events: { onEvent: (action: string) => void; break: () => void } | undefined;
 
@@ -82,6 +89,12 @@ export class FakeEngine {
       this.onPutFile(node);
       return Promise.resolve();
     },
+    networks: () => Promise.resolve([...this.networks]),
+    disconnect: (node: string, network: string) => {
+      this.did.push(`disconnect ${node} from ${network}`);
+      this.onDisconnect(network);
+      return Promise.resolve();
+    },
     open: async (node: string) => {
       await new Promise((resolve) => setTimeout(resolve, this.openMs));
       if (this.statusOf(node) !== 'running') throw new Error(`container ${node} is not running`);
@@ -106,14 +119,19 @@ export class FakeEngine {
       read: () => undefined,
       write: (chunk: Buffer, _encoding, done) => {
         const { id, do: command, ...args } = JSON.parse(chunk.toString()) as { id: number; do: string };
-        this.asked.push(`${node} ${command}`);
-        this.args.push(args);
-        const answer = this.agent(node, command, args);
-        if (answer instanceof Error) stream.destroy();
-        else if (answer !== silence)
-          stream.push(
-            `${JSON.stringify(answer instanceof Refusal ? { id, ok: false, error: { ...answer } } : { id, ok: true, result: answer })}\n`,
-          );
+        const reply = (answer: unknown) => {
+          if (answer instanceof Error) stream.destroy();
+          else if (answer !== silence && !stream.destroyed)
+            stream.push(
+              `${JSON.stringify(answer instanceof Refusal ? { id, ok: false, error: { ...answer } } : { id, ok: true, result: answer })}\n`,
+            );
+        };
+        if (command === 'watchDisk') void Promise.resolve(this.watchDisk()).then(reply);
+        else {
+          this.asked.push(`${node} ${command}`);
+          this.args.push(args);
+          reply(this.agent(node, command, args));
+        }
         done();
       },
     });

@@ -1,0 +1,116 @@
+import { decideFailover, type CandidateState } from '../../cluster/failover/decide';
+import { lsnBytes, type Lsn } from '../../cluster/lsn';
+import type { ActivityDeps, ClusterAccess } from '../deps';
+import { messageOf, NodeProbe } from '../guard/probe';
+import type { FailoverMove } from './fail-over';
+import type { Candidate, FailoverParts } from './parts';
+
+/** What the candidates say, and what follows. */
+export async function decideOn(deps: ActivityDeps, access: ClusterAccess, request: FailoverMove, parts: FailoverParts) {
+  const states = await Promise.all(
+    parts.candidates.map((candidate) => stateOf(deps, access, candidate, request.ledger?.timeline ?? null)),
+  );
+  const decision = decideFailover(access.topology, {
+    cluster: request.cluster,
+    candidates: states,
+    ledger: request.ledger,
+    failedPrimary: request.source,
+    ...(request.target === undefined ? {} : { target: request.target }),
+    ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
+    ...(request.lastLsn === undefined ? {} : { lastKnownPrimaryLsn: request.lastLsn }),
+  });
+  return { states, decision };
+}
+
+/** One short look at the old primary (I8): silence is what a failover expects. */
+export async function askSource(access: ClusterAccess, source: string) {
+  const probe = new NodeProbe(access, source, access.topology.guard.probeLimit, () => undefined);
+  try {
+    return await probe.ask();
+  } finally {
+    probe.close();
+  }
+}
+
+async function stateOf(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  candidate: Candidate,
+  ledgerTimeline: number | null,
+): Promise<CandidateState> {
+  const { name, sql } = candidate;
+  const { promotable, optional } = access.node(name);
+  const silent = (problem: string): CandidateState => ({ name, promotable, answered: false, problem });
+  if (sql === undefined || candidate.agent === undefined) {
+    const state = silent(candidate.problem ?? 'no answer');
+    if (!optional) return state;
+    const { exists } = await deps.docker.inspect(name).catch(() => ({ exists: true }));
+    return exists ? state : { ...state, missing: true };
+  }
+  try {
+    const [[row], { disk }] = await Promise.all([
+      sql.query<CandidateRow>(candidateQuestion, [ledgerTimeline]),
+      candidate.agent.call('observe', {}, 1000),
+    ]);
+    if (row === undefined) return silent('it returned no row');
+    const received = lastOf(row.received, row.replayed);
+    return {
+      name,
+      promotable,
+      answered: true,
+      inRecovery: row.inRecovery,
+      timeline: row.timeline,
+      receivedLsn: received,
+      replayedLsn: row.replayed,
+      receiver: row.receiver,
+      replayPaused: row.replayPaused,
+      applyDelayMs: row.applyDelayMs,
+      systemIdentifier: row.systemIdentifier,
+      freeDiskBytes: disk.freeBytes,
+    };
+  } catch (error) {
+    return silent(messageOf(error));
+  }
+}
+
+interface CandidateRow extends Record<string, unknown> {
+  inRecovery: boolean;
+  timeline: number;
+  received: Lsn | null;
+  replayed: Lsn | null;
+  receiver: string | null;
+  replayPaused: boolean;
+  applyDelayMs: number;
+  systemIdentifier: string;
+}
+
+/**
+ * The timeline of a standby without a receiver stands nowhere: its control file lags behind until the next restartpoint. It is on the
+ * ledger's timeline ($1) when the segment that holds the end of its WAL is one of that timeline. The newest segment of all says
+ * nothing: one of a timeline that was given up may lie there still.
+ */
+const candidateQuestion = `
+SELECT r.recovering AS "inRecovery",
+  CASE WHEN r.recovering
+    THEN greatest((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT timeline_id FROM pg_control_checkpoint()),
+      (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+      (SELECT $1::int FROM pg_ls_waldir() w,
+        (SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'::pg_lsn - 1 AS at,
+          pg_size_bytes(current_setting('wal_segment_size'))::numeric AS segment_bytes) p
+       WHERE w.name = lpad(upper(to_hex($1::int)), 8, '0') || lpad(upper(to_hex(div(at, 4294967296)::bigint)), 8, '0')
+         || lpad(upper(to_hex(div(mod(at, 4294967296), segment_bytes)::bigint)), 8, '0')))
+    ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS timeline,
+  CASE WHEN r.recovering THEN pg_last_wal_receive_lsn()::text ELSE pg_current_wal_lsn()::text END AS received,
+  CASE WHEN r.recovering THEN pg_last_wal_replay_lsn()::text END AS replayed,
+  (SELECT status FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) AS receiver,
+  CASE WHEN r.recovering THEN pg_is_wal_replay_paused() ELSE false END AS "replayPaused",
+  (SELECT setting::int FROM pg_settings WHERE name = 'recovery_min_apply_delay') AS "applyDelayMs",
+  (SELECT system_identifier::text FROM pg_control_system()) AS "systemIdentifier"
+FROM (SELECT pg_is_in_recovery() AS recovering) r`;
+
+/** What was replayed from an archive or from disk may be beyond what was received. */
+function lastOf(received: Lsn | null, replayed: Lsn | null): Lsn | null {
+  if (received === null) return replayed;
+  if (replayed === null) return received;
+  return lsnBytes(replayed) > lsnBytes(received) ? replayed : received;
+}

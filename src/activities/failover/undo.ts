@@ -1,0 +1,60 @@
+import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { keepBeating } from '../context';
+import { dropIdleSlot } from '../prepare';
+import { tokenOf } from '../token';
+import type { FailoverMove } from './fail-over';
+import { claimFailoverParts, closeFailoverParts, letGo, observeCandidates, openFailoverParts } from './parts';
+
+/**
+ * Undoes a failover that promoted nobody: clients are let go, and the old primary, where it was fenced, is started as it was.
+ * @returns false when somebody was asked to be promoted: there is only forward
+ * @throws Error when a candidate that may have been asked gives no answer
+ */
+export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): Promise<boolean> {
+  const access = accessCluster(deps, request.cluster);
+  const token = tokenOf(request.run, 'undo fail over');
+  const stopBeating = keepBeating(() => 'putting everything back');
+  const parts = await openFailoverParts(access, token, request.candidates, 10_000).catch((error: unknown) => {
+    stopBeating();
+    throw error;
+  });
+  try {
+    await claimFailoverParts(parts);
+    const said = await observeCandidates(parts);
+    if ([...said.values()].some(({ promotion }) => promotion?.run === request.run)) return false;
+    const { exists, running } = await deps.docker.inspect(request.source);
+    const fenced = exists && running ? await isFencedFor(access, request) : false;
+    if (fenced) {
+      const silent = parts.candidates.filter(({ name }) => !said.has(name));
+      for (const { name } of silent) {
+        const { exists: there } = await deps.docker.inspect(name);
+        if (there && !access.node(name).optional)
+          throw new Error(`${request.source} is fenced, and ${name}, which may have been promoted, does not answer`);
+      }
+      await withSession(access.agent(request.source), async (agent) => {
+        await agent.call('claim', { token });
+        await agent.call('start', { token, as: 'primary' });
+      });
+    }
+    // Made for the old primary, which is the primary again; on a standby it would only keep WAL.
+    await Promise.allSettled(
+      parts.candidates.map(async ({ sql }) => sql !== undefined && (await dropIdleSlot(sql, request.source))),
+    );
+    await letGo(parts);
+    return true;
+  } finally {
+    stopBeating();
+    closeFailoverParts(parts);
+  }
+}
+
+async function isFencedFor(access: ClusterAccess, request: FailoverMove): Promise<boolean> {
+  try {
+    return await withSession(access.agent(request.source), async (agent) => {
+      const { desired } = await agent.call('observe', {});
+      return desired === 'fenced';
+    });
+  } catch {
+    return false;
+  }
+}
