@@ -1,7 +1,8 @@
 import type { Endpoint } from '../cluster/topology';
 import { AgentError, type Token } from '../systems/agent';
-import { finalFailure, sleep } from './context';
+import { finalFailure } from './context';
 import type { ActivityDeps, ClusterAccess } from './deps';
+import { cutOff, endContainer, hasEnded } from './end-container';
 import { messageOf, withinLimit } from './guard/probe';
 
 /** Why nobody can write to a node any more. */
@@ -15,8 +16,6 @@ export interface Fence {
   ms: number;
 }
 
-/** Docker's words for a container in which nothing runs. */
-const ended: ReadonlySet<string> = new Set(['exited', 'dead', 'created', 'absent']);
 /** How long a node's own agent may take to fence it, in milliseconds, before its container is killed. */
 const AGENT_LIMIT_MS = 1500;
 /** After an attempt that took this long, in milliseconds, the container can't be ended. */
@@ -72,15 +71,12 @@ export async function fenceNode(
       }
     }
     try {
-      if (!ended.has(status)) {
-        await deps.docker.kill(node);
-        await stopped(deps, node);
-      }
+      if (!hasEnded(status)) await endContainer(deps.docker, node);
       const file = { version: 1, run: token.run, upstream, at: Date.now() };
       await deps.docker.putFile(node, FENCE_FILE, JSON.stringify(file), postgresOwner);
       // Whoever started it in between may have read its volume before the fence lay there: then it is fenced by its agent.
       const after = await deps.docker.inspect(node);
-      if (ended.has(after.status))
+      if (hasEnded(after.status))
         return done(
           'container',
           `${node}: its container is ${after.status}, and the fence lies in its volume: whoever starts it, it can start only as a standby`,
@@ -90,21 +86,17 @@ export async function fenceNode(
       problem = messageOf(error);
     }
   }
-  const networks = await cutOff(deps, node, problem);
+  const networks = await isolate(deps, node, problem);
   return done(
     'network',
     `${node} could not be ended (${problem.replace(/\.$/, '')}), and was cut off: nobody reaches it. When it is mended: ${networks.map((network) => `docker network connect ${network} ${node}`).join(' && ')}, then veloz-ha postgres rejoin ${node}`,
   );
 }
 
-/** Takes a container off its networks, and proves it. Returns which they were. */
-async function cutOff(deps: ActivityDeps, node: string, problem: string): Promise<string[]> {
+/** Nobody reaches it then. Returns the networks that it was on. */
+async function isolate(deps: ActivityDeps, node: string, problem: string): Promise<string[]> {
   try {
-    const networks = await deps.docker.networks(node);
-    for (const network of networks) await deps.docker.disconnect(node, network);
-    const left = await deps.docker.networks(node);
-    if (left.length === 0) return networks;
-    throw new Error(`it is still on network ${left.join(', ')}`);
+    return await cutOff(deps.docker, node);
   } catch (error) {
     throw notProven(node, `${problem.replace(/\.$/, '')}; ${messageOf(error)}`);
   }
@@ -118,15 +110,6 @@ async function fenceByAgent(access: ClusterAccess, token: Token, node: string, u
   } finally {
     agent.close();
   }
-}
-
-async function stopped(deps: ActivityDeps, node: string): Promise<void> {
-  for (let tries = 0; tries < 60; tries++) {
-    const { status } = await deps.docker.inspect(node);
-    if (ended.has(status)) return;
-    await sleep(25);
-  }
-  throw new Error('its container does not end');
 }
 
 function notProven(node: string, why: string): Error {

@@ -17,6 +17,7 @@ import { fenceRogue, type RogueRequest } from './guard/fence-rogue';
 import { relaxSynchrony, restoreSynchrony } from './guard/synchrony';
 import { watchCluster, type WatchRequest, type WatchResult } from './guard/watch';
 import { checkpointNodes, prepareMove, unprepareMove } from './prepare';
+import { redisActivities, type RedisActivities } from './redis';
 import { rejoinActivities, type RejoinActivities } from './rejoin';
 import { repairActivities, type RepairActivities } from './repair';
 import { releaseNodes, settleMove, verifyMove, type SettleResult, type VerifyResult } from './settle';
@@ -25,6 +26,7 @@ export type { MoveResult } from './move';
 export type { MoveRequest } from './move-parts';
 export type { FailoverMove, FailoverResult } from './failover/fail-over';
 export type { EngineProof, HandoverRequest, HandoverResult, ServiceRequest } from './engine';
+export type { RedisMove, RedisMoveResult, RedisProof, RedisRemedy } from './redis';
 export type { WatchRequest, WatchResult } from './guard/watch';
 export type { RejoinLook, RejoinRequest, RejoinWork } from './rejoin';
 
@@ -37,7 +39,7 @@ export interface ClusterDescription {
 }
 
 /** The activities of a worker. Each observes, decides, acts where needed and verifies, and may run twice. */
-export interface Activities extends RejoinActivities, RepairActivities, EngineActivities {
+export interface Activities extends RejoinActivities, RepairActivities, EngineActivities, RedisActivities {
   describeCluster(cluster?: string): Promise<ClusterDescription>;
   observe(cluster: string): Promise<ObservedCluster>;
   lockHolder(cluster: string): Promise<string | undefined>;
@@ -67,6 +69,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     ...rejoinActivities(deps),
     ...repairActivities(deps),
     ...engineActivities(deps),
+    ...redisActivities(deps),
     // eslint-disable-next-line @typescript-eslint/require-await -- activities are promises by contract
     async describeCluster(cluster) {
       const selected = selectCluster(deps.topology, cluster);

@@ -22,6 +22,7 @@ export const actions = {
   status: () => (require('./actions/status') as typeof import('./actions/status')).status,
   postgresStatus: () => (require('./actions/postgres') as typeof import('./actions/postgres')).postgresStatus,
   redisStatus: () => (require('./actions/redis') as typeof import('./actions/redis')).redisStatus,
+  redisFailover: () => (require('./actions/redis') as typeof import('./actions/redis')).redisFailover,
   switchover: () => (require('./actions/switchover') as typeof import('./actions/switchover')).switchover,
   promote: () => (require('./actions/promote') as typeof import('./actions/promote')).promote,
   rejoin: () => (require('./actions/standbys') as typeof import('./actions/standbys')).rejoin,

@@ -5,6 +5,7 @@ import { afterFirst, speaksWord } from './evidence';
 import { engineCells, engineColumns } from './engine-cells';
 import { reportFacts } from './facts';
 import { failoverParts, timesTitle } from './failover';
+import { redisCells, redisColumns, sentinelCells, sentinelColumns } from './redis-cells';
 import { checksSummary, formatBytes, noteOf, stepLabel } from './words';
 
 /** Markdown is read anywhere, by anybody, later: times are in UTC. */
@@ -28,6 +29,12 @@ export function reportMarkdown(report: Report, link?: string): string {
   if (members !== undefined) parts.push(`### Members\n\n${membersMarkdown(members)}`);
   const engines = report.enginesAfter ?? report.enginesBefore;
   if (engines !== undefined) parts.push(`### Engines\n\n${tableMarkdown(engineColumns, engines.map(engineCells))}`);
+  const redis = report.redisAfter ?? report.redisBefore;
+  if (redis !== undefined)
+    parts.push(
+      `### Redis\n\n${tableMarkdown(redisColumns, redis.nodes.map(redisCells))}`,
+      tableMarkdown(sentinelColumns, redis.sentinels.map(sentinelCells)),
+    );
   if (report.warnings.length > 0)
     parts.push(`### Warnings\n\n${report.warnings.map((warning) => `- ${escape(warning)}`).join('\n')}`);
   if (report.next.length > 0) {

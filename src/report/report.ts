@@ -5,6 +5,7 @@ import { enginesTable } from './engine';
 import { membersTable } from './members';
 import { evidenceTable } from './evidence';
 import { failoverParts, timesTitle } from './failover';
+import { redisTables } from './redis';
 import { outcomeText } from './outcome';
 import { planText } from './plan';
 import { stepsTable, timeline } from './steps';
@@ -52,6 +53,9 @@ export function reportText(report: Report, style: Style, link?: string): string 
   const engines = report.enginesAfter ?? report.enginesBefore;
   if (engines !== undefined)
     block(report.enginesAfter === undefined ? 'Engines' : 'Engines now', (inner) => enginesTable(engines, inner));
+  const redis = report.redisAfter ?? report.redisBefore;
+  if (redis !== undefined)
+    block(report.redisAfter === undefined ? 'Redis' : 'Redis now', (inner) => redisTables(redis, inner));
   // A warning that a check raised stands with the check already.
   const others = report.warnings.filter(
     (warning) => !report.checks.some((check) => warning.startsWith(`${check.id}: `)),

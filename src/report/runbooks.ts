@@ -22,6 +22,7 @@ const runbooks = [
   'engine-switchover',
   'engine-drain',
   'engine-ready',
+  'redis-failover',
 ];
 
 /** The runbook of a run, read off its id: `failover/veloz/20251123T032011Z-9f3a`. Undefined where somebody named it otherwise. */
@@ -42,6 +43,8 @@ export function commandOf(runbook: string): string {
       return 'veloz-ha repair';
     case 'maintenance':
       return 'veloz-ha maintenance start';
+    case 'redis-failover':
+      return 'veloz-ha redis failover';
     case 'engine-switchover':
     case 'engine-drain':
     case 'engine-ready':
@@ -71,6 +74,8 @@ export function planHeadline(runbook: string, plan: Plan, mark: (node: string) =
       return `bring every system in line with ${primary}, the primary`;
     case 'maintenance':
       return `move everything that is active away from ${primary}, to ${target}`;
+    case 'redis-failover':
+      return redisHeadline(plan, primary, target);
     case 'engine-switchover':
       return `hand the orders from ${primary} to ${target}`;
     case 'engine-drain':
@@ -99,6 +104,8 @@ export function planQuestion(runbook: string, plan: Plan | undefined): string {
       return `Bring every system in line with ${primary}, the primary?`;
     case 'maintenance':
       return `Move everything that is active away from ${primary}, to ${target}?`;
+    case 'redis-failover':
+      return `${capital(redisHeadline(plan, primary, target))}?`;
     case 'engine-switchover':
       return `Hand the orders from ${primary} to ${target}?`;
     case 'engine-drain':
@@ -109,6 +116,20 @@ export function planQuestion(runbook: string, plan: Plan | undefined): string {
       return `Move the primary from ${primary} to ${target}?`;
   }
 }
+
+/** A run of Redis moves the master, forces a failover, or mends what an earlier one left. */
+function redisHeadline({ kind, steps }: Plan, source: string, target: string): string {
+  switch (kind) {
+    case 'forced':
+      return `have ${target} take over from ${source}, which is gone; writes that it alone had are lost`;
+    case 'repair':
+      return `mend ${steps.length - 1 === 1 ? 'what an earlier failover left' : `${steps.length - 1} things that an earlier failover left`}; ${target} stays the master`;
+    default:
+      return `move the Redis master from ${source} to ${target}`;
+  }
+}
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /**
  * How long clients are expected to wait while a plan is carried out, and what ends their waiting when everything dies.
@@ -124,7 +145,8 @@ export function planHold(plan: Plan, mark: (length: string) => string = (length)
 
 /** What the node is called that clients' writes go to. */
 export function leaderWord(runbook: string): string {
-  return runbookName(runbook).startsWith('engine-') ? 'Active engine' : 'Primary';
+  const name = runbookName(runbook);
+  return name.startsWith('engine-') ? 'Active engine' : name === 'redis-failover' ? 'Master' : 'Primary';
 }
 
 /** What is true of a run that waits for approval. */

@@ -67,6 +67,15 @@ export class SentinelClient {
     return Array.isArray(answer) ? { host: String(answer[0]), port: Number(answer[1]) } : undefined;
   }
 
+  /** The other Sentinels of the group, as it knows them. */
+  async others(group: string): Promise<(Endpoint & { id: string })[]> {
+    const list = await this.call('SENTINELS', group).catch(unknownGroup);
+    return (Array.isArray(list) ? list : []).map((one: unknown) => {
+      const fields = fieldsOf(one);
+      return { ...addressOf(fields), id: fields.get('runid') ?? '' };
+    });
+  }
+
   /** Watches another master from now on, knowing nothing of what it knew: neither replicas nor epoch. */
   async watchAnew(group: string, { host, port }: Endpoint, how: SentinelWatch): Promise<void> {
     await this.call('REMOVE', group).catch(unknownGroup);

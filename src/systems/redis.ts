@@ -100,6 +100,18 @@ export class RedisNodeClient {
   }
 
   /**
+   * Writes a key and waits until as many replicas have it. Returns how many do.
+   * @throws Error when the node takes no writes
+   */
+  async writeAndWait(key: string, value: string, replicas: number, limitMs: number): Promise<number> {
+    const [, confirmed] = await Promise.all([
+      this.redis.set(key, value, 'EX', 86_400),
+      this.redis.wait(replicas, limitMs),
+    ]);
+    return confirmed;
+  }
+
+  /**
    * Ends the connections of ordinary clients, which then ask the Sentinels where the master is. Those of Sentinels stay. Returns
    * how many.
    */

@@ -6,6 +6,7 @@ export { addStandby } from './add-standby';
 export { removeStandby } from './remove-standby';
 export { repair } from './repair';
 export { engineDrain, engineReady, engineSwitchover } from './engine-switchover';
+export { redisFailover } from './redis-failover';
 export { maintenance } from './maintenance';
 export { clusterLock } from './cluster-lock';
 export { handoverProbe } from './handover-probe';

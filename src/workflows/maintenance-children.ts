@@ -9,6 +9,8 @@ import {
 import type { FailureType } from '../failures';
 import type { TierMove } from '../cluster/maintenance/decide';
 import { activeWord, type Tier } from '../cluster/maintenance/sides';
+import type { EngineSwitchoverInput } from './engine-input';
+import type { RedisFailoverInput } from './redis-input';
 import type { Run } from './runbook/run';
 import { rootMessage } from './runbook/runner';
 import type { Report } from './run-state';
@@ -62,9 +64,9 @@ function inputOf(run: Run, { tier, from, to }: TierMove, mode: 'plan' | 'run', s
   } as const;
   switch (tier) {
     case 'engine':
-      return { ...common, target: to, expectedActive: from };
+      return { ...common, target: to, expectedActive: from } satisfies EngineSwitchoverInput;
     case 'redis':
-      return { ...common, target: to, expectedMaster: from };
+      return { ...common, target: to, expectedMaster: from } satisfies RedisFailoverInput;
     case 'postgres':
       return { ...common, target: to, expectedPrimary: from } satisfies SwitchoverInput;
   }

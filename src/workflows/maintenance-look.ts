@@ -1,24 +1,19 @@
-import type { Activities } from '../activities';
 import { splitNext } from '../cluster/check';
 import { membersOf } from '../cluster/members';
 import type { TierMove } from '../cluster/maintenance/decide';
 import { rolesOf, type TierRoles } from '../cluster/maintenance/roles';
 import { tierName, tiersOf } from '../cluster/maintenance/sides';
-import type { ObservedRedis } from '../cluster/redis/observed';
 import type { ClusterTopology } from '../cluster/topology';
 import type { ChildEnd, Children } from './maintenance-children';
 import { act, reading } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 import type { Plan, Report } from './run-state';
 
-/** What the tiers are looked at by. */
-type Looks = Activities & { observeRedis(cluster: string): Promise<ObservedRedis> };
-
 /** Looks at every tier that the cluster has, all at once. */
 export async function lookAtTiers(run: Run, topology: ClusterTopology): Promise<TierRoles[]> {
   const { state } = run;
   const has = tiersOf(topology);
-  const look = (what: string) => act(reading, `Look at ${what}`) as Looks;
+  const look = (what: string) => act(reading, `Look at ${what}`);
   const [postgres, redis, engines] = await Promise.all([
     look('PostgreSQL and PgBouncer').observe(state.cluster),
     has.includes('redis') ? look('Redis and its Sentinels').observeRedis(state.cluster) : undefined,

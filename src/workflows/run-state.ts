@@ -5,6 +5,7 @@ import type { FailureKind, Signal } from '../cluster/guard/signals';
 import type { Lsn } from '../cluster/lsn';
 import type { Tier } from '../cluster/maintenance/sides';
 import type { Member } from '../cluster/members';
+import type { RedisMembers } from '../cluster/redis/members';
 import type { Protection } from '../cluster/topology';
 
 export type { Member } from '../cluster/members';
@@ -67,6 +68,8 @@ export interface StepState {
 
 /** A numbered plan: what would be done. */
 export interface Plan {
+  /** Where a runbook has several ways: which one it is. */
+  kind?: 'planned' | 'forced' | 'repair';
   primary: string;
   target: string;
   protection: Protection;
@@ -203,6 +206,9 @@ export interface Report {
   enginesAfter?: EngineMember[];
   epochBefore?: number;
   epochAfter?: number;
+  /** Of a runbook of Redis: nodes and Sentinels. */
+  redisBefore?: RedisMembers;
+  redisAfter?: RedisMembers;
   warnings: string[];
   /** Commands to run now, each with why. */
   next: { command: string; why: string }[];
@@ -231,6 +237,8 @@ export interface RunState {
   members: Member[];
   /** Present in a runbook of the engines. */
   engines?: EngineMember[];
+  /** Present in a runbook of Redis. */
+  redis?: RedisMembers;
   warnings: string[];
   /** Present while something long is copied. */
   progress?: CopyProgress;

@@ -6,8 +6,17 @@ import { redisPicture, redisText } from '../../report/redis';
 import { createDockerClient } from '../../systems/docker';
 import { Problem } from '../../systems/problem';
 import { loadTopology, topologyPath } from '../../systems/topology-file';
+import { parseRedisFailoverInput, type RedisFailoverInput } from '../../workflows/redis-input';
 import { clusterName } from '../context';
 import { print, printDocument, type Cli } from '../io';
+import { checkedInput, commonInput, launch, type LaunchOptions } from './launch';
+
+/** Options of `redis failover`. */
+export interface RedisFailoverOptions extends LaunchOptions {
+  to?: string;
+  expectedMaster?: string;
+  repair?: boolean;
+}
 
 /** `redis status`: nodes and Sentinels, and what is not as it should be. Looks directly, without Temporal. */
 export async function redisStatus(cli: Cli, options: { cluster?: string }): Promise<number> {
@@ -31,4 +40,17 @@ export async function redisStatus(cli: Cli, options: { cluster?: string }): Prom
   else if (cli.quiet) print(cli, healthy ? 'healthy' : 'unhealthy');
   else print(cli, redisText(picture, cli.style));
   return healthy ? exitCodes.ok : exitCodes.unhealthy;
+}
+
+/** `redis failover`: moves the master, forces a failover or mends what one left, after a plan and a question, or `--yes`. */
+export function redisFailover(cli: Cli, options: RedisFailoverOptions): Promise<number> {
+  const command = 'veloz-ha redis failover';
+  const given: RedisFailoverInput = {
+    ...commonInput(cli, options),
+    target: options.to,
+    expectedMaster: options.expectedMaster,
+    only: options.repair === true ? 'repair' : undefined,
+  };
+  const input = checkedInput(given, parseRedisFailoverInput, command);
+  return launch(cli, { workflow: 'redisFailover', runbook: 'redis-failover', command, input }, options);
 }

@@ -13,7 +13,7 @@ export const startContainer = (name: string): string => `docker start ${name}`;
 /** What Redis and its Sentinels look like now. */
 export const redisStatus = (cluster: string): string => `veloz-ha redis status --cluster ${cluster}`;
 
-/** Moves the master, or repairs what a failover left. */
+/** Moves the master, forced where it failed; mends what a failover left. */
 export const redisFailover = (cluster: string, rest = ''): string =>
   `veloz-ha redis failover --cluster ${cluster}${rest === '' ? '' : ` ${rest}`}`;
 

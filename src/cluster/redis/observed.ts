@@ -105,7 +105,8 @@ export function nodeAt(observed: ObservedRedis, address: Endpoint | null | undef
 }
 
 /** How many Sentinels are more than half of all, those that do not answer included. */
-export const majorityOf = (observed: ObservedRedis): number => Math.floor(observed.sentinels.length / 2) + 1;
+export const majorityOf = (observed: { sentinels: readonly unknown[] }): number =>
+  Math.floor(observed.sentinels.length / 2) + 1;
 
 /** The node that a majority of all Sentinels names; undefined when none has one. */
 export function namedMaster(observed: ObservedRedis): string | undefined {

@@ -1,6 +1,7 @@
 import { problemSentence } from '../../cluster/check';
 import { formatMs } from '../../cluster/duration';
 import { engineCells, engineColumns } from '../../report/engine-cells';
+import { redisCells, redisColumns, sentinelCells, sentinelColumns } from '../../report/redis-cells';
 import { heldDetails } from '../../report/maintenance';
 import { planHeadline, planHold, runbookName, untouched } from '../../report/runbooks';
 import { fractionOf, progressText } from '../../report/words';
@@ -71,6 +72,17 @@ export function renderDetails(state: RunState): string {
     lines.push(`| ${engineColumns.join(' | ')} |`, '|---|---|---|---|---|---|---|');
     for (const engine of state.engines) lines.push(`| ${engineCells(engine).map(cell).join(' | ')} |`);
     lines.push('');
+  }
+  if (state.redis !== undefined) {
+    const table = (columns: string[], rows: string[][]) =>
+      lines.push(
+        `| ${columns.join(' | ')} |`,
+        `|${'---|'.repeat(columns.length)}`,
+        ...rows.map((row) => `| ${row.map(cell).join(' | ')} |`),
+        '',
+      );
+    table(redisColumns, state.redis.nodes.map(redisCells));
+    table(sentinelColumns, state.redis.sentinels.map(sentinelCells));
   }
   for (const warning of state.warnings) lines.push(`- ⚠ ${warning}`);
   const refused = state.checks.filter((check) => check.result === 'refuse' || check.result === 'warn');

@@ -1,0 +1,103 @@
+import { diagnose, type RedisFault } from '../../cluster/redis/faults';
+import { keepBeating, until } from '../context';
+import type { ActivityDeps } from '../deps';
+import { accessRedis, withConnection, type RedisAccess } from './access';
+import { announce, gatherSentinels, watchAnew } from './announce';
+import { observeRedis } from './observe';
+import { stateOf, untilRole } from './parts';
+
+/** One fault that is mended. */
+export interface RedisRemedy {
+  cluster: string;
+  run: string;
+  fault: RedisFault;
+  /** The node that is the master, or will be. */
+  master: string;
+}
+
+/** A container may take this long, in milliseconds, until what runs in it answers. */
+const START_LIMIT_MS = 20_000;
+
+/**
+ * Mends one fault. Looks first whether it is still there: another run, a person or the Sentinels themselves may have been faster.
+ * @returns what was done, in words
+ * @throws Error when it could not be mended
+ */
+export async function mendRedis(deps: ActivityDeps, { cluster, fault, master }: RedisRemedy): Promise<string> {
+  const access = accessRedis(deps, cluster);
+  const stopBeating = keepBeating(() => `mending ${fault.node}`);
+  try {
+    const found = diagnose(await observeRedis(deps, access.cluster, access.topology));
+    if ('undecided' in found) throw new Error(`nothing was changed: ${found.undecided}`);
+    const still = found.faults.some(({ kind, node }) => kind === fault.kind && node === fault.node);
+    return still ? await remedy(deps, access, fault, master) : 'it is so no longer';
+  } finally {
+    stopBeating();
+  }
+}
+
+async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault, master: string): Promise<string> {
+  const { node } = fault;
+  switch (fault.kind) {
+    case 'stopped':
+      return startRedisNode(deps, access, node);
+    case 'no master':
+      return withConnection(access.node(node), async (client) => {
+        await client.promote();
+        await untilRole(client, node, 'master', access.topology.limits.promote);
+        const circle = await gatherSentinels(access);
+        try {
+          return `promoted; ${await announce(access, circle, client, node)}`;
+        } finally {
+          circle.close();
+        }
+      });
+    case 'second master':
+    case 'astray':
+      return withConnection(access.node(node), async (client) => {
+        await client.followNow(access.internal(fault.master));
+        const dropped = fault.kind === 'second master' ? await client.dropClients() : 0;
+        return `follows ${fault.master}${dropped === 0 ? '' : `; ${dropped} connections sent to the Sentinels`}`;
+      });
+    case 'wrong word':
+      await watchAnew(access, node, master);
+      return `names ${master}`;
+  }
+}
+
+/** Starts a container, or lets a frozen one go on, and waits until what runs in it answers. */
+async function startRedisNode(deps: ActivityDeps, access: RedisAccess, name: string): Promise<string> {
+  const { exists, status } = await deps.docker.inspect(name);
+  if (!exists) throw new Error(`${name} has no container. Next: veloz-ha stack up`);
+  if (status === 'paused') await deps.docker.unpause(name);
+  else await deps.docker.start(name);
+  const began = Date.now();
+  const isNode = access.topology.nodes.some((node) => node.name === name);
+  await until(`${name} answering`, START_LIMIT_MS, 50, async () => {
+    if (isNode) return stateOf(access, name);
+    return withConnection(access.sentinel(name), (client) => client.id()).catch(() => undefined);
+  });
+  return `${status === 'paused' ? 'goes on' : 'started'}; answers after ${Date.now() - began} ms`;
+}
+
+/** Has a node that failed come back. Where it is cut off from its networks somebody has to look first. */
+export async function returnRedisNode(
+  deps: ActivityDeps,
+  { cluster, node }: { cluster: string; node: string },
+): Promise<string> {
+  const access = accessRedis(deps, cluster);
+  const stopBeating = keepBeating(() => `starting ${node}`);
+  try {
+    const { exists } = await deps.docker.inspect(node);
+    if (exists && (await deps.docker.networks(node)).length === 0)
+      throw new Error(`${node} is cut off from its networks: it could not be ended. Next: docker restart ${node}`);
+    const started = await startRedisNode(deps, access, node);
+    await until(`${node} being a replica that is connected`, START_LIMIT_MS, 50, async () => {
+      const state = await stateOf(access, node);
+      return state?.role === 'replica' && state.upstream?.up === true ? true : undefined;
+    });
+    return `${started}, and follows the new master`;
+  } finally {
+    stopBeating();
+  }
+}

@@ -1,0 +1,205 @@
+import { HOLD_MARGIN_MS } from '../../cluster/redis/plan';
+import type { RedisNodeClient } from '../../systems/redis';
+import { attempt, finalFailure, heartbeat, keepBeating, lastHeartbeat } from '../context';
+import type { ActivityDeps } from '../deps';
+import { messageOf } from '../guard/probe';
+import { SubStepRecorder, type MoveJournal } from '../move-journal';
+import { accessRedis, withConnection, type RedisAccess } from './access';
+import { announce, gatherSentinels } from './announce';
+import {
+  hasAllOf,
+  redirectOthers,
+  stateOf,
+  untilEqual,
+  untilRole,
+  type RedisMove,
+  type RedisMoveResult,
+} from './parts';
+
+/** After the source takes no writes any more, what is on its way to the target may take this long, in milliseconds. */
+const LAST_BYTES_MS = 300;
+/** A node that did not answer for this many attempts is not coming back by itself. */
+const PATIENCE = 4;
+
+/**
+ * The critical section of a planned move. Writes wait at the source until the target has everything; then the source is made a
+ * replica *before* the target is promoted, so that at no moment there are two masters, and what the source took until then is
+ * compared once more: even where the hold ended too early no acknowledged write is lost (L2). The Sentinels are told by a line in
+ * their own gossip, and clients of the source are let go and sent to them.
+ *
+ * Observes before it acts, so that another attempt goes on where an earlier one died. Where nobody goes on, Redis itself lets writes
+ * go at the limit of the hold.
+ * @throws ApplicationFailure `RolledBack` (not retried) when the source is the master as before, or an Error that is retried
+ */
+export async function moveMaster(deps: ActivityDeps, move: RedisMove): Promise<RedisMoveResult> {
+  const access = accessRedis(deps, move.cluster);
+  const journal: MoveJournal = lastHeartbeat<MoveJournal>() ?? { subSteps: [] };
+  const stopBeating = keepBeating(() => journal);
+  const recorder = new SubStepRecorder(journal, heartbeat, (point) => deps.faultPoint?.(point));
+  const { source, target } = move;
+  let old: RedisNodeClient | undefined;
+  let next: RedisNodeClient | undefined;
+  const circle = await gatherSentinels(access);
+  try {
+    [old, next] = await recorder.run('connect', `connect to ${source} and ${target}`, () => both(access, move));
+    const [was, heir] = await Promise.all([old?.state(), next.state()]);
+    if (heir.role === 'replica' && old !== undefined) {
+      if (was?.role === 'master') await holdAndEqual(access, move, old, next, journal, recorder);
+      await demoteAndPromote(access, move, old, next, recorder);
+    } else if (was?.role === 'master') {
+      throw finalFailure(
+        'Failed',
+        `L3: ${source} and ${target} are both masters (limit: one). Next: veloz-ha redis status --cluster ${access.cluster}`,
+      );
+    }
+    const [left, told] = [old, next];
+    await recorder.run(
+      'announce',
+      `the Sentinels name ${target}`,
+      () => announce(access, circle, told, target),
+      (says) => says,
+    );
+    const dropped = await recorder.run(
+      'let go',
+      `${source} follows ${target}, writes go on there`,
+      () => letGo(access, move, left),
+      (count) => `${count} connections sent to the Sentinels`,
+    );
+    if (journal.heldSince !== undefined) journal.heldMs ??= Date.now() - journal.heldSince;
+    heartbeat(journal);
+    return { heldMs: journal.heldMs ?? null, dropped, subSteps: journal.subSteps };
+  } finally {
+    stopBeating();
+    old?.close();
+    next?.close();
+    circle.close();
+  }
+}
+
+/**
+ * Connects to both nodes; to the target alone where the source died after it had been replaced. A master that died before that is for a
+ * failover, and the lock is free for it at once.
+ */
+async function both(
+  access: RedisAccess,
+  { source, target }: RedisMove,
+): Promise<[RedisNodeClient | undefined, RedisNodeClient]> {
+  const opened = await Promise.allSettled([access.node(source), access.node(target)]);
+  const [first, second] = opened;
+  if (first.status === 'fulfilled' && second.status === 'fulfilled') return [first.value, second.value];
+  if (first.status === 'fulfilled') {
+    first.value.close();
+    // Without the target there is nothing to move to.
+    await keepSource(access, source).catch(() => undefined);
+    throw rolledBack(`${target} does not answer: ${messageOf((second as PromiseRejectedResult).reason)}`);
+  }
+  if (second.status === 'fulfilled') {
+    if ((await second.value.state()).role === 'master') return [undefined, second.value];
+    second.value.close();
+  }
+  const why = `${source} does not answer: ${messageOf(first.reason)}`;
+  if (attempt() < PATIENCE) throw new Error(why);
+  throw finalFailure(
+    'Failed',
+    `${why}. It failed during the move. Next: veloz-ha redis failover --cluster ${access.cluster}`,
+  );
+}
+
+/** Holds writes at the source until the target has them all. */
+async function holdAndEqual(
+  access: RedisAccess,
+  { source, target }: RedisMove,
+  old: RedisNodeClient,
+  next: RedisNodeClient,
+  journal: MoveJournal,
+  recorder: SubStepRecorder,
+): Promise<void> {
+  const limitMs = access.topology.limits.hold;
+  await recorder.run('hold', `${source} holds writes`, async () => {
+    journal.heldSince ??= Date.now();
+    await old.holdWrites(limitMs + HOLD_MARGIN_MS);
+  });
+  const equal = await recorder.run(
+    'equal',
+    `${target} has everything`,
+    () => untilEqual(old, next, limitMs),
+    (one) => ('offset' in one ? `offset ${one.offset}` : one.behind),
+  );
+  if ('offset' in equal) return;
+  await keepSource(access, source);
+  throw rolledBack(
+    `L2: ${target} is ${equal.behind} (limit: equal within ${limitMs} ms). Next: veloz-ha redis status --cluster ${access.cluster}`,
+  );
+}
+
+/** Makes the source a replica, and the target the master once it is proven that it has all that the source ever took. */
+async function demoteAndPromote(
+  access: RedisAccess,
+  { source, target }: RedisMove,
+  old: RedisNodeClient,
+  next: RedisNodeClient,
+  recorder: SubStepRecorder,
+): Promise<void> {
+  await recorder.run('demote', `${source} takes no writes any more`, async () => {
+    await old.follow(access.internal(target));
+    await untilRole(old, source, 'replica', access.topology.limits.promote);
+  });
+  const equal = await recorder.run(
+    'compare',
+    `${target} has all that ${source} ever took`,
+    () => untilEqual(old, next, LAST_BYTES_MS),
+    (one) => ('offset' in one ? `offset ${one.offset}` : one.behind),
+  );
+  if (!('offset' in equal)) {
+    await keepSource(access, source);
+    throw rolledBack(`L2: ${target} is ${equal.behind} (limit: equal)`);
+  }
+  await recorder.run('promote', `${target} is the master`, async () => {
+    await next.promote();
+    await untilRole(next, target, 'master', access.topology.limits.promote);
+  });
+}
+
+/** The source is the master as before, and writes go on. @throws Error when it does not answer */
+async function keepSource(access: RedisAccess, source: string): Promise<void> {
+  await withConnection(access.node(source), async (client) => {
+    if ((await client.state()).role === 'replica') await client.promote();
+    await client.letWritesGo();
+  });
+}
+
+/** The source follows the target; what waits there goes on, and ordinary clients ask the Sentinels anew. */
+async function letGo(access: RedisAccess, move: RedisMove, old: RedisNodeClient | undefined): Promise<number> {
+  await redirectOthers(access, move);
+  if (old === undefined) return 0;
+  await old.followNow(access.internal(move.target));
+  await old.letWritesGo();
+  return old.dropClients();
+}
+
+/**
+ * Puts the source back where the target is not the master yet.
+ * @returns false when it is: then there is only forward
+ * @throws Error when that can't be found out, or the source lacks something that the target has
+ */
+export async function putBackMaster(deps: ActivityDeps, move: RedisMove): Promise<boolean> {
+  const access = accessRedis(deps, move.cluster);
+  const { source, target } = move;
+  const stopBeating = keepBeating(() => 'putting the master back');
+  try {
+    const [was, heir] = await Promise.all([stateOf(access, source), stateOf(access, target)]);
+    if (heir?.role === 'master') return false;
+    if (was === undefined)
+      throw new Error(`${source} does not answer. Next: veloz-ha redis failover --cluster ${access.cluster}`);
+    if (was.role === 'replica' && heir !== undefined && !hasAllOf(was, heir))
+      throw new Error(
+        `no node is a master, and ${target} has what ${source} lacks. Next: veloz-ha redis failover --cluster ${access.cluster}`,
+      );
+    await keepSource(access, source);
+    return true;
+  } finally {
+    stopBeating();
+  }
+}
+
+const rolledBack = (why: string) => finalFailure('RolledBack', `${why.replace(/\.$/, '')}`);

@@ -1,0 +1,104 @@
+import { diagnose, faultSays } from '../../cluster/redis/faults';
+import {
+  answeringNodes,
+  answeringSentinels,
+  majorityOf,
+  mastersOf,
+  type ObservedRedis,
+} from '../../cluster/redis/observed';
+import { keepBeating, sleep } from '../context';
+import type { ActivityDeps } from '../deps';
+import { messageOf } from '../guard/probe';
+import { accessRedis, withConnection, type RedisAccess } from './access';
+import { observeRedis } from './observe';
+
+/** What must be so at the end. */
+export interface RedisProof {
+  cluster: string;
+  run: string;
+  master: string;
+  /** A node that may be absent: it failed, and could not be started again. */
+  without?: string;
+}
+
+/** The new state is waited for this long, in milliseconds: a replica that has to be copied anew takes its time. */
+const LIMIT_MS = 30_000;
+const LOOK_AGAIN_MS = 50;
+const SOAK_EVERY_MS = 250;
+/** The key of the write that proves the way from the master to a replica. */
+const CANARY = 'veloz:ha:canary';
+const CANARY_LIMIT_MS = 1000;
+
+/**
+ * Proves the new state, and then for as long as the soak lasts: one master, and it is the expected one; nothing is left over (L3); every
+ * replica is connected; a write to the master reaches a replica.
+ * @throws Error that says what is not so
+ */
+export async function verifyRedis(
+  deps: ActivityDeps,
+  proof: RedisProof,
+  soakMs: number,
+): Promise<{ detail: string; soakedMs: number }> {
+  const access = accessRedis(deps, proof.cluster);
+  const began = Date.now();
+  const look = async () =>
+    whatIsWrong(await observeRedis(deps, access.cluster, access.topology), proof) ?? (await canary(access, proof));
+  let wrong: string | undefined;
+  const stopBeating = keepBeating(() => `${wrong ?? 'as it should be'}; ${Date.now() - began} ms`);
+  try {
+    for (wrong = await look(); wrong !== undefined && Date.now() - began < LIMIT_MS; wrong = await look())
+      await sleep(LOOK_AGAIN_MS);
+    const settled = Date.now();
+    let rounds = 1;
+    // After the first good look nothing may be wrong any more.
+    for (; wrong === undefined && Date.now() - settled < soakMs; rounds++) {
+      await sleep(Math.min(SOAK_EVERY_MS, soakMs));
+      wrong = await look();
+    }
+    if (wrong !== undefined) throw new Error(wrong);
+    const soakedMs = Date.now() - settled;
+    return {
+      detail: `${proof.master} is the one master, every Sentinel that answers names it, a write reached a replica; ${rounds} rounds in ${soakedMs} ms`,
+      soakedMs,
+    };
+  } finally {
+    stopBeating();
+  }
+}
+
+/** What is not as the proof has it; undefined when all is. */
+export function whatIsWrong(observed: ObservedRedis, { master, without }: RedisProof): string | undefined {
+  const [first, second] = mastersOf(observed);
+  if (first?.name !== master || second !== undefined)
+    return `master: ${
+      mastersOf(observed)
+        .map(({ name }) => name)
+        .join(', ') || 'no node'
+    }; expected ${master} alone`;
+  const found = diagnose(observed);
+  if ('undecided' in found) return found.undecided;
+  const fault = found.faults.find(({ node }) => node !== without);
+  if (fault !== undefined) return faultSays(fault);
+  const there = answeringSentinels(observed).length;
+  if (there < majorityOf(observed)) return `${there} of ${observed.sentinels.length} Sentinels answer`;
+  for (const { name, state } of answeringNodes(observed)) {
+    if (name === master || name === without) continue;
+    if (state.upstream?.up !== true) return `${name} is not connected to ${master}`;
+    if (state.replicationId !== first.state.replicationId) return `${name} has another history than ${master}`;
+  }
+  return undefined;
+}
+
+/** One write to the master that a replica has too. */
+async function canary(access: RedisAccess, { master, run, without }: RedisProof): Promise<string | undefined> {
+  const { topology } = access;
+  try {
+    const replicas = topology.nodes.filter(({ name }) => name !== master && name !== without).length;
+    return await withConnection(access.node(master), async (client) => {
+      const confirmed = await client.writeAndWait(CANARY, run, Math.min(1, replicas), CANARY_LIMIT_MS);
+      return confirmed >= Math.min(1, replicas) ? undefined : `a write to ${master} reached no replica`;
+    });
+  } catch (error) {
+    return `${master} takes no writes: ${messageOf(error)}`;
+  }
+}

@@ -1,0 +1,265 @@
+import { ApplicationFailure } from '@temporalio/workflow';
+import type { ClusterDescription } from '../activities';
+import { headline, problemSentence, refusalSentence, splitNext } from '../cluster/check';
+import { durationMs, formatMs } from '../cluster/duration';
+import { redisFailover, redisStatus } from '../cluster/redis/commands';
+import { decideRedis, type RedisDecision, type RedisRequest } from '../cluster/redis/decide';
+import { redisMembers } from '../cluster/redis/members';
+import { planRedis, type DecidedRedis } from '../cluster/redis/plan';
+import type { RedisTopology } from '../cluster/topology';
+import { planHeadline, planQuestion } from '../report/runbooks';
+import type { RedisFailoverRequest } from './redis-input';
+import { redisSteps, type RedisStory } from './redis-steps';
+import { act, reading } from './runbook/activity-options';
+import { describeCluster, lockOrEnd } from './runbook/begin';
+import type { Run } from './runbook/run';
+import { initialStepStates, rootMessage, rootType, runSteps, type StepsOutcome } from './runbook/runner';
+import type { Report } from './run-state';
+
+/** How often a run of the guard asks for the lock, a second apart: a person's run of another tier may hold it. */
+const LOCK_TRIES = 3;
+
+/** Looks, decides between a move, a forced failover and a repair, asks, carries out, verifies and reports. */
+export function conductRedisRun(run: Run, request: RedisFailoverRequest): Promise<Report> {
+  return new RedisRun(run, request).conduct();
+}
+
+class RedisRun {
+  private readonly story: RedisStory = {};
+  private described!: ClusterDescription;
+  private topology!: RedisTopology;
+  private before: Report['redisBefore'];
+
+  constructor(
+    private readonly run: Run,
+    private readonly request: RedisFailoverRequest,
+  ) {}
+
+  async conduct(): Promise<Report> {
+    const { run, request } = this;
+    const { state } = run;
+    this.described = await describeCluster(request.cluster);
+    state.cluster = this.described.name;
+    this.topology = redisOf(this.described);
+    run.enter('checking', 'Taking the lock of the cluster');
+    if (request.mode === 'run') {
+      const busy = await lockOrEnd(run, 'veloz-ha redis failover', LOCK_TRIES);
+      if (busy !== undefined) return busy;
+    }
+    const { soak, approvalTimeout } = this.described.topology;
+    const first = await this.look(this.question());
+    this.before = state.redis;
+    if ('report' in first) return first.report;
+    const { decision } = first;
+    const soakMs = request.soak === undefined ? soak : durationMs(request.soak);
+    const { steps: planned, ...hold } = planRedis(this.topology, decision, soakMs, this.described.handover);
+    state.plan = {
+      kind: decision.kind === 'none' ? 'repair' : decision.kind,
+      primary: decision.source,
+      target: decision.target,
+      protection: this.described.topology.protection,
+      steps: planned.map(({ fault: _fault, ...step }) => step),
+      ...hold,
+    };
+    const again = redisFailover(state.cluster, decision.kind === 'repair' ? '' : `--to ${decision.target}`);
+    if (request.mode === 'plan')
+      return run.end(
+        'planned',
+        `All checks passed. Nothing was changed. The plan: ${planHeadline(state.runbook, state.plan)}`,
+        {
+          ...this.rest(decision),
+          plan: state.plan,
+          next: [{ command: again, why: 'carries the plan out' }],
+        },
+      );
+    const steps = redisSteps(run, decision, planned, soakMs, this.story);
+    state.steps = initialStepStates(steps);
+    if (request.approval === 'required') {
+      const limit = request.approvalTimeout === undefined ? approvalTimeout : durationMs(request.approvalTimeout);
+      const ended = await this.ask(decision, limit, again);
+      if (ended !== undefined) return ended;
+    }
+    run.enter('running', 'Starting');
+    const outcome = await runSteps(steps, state.steps, run);
+    await this.observe().catch(() => run.warn('Redis could not be looked at once more'));
+    return this.end(decision, outcome, again);
+  }
+
+  private question(): RedisRequest {
+    const { target, expectedMaster, only } = this.request;
+    return {
+      ...(target === undefined ? {} : { target }),
+      ...(expectedMaster === undefined ? {} : { expectedMaster }),
+      ...(only === undefined ? {} : { only }),
+    };
+  }
+
+  private async observe() {
+    const { state } = this.run;
+    const observed = await act(reading, 'Look at Redis and its Sentinels').observeRedis(state.cluster);
+    state.redis = redisMembers(observed);
+    return observed;
+  }
+
+  /** Observes and decides. Ends the run when it is refused, or when there is nothing to do. */
+  private async look(question: RedisRequest): Promise<{ report: Report } | { decision: DecidedRedis }> {
+    const { run } = this;
+    const { state } = run;
+    const decision = decideRedis(this.topology, await this.observe(), question);
+    state.checks = decision.checks;
+    const refusal = refusalSentence(decision.checks, 'Nothing was changed');
+    if (refusal !== undefined)
+      return {
+        report: run.end('refused', refusal, {
+          ...this.rest(decision),
+          next: decision.checks
+            .filter((check) => check.result === 'refuse' && check.next !== undefined)
+            .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${headline(check)}` })),
+        }),
+      };
+    const { source, target, alreadyDone } = decision;
+    if (alreadyDone !== undefined)
+      return {
+        report: run.end('completed', `${alreadyDone}. Nothing was changed`, {
+          ...this.rest(decision),
+          ...(target === undefined ? {} : { primaryAfter: target }),
+          ...(state.redis === undefined ? {} : { redisAfter: state.redis }),
+        }),
+      };
+    if (source === undefined || target === undefined)
+      throw ApplicationFailure.nonRetryable('the checks named neither a master nor a refusal', 'Failed');
+    for (const check of decision.checks)
+      if (check.result === 'warn')
+        run.warn(`${problemSentence(check)}.${check.next === undefined ? '' : ` Next: ${check.next}`}`);
+    return { decision: { ...decision, source, target } };
+  }
+
+  /** Waits for approval, and looks once more then: the plan must still be the one approved. */
+  private async ask(decision: DecidedRedis, timeoutMs: number, again: string): Promise<Report | undefined> {
+    const { run } = this;
+    const { state } = run;
+    const answer = await run.approval(timeoutMs, `${planQuestion(state.runbook, state.plan)} Waiting for approval`);
+    const rest = this.rest(decision);
+    const { by, why } = state.approval;
+    switch (answer) {
+      case 'rejected':
+        return run.end(
+          'rejected',
+          `Rejected by ${by ?? ''}${why === undefined ? '' : `: ${why}`}. Nothing was changed`,
+          rest,
+        );
+      case 'expired':
+        return run.end(
+          'not approved in time',
+          `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${again}`,
+          { ...rest, next: [{ command: again, why: 'plans it anew' }] },
+        );
+      case 'aborted':
+        return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, rest);
+      case 'approved': {
+        run.enter('checking', 'Approved; looking once more');
+        const second = await this.look({
+          ...this.question(),
+          ...(decision.kind === 'repair' ? {} : { target: decision.target, expectedMaster: decision.source }),
+        });
+        if ('report' in second) return second.report;
+        if (sameAs(decision, second.decision)) return undefined;
+        return run.end(
+          'refused',
+          `A1: what was approved is no longer what would be done: ${second.decision.kind}, ${second.decision.source} to ${second.decision.target} (approved: ${decision.kind}, ${decision.source} to ${decision.target}). Nothing was changed. Next: ${again}`,
+          { ...rest, next: [{ command: again, why: 'plans it anew' }] },
+        );
+      }
+    }
+  }
+
+  private rest({ source }: Pick<RedisDecision, 'source'>): Partial<Report> {
+    const { move } = this.story;
+    return {
+      ...(source === undefined ? {} : { primaryBefore: source }),
+      ...(this.before === undefined ? {} : { redisBefore: this.before }),
+      ...(move?.heldMs == null ? {} : { heldMs: move.heldMs }),
+    };
+  }
+
+  private end(decision: DecidedRedis, outcome: StepsOutcome, again: string): Report {
+    const { run, story } = this;
+    const { state } = run;
+    const { source, target, kind } = decision;
+    const moved = story.move !== undefined;
+    const rest: Partial<Report> = {
+      ...this.rest(decision),
+      ...(state.redis === undefined ? {} : { redisAfter: state.redis }),
+    };
+    const status = { command: redisStatus(state.cluster), why: 'shows what is' };
+    switch (outcome.kind) {
+      case 'done':
+        return run.end('completed', this.done(decision), {
+          ...rest,
+          primaryAfter: target,
+          ...(story.without === undefined ? {} : { next: [status] }),
+        });
+      case 'aborted':
+        return run.end('aborted', `${outcome.why}. Everything was put back`, { ...rest, next: [status] });
+      case 'rolled back': {
+        const { what, next } = splitNext(rootMessage(outcome.cause));
+        const refused = rootType(outcome.cause) === 'Refused';
+        const asBefore = kind === 'planned' ? `. ${source} is the master as before` : '';
+        return run.end(
+          refused ? 'refused' : 'rolled back',
+          `${refused ? what : `Step "${outcome.step}" failed: ${what}`}${asBefore}. Next: ${next ?? status.command}`,
+          {
+            ...rest,
+            ...(kind === 'planned' ? { primaryAfter: source } : {}),
+            next: [...(next === undefined ? [] : [{ command: next, why: 'takes the cause away' }]), status],
+          },
+        );
+      }
+      case 'undo failed': {
+        const { what, next } = splitNext(rootMessage(outcome.undoCause));
+        return run.end(
+          'failed',
+          `Step "${outcome.step}" failed and could not be put back: ${what} (first failure: ${splitNext(rootMessage(outcome.cause)).what}). Next: ${next ?? again}`,
+          { ...rest, next: [{ command: next ?? again, why: 'looks again, and does what is needed' }, status] },
+        );
+      }
+      case 'incomplete':
+        return run.end(
+          'incomplete',
+          `${moved || kind === 'repair' ? `${target} is the master` : `${target} was promoted`}, but step "${outcome.step}" did not finish: ${rootMessage(outcome.cause)}. Next: ${redisFailover(state.cluster, '--repair')}`,
+          {
+            ...rest,
+            ...(moved ? { primaryAfter: target } : {}),
+            next: [{ command: redisFailover(state.cluster, '--repair'), why: 'mends what is left' }, status],
+          },
+        );
+    }
+  }
+
+  /** The end of a run that is done, without full stop. */
+  private done({ kind, source, target, faults }: DecidedRedis): string {
+    const { move, without } = this.story;
+    switch (kind) {
+      case 'planned': {
+        const held = move?.heldMs == null ? 'for a time that its worker took to the grave' : formatMs(move.heldMs);
+        return `${target} is the master now, and ${source} its replica; writes waited ${held}, and no acknowledged one is lost`;
+      }
+      case 'forced':
+        return `${target} took over from ${source}, which ${without === undefined ? 'is its replica now' : 'did not come back'}. Writes that no replica had are lost; those acknowledged with WAIT 1 are not`;
+      default:
+        return `${faults.length === 1 ? 'One thing was' : `${faults.length} things were`} mended; ${target} is the master`;
+    }
+  }
+}
+
+/** @throws ApplicationFailure `BadInput` when the cluster has no Redis */
+function redisOf({ name, topology: { redis } }: ClusterDescription): RedisTopology {
+  if (redis !== undefined) return redis;
+  throw ApplicationFailure.nonRetryable(
+    `cluster ${name} has no redis section in the topology. Nothing was changed. Next: add it (docs/topology.md), then veloz-ha redis status --cluster ${name}`,
+    'BadInput',
+  );
+}
+
+const sameAs = (one: DecidedRedis, other: DecidedRedis): boolean =>
+  one.kind === other.kind && one.source === other.source && one.target === other.target;
