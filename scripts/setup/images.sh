@@ -24,6 +24,11 @@ images_observe() {
     [[ -n $CHECK ]] && return 1
     fail 'the images can not be built yet.' 'the npm packages are missing.' 'bash scripts/setup.sh --only node-modules'
   fi
+  # The build makes it, and its contents are part of what the engine's image is told by.
+  if [[ ! -s $ROOT/docker/engine/dist/engine.js ]]; then
+    [[ -n $CHECK ]] && return 1
+    fail 'the images can not be built yet.' 'docker/engine/dist/engine.js is missing.' 'bash scripts/setup.sh --only build'
+  fi
   if ! list=$(image_list 2>&1); then
     fail 'the compose file could not be read.' "$list" "mend $COMPOSE_FILE_HA"
   fi

@@ -48,11 +48,14 @@ export class BoundedDisks {
     private readonly profiles: string[],
   ) {}
   private readonly mounts: string[] = [];
+  /** What ran before, and comes back. */
+  private services: string[] = [];
   /** Volumes that exist for as long as the disks are in place. */
   private readonly volumes: string[] = [];
 
   /**
-   * Takes the stack down and starts it again on small disks. Returns as soon as the containers start.
+   * Takes the stack down and starts these containers again on small disks. Returns as soon as they start. What belongs to the
+   * stack besides is down for as long: an engine takes no orders of another database.
    * @param nodes PostgreSQL containers, which exist
    * @param others containers whose volumes have to be fresh too: the pooler remembers where the primary is
    */
@@ -77,10 +80,14 @@ export class BoundedDisks {
       for (const other of others) volumes[await volumeOf(other)] = { name: disks.own(other) };
       // JSON is YAML.
       writeFileSync(disks.override, JSON.stringify({ volumes }, null, 2));
+      const service = (container: string) =>
+        inspect(container, '{{index .Config.Labels "com.docker.compose.service"}}');
+      const needed = await Promise.all([...nodes, ...others].map(service));
+      disks.services = await servicesOf(project.name);
       await disks.compose(false, 'down');
       // Left by a bench that was killed: they would lead to its disks.
       await docker('volume', 'rm', '--force', ...disks.volumes);
-      await disks.compose(true, 'up', '-d');
+      await disks.compose(true, 'up', '-d', ...needed);
     } catch (error) {
       await disks.leave().catch(() => undefined);
       throw error;
@@ -95,7 +102,7 @@ export class BoundedDisks {
     for (const volume of this.volumes.splice(0)) await docker('volume', 'rm', '--force', volume);
     for (const mount of this.mounts.splice(0)) await asRoot('umount', mount);
     rmSync(this.folder, { recursive: true, force: true });
-    await this.compose(false, 'up', '-d');
+    await this.compose(false, 'up', '-d', ...this.services);
   }
 
   /** The name of a volume that takes the place of a container's own. */
@@ -130,6 +137,13 @@ export class BoundedDisks {
       { limitMs: 180_000, cwd: packageRoot },
     );
   }
+}
+
+/** The services of a project that have a container. */
+async function servicesOf(project: string): Promise<string[]> {
+  const label = '{{.Label "com.docker.compose.service"}}';
+  const names = await docker('ps', '-a', '--filter', `label=com.docker.compose.project=${project}`, '--format', label);
+  return [...new Set(names.split('\n').filter((name) => name !== ''))];
 }
 
 /** The named volume of a container. In the stack's Compose file, the key of a volume is its name. */

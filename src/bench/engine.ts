@@ -169,8 +169,7 @@ async function bench(options: Options): Promise<number> {
   const scene = sceneOf(loadTarget());
   if (options.asIs !== true) {
     say('Stack …');
-    process.env.COMPOSE_PROFILES ??= 'trading';
-    await ensureStack(1);
+    await ensureStack(1, 'all of it');
   }
   await whole(scene);
   const runs: EngineBenchRun[] = [];

@@ -37,12 +37,15 @@ export function loadTarget(): Target {
   };
 }
 
-/** Brings the stack up with one standby or two, and waits until all of it is synchronous. */
-export async function ensureStack(standbys: number): Promise<void> {
+/**
+ * Brings the stack up with one standby or two, and waits until all of it is synchronous.
+ * @param part what has to run; what runs besides goes on. Default: what a bench of PostgreSQL needs
+ */
+export async function ensureStack(standbys: number, part: 'postgres' | 'all of it' = 'postgres'): Promise<void> {
+  const only = part === 'postgres' ? ['--only', 'postgres'] : [];
+  const args = ['stack', 'up', '--standbys', String(standbys), ...only, '-q'];
   await new Promise<void>((resolve, reject) => {
-    const up = spawn(join(packageRoot, 'bin', 'veloz-ha'), ['stack', 'up', '--standbys', String(standbys), '-q'], {
-      stdio: ['ignore', 2, 2],
-    });
+    const up = spawn(join(packageRoot, 'bin', 'veloz-ha'), args, { stdio: ['ignore', 2, 2] });
     up.once('error', reject);
     up.once('exit', (code) =>
       code === 0 ? resolve() : reject(new Error(`veloz-ha stack up ended with exit code ${code}`)),

@@ -1,5 +1,5 @@
 import type { actions as allActions } from './actions';
-import { duration, wholeNumber, workerName, type Builder, type HaCommand } from './command';
+import { duration, oneOf, wholeNumber, workerName, type Builder, type HaCommand } from './command';
 
 /** The commands that bring up what runs need: the stack, Temporal, workers. */
 export function addSetUpCommands(program: HaCommand, build: Builder, actions: typeof allActions): void {
@@ -10,15 +10,17 @@ export function addSetUpCommands(program: HaCommand, build: Builder, actions: ty
 }
 
 function addStack(program: HaCommand, build: Builder, actions: typeof allActions): void {
-  const stack = build.command(program, 'stack', 'the containers: PostgreSQL primary and standbys, PgBouncer', [
+  const stack = build.command(program, 'stack', 'the containers: PostgreSQL, PgBouncer, Redis, engines, HAProxy', [
     'veloz-ha stack up',
-    'veloz-ha stack up --standbys 2',
+    'veloz-ha stack up --only postgres',
     'veloz-ha stack logs -f veloz-postgres-primary',
   ]);
-  const up = build.command(stack, 'up', 'start the stack, and wait until it is healthy and replicates synchronously', [
+  const up = build.command(stack, 'up', 'start the stack, and wait until all of it is healthy', [
     'veloz-ha stack up',
+    'veloz-ha stack up --only postgres         # PostgreSQL and PgBouncer alone; what runs already goes on',
     'veloz-ha stack up --standbys 2 --timeout 5m',
   ]);
+  up.addOption(oneOf('--only <part>', 'start this part alone; wait for no other one', ['postgres']));
   up.option('--standbys <number>', 'PostgreSQL standbys: 1 or 2', wholeNumber(1, 2), 1);
   up.option('--timeout <duration>', 'wait for at most this long, such as 90s (default: 3m)', duration);
   build.act(up, actions.stackUp);
@@ -39,7 +41,7 @@ function addStack(program: HaCommand, build: Builder, actions: typeof allActions
 
   const logs = build.command(stack, 'logs [container...]', 'logs of the containers', [
     'veloz-ha stack logs --tail 50',
-    'veloz-ha stack logs -f veloz-pgbouncer',
+    'veloz-ha stack logs -f veloz-engine-1 veloz-engine-2',
   ]);
   logs.option('-f, --follow', 'go on as they are written');
   logs.option('--tail <lines>', 'only the last lines of each container', wholeNumber(0, 1_000_000));

@@ -15,6 +15,14 @@ export function composeArguments(standbys: 1 | 2, command: readonly string[]): s
   return ['-f', COMPOSE_FILE, '-p', COMPOSE_PROJECT, ...profile, ...command];
 }
 
+/** The services of PostgreSQL and PgBouncer. */
+export const postgresServices = (standbys: 1 | 2): string[] => [
+  'postgres-primary',
+  'postgres-standby',
+  ...(standbys === 2 ? ['postgres-standby-2'] : []),
+  'pgbouncer',
+];
+
 /**
  * Runs Docker Compose on the stack. What it says goes to stderr, or to stdout where that is the result (`logs`).
  * @throws Problem `SetUp` when it fails, with its last words

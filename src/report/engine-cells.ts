@@ -14,7 +14,8 @@ export function engineCells(member: EngineMember): string[] {
     member.role,
     member.state,
     member.epoch === undefined ? '' : String(member.epoch),
-    member.traffic ?? '',
+    // Its check asks for readiness, which a hot standby has not: that is as it should be.
+    member.role === 'standby' && member.traffic === 'DOWN' ? 'not ready' : (member.traffic ?? ''),
     member.sessions === undefined ? '' : String(member.sessions),
     note.filter((part) => part !== undefined).join('; '),
   ];

@@ -33,11 +33,12 @@ export function redisText({ name, nodes, sentinels, findings }: RedisPicture, st
 
 /** Nodes and Sentinels as tables. */
 export const redisTables = ({ nodes, sentinels }: RedisMembers, style: Style): string =>
-  `${nodesTable(nodes, style)}\n\n${sentinelsTable(sentinels, style)}`;
+  `${redisNodesTable(nodes, style)}\n\n${sentinelsTable(sentinels, style)}`;
 
 const upper = (columns: readonly string[]) => columns.map((column) => column.toUpperCase());
 
-const nodesTable = (nodes: readonly RedisMember[], style: Style): string =>
+/** Redis nodes as a table. */
+export const redisNodesTable = (nodes: readonly RedisMember[], style: Style): string =>
   table(
     upper(redisColumns),
     nodes.map((node) => redisCells(node).map((cell, index) => (index === 1 ? paint(node.role, style) : cell))),
@@ -45,7 +46,8 @@ const nodesTable = (nodes: readonly RedisMember[], style: Style): string =>
     { right: ['OFFSET', 'LAG'] },
   );
 
-const sentinelsTable = (sentinels: readonly SentinelMember[], style: Style): string =>
+/** Sentinels as a table. */
+export const sentinelsTable = (sentinels: readonly SentinelMember[], style: Style): string =>
   table(
     upper(sentinelColumns),
     sentinels.map((sentinel) =>

@@ -9,6 +9,7 @@ import { membersTable } from './members';
 import { runsTable, type RunRow } from './runs';
 import type { Style } from './style';
 import { hang, section } from './text';
+import { tradingSections, type TradingPicture } from './trading';
 import { count, formatSeconds } from './words';
 
 /** Something that is not as it should be, and what to do. */
@@ -25,7 +26,7 @@ export interface ClusterPicture {
 }
 
 /** The whole picture. One versioned document. */
-export interface StatusDocument extends GuardPart {
+export interface StatusDocument extends GuardPart, TradingPicture {
   version: 1;
   healthy: boolean;
   temporal: { address: string; namespace: string; reachable: boolean; why?: string; ui: string };
@@ -53,6 +54,7 @@ export function statusText(status: StatusDocument, now: number, style: Style): s
   }
   parts.push(section('Temporal', (inner) => temporalLines(status, now, inner).join('\n'), style));
   if (status.cluster !== undefined) parts.push(clusterText(status.cluster, style));
+  parts.push(...tradingSections(status, style));
   parts.push(...guardSection(status, now, style));
   if (status.runs.length > 0) parts.push(section('Open runs', (inner) => runsTable(status.runs, now, inner), style));
   return parts.join('\n\n');

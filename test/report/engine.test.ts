@@ -15,7 +15,7 @@ test('healthy engines are a table and nothing else', () => {
   expect(lines[0]).toBe('Engines of cluster veloz');
   expect(lines[1]).toMatch(/NODE +ROLE +STATE +EPOCH +HAPROXY +REQUESTS +NOTE/);
   expect(lines[2]).toMatch(/veloz-engine-1 +active +takes orders +7 +UP +0/);
-  expect(lines[3]).toMatch(/veloz-engine-2 +standby +healthy +7 +DOWN +0/);
+  expect(lines[3]).toMatch(/veloz-engine-2 +standby +healthy +7 +not ready +0/);
   expect(lines[4]).toMatch(/veloz-haproxy +proxy +running +clients reach veloz-engine-1/);
   expect(lines).toHaveLength(5);
 });

@@ -1,46 +1,48 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes } from '../../failures';
 import { formatMs } from '../../cluster/duration';
-import { stackText, type StackContainer } from '../../report/stack';
 import { clusterText } from '../../report/status';
-import { createDockerClient, type DockerClient } from '../../systems/docker';
+import { tradingSections } from '../../report/trading';
 import { Problem } from '../../systems/problem';
-import { loadTopology } from '../../systems/topology-file';
-import type { Member } from '../../workflows/run-state';
 import { askLine } from '../ask';
-import { composeArguments, COMPOSE_PROJECT, runCompose } from '../compose';
+import { composeArguments, COMPOSE_PROJECT, postgresServices, runCompose } from '../compose';
 import { clusterName, withTemporal } from '../context';
 import { TemporalGuard } from '../guard-source';
 import { isInteractive, print, printDocument, say, type Cli } from '../io';
-import { observe } from '../observe';
+import { waitForStack } from '../stack-wait';
 import { whoami } from '../who';
-import { appendScreen, noScreen, terminalScreen, type Screen } from '../screen';
 
-const LOOK_EVERY_MS = 500;
 /** How long a guard may take to say that it is there. */
 const GUARD_LIMIT_MS = 2000;
 const DEFAULT_TIMEOUT_MS = 180_000;
 
-/** `stack up`: starts the stack, and waits until it is healthy and replicates synchronously. */
-export async function stackUp(cli: Cli, options: { standbys: 1 | 2; timeout?: number }): Promise<number> {
+/** `stack up`: starts the stack, and waits until it is healthy, replicates synchronously, and takes orders. */
+export async function stackUp(
+  cli: Cli,
+  options: { standbys: 1 | 2; only?: 'postgres'; timeout?: number },
+): Promise<number> {
   const began = cli.io.now();
   const name = clusterName(cli, undefined);
-  await runCompose(cli, composeArguments(options.standbys, ['up', '-d']));
-  const members = await waitForStack(cli, name, {
-    standbys: options.standbys,
-    timeout: options.timeout ?? DEFAULT_TIMEOUT_MS,
-  });
+  const { standbys } = options;
+  const whole = options.only === undefined;
+  await runCompose(cli, composeArguments(standbys, ['up', '-d', ...(whole ? [] : postgresServices(standbys))]));
+  const ready = await waitForStack(cli, name, { standbys, whole, timeout: options.timeout ?? DEFAULT_TIMEOUT_MS });
   const took = cli.io.now() - began;
-  if (cli.format === 'json' || cli.format === 'jsonl')
-    printDocument(cli, { version: 1, stack: { project: COMPOSE_PROJECT, tookMs: took, members } });
-  else {
-    const { colour, glyphs } = cli.style;
-    say(
-      cli,
-      `${colour.green(glyphs.done)} The stack is up, healthy and replicating synchronously (${formatMs(took)}).\n`,
-    );
-    say(cli, clusterText({ name, members, findings: [] }, cli.style));
+  const { members, trading } = ready;
+  if (cli.format === 'json' || cli.format === 'jsonl') {
+    const { redis, engines } = trading;
+    printDocument(cli, { version: 1, stack: { project: COMPOSE_PROJECT, tookMs: took, members, redis, engines } });
+    return exitCodes.ok;
   }
+  const { colour, glyphs } = cli.style;
+  const active = trading.engines?.members.find(({ role }) => role === 'active')?.name;
+  const what = active === undefined ? 'PostgreSQL and PgBouncer are' : 'The stack is';
+  const takes = active === undefined ? '' : `; ${active} takes orders`;
+  say(
+    cli,
+    `${colour.green(glyphs.done)} ${what} up, healthy and replicating synchronously${takes} (${formatMs(took)}).\n`,
+  );
+  const sections = [clusterText({ name, members, findings: [] }, cli.style), ...tradingSections(trading, cli.style)];
+  say(cli, sections.join('\n\n'));
   return exitCodes.ok;
 }
 
@@ -116,84 +118,6 @@ export async function stackLogs(
     output: 'stdout',
   });
   return exitCodes.ok;
-}
-
-async function waitForStack(cli: Cli, name: string, options: { standbys: 1 | 2; timeout: number }): Promise<Member[]> {
-  const topology = loadTopology(cli.io.env);
-  const cluster = topology.clusters[name];
-  const docker = createDockerClient(topology.docker?.socketPath);
-  const postgres = cluster?.postgres.nodes.filter((node) => !node.optional || options.standbys === 2) ?? [];
-  const names = [...postgres, ...(cluster?.pgbouncer.nodes ?? [])].map((node) => node.name);
-  const began = cli.io.now();
-  const screen = screenFor(cli);
-  const style = cli.format === 'text' ? cli.style : cli.errStyle;
-  const told = new Set<string>();
-  try {
-    for (let tick = 0; ; tick += 1) {
-      const containers = await Promise.all(names.map((container) => look(docker, container)));
-      const healthy = containers.every((container) => container.state === 'healthy');
-      const wait = healthy ? await replicationIsMissing(name, postgres.length - 1) : undefined;
-      if (healthy && typeof wait === 'object') return wait.members;
-      const fresh = containers.filter((container) => !told.has(`${container.name} ${container.state}`));
-      for (const container of fresh) told.add(`${container.name} ${container.state}`);
-      if (!screen.redraws) screen.keep(fresh.map((container) => `${container.name}: ${container.state}`));
-      screen.live(
-        stackText(containers, typeof wait === 'string' ? wait : undefined, { now: cli.io.now(), began, tick }, style),
-      );
-      if (cli.io.now() - began > options.timeout) {
-        const ill = containers.find((container) => container.state !== 'healthy');
-        throw new Problem('SetUp', `the stack was not ready within ${formatMs(options.timeout)}`, {
-          why:
-            ill === undefined
-              ? typeof wait === 'string'
-                ? wait
-                : 'replication is not synchronous'
-              : `${ill.name} is ${ill.state}`,
-          next: `veloz-ha stack logs ${ill?.name ?? names[0] ?? ''}`.trimEnd(),
-        });
-      }
-      await sleep(LOOK_EVERY_MS);
-    }
-  } finally {
-    screen.close();
-  }
-}
-
-async function look(docker: DockerClient, name: string): Promise<StackContainer> {
-  try {
-    const state = await docker.inspect(name);
-    return { name, state: state.running ? (state.health ?? 'healthy') : state.status };
-  } catch (error) {
-    throw new Problem('SetUp', 'the Docker engine does not answer', {
-      why: (error as Error).message,
-      next: 'npm run setup',
-      cause: error,
-    });
-  }
-}
-
-/** What is missing, in words, or the members once as many standbys as asked for stream and one of them is synchronous. */
-async function replicationIsMissing(name: string, standbys: number): Promise<string | { members: Member[] }> {
-  try {
-    const { members } = await observe(name);
-    const primaries = members.filter((member) => member.role === 'primary').length;
-    const streaming = members.filter((member) => member.role === 'standby' && member.state === 'streaming');
-    if (primaries !== 1) return `${primaries} primaries (needed: 1)`;
-    if (streaming.length < standbys) return `${streaming.length} of ${standbys} standbys are streaming`;
-    if (!streaming.some((member) => member.sync === 'sync' || member.sync === 'quorum'))
-      return 'no standby is synchronous';
-    return { members };
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
-
-function screenFor(cli: Cli): Screen {
-  if (cli.quiet) return noScreen;
-  if (cli.format !== 'text') return appendScreen(cli.io.stderr);
-  return cli.io.stdout.isTTY === true && cli.io.env.TERM !== 'dumb'
-    ? terminalScreen(cli.io.stdout)
-    : appendScreen(cli.io.stdout);
 }
 
 function done(cli: Cli, did: string, says: string, next: string): void {

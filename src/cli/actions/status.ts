@@ -9,7 +9,9 @@ import {
   type Finding,
   type StatusDocument,
 } from '../../report/status';
+import { tradingHints, tradingProblems, type TradingPicture } from '../../report/trading';
 import { Problem } from '../../systems/problem';
+import { loadTopology } from '../../systems/topology-file';
 import { connectTemporal, pollers, temporalConfig, type TemporalClient } from '../../systems/temporal';
 import { HANDOVER_PROBE_ID, type HandoverCost } from '../../workflows/messages';
 import { clusterName } from '../context';
@@ -19,11 +21,12 @@ import { print, printDocument, type Cli } from '../io';
 import { uiBase } from '../links';
 import { observe } from '../observe';
 import { listRuns } from '../runs-list';
+import { observeTrading } from '../trading';
 
 /** How long the guard may take to answer: `status` is asked when things are bad, and must not hang then. */
 const GUARD_LIMIT_MS = 1_500;
 
-/** `status`: Temporal, workers, the price of a hand-over, the cluster, open runs. */
+/** `status`: Temporal, workers, the price of a hand-over, the cluster in all its tiers, open runs. */
 export async function status(cli: Cli, options: { cluster?: string }): Promise<number> {
   const found = await collect(cli, options.cluster);
   if (cli.format === 'json' || cli.format === 'jsonl') printDocument(cli, found);
@@ -38,15 +41,19 @@ async function collect(cli: Cli, requested: string | undefined): Promise<StatusD
   const problems: Finding[] = [];
   const hints: Finding[] = [];
   const name = clusterName(cli, requested);
-  const [temporal, cluster] = await Promise.all([
+  const [temporal, cluster, trading] = await Promise.all([
     temporalPart(cli, name, problems, hints),
     clusterPart(name, problems),
+    tradingPart(cli, name),
   ]);
+  problems.push(...tradingProblems(trading));
+  hints.push(...tradingHints(trading));
   return {
     version: 1,
     healthy: problems.length === 0,
     ...temporal,
     ...(cluster === undefined ? {} : { cluster }),
+    ...trading,
     problems,
     hints,
   };
@@ -131,6 +138,13 @@ async function clusterPart(name: string, problems: Finding[]): Promise<ClusterPi
     if (error instanceof Problem && error.type === 'BadInput') throw error;
     return note(problems, error, undefined);
   }
+}
+
+/** Redis, engines and HAProxy; nothing where the topology has none, or is wrong, which the cluster's part says. */
+async function tradingPart(cli: Cli, name: string): Promise<TradingPicture> {
+  const { clusters } = loadTopology(cli.io.env);
+  const cluster = Object.hasOwn(clusters, name) ? clusters[name] : undefined;
+  return cluster === undefined ? {} : observeTrading(name, cluster, cli.io.env);
 }
 
 /** Keeps an error as a problem and goes on with a value in its place. */
