@@ -8,6 +8,8 @@ export const controlOptions = (password: string, limitMs: number): RedisOptions 
   lazyConnect: true,
   connectTimeout: limitMs,
   commandTimeout: limitMs,
+  // A node that hangs does not close its side, and by default the end of a failed attempt is waited for 2 s.
+  disconnectTimeout: 20,
   // A control connection that broke is not used again: what was sent through it may have been carried out, or not.
   retryStrategy: null,
   maxRetriesPerRequest: 0,

@@ -1,4 +1,4 @@
-import { ApplicationFailure } from '@temporalio/workflow';
+import { ApplicationFailure, sleep } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
 import { headline, problemSentence, refusalSentence, splitNext } from '../cluster/check';
 import { durationMs, formatMs } from '../cluster/duration';
@@ -18,6 +18,10 @@ import type { Report } from './run-state';
 
 /** How often a run of the guard asks for the lock, a second apart: a person's run of another tier may hold it. */
 const LOCK_TRIES = 3;
+
+/** A master that froze this moment was heard of a moment ago: how often is looked, with how many milliseconds between. */
+const LOOKS = 6;
+const LOOK_AGAIN_MS = 300;
 
 /** Looks, decides between a move, a forced failover and a repair, asks, carries out, verifies and reports. */
 export function conductRedisRun(run: Run, request: RedisFailoverRequest): Promise<Report> {
@@ -105,7 +109,12 @@ class RedisRun {
   private async look(question: RedisRequest): Promise<{ report: Report } | { decision: DecidedRedis }> {
     const { run } = this;
     const { state } = run;
-    const decision = decideRedis(this.topology, await this.observe(), question);
+    let decision = decideRedis(this.topology, await this.observe(), question);
+    for (let looks = 1; looks < LOOKS && isRefusedBy(decision, 'I2'); looks++) {
+      run.changed('The master is silent, and others heard from it a moment ago; looking again');
+      await sleep(LOOK_AGAIN_MS, { summary: 'Until the others would have heard from the master again' });
+      decision = decideRedis(this.topology, await this.observe(), question);
+    }
     state.checks = decision.checks;
     const refusal = refusalSentence(decision.checks, 'Nothing was changed');
     if (refusal !== undefined)
@@ -129,7 +138,8 @@ class RedisRun {
     if (source === undefined || target === undefined)
       throw ApplicationFailure.nonRetryable('the checks named neither a master nor a refusal', 'Failed');
     for (const check of decision.checks)
-      if (check.result === 'warn')
+      // What is mended is the reason of the run, and no warning about it.
+      if (check.result === 'warn' && !(decision.kind === 'repair' && check.id === 'L3'))
         run.warn(`${problemSentence(check)}.${check.next === undefined ? '' : ` Next: ${check.next}`}`);
     return { decision: { ...decision, source, target } };
   }
@@ -260,6 +270,12 @@ function redisOf({ name, topology: { redis } }: ClusterDescription): RedisTopolo
     'BadInput',
   );
 }
+
+/** Whether that is the only check that refuses. */
+const isRefusedBy = ({ checks }: RedisDecision, id: string): boolean => {
+  const refused = checks.filter(({ result }) => result === 'refuse');
+  return refused.length > 0 && refused.every((check) => check.id === id);
+};
 
 const sameAs = (one: DecidedRedis, other: DecidedRedis): boolean =>
   one.kind === other.kind && one.source === other.source && one.target === other.target;

@@ -1,4 +1,5 @@
 import type { ObservedRedis } from '../../cluster/redis/observed';
+import { keepBeating } from '../context';
 import type { ActivityDeps } from '../deps';
 import { accessRedis } from './access';
 import { mendRedis, returnRedisNode, type RedisRemedy } from './mend';
@@ -11,6 +12,9 @@ import { verifyRedis, type RedisProof } from './verify';
 export type { RedisRemedy } from './mend';
 export type { RedisMove, RedisMoveResult } from './parts';
 export type { RedisProof } from './verify';
+
+/** A node that is silent for this long, in milliseconds, is told as silent: a run that may be a failover can't wait. */
+const LOOK_LIMIT_MS = 500;
 
 /** What moves the Redis master, and mends what a failover left. */
 export interface RedisActivities {
@@ -27,9 +31,15 @@ export interface RedisActivities {
 /** Makes them from their dependencies. */
 export function redisActivities(deps: ActivityDeps): RedisActivities {
   return {
-    observeRedis(cluster) {
+    async observeRedis(cluster) {
       const access = accessRedis(deps, cluster);
-      return observeRedis(deps, access.cluster, access.topology);
+      // A frozen node takes its time to be silent.
+      const stopBeating = keepBeating(() => 'looking at Redis');
+      try {
+        return await observeRedis({ ...deps, limitMs: LOOK_LIMIT_MS }, access.cluster, access.topology);
+      } finally {
+        stopBeating();
+      }
     },
     moveMaster: (move) => moveMaster(deps, move),
     putBackMaster: (move) => putBackMaster(deps, move),

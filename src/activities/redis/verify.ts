@@ -58,7 +58,7 @@ export async function verifyRedis(
     if (wrong !== undefined) throw new Error(wrong);
     const soakedMs = Date.now() - settled;
     return {
-      detail: `${proof.master} is the one master, every Sentinel that answers names it, a write reached a replica; ${rounds} rounds in ${soakedMs} ms`,
+      detail: `${proof.master} is the one master, every Sentinel that answers names it, a write reached a replica${rounds === 1 ? '' : `; ${rounds} rounds in ${soakedMs} ms`}`,
       soakedMs,
     };
   } finally {
