@@ -18,6 +18,7 @@ import { relaxSynchrony, restoreSynchrony } from './guard/synchrony';
 import { watchCluster, type WatchRequest, type WatchResult } from './guard/watch';
 import { checkpointNodes, prepareMove, unprepareMove } from './prepare';
 import { redisActivities, type RedisActivities } from './redis';
+import { watchRedis, type RedisWatchRequest, type RedisWatchResult } from './redis/watch';
 import { rejoinActivities, type RejoinActivities } from './rejoin';
 import { repairActivities, type RepairActivities } from './repair';
 import { releaseNodes, settleMove, verifyMove, type SettleResult, type VerifyResult } from './settle';
@@ -28,6 +29,7 @@ export type { FailoverMove, FailoverResult } from './failover/fail-over';
 export type { EngineProof, HandoverRequest, HandoverResult, ServiceRequest } from './engine';
 export type { RedisMove, RedisMoveResult, RedisProof, RedisRemedy } from './redis';
 export type { WatchRequest, WatchResult } from './guard/watch';
+export type { RedisWatchRequest, RedisWatchResult } from './redis/watch';
 export type { RejoinLook, RejoinRequest, RejoinWork } from './rejoin';
 
 /** A cluster as its worker knows it. Names of secrets, never secrets. */
@@ -52,6 +54,7 @@ export interface Activities extends RejoinActivities, RepairActivities, EngineAc
   verifyMove(request: MoveRequest, soakMs: number): Promise<VerifyResult>;
   releaseNodes(request: Pick<MoveRequest, 'cluster' | 'run' | 'source' | 'target' | 'others'>): Promise<void>;
   watchCluster(request: WatchRequest): Promise<WatchResult>;
+  watchRedis(request: RedisWatchRequest): Promise<RedisWatchResult>;
   relaxSynchrony(cluster: string, primary: string): Promise<string>;
   restoreSynchrony(cluster: string, primary: string): Promise<string>;
   fenceRogue(request: RogueRequest): Promise<string>;
@@ -94,6 +97,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     verifyMove: (request, soakMs) => verifyMove(deps, request, soakMs),
     releaseNodes: (request) => releaseNodes(deps, request),
     watchCluster: (request) => watchCluster(deps, request),
+    watchRedis: (request) => watchRedis(deps, request),
     relaxSynchrony: (cluster, primary) => relaxSynchrony(deps, cluster, primary),
     restoreSynchrony: (cluster, primary) => restoreSynchrony(deps, cluster, primary),
     fenceRogue: (request) => fenceRogue(deps, request),

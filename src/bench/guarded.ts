@@ -42,7 +42,8 @@ export class Guarded {
   /** Identity of the worker that watches now; undefined while none does. */
   async watcher(): Promise<string | undefined> {
     const { raw } = await this.client.workflow.getHandle(guardWorkflowId(this.cluster)).describe();
-    return raw.pendingActivities?.[0]?.lastWorkerIdentity ?? undefined;
+    const watches = raw.pendingActivities?.find(({ activityType }) => activityType?.name === 'watchCluster');
+    return watches?.lastWorkerIdentity ?? undefined;
   }
 
   /**

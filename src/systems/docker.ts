@@ -10,6 +10,8 @@ export interface ContainerState {
   restartPolicy: string;
   /** healthy, unhealthy, starting; absent without a health check. */
   health?: string;
+  /** With which code it ended; absent while it runs, and where it never ran. */
+  exitCode?: number;
 }
 
 /** The one thing that cannot be had without Docker: the containers' states and a way into them. */
@@ -111,6 +113,7 @@ export function createDockerClient(socketPath?: string): DockerClient {
           running: info.State.Running && !info.State.Paused,
           restartPolicy: info.HostConfig.RestartPolicy?.Name ?? 'no',
           health: info.State.Health?.Status,
+          ...(['exited', 'dead'].includes(info.State.Status) ? { exitCode: info.State.ExitCode } : {}),
         };
       } catch (error) {
         if ((error as { statusCode?: number }).statusCode === 404) {

@@ -65,6 +65,12 @@ export class RedisNodeClient {
     return parseState(await this.redis.info('replication', 'persistence', 'server'));
   }
 
+  /** What the node is: the cheapest question that tells. It is answered while a node reads its files, too. */
+  async role(): Promise<'master' | 'replica'> {
+    const [word] = (await this.redis.call('ROLE')) as unknown[];
+    return word === 'master' ? 'master' : 'replica';
+  }
+
   /** Writes wait from now on, for at most this long: Redis itself lets them go then. Reads go on. */
   async holdWrites(limitMs: number): Promise<void> {
     await this.redis.call('CLIENT', 'PAUSE', String(limitMs), 'WRITE');

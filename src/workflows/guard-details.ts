@@ -5,7 +5,8 @@ const cell = (text: string): string => text.replace(/\|/g, '\\|').replace(/\s+/g
 
 /** What the Web UI shows of a guard: what it sees, waits for and does next, its ledger, and the last events. */
 export function renderGuard(state: GuardState): string {
-  const { ledger, maintenance } = state;
+  const { ledger, maintenance, redis } = state;
+  const signals = [...state.signals, ...(redis?.signals ?? [])];
   return [
     `### Guard of cluster \`${state.cluster}\`: mode \`${state.mode}\`${maintenance === undefined ? '' : ', **maintenance**'}`,
     '',
@@ -15,12 +16,18 @@ export function renderGuard(state: GuardState): string {
     '',
     `Ledger: **${ledger.state}**, primary \`${ledger.primary ?? 'unknown'}\`, timeline ${ledger.timeline}, epoch ${ledger.epoch}, since ${time(ledger.since)}: ${ledger.why}`,
     '',
-    ...(state.signals.length === 0
+    ...(redis === undefined
+      ? []
+      : [
+          `Redis: master \`${redis.master ?? 'unknown'}\`. **Sees:** ${cell(redis.sees)}. **Next:** ${redis.next ?? ''}`,
+          '',
+        ]),
+    ...(signals.length === 0
       ? []
       : [
           '| time | way | says | speaks |',
           '|---|---|---|---|',
-          ...state.signals.map(
+          ...signals.map(
             ({ at, source, says, speaks }) =>
               `| ${time(at)} | ${source} | ${cell(says)} | ${speaks === 'neither' ? '–' : speaks} |`,
           ),

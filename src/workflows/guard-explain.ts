@@ -1,6 +1,6 @@
 import { formatMs } from '../cluster/duration';
 import type { GuardPolicy } from '../cluster/guard/policy';
-import type { GuardState } from './guard-messages';
+import type { GuardState, RedisGuardState } from './guard-messages';
 
 /** What the guard waits for and what it will do next, in two sentences that follow from its state. Pure. */
 export function explainGuard(
@@ -53,4 +53,21 @@ export function explainGuard(
     waitsFor: 'A primary that it can tell for certain.',
     next: 'It fails nothing over by itself while it does not know what the standbys have.',
   };
+}
+
+/** What the guard will do next about Redis, in a sentence that follows from its state. Pure. */
+export function explainRedis(state: GuardState, redis: RedisGuardState, silenceMs: number): string {
+  if (redis.acting !== undefined)
+    return redis.acting.asks
+      ? `It fails over when somebody approves: veloz-ha approve ${redis.acting.workflowId}. The question is taken back when a master answers.`
+      : `It waits for the end of ${redis.acting.workflowId}.`;
+  if (state.maintenance !== undefined || state.mode === 'off')
+    return 'It watches and changes nothing; the Sentinels fail over by themselves.';
+  if (redis.backoffUntil !== undefined)
+    return `It tries again at ${new Date(redis.backoffUntil).toISOString()}. A person can go first: veloz-ha redis failover --cluster ${state.cluster}`;
+  if (redis.master === null) return 'It does nothing while no master is known.';
+  const when = `When ${redis.master} is killed, or answers nobody for ${formatMs(silenceMs)},`;
+  return state.mode === 'auto'
+    ? `${when} a replica takes over.`
+    : `${when} it plans a failover and asks; the Sentinels wait for nobody's answer.`;
 }

@@ -28,7 +28,12 @@ export interface GuardEvent {
     | 'split brain'
     | 'fenced'
     | 'in doubt'
-    | 'backoff';
+    | 'backoff'
+    | 'redis failed'
+    | 'redis back'
+    | 'redis moved'
+    | 'redis doubt'
+    | 'redis run';
   says: string;
   /** The run that it started or that it is about. */
   run?: string;
@@ -56,8 +61,28 @@ export interface GuardState {
   backoffUntil?: number;
   /** Evidence of what is going on now; empty while all is well. */
   signals: Signal[];
+  /** What it knows of Redis; absent where the cluster has none. */
+  redis?: RedisGuardState;
   events: GuardEvent[];
   startedAt: number;
+}
+
+/** What the guard knows of Redis, and does about it. */
+export interface RedisGuardState {
+  /** The master; null while none is known. */
+  master: string | null;
+  /** A master that was replaced and that has not been seen well since. */
+  movedFrom: string | null;
+  /** What it sees, in a sentence without full stop. */
+  sees: string;
+  /** What it will do next, in a sentence. */
+  next?: string;
+  /** Evidence of what is going on now; empty while all is well. */
+  signals: Signal[];
+  /** A run that it started and that has not ended, or that waits for approval. */
+  acting?: { workflowId: string; since: number; what: string; asks: boolean };
+  /** It does nothing about Redis before this time. Milliseconds since the epoch. */
+  backoffUntil?: number;
 }
 
 /** Input of the `guard` workflow. An empty form guards the default cluster as its topology says. */
@@ -78,6 +103,17 @@ export interface GuardKnowledge {
   standbyLost: boolean;
   standbyBack: boolean;
   /** The state, and the kind of failure, that it saw last. */
+  sees: string;
+  failures: number;
+  /** Of Redis. */
+  redis?: RedisGuardKnowledge;
+}
+
+/** News of Redis that the guard has told already. */
+export interface RedisGuardKnowledge {
+  failed: boolean;
+  leftOver: boolean;
+  /** The key of what it saw last. */
   sees: string;
   failures: number;
 }

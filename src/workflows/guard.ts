@@ -21,7 +21,7 @@ import { formatMs } from '../cluster/duration';
 import { emptyLedger } from '../cluster/guard/ledger';
 import { relaxedLedger } from '../cluster/guard/ledger-rules';
 import { renderGuard } from './guard-details';
-import { explainGuard } from './guard-explain';
+import { explainGuard, explainRedis } from './guard-explain';
 import {
   guardWorkflowId,
   type GuardEvent,
@@ -31,25 +31,17 @@ import {
 } from './guard-messages';
 import type { FailoverInput } from './failover-input';
 import { listenToPeople, phaseKey } from './guard-people';
+import { emptyRedisState, nothingKnownOfRedis, RedisGuard } from './guard-redis';
+import { MAX_BACKOFF_MS, stretchMs, watching } from './guard-watching';
 import { searchAttributeNames } from './messages';
 import { act, changing } from './runbook/activity-options';
 import { describeCluster } from './runbook/begin';
 import { rootMessage, rootType } from './runbook/runner';
 import type { RejoinInput } from './standby-input';
 
-/** One stretch of watching; then a new one, so that a guard which nobody disturbs writes some thirty events an hour. */
-const STRETCH_MS = 10 * 60_000;
 /** A history of this length is begun anew. */
 const HISTORY_LIMIT = 2000;
-const MAX_BACKOFF_MS = 10 * 60_000;
 const EVENTS_KEPT = 50;
-
-const watching = {
-  startToCloseTimeout: STRETCH_MS + 120_000,
-  // A dead worker's watch goes on at another one within this time.
-  heartbeatTimeout: '2s',
-  retry: { initialInterval: '50ms', backoffCoefficient: 1.5, maximumInterval: '2s' },
-} as const;
 
 const keys = {
   cluster: defineSearchAttributeKey(searchAttributeNames.cluster, SearchAttributeType.KEYWORD),
@@ -97,6 +89,8 @@ class Guard {
   private asking: { workflowId: string; primary: string | null; withdrawn?: string } | undefined;
   /** Nodes that it fenced, and that are to become standbys one after the other: each needs the lock of the cluster. */
   private readonly toRejoin: { node: string; reason: string }[] = [];
+  /** Watches Redis, where the cluster has one. */
+  private readonly redis: RedisGuard | undefined;
 
   constructor(
     private readonly described: ClusterDescription,
@@ -122,18 +116,41 @@ class Guard {
     this.known = input.known ?? { ...nothingTold, sees: 'healthy', failures: 0 };
     if (input.carried === undefined)
       this.note('started', `started by ${input.startedBy ?? 'the Web UI or an API client'}, mode ${this.state.mode}`);
+    this.redis = this.redisGuard();
     listenToPeople({
       state: this.state,
       note: (kind, says) => this.note(kind, says),
       changed: () => {
         this.forget();
+        this.redis?.news();
         this.explain();
         this.stretch?.cancel();
       },
-      withdraw: (why) => void this.withdraw(why),
+      withdraw: (why) => {
+        void this.withdraw(why);
+        void this.redis?.withdraw(why);
+      },
       stop: () => {
         this.stopped = true;
       },
+    });
+  }
+
+  /** Of a cluster that has Redis. What was known of one that it has no more is dropped. */
+  private redisGuard(): RedisGuard | undefined {
+    const { state, known, described } = this;
+    if (described.topology.redis === undefined) {
+      delete state.redis;
+      delete known.redis;
+      return undefined;
+    }
+    const redis = (state.redis ??= emptyRedisState());
+    return new RedisGuard({
+      state: Object.assign(state, { redis }),
+      policy: described.topology.guard,
+      known: (known.redis ??= { ...nothingKnownOfRedis }),
+      note: (kind, says, run) => this.note(kind, says, run),
+      explain: () => this.explain(),
     });
   }
 
@@ -144,22 +161,29 @@ class Guard {
       { key: keys.runbook, value: 'guard' },
       { key: keys.phase, value: state.mode },
     ]);
+    this.redis?.begin();
     while (!this.stopped) {
       await this.rejoinNext();
       this.explain();
       const { historyLength, continueAsNewSuggested } = workflowInfo();
-      const busy = state.acting !== undefined || this.toRejoin.length > 0;
-      if ((historyLength > HISTORY_LIMIT || continueAsNewSuggested) && !busy)
+      const busy = state.acting !== undefined || state.redis?.acting !== undefined || this.toRejoin.length > 0;
+      if ((historyLength > HISTORY_LIMIT || continueAsNewSuggested) && !busy) {
+        await this.redis?.end();
         await continueAsNew<typeof guard>({ cluster: state.cluster, carried: state, known: this.known });
+      }
       const result = await this.watch();
       if (result !== undefined) await this.take(result);
     }
+    await this.redis?.end();
     return state;
   }
 
   /** What follows from the state, for people. */
   private explain(): void {
     Object.assign(this.state, explainGuard(this.state, this.described.topology.guard, this.known.failed));
+    const { redis } = this.described.topology;
+    if (redis !== undefined && this.state.redis !== undefined)
+      this.state.redis.next = explainRedis(this.state, this.state.redis, redis.limits.silence);
     setCurrentDetails(renderGuard(this.state));
   }
 
@@ -176,9 +200,8 @@ class Guard {
       delete state.backoffUntil;
       this.forget();
     }
-    const wakes = [state.maintenance?.until, state.backoffUntil].filter((at) => at != null);
     const run = `${this.runId('failover')}/${uuid4()}`;
-    const { failures: _failures, ...known } = this.known;
+    const { failures: _failures, redis: _redis, ...known } = this.known;
     const mayHold =
       this.acts() && state.mode === 'auto' && state.ledger.state === 'protected' && state.acting === undefined;
     this.stretch = new CancellationScope();
@@ -190,7 +213,7 @@ class Guard {
           mayHold,
           incidentRun: run,
           known,
-          forMs: Math.max(200, Math.min(STRETCH_MS, ...wakes.map((at) => at - now))),
+          forMs: stretchMs(now, [state.maintenance?.until, state.backoffUntil]),
         }),
       );
       this.incidentRun = run;
@@ -223,6 +246,8 @@ class Guard {
     const { state } = this;
     state.sees = result.sees;
     state.signals = result.signals;
+    // A question about Redis holds the lock that PostgreSQL needs now.
+    if (result.state === 'failed') await this.redis?.withdraw('PostgreSQL needs the lock of the cluster');
     switch (result.why) {
       case 'quiet':
         this.known.sees = keyOf(result);

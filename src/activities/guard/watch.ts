@@ -4,10 +4,11 @@ import { nextLedger, standbyLostSince } from '../../cluster/guard/ledger-rules';
 import { decideSplitBrain, splitBrainIn, type SplitBrain } from '../../cluster/guard/split-brain';
 import type { Lsn } from '../../cluster/lsn';
 import { judge } from '../../cluster/guard/verdict';
-import { cancelled, keepBeating } from '../context';
+import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
 import { ClientHold } from './client-hold';
 import { Observatory } from './observatory';
+import { endOfStretch } from './stretch';
 
 /** What the guard asks of one stretch of watching. Names and numbers only. */
 export interface WatchRequest {
@@ -63,7 +64,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   const stopBeating = keepBeating(() => 'watching', 600);
   const observatory = new Observatory(deps, access, request.ledger.primary, policy);
   const hold = new ClientHold(deps, access, observatory.pooler, request);
-  const ends = endOf(deps, request.forMs);
+  const ends = endOfStretch(deps, request.forMs);
   const rounds: Round[] = [];
   let oddSince: number | undefined;
   let lockedUntil = 0;
@@ -156,22 +157,4 @@ function standbyIsBack(round: Round): boolean {
 
 function signalsOf(verdict: Verdict): Signal[] {
   return verdict.state === 'healthy' ? [] : verdict.signals;
-}
-
-/** The end of a stretch: its time, the end of the worker, or a cancellation, which means that the guard has something new to say. */
-function endOf(deps: ActivityDeps, forMs: number) {
-  const end = new AbortController();
-  const until = Date.now() + forMs;
-  const timer = setTimeout(() => end.abort(), forMs);
-  const onEnding = () => end.abort();
-  deps.ending?.addEventListener('abort', onEnding, { once: true });
-  cancelled().catch(() => end.abort());
-  return {
-    signal: end.signal,
-    over: () => end.signal.aborted || Date.now() >= until || deps.ending?.aborted === true,
-    close: () => {
-      clearTimeout(timer);
-      deps.ending?.removeEventListener('abort', onEnding);
-    },
-  };
 }

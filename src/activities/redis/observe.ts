@@ -4,6 +4,10 @@ import type { DockerClient } from '../../systems/docker';
 import { RedisNodeClient } from '../../systems/redis';
 import { SentinelClient } from '../../systems/redis-sentinel';
 import { readSecret, type Environment } from '../../systems/secrets';
+import { withinLimit } from '../guard/probe';
+
+/** A Docker that takes longer gives no answer, in milliseconds. */
+const INSPECT_LIMIT_MS = 1000;
 
 /** What a look at Redis is made of. */
 export interface RedisLook {
@@ -55,8 +59,8 @@ async function observeSentinel(
 /** Docker's word; a Docker that gives no answer is a part of the picture too. */
 async function containerOf({ docker }: RedisLook, name: string): Promise<RedisContainer> {
   try {
-    const { exists, running, status } = await docker.inspect(name);
-    return { exists, running, status };
+    const { exists, running, status, exitCode } = await withinLimit(docker.inspect(name), INSPECT_LIMIT_MS);
+    return { exists, running, status, ...(exitCode === undefined ? {} : { exitCode }) };
   } catch {
     return { exists: false, running: false, status: 'unknown' };
   }

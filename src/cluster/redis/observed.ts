@@ -51,6 +51,8 @@ export interface RedisContainer {
   running: boolean;
   /** Docker's word: running, paused, exited, …; `unknown` where Docker gave no answer. */
   status: string;
+  /** With which code it ended, where it has ended. 0: it was told to end, and did. */
+  exitCode?: number;
 }
 
 /** One Redis node, asked by all ways in. */

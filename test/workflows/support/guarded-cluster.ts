@@ -1,10 +1,17 @@
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
-import type { Activities, WatchRequest, WatchResult } from '../../../src/activities';
+import type {
+  Activities,
+  RedisWatchRequest,
+  RedisWatchResult,
+  WatchRequest,
+  WatchResult,
+} from '../../../src/activities';
 import type { Ledger } from '../../../src/cluster/guard/ledger';
 import { guardPolicySchema, type GuardPolicy } from '../../../src/cluster/guard/policy';
 import { guardQuery, guardWorkflowId, type GuardInput, type GuardState } from '../../../src/workflows/guard-messages';
+import { MASTER, redisTopology } from '../../cluster/redis/picture';
 import { clusterTopology, PRIMARY, STANDBY } from '../../cluster/support/picture';
 import { endSignal, inputQuery, type RunEnd } from './guard-workflows';
 import { eventually, type WorkflowServer } from './server';
@@ -42,11 +49,38 @@ export function dead(rest: Partial<WatchResult> = {}): WatchResult {
   });
 }
 
+/** What a stretch of watching Redis found. */
+export function redisSeen(why: RedisWatchResult['why'], rest: Partial<RedisWatchResult> = {}): RedisWatchResult {
+  return {
+    why,
+    at: Date.now(),
+    state: 'healthy',
+    key: 'healthy',
+    sees: `${MASTER} answered in 1 ms`,
+    signals: [],
+    master: MASTER,
+    ...rest,
+  };
+}
+
+/** The master was killed. */
+export function redisDead(rest: Partial<RedisWatchResult> = {}): RedisWatchResult {
+  const at = Date.now();
+  return redisSeen('failed', {
+    state: 'failed',
+    key: 'failed dead',
+    sees: `${MASTER} is dead: its container is exited, exit code 137, and it gives no answer`,
+    signals: [{ at, source: 'docker', says: 'the container is exited', speaks: 'for' }],
+    failure: { kind: 'dead', since: at - 40, decidedAt: at },
+    ...rest,
+  });
+}
+
 /** A stretch of watching that is under way. */
-interface Stretch {
+interface Stretch<Request, Result> {
   activityId: string;
-  request: WatchRequest;
-  end: (result: WatchResult) => void;
+  request: Request;
+  end: (result: Result) => void;
 }
 
 let clusters = 0;
@@ -64,11 +98,15 @@ export class GuardedCluster {
     restore: (): Promise<string> => Promise.resolve('restored'),
     fence: (node: string): Promise<string> => Promise.resolve(`${node} was fenced`),
   };
-  private stretch: Stretch | undefined;
+  /** What it asked of each stretch of watching Redis. */
+  readonly askedRedis: RedisWatchRequest[] = [];
+  private stretch: Stretch<WatchRequest, WatchResult> | undefined;
+  private redisStretch: Stretch<RedisWatchRequest, RedisWatchResult> | undefined;
 
   constructor(
     private readonly server: WorkflowServer,
     private readonly policy: Partial<Record<keyof GuardPolicy, unknown>> = {},
+    private readonly has: { redis?: boolean } = {},
   ) {}
 
   activities(): Partial<Activities> {
@@ -76,9 +114,14 @@ export class GuardedCluster {
       describeCluster: () =>
         Promise.resolve({
           name: this.name,
-          topology: { ...clusterTopology(), guard: guardPolicySchema.parse({ backoff: '400ms', ...this.policy }) },
+          topology: {
+            ...clusterTopology(),
+            ...(this.has.redis === true ? { redis: redisTopology() } : {}),
+            guard: guardPolicySchema.parse({ backoff: '400ms', ...this.policy }),
+          },
         }),
       watchCluster: (request) => this.watch(request),
+      watchRedis: (request) => this.watchRedis(request),
       relaxSynchrony: (_cluster, primary) => {
         this.did.push(`relax ${primary}`);
         return this.acts.relax();
@@ -94,42 +137,61 @@ export class GuardedCluster {
     };
   }
 
-  private async watch(request: WatchRequest): Promise<WatchResult> {
-    const context = Context.current();
+  private watch(request: WatchRequest): Promise<WatchResult> {
     this.asked.push(request);
-    const beating = setInterval(() => context.heartbeat(), 200);
-    let over: NodeJS.Timeout | undefined;
-    try {
-      return await new Promise<WatchResult>((resolve, reject) => {
-        this.stretch = { activityId: context.info.activityId, request, end: resolve };
-        over = setTimeout(() => resolve(seen('quiet')), request.forMs);
-        context.cancelled.catch(reject);
-      });
-    } finally {
-      clearInterval(beating);
-      clearTimeout(over);
-    }
+    return inStretch(request, seen('quiet'), (stretch) => (this.stretch = stretch));
+  }
+
+  private watchRedis(request: RedisWatchRequest): Promise<RedisWatchResult> {
+    this.askedRedis.push(request);
+    return inStretch(request, redisSeen('quiet', { master: request.master }), (stretch) => {
+      this.redisStretch = stretch;
+    });
   }
 
   /** Has the stretch that is under way find something. `when`: only one that was asked so. */
   async sees(result: WatchResult, when: (request: WatchRequest) => boolean = () => true): Promise<void> {
     const { end } = await eventually(
       `a stretch in which ${result.why} is seen`,
-      () => this.heardStretch(when),
+      () => this.heard(() => this.stretch, when),
       () => this.asked.at(-1),
     );
     this.stretch = undefined;
     end(result);
   }
 
+  /** The same of Redis. */
+  async seesRedis(result: RedisWatchResult, when: (request: RedisWatchRequest) => boolean = () => true): Promise<void> {
+    const { end } = await eventually(
+      `a stretch in which ${result.why} is seen of Redis`,
+      () => this.heard(() => this.redisStretch, when),
+      () => this.askedRedis.at(-1),
+    );
+    this.redisStretch = undefined;
+    end(result);
+  }
+
   /** The stretch that is under way. One that the guard has cancelled goes on until its next heartbeat, and nobody hears it. */
-  private async heardStretch(when: (request: WatchRequest) => boolean): Promise<Stretch | undefined> {
-    const { stretch } = this;
+  private async heard<Request, Result>(
+    underWay: () => Stretch<Request, Result> | undefined,
+    when: (request: Request) => boolean,
+  ): Promise<Stretch<Request, Result> | undefined> {
+    const stretch = underWay();
     if (stretch === undefined || !when(stretch.request)) return undefined;
     const { raw } = await this.handle.describe();
     const pending = raw.pendingActivities?.find(({ activityId }) => activityId === stretch.activityId);
     const heard = pending?.state === temporal.api.enums.v1.PendingActivityState.PENDING_ACTIVITY_STATE_STARTED;
-    return heard && this.stretch === stretch ? stretch : undefined;
+    return heard && underWay() === stretch ? stretch : undefined;
+  }
+
+  /** A new stretch of watching Redis, asked so. */
+  async watchesRedis(when: (request: RedisWatchRequest) => boolean = () => true): Promise<RedisWatchRequest> {
+    return eventually(
+      'a stretch of watching Redis',
+      () =>
+        this.redisStretch !== undefined && when(this.redisStretch.request) ? this.redisStretch.request : undefined,
+      () => this.askedRedis.at(-1),
+    );
   }
 
   /** A new stretch, asked so. */
@@ -191,9 +253,10 @@ export class GuardedCluster {
   private readonly runs: string[] = [];
 
   /** The run that the guard is busy with: its id, its input, and how to end it. */
-  async run(what: 'failover' | 'rejoin' = 'failover') {
-    const { acting } = await this.until(`a ${what}`, (state) => state.acting?.what === what);
-    const id = acting?.workflowId ?? '';
+  async run(what: 'failover' | 'rejoin' | 'redis failover' = 'failover') {
+    const actingIn = (state: GuardState) => (what === 'redis failover' ? state.redis?.acting : state.acting);
+    const state = await this.until(`a ${what}`, (each) => actingIn(each)?.what === what);
+    const id = actingIn(state)?.workflowId ?? '';
     this.runs.push(id);
     const handle = this.server.client.getHandle(id);
     return {
@@ -202,9 +265,30 @@ export class GuardedCluster {
       input: (await handle.query(inputQuery)) as Record<string, unknown>,
       end: async (how: RunEnd) => {
         await handle.signal(endSignal, how);
-        await this.until(`the end of ${id}`, (state) => state.acting?.workflowId !== id);
+        await this.until(`the end of ${id}`, (each) => actingIn(each)?.workflowId !== id);
       },
     };
+  }
+}
+
+/** A stretch that lasts until the test ends it, its time is over, or it is cancelled. */
+async function inStretch<Request extends { forMs: number }, Result>(
+  request: Request,
+  quiet: Result,
+  begin: (stretch: Stretch<Request, Result>) => void,
+): Promise<Result> {
+  const context = Context.current();
+  const beating = setInterval(() => context.heartbeat(), 200);
+  let over: NodeJS.Timeout | undefined;
+  try {
+    return await new Promise<Result>((resolve, reject) => {
+      begin({ activityId: context.info.activityId, request, end: resolve });
+      over = setTimeout(() => resolve(quiet), request.forMs);
+      context.cancelled.catch(reject);
+    });
+  } finally {
+    clearInterval(beating);
+    clearTimeout(over);
   }
 }
 

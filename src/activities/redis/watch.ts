@@ -1,0 +1,192 @@
+import type { Signal } from '../../cluster/guard/signals';
+import { isStopped, mastersOf, namedMaster, type ObservedRedis } from '../../cluster/redis/observed';
+import {
+  judgeRedis,
+  keyOfRedis,
+  leftBehind,
+  leftBehindSays,
+  REDIS_ROUNDS_KEPT,
+  type RedisFailureKind,
+  type RedisRound,
+  type RedisVerdict,
+} from '../../cluster/redis/watch';
+import { keepBeating } from '../context';
+import { accessCluster, type ActivityDeps } from '../deps';
+import { endOfStretch } from '../guard/stretch';
+import { RedisObservatory } from './observatory';
+
+/** What the guard asks of one stretch of watching Redis. Names and numbers only. */
+export interface RedisWatchRequest {
+  cluster: string;
+  /** The master as far as the guard knows; null while it knows none. */
+  master: string | null;
+  /** A master that was replaced, and that has not been seen well since: its container is among what is left over. */
+  movedFrom: string | null;
+  /** The primary of PostgreSQL, whose failover goes first; null while it is not known. */
+  postgresPrimary: string | null;
+  /** What the guard knows already: the same news is not told again. */
+  known: { failed: boolean; leftOver: boolean; sees: string };
+  /** Return after this time, in milliseconds, if nothing happens. */
+  forMs: number;
+}
+
+/** Why a stretch of watching Redis ended, and what was seen then. */
+export interface RedisWatchResult {
+  why: 'failed' | 'healthy' | 'master' | 'left over' | 'sees' | 'quiet';
+  at: number;
+  state: RedisVerdict['state'];
+  /** What is seen, in a sentence without full stop. */
+  sees: string;
+  signals: Signal[];
+  /** The master now. */
+  master: string | null;
+  /** The run that holds the lock of the cluster while the master changes. */
+  by?: string;
+  failure?: { kind: RedisFailureKind; since: number; decidedAt: number };
+  /** Two looks with the same key are no news. */
+  key: string;
+}
+
+/** What is odd for this long is told, even when it is no failure. */
+const TELL_AFTER_MS = 1500;
+/** Whatever a failover leaves is put right by the nodes themselves within three seconds, or not at all. */
+const REPAIR_AFTER_MS = 5000;
+/** How often the lock is asked for while a failure waits for it. */
+const LOCK_EVERY_MS = 500;
+/** The failover of PostgreSQL has this long to begin where both failed together. */
+const POSTGRES_FIRST_MS = 5000;
+
+/**
+ * Watches a cluster's Redis until something happens that the guard has to know, or the time is over. Changes nothing; nothing of it
+ * stands in the workflow's history.
+ */
+export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest): Promise<RedisWatchResult> {
+  const access = accessCluster(deps, request.cluster);
+  const { redis, guard: policy } = access.topology;
+  if (redis === undefined) throw new Error(`cluster ${request.cluster} has no Redis`);
+  const limits = { policy, silenceMs: redis.limits.silence };
+  const stopBeating = keepBeating(() => 'watching', 600);
+  const ends = endOfStretch(deps, request.forMs);
+  const observatory = new RedisObservatory(deps, request.cluster, redis, request.master, policy);
+  const odd = new Since();
+  const left = new Since();
+  const rounds: RedisRound[] = [];
+  let notBefore = 0;
+  let failedSince: number | undefined;
+  try {
+    await observatory.open();
+    if (request.master === null) {
+      const known = masterIn(await observatory.look());
+      if (known !== undefined) return { why: 'master', state: 'healthy', ...bare(`${known} is the master`, known) };
+    }
+    for (;;) {
+      const round = await observatory.round();
+      rounds.push(round);
+      if (rounds.length > REDIS_ROUNDS_KEPT) rounds.shift();
+      const verdict = judgeRedis(rounds, limits);
+      const now = Date.now();
+      const seen: Omit<RedisWatchResult, 'why'> = {
+        at: now,
+        state: verdict.state,
+        sees: verdict.says,
+        key: keyOfRedis(verdict),
+        signals: 'signals' in verdict ? verdict.signals : [],
+        master: request.master,
+      };
+
+      const master = masterNow(request.master, round.picture, verdict);
+      if (master !== undefined && master !== request.master) {
+        const by = await deps.lockHolder(request.cluster);
+        return { why: 'master', ...seen, master, ...(by === undefined ? {} : { by }) };
+      }
+
+      if (verdict.state !== 'failed') failedSince = undefined;
+      else if (!request.known.failed && now >= notBefore) {
+        failedSince ??= now;
+        const [holder, postgres] = await Promise.all([
+          deps.lockHolder(request.cluster),
+          now - failedSince < POSTGRES_FIRST_MS ? endedPrimary(deps, request.postgresPrimary) : undefined,
+        ]);
+        if (holder === undefined && postgres === undefined)
+          return {
+            why: 'failed',
+            ...seen,
+            failure: { kind: verdict.kind, since: verdict.since, decidedAt: Date.now() },
+          };
+        notBefore = Date.now() + LOCK_EVERY_MS;
+        seen.sees =
+          holder === undefined
+            ? `${verdict.says}; ${postgres} does not run either, and PostgreSQL goes first`
+            : `${verdict.says}; run ${holder} holds the lock of the cluster, and is waited for`;
+      }
+
+      if (verdict.state === 'healthy' && round.picture !== undefined) {
+        const faults = leftBehind(round.picture, request.movedFrom);
+        if (faults.length > 0) {
+          const says = leftBehindSays(faults);
+          const due = left.holds(now) >= REPAIR_AFTER_MS && !request.known.leftOver;
+          if (due && (await deps.lockHolder(request.cluster)) === undefined)
+            return { why: 'left over', ...seen, sees: says };
+        } else {
+          left.ends();
+          const { failed, leftOver } = request.known;
+          if (failed || leftOver || isBack(round.picture, request.movedFrom)) return { why: 'healthy', ...seen };
+        }
+      }
+
+      // What stays odd is told, so that a person who asks the guard hears it.
+      if (seen.key === request.known.sees) odd.ends();
+      else if (odd.holds(now) >= TELL_AFTER_MS) return { why: 'sees', ...seen };
+
+      if (ends.over()) return { why: 'quiet', ...seen };
+      await observatory.pause(ends.signal);
+    }
+  } finally {
+    stopBeating();
+    observatory.close();
+    ends.close();
+  }
+}
+
+const bare = (sees: string, master: string) => ({ at: Date.now(), sees, master, key: 'healthy', signals: [] });
+
+/** The master as it can be told without knowing who was: a majority names it, or it is the only one. */
+function masterIn(observed: ObservedRedis): string | undefined {
+  const masters = mastersOf(observed);
+  return namedMaster(observed) ?? (masters.length === 1 ? masters[0]?.name : undefined);
+}
+
+function masterNow(
+  known: string | null,
+  picture: ObservedRedis | undefined,
+  verdict: RedisVerdict,
+): string | undefined {
+  if (verdict.state === 'moved') return verdict.master;
+  return known === null && picture !== undefined ? masterIn(picture) : undefined;
+}
+
+/** The replaced master answers again. */
+function isBack(observed: ObservedRedis, movedFrom: string | null): boolean {
+  return movedFrom !== null && observed.nodes.some(({ name, state }) => name === movedFrom && state !== null);
+}
+
+/** The primary of PostgreSQL where its container has ended too. */
+async function endedPrimary(deps: ActivityDeps, primary: string | null): Promise<string | undefined> {
+  if (primary === null) return undefined;
+  const container = await deps.docker.inspect(primary).catch(() => undefined);
+  return container !== undefined && isStopped(container) ? primary : undefined;
+}
+
+/** For how long something has been so. */
+class Since {
+  private at: number | undefined;
+
+  holds(now: number): number {
+    this.at ??= now;
+    return now - this.at;
+  }
+
+  ends(): void {
+    this.at = undefined;
+  }
+}

@@ -1,0 +1,289 @@
+import {
+  CancellationScope,
+  ChildWorkflowCancellationType,
+  getExternalWorkflowHandle,
+  isCancellation,
+  ParentClosePolicy,
+  proxyActivities,
+  sleep,
+  startChild,
+  uuid4,
+} from '@temporalio/workflow';
+import type { Activities, RedisWatchResult } from '../activities';
+import { formatMs } from '../cluster/duration';
+import type { GuardPolicy } from '../cluster/guard/policy';
+import type { GuardEvent, GuardState, RedisGuardKnowledge, RedisGuardState } from './guard-messages';
+import { MAX_BACKOFF_MS, stretchMs, watching } from './guard-watching';
+import { rootMessage, rootType } from './runbook/runner';
+
+/** Another run holds the lock of the cluster: it is tried again after this time, in milliseconds. */
+const BUSY_MS = 2000;
+/** A reason has to fit into the input of a run. */
+const REASON_LENGTH = 480;
+
+/** With this everything that is found is told. */
+export const nothingKnownOfRedis: RedisGuardKnowledge = {
+  failed: false,
+  leftOver: false,
+  sees: 'healthy',
+  failures: 0,
+};
+
+/** What a guard that has not looked yet knows of Redis. */
+export function emptyRedisState(): RedisGuardState {
+  return { master: null, movedFrom: null, sees: 'It has not looked yet', signals: [] };
+}
+
+/** The guard, as the part of it that watches Redis needs it. */
+export interface RedisGuardHost {
+  readonly state: GuardState & { redis: RedisGuardState };
+  readonly policy: GuardPolicy;
+  readonly known: RedisGuardKnowledge;
+  note(kind: GuardEvent['kind'], says: string, run?: string): void;
+  /** The state was changed: people are shown it. */
+  explain(): void;
+}
+
+/**
+ * Watches Redis beside PostgreSQL, with stretches of its own, and starts `redisFailover` where the master is proven to have failed, or
+ * where an earlier failover left something. Nothing of it holds up what the guard does for PostgreSQL: it shares the state that people
+ * see, their orders, and the lock of the cluster, which PostgreSQL's failover takes first.
+ */
+export class RedisGuard {
+  private ended = false;
+  /** The stretch, or the wait, that is under way; cancelled when there is news from people. */
+  private stretch: CancellationScope | undefined;
+  private looping: Promise<void> | undefined;
+  /** The failover that it has a person asked about. */
+  private asking: { workflowId: string; withdrawn?: string } | undefined;
+
+  constructor(private readonly host: RedisGuardHost) {}
+
+  private get redis(): RedisGuardState {
+    return this.host.state.redis;
+  }
+
+  /** Begins to watch. */
+  begin(): void {
+    this.looping = this.loop();
+  }
+
+  /** Ends the watching and waits for that. What it started goes on. */
+  async end(): Promise<void> {
+    this.ended = true;
+    this.stretch?.cancel();
+    await this.looping;
+  }
+
+  /** The mode, or maintenance, was changed by people. */
+  news(): void {
+    this.forget();
+    this.stretch?.cancel();
+  }
+
+  /** Takes back the question whether to fail over: the lock that it holds is needed, or it has lost its reason. */
+  async withdraw(why: string): Promise<void> {
+    if (this.asking === undefined || this.asking.withdrawn !== undefined) return;
+    this.asking.withdrawn = why;
+    // It may have ended this moment.
+    await getExternalWorkflowHandle(this.asking.workflowId)
+      .cancel()
+      .catch(() => undefined);
+  }
+
+  private async loop(): Promise<void> {
+    while (!this.ended) {
+      try {
+        const result = await this.watch();
+        if (result !== undefined) await this.take(result);
+        this.host.explain();
+      } catch (error) {
+        if (isCancellation(error)) return;
+        // It must never end the guard of PostgreSQL; nothing is known that would get here.
+        this.host.note('redis doubt', `Redis could not be watched: ${rootMessage(error)}`);
+        await this.pause(BUSY_MS);
+      }
+    }
+  }
+
+  private async watch(): Promise<RedisWatchResult | undefined> {
+    const { redis, host } = this;
+    const { state } = host;
+    const now = Date.now();
+    if (redis.backoffUntil !== undefined && now >= redis.backoffUntil) {
+      delete redis.backoffUntil;
+      this.forget();
+    }
+    const { failures: _failures, ...known } = host.known;
+    return this.undisturbed(() =>
+      proxyActivities<Activities>({ ...watching, summary: 'Watch Redis' }).watchRedis({
+        cluster: state.cluster,
+        master: redis.master,
+        movedFrom: redis.movedFrom,
+        postgresPrimary: state.ledger.primary,
+        known,
+        forMs: stretchMs(now, [state.maintenance?.until, redis.backoffUntil]),
+      }),
+    );
+  }
+
+  /** Waits for something that news from people end. */
+  private async undisturbed<T>(body: () => Promise<T>): Promise<T | undefined> {
+    this.stretch = new CancellationScope();
+    try {
+      return await this.stretch.run(body);
+    } catch (error) {
+      // The guard itself was cancelled, and not only its watching.
+      if (!isCancellation(error) || CancellationScope.current().consideredCancelled) throw error;
+      return undefined;
+    } finally {
+      this.stretch = undefined;
+    }
+  }
+
+  private pause(ms: number): Promise<void> {
+    return this.undisturbed(() => sleep(ms, { summary: 'Waiting before Redis is watched again' }));
+  }
+
+  /** What was told while nothing could be done about it is to be told again. */
+  private forget(): void {
+    Object.assign(this.host.known, { failed: false, leftOver: false });
+  }
+
+  /** Nothing but people keeps it from acting. */
+  private acts(): boolean {
+    const { state } = this.host;
+    return state.mode !== 'off' && state.maintenance === undefined && this.redis.backoffUntil === undefined;
+  }
+
+  private async take(result: RedisWatchResult): Promise<void> {
+    const { redis, host } = this;
+    const { known } = host;
+    redis.sees = result.sees;
+    redis.signals = result.signals;
+    switch (result.why) {
+      case 'quiet':
+        known.sees = result.key;
+        return;
+      case 'sees':
+        known.sees = result.key;
+        if (result.state !== 'healthy') host.note('redis doubt', result.sees);
+        return;
+      case 'master':
+        return this.moved(result);
+      case 'healthy':
+        if (known.failed) host.note('redis back', result.sees);
+        Object.assign(known, nothingKnownOfRedis);
+        redis.movedFrom = null;
+        delete redis.backoffUntil;
+        return this.withdraw(`${redis.master ?? 'the master'} is well again`);
+      case 'failed':
+        known.failed = true;
+        known.sees = result.key;
+        host.note('redis failed', result.sees);
+        if (this.acts() && redis.acting === undefined && redis.master !== null) await this.failOver(redis.master);
+        return;
+      case 'left over':
+        known.leftOver = true;
+        host.note('redis doubt', result.sees);
+        // A question would keep the lock from whoever needs it more, and what is left over can wait for a person.
+        if (this.acts() && redis.acting === undefined && host.state.mode === 'auto') await this.start({});
+        return;
+    }
+  }
+
+  private async moved({ master, by, sees }: RedisWatchResult): Promise<void> {
+    const { redis, host } = this;
+    const before = redis.master;
+    redis.master = master;
+    redis.movedFrom = before;
+    Object.assign(host.known, { ...nothingKnownOfRedis, failures: host.known.failures });
+    if (before !== null) {
+      const run = by ?? redis.acting?.workflowId;
+      host.note('redis moved', run === undefined ? `${sees}; no run moved it` : sees, run);
+      await this.withdraw(`${master ?? 'another node'} is the master now`);
+    } else if (master !== null) host.note('redis moved', sees);
+  }
+
+  private failOver(master: string): Promise<void> {
+    return this.start({ expectedMaster: master });
+  }
+
+  /** Starts the runbook, which looks again itself, lives on by itself, and whose end is listened for. */
+  private async start(what: { expectedMaster?: string }): Promise<void> {
+    const { redis, host } = this;
+    const { state } = host;
+    const stamp = new Date(Date.now()).toISOString().replace(/\D/g, '').slice(2, 14);
+    const workflowId = `redis-failover-${state.cluster}-${stamp}-${uuid4().slice(0, 4)}`;
+    const approval = state.mode === 'auto' ? 'given' : 'required';
+    const input = {
+      cluster: state.cluster,
+      mode: 'run',
+      approval,
+      // A master that answers again by then stays the master.
+      only: 'repair',
+      ...what,
+      soak: '0s',
+      startedBy: `guard of ${state.cluster}`,
+      reason: redis.sees.slice(0, REASON_LENGTH),
+    };
+    let child;
+    try {
+      child = await startChild('redisFailover', {
+        workflowId,
+        args: [input],
+        // The end of the guard must not end what it started.
+        parentClosePolicy: ParentClosePolicy.ABANDON,
+        cancellationType: ChildWorkflowCancellationType.ABANDON,
+        staticSummary: `Started by the guard: ${redis.sees}`,
+      });
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      this.backOff(`the failover of Redis could not be started: ${rootMessage(error)}`);
+      return;
+    }
+    redis.acting = { workflowId, since: Date.now(), what: 'redis failover', asks: approval === 'required' };
+    if (approval === 'required') this.asking = { workflowId };
+    host.note('redis run', `redis failover started: ${workflowId}`, workflowId);
+    void child.result().then(
+      (report: unknown) => {
+        host.note(
+          'redis run',
+          `redis failover ended: ${(report as { says?: string }).says ?? 'completed'}`,
+          workflowId,
+        );
+        host.known.failures = 0;
+        this.runEnded();
+      },
+      (error: unknown) => {
+        const withdrawn = this.asking?.workflowId === workflowId ? this.asking.withdrawn : undefined;
+        if (withdrawn !== undefined)
+          host.note('redis run', `redis failover withdrawn before anybody approved it: ${withdrawn}`, workflowId);
+        else if (rootType(error) === 'Busy')
+          this.wait(BUSY_MS, `another run holds the lock of the cluster: ${rootMessage(error)}`, workflowId);
+        else this.backOff(`redis failover ${workflowId} did not end well: ${rootMessage(error)}`, workflowId);
+        this.runEnded();
+      },
+    );
+  }
+
+  private runEnded(): void {
+    delete this.redis.acting;
+    this.asking = undefined;
+    this.forget();
+    this.host.explain();
+    this.stretch?.cancel();
+  }
+
+  private backOff(says: string, run?: string): void {
+    const { known, policy } = this.host;
+    const ms = Math.min(MAX_BACKOFF_MS, policy.backoff * 2 ** known.failures);
+    known.failures += 1;
+    this.wait(ms, says, run);
+  }
+
+  private wait(ms: number, says: string, run?: string): void {
+    this.redis.backoffUntil = Date.now() + ms;
+    this.host.note('redis run', `${says}. Nothing is tried again before ${formatMs(ms)} have passed`, run);
+  }
+}

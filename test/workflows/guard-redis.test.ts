@@ -1,0 +1,225 @@
+import type { GuardEvent, GuardState } from '../../src/workflows/guard-messages';
+import { PRIMARY } from '../cluster/support/picture';
+import { MASTER, REPLICA } from '../cluster/redis/picture';
+import { dead, GuardedCluster, redisDead, redisSeen, seen } from './support/guarded-cluster';
+import { LONG_HISTORY, WorkflowServer } from './support/server';
+
+const kinds = ({ events }: GuardState): string[] => events.map(({ kind }) => kind);
+const event = ({ events }: GuardState, kind: GuardEvent['kind']) => events.findLast((each) => each.kind === kind);
+
+/** The guard of a cluster with Redis: what it sees is scripted, and what it starts is a stand-in. */
+describe('guard, of Redis', () => {
+  let server: WorkflowServer;
+  beforeAll(async () => {
+    server = await WorkflowServer.start(require.resolve('./support/guard-workflows'));
+  });
+  afterAll(() => server.close());
+
+  const withRedis = (policy: ConstructorParameters<typeof GuardedCluster>[1] = {}) =>
+    new GuardedCluster(server, policy, { redis: true });
+  /** Runs `body` once the guard knows the primary and the master. */
+  const watching = (cluster: GuardedCluster, body: () => Promise<void>): Promise<void> =>
+    cluster.protected(async () => {
+      await cluster.seesRedis(redisSeen('master', { sees: `${MASTER} is the master` }));
+      await cluster.watchesRedis(({ master }) => master === MASTER);
+      await body();
+    });
+
+  test('a cluster without Redis has no such watch', async () => {
+    const cluster = new GuardedCluster(server);
+    await cluster.protected(async () => {
+      expect(cluster.askedRedis).toEqual([]);
+      expect((await cluster.state()).redis).toBeUndefined();
+    });
+  });
+
+  test('learns who is the master, and watches that one beside PostgreSQL', async () => {
+    const cluster = withRedis();
+    await watching(cluster, async () => {
+      const request = await cluster.watchesRedis(({ postgresPrimary }) => postgresPrimary !== undefined);
+      expect(request).toMatchObject({
+        cluster: cluster.name,
+        master: MASTER,
+        movedFrom: null,
+        known: { failed: false, leftOver: false, sees: 'healthy' },
+      });
+      const state = await cluster.state();
+      expect(state.redis).toMatchObject({
+        master: MASTER,
+        next: `When ${MASTER} is killed, or answers nobody for 3.00 s, a replica takes over.`,
+      });
+      expect(event(state, 'redis moved')?.says).toBe(`${MASTER} is the master`);
+    });
+  });
+
+  describe('when the master has failed', () => {
+    test('in auto it starts one failover, and follows its end', async () => {
+      const cluster = withRedis();
+      await watching(cluster, async () => {
+        const found = redisDead();
+        await cluster.seesRedis(found);
+        const { id, input, end } = await cluster.run('redis failover');
+        expect(id).toMatch(new RegExp(`^redis-failover-${cluster.name}-\\d{12}-[0-9a-f]{4}$`));
+        expect(input).toEqual({
+          cluster: cluster.name,
+          mode: 'run',
+          approval: 'given',
+          only: 'repair',
+          expectedMaster: MASTER,
+          soak: '0s',
+          startedBy: `guard of ${cluster.name}`,
+          reason: found.sees,
+        });
+        await cluster.seesRedis(redisDead(), ({ known }) => known.failed);
+        const moved = redisSeen('master', {
+          state: 'moved',
+          master: REPLICA,
+          sees: `${REPLICA} is the master`,
+          by: id,
+        });
+        await cluster.seesRedis(moved, ({ known }) => known.failed);
+        const after = await cluster.watchesRedis(({ master }) => master === REPLICA);
+        expect(after).toMatchObject({ movedFrom: MASTER, known: { failed: false } });
+        await end({ says: `${REPLICA} took over` });
+        await cluster.seesRedis(redisSeen('healthy', { master: REPLICA }), ({ movedFrom }) => movedFrom === MASTER);
+        await cluster.watchesRedis(({ movedFrom }) => movedFrom === null);
+        const state = await cluster.state();
+        expect(state.redis?.acting).toBeUndefined();
+        expect(state.events.filter(({ run }) => run !== undefined)).toEqual([
+          expect.objectContaining({ kind: 'redis run', says: `redis failover started: ${id}` }),
+          expect.objectContaining({ kind: 'redis moved', says: `${REPLICA} is the master` }),
+          expect.objectContaining({ kind: 'redis run', says: `redis failover ended: ${REPLICA} took over` }),
+        ]);
+        // PostgreSQL's guard was not disturbed by any of it.
+        expect(state.ledger.state).toBe('protected');
+        expect(state.acting).toBeUndefined();
+      });
+    });
+
+    test('PostgreSQL is failed over beside it, and the other way round', async () => {
+      const cluster = withRedis();
+      await watching(cluster, async () => {
+        await cluster.seesRedis(redisDead());
+        const redis = await cluster.run('redis failover');
+        await cluster.sees(dead());
+        const postgres = await cluster.run();
+        expect(postgres.input).toMatchObject({ expectedPrimary: PRIMARY });
+        await redis.end({ type: 'Refused', says: 'I2: it answers' });
+        const state = await cluster.until('the wait', (each) => each.redis?.backoffUntil !== undefined);
+        expect(event(state, 'redis run')?.says).toContain('I2: it answers. Nothing is tried again before');
+        // A wait of Redis is none of PostgreSQL.
+        expect(state.backoffUntil).toBeUndefined();
+        await postgres.end({ says: 'failed over' });
+      });
+    });
+
+    test('a failover that found the lock taken is tried again soon', async () => {
+      const cluster = withRedis({ backoff: '10m' });
+      await watching(cluster, async () => {
+        await cluster.seesRedis(redisDead());
+        await (await cluster.run('redis failover')).end({ type: 'Busy', says: 'E1: locked' });
+        const { forMs } = await cluster.watchesRedis(({ known }) => !known.failed);
+        expect(forMs).toBeLessThanOrEqual(2000);
+        await cluster.seesRedis(redisDead(), ({ forMs: left }) => left > 2000);
+        await cluster.run('redis failover');
+      });
+    });
+
+    test.each([
+      ['off', (cluster: GuardedCluster) => cluster.handle.executeUpdate('setMode', { args: [{ mode: 'off' }] })],
+      [
+        'maintenance',
+        (cluster: GuardedCluster) => cluster.handle.executeUpdate('maintenance', { args: [{ on: true }] }),
+      ],
+    ])('in %s it tells, and touches nothing', async (_what, quieten) => {
+      const cluster = withRedis();
+      await watching(cluster, async () => {
+        await quieten(cluster);
+        await cluster.until('the word', ({ redis }) => redis?.next?.includes('changes nothing') === true);
+        await cluster.seesRedis(redisDead());
+        await cluster.watchesRedis(({ known }) => known.failed);
+        const state = await cluster.state();
+        expect(event(state, 'redis failed')?.says).toContain('is dead');
+        expect(kinds(state)).not.toContain('redis run');
+      });
+    });
+
+    test('in approve it asks, and takes the question back when the Sentinels moved it', async () => {
+      const cluster = withRedis({ mode: 'approve' });
+      await watching(cluster, async () => {
+        await cluster.seesRedis(redisDead());
+        const { id, input, handle } = await cluster.run('redis failover');
+        expect(input).toMatchObject({ approval: 'required' });
+        expect((await cluster.state()).redis?.next).toContain(`veloz-ha approve ${id}`);
+        await cluster.seesRedis(redisSeen('master', { state: 'moved', master: REPLICA }), ({ known }) => known.failed);
+        await expect(handle.result()).rejects.toThrow(/cancelled/i);
+        const state = await cluster.until('nothing acting', ({ redis }) => redis?.acting === undefined);
+        expect(state.redis?.backoffUntil).toBeUndefined();
+        expect(event(state, 'redis run')?.says).toContain('withdrawn before anybody approved it');
+      });
+    });
+
+    test('in approve the question gives way to PostgreSQL, which needs the lock', async () => {
+      const cluster = withRedis({ mode: 'approve' });
+      await watching(cluster, async () => {
+        await cluster.seesRedis(redisDead());
+        const { handle } = await cluster.run('redis failover');
+        await cluster.sees(seen('sees', { state: 'failed', sees: 'dead, and a run holds the lock' }));
+        await expect(handle.result()).rejects.toThrow(/cancelled/i);
+        await cluster.until('nothing acting', ({ redis }) => redis?.acting === undefined);
+      });
+    });
+
+    test('the failover goes on when the guard is stopped', async () => {
+      const cluster = withRedis();
+      await watching(cluster, async () => {
+        await cluster.seesRedis(redisDead());
+        const { handle } = await cluster.run('redis failover');
+        await cluster.handle.executeUpdate('stop', { args: [{ by: 'ada' }] });
+        await cluster.handle.result();
+        expect((await handle.describe()).status.name).toBe('RUNNING');
+      });
+    });
+  });
+
+  test('what an earlier failover left is mended in auto, once', async () => {
+    const cluster = withRedis();
+    const leftOver = redisSeen('left over', { sees: `something is left over: the container ${REPLICA} does not run` });
+    await watching(cluster, async () => {
+      await cluster.seesRedis(leftOver);
+      const { input, end } = await cluster.run('redis failover');
+      expect(input).toMatchObject({ only: 'repair', approval: 'given', reason: leftOver.sees });
+      expect(input).not.toHaveProperty('expectedMaster');
+      await cluster.watchesRedis(({ known }) => known.leftOver);
+      await end({ says: 'mended' });
+    });
+  });
+
+  test('what an earlier failover left is only told in approve: nobody waits for it', async () => {
+    const cluster = withRedis({ mode: 'approve' });
+    await watching(cluster, async () => {
+      await cluster.seesRedis(redisSeen('left over', { sees: 'something is left over' }));
+      await cluster.watchesRedis(({ known }) => known.leftOver);
+      const state = await cluster.state();
+      expect(event(state, 'redis doubt')?.says).toBe('something is left over');
+      expect(kinds(state)).not.toContain('redis run');
+    });
+  });
+
+  test('begins its history anew and keeps what it knows of Redis', async () => {
+    const cluster = withRedis();
+    await watching(cluster, async () => {
+      const { runId } = await cluster.state();
+      for (let round = 0; (await cluster.state()).runId === runId; round++) {
+        if (round > LONG_HISTORY) throw new Error('its history grows and grows');
+        await cluster.seesRedis(redisSeen('sees', { key: `odd ${round}`, state: 'suspect', sees: `odd ${round}` }));
+        await cluster.sees(seen('sees', { state: 'suspect' }));
+        await cluster.watchesRedis(({ known }) => known.sees === `odd ${round}`);
+      }
+      const { master } = await cluster.watchesRedis();
+      expect(master).toBe(MASTER);
+      await cluster.seesRedis(redisDead());
+      await cluster.run('redis failover');
+    });
+  });
+});
