@@ -14,6 +14,7 @@ import { formatMs } from '../cluster/duration';
 import type { GuardPolicy } from '../cluster/guard/policy';
 import type { GuardEvent, GuardState, RedisGuardKnowledge, RedisGuardState } from './guard-messages';
 import { MAX_BACKOFF_MS, stretchMs, watching } from './guard-watching';
+import type { RedisFailoverInput } from './redis-input';
 import { rootMessage, rootType } from './runbook/runner';
 
 /** Another run holds the lock of the cluster: it is tried again after this time, in milliseconds. */
@@ -216,7 +217,7 @@ export class RedisGuard {
     const stamp = new Date(Date.now()).toISOString().replace(/\D/g, '').slice(2, 14);
     const workflowId = `redis-failover-${state.cluster}-${stamp}-${uuid4().slice(0, 4)}`;
     const approval = state.mode === 'auto' ? 'given' : 'required';
-    const input = {
+    const input: RedisFailoverInput = {
       cluster: state.cluster,
       mode: 'run',
       approval,
