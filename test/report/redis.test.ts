@@ -47,7 +47,7 @@ test('what does not answer is told as stopped, unreachable or absent, and findin
   expect(roleOf('absent', false)).toBe('absent');
   const seen = picture([master(MASTER), silent(REPLICA)], sentinelsNaming(MASTER));
   expect(redisText(redisPicture(seen, redisFindings(redisTopology(), seen)), style)).toContain(
-    `next      docker start ${REPLICA}`,
+    'next      veloz-ha redis failover --cluster veloz --repair',
   );
 });
 

@@ -87,14 +87,22 @@ function choose(
   if (failed) return forced(list, observed, request, source, faults);
 
   if (faults.length > 0) {
-    list.advise('L3', false, {
+    const right = faults.find(({ kind }) => kind === 'no master')?.node ?? rightMaster(observed);
+    // Who names a target wants a move, and would take a repair for it.
+    const wantsMove = request.target !== undefined && request.target !== right;
+    const left = {
       says: 'one master, and everybody agrees on it',
-      refusal: 'something is left over from an earlier failover; it is mended first, and the master stays',
       measured: faults.map(faultSays).join('; '),
       limit: 'none',
-      next: redisFailover(observed.cluster),
-    });
-    const right = faults.find(({ kind }) => kind === 'no master')?.node ?? rightMaster(observed);
+      next: redisFailover(observed.cluster, '--repair'),
+    };
+    if (wantsMove)
+      list.require('L3', false, { ...left, refusal: 'something is not as it should be, and is mended first' });
+    else
+      list.advise('L3', false, {
+        ...left,
+        refusal: 'something is left over from an earlier failover; it is mended first, and the master stays',
+      });
     return { kind: 'repair', faults, source: right, target: right };
   }
   list.require('L3', true, {

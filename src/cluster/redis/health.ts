@@ -3,31 +3,24 @@ import { logs } from '../commands';
 import { formatMs } from '../duration';
 import { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
-import { redisCli, startContainer, unfreezeContainer } from './commands';
-import { diagnose, faultSays, type RedisFault } from './faults';
-import {
-  addressOfNode,
-  answeringNodes,
-  answeringSentinels,
-  majorityOf,
-  mastersOf,
-  type ObservedRedis,
-} from './observed';
+import { redisCli, redisFailover } from './commands';
+import { diagnose, faultSays } from './faults';
+import { answeringNodes, answeringSentinels, majorityOf, mastersOf, type ObservedRedis } from './observed';
 
 /** A replica is told as silent after this long, in milliseconds. Masters ping their replicas every second. */
 const SILENT_MS = 5000;
 
-/** What is not as it should be, worst first, each with the command that mends it by hand. Pure. Empty: all is well. */
+/** What is not as it should be, worst first, each with the command that mends it. Pure. Empty: all is well. */
 export function redisFindings(topology: RedisTopology, observed: ObservedRedis): Check[] {
   const list = new Checklist();
-  checkMaster(list, topology, observed);
+  checkMaster(list, observed);
   checkNodes(list, observed);
   checkSentinels(list, topology, observed);
   const worth = ({ result }: Check) => (result === 'refuse' ? 0 : 1);
   return list.checks.filter(({ result }) => result !== 'ok').sort((a, b) => worth(a) - worth(b));
 }
 
-function checkMaster(list: Checklist, topology: RedisTopology, observed: ObservedRedis): void {
+function checkMaster(list: Checklist, observed: ObservedRedis): void {
   const found = diagnose(observed);
   if ('undecided' in found) {
     list.require('L3', false, {
@@ -46,7 +39,7 @@ function checkMaster(list: Checklist, topology: RedisTopology, observed: Observe
     refusal: 'no master answers: the Sentinels promote a replica, where a majority of them can',
     measured: silent === undefined ? 'every node is a replica' : `${silent.name}: ${silent.error ?? 'no answer'}`,
     limit: 'one',
-    next: silent === undefined ? logs(observed.nodes[0]?.name ?? '') : logs(silent.name),
+    next: redisFailover(observed.cluster),
   });
   const masters =
     mastersOf(observed)
@@ -58,28 +51,8 @@ function checkMaster(list: Checklist, topology: RedisTopology, observed: Observe
       refusal: faultSays(fault),
       measured: fault.kind === 'stopped' ? `Docker says ${fault.status}` : `masters now: ${masters}`,
       limit: 'none',
-      next: mendByHand(topology, fault),
+      next: redisFailover(observed.cluster, '--repair'),
     });
-}
-
-/** The command that mends a fault. */
-function mendByHand(topology: RedisTopology, fault: RedisFault): string {
-  const follow = (master: string) => {
-    const { host, port } = addressOfNode(topology, master);
-    return redisCli(fault.node, `replicaof ${host} ${port}`);
-  };
-  switch (fault.kind) {
-    case 'stopped':
-      return fault.status === 'paused' ? unfreezeContainer(fault.node) : startContainer(fault.node);
-    case 'no master':
-      return redisCli(fault.node, 'replicaof no one');
-    case 'second master':
-    case 'astray':
-      return follow(fault.master);
-    case 'wrong word':
-      // A Sentinel that starts asks the other ones whom they watch.
-      return `docker restart ${fault.node}`;
-  }
 }
 
 function checkNodes(list: Checklist, observed: ObservedRedis): void {

@@ -15,6 +15,8 @@ import {
   silentSentinel,
 } from './picture';
 
+const REPAIR = 'veloz-ha redis failover --cluster veloz --repair';
+
 const findings = (observed: ObservedRedis) =>
   redisFindings(redisTopology(), observed).map(({ result, next }) => `${result}: ${next}`);
 
@@ -22,10 +24,10 @@ test('nothing is found where everything is as it should be', () => {
   expect(findings(healthy())).toEqual([]);
 });
 
-test('a stopped node is started, a frozen one is let go on, and one that runs and is silent is looked into', () => {
+test('a stopped node and a frozen one are for a repair, and one that runs and is silent is looked into', () => {
   const withReplica = (status: string) => picture([master(MASTER), silent(REPLICA, status)], sentinelsNaming(MASTER));
-  expect(findings(withReplica('exited'))).toEqual([`refuse: docker start ${REPLICA}`]);
-  expect(findings(withReplica('paused'))).toEqual([`refuse: docker unpause ${REPLICA}`]);
+  expect(findings(withReplica('exited'))).toEqual([`refuse: ${REPAIR}`]);
+  expect(findings(withReplica('paused'))).toEqual([`refuse: ${REPAIR}`]);
   const running = silent(REPLICA, 'running');
   expect(findings(picture([master(MASTER), running], sentinelsNaming(MASTER)))).toEqual([
     `refuse: docker logs --tail 20 ${REPLICA}`,
@@ -35,17 +37,17 @@ test('a stopped node is started, a frozen one is let go on, and one that runs an
 test('no master is told before everything else', () => {
   const lost = replica(REPLICA, MASTER, {}, { up: false, downMs: 1000 });
   expect(findings(picture([silent(MASTER), lost], sentinelsNaming(MASTER)))[0]).toBe(
-    `refuse: docker logs --tail 20 ${MASTER}`,
+    'refuse: veloz-ha redis failover --cluster veloz',
   );
 });
 
 test('a fault comes with the command that mends it', () => {
   const two = picture([master(MASTER), master(REPLICA)], sentinelsNaming(REPLICA));
-  expect(findings(two)).toEqual([`refuse: docker exec ${MASTER} redis-cli replicaof ${REPLICA} 6379`]);
+  expect(findings(two)).toEqual([`refuse: ${REPAIR}`]);
   const none = picture([replica(MASTER, REPLICA), replica(REPLICA, MASTER)], sentinelsNaming(MASTER));
-  expect(findings(none)).toEqual([`refuse: docker exec ${MASTER} redis-cli replicaof no one`]);
+  expect(findings(none)).toEqual([`refuse: ${REPAIR}`]);
   const word = picture(healthy().nodes, [...sentinelsNaming(MASTER).slice(0, 2), sentinel(SENTINELS[2], REPLICA)]);
-  expect(findings(word)).toEqual([`refuse: docker restart ${SENTINELS[2]}`]);
+  expect(findings(word)).toEqual([`refuse: ${REPAIR}`]);
 });
 
 test('where a person has to decide nothing is proposed but a look', () => {

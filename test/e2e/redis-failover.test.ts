@@ -1,0 +1,208 @@
+import type { Started } from '../../src/bench/stand';
+import type { RedisWindow } from '../../src/bench/redis-writers';
+import type { RedisFailoverInput } from '../../src/workflows/redis-input';
+import type { Report } from '../../src/workflows/run-state';
+import { failureOf, Rig } from './support/rig';
+import { lookAtRedis, recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
+import { cli, docker, waitUntil } from './support/stack';
+
+let rig: Rig;
+let counter = 0;
+/** Of the test that runs: a worker that a failed test left would do the next one's work. */
+const workers: Started[] = [];
+const work = async (env?: NodeJS.ProcessEnv): Promise<Started> => {
+  const worker = await rig.worker(env);
+  workers.push(worker);
+  return worker;
+};
+const dead = () => workers.filter((worker) => worker.process.signalCode === 'SIGKILL');
+
+function start(input: RedisFailoverInput = {}) {
+  return rig.client.workflow.start('redisFailover', {
+    taskQueue: rig.stand.taskQueue,
+    workflowId: `redis-failover/e2e-${process.pid}-${++counter}`,
+    args: [{ approval: 'given', soak: '0s', startedBy: 'e2e', ...input }],
+  });
+}
+const run = async (input?: RedisFailoverInput) => (await (await start(input)).result()) as Report;
+
+/** Of a planned move no client learns anything. */
+const nothingLost = {
+  failed: 0,
+  failures: {},
+  lostWaited: 0,
+  lostUnwaited: 0,
+  duplicatesWaited: 0,
+  duplicatesUnwaited: 0,
+} satisfies Partial<RedisWindow>;
+/** Replication is asynchronous: what was acknowledged without WAIT may be lost with the master. */
+const nothingWaitedLost = { failed: 0, lostWaited: 0, duplicatesWaited: 0 } satisfies Partial<RedisWindow>;
+
+const roleOf = (node: string) => docker('exec', node, 'redis-cli', 'role').split('\n')[0];
+
+beforeAll(async () => {
+  rig = await Rig.start();
+  await recoveredRedis();
+});
+afterAll(() => rig.close());
+afterEach(async () => {
+  await Promise.all(workers.splice(0).map((worker) => worker.kill()));
+  await recoveredRedis();
+});
+
+describe('a planned move of the master', () => {
+  test('loses no acknowledged write, fails no client, and every Sentinel names the new master', async () => {
+    await work();
+    const { master, replica } = await wholeRedis();
+    let report: Report | undefined;
+    const writes = await underWrites(async () => {
+      report = await run();
+    });
+    expect(writes).toMatchObject(nothingLost);
+    expect(report).toMatchObject({
+      outcome: 'completed',
+      primaryBefore: master,
+      primaryAfter: replica,
+      heldMs: expect.any(Number) as number,
+      warnings: [],
+    });
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+  });
+
+  test.each([
+    'before:moveMaster',
+    'hold:hold',
+    'hold:equal',
+    'hold:demote',
+    'hold:compare',
+    'hold:promote',
+    'hold:announce',
+    'hold:let go',
+    'after:moveMaster',
+    'after:verifyRedis',
+  ])('a worker that dies at %s loses nothing: the other one goes on', async (point) => {
+    const dying = rig.dying(point);
+    await Promise.all([work(dying), work(dying)]);
+    const { master, replica } = await wholeRedis();
+    let report: Report | undefined;
+    const writes = await underWrites(async () => {
+      report = await run();
+    });
+    expect(dead()).toHaveLength(1);
+    expect(writes).toMatchObject(nothingLost);
+    expect(report).toMatchObject({ outcome: 'completed', primaryAfter: replica });
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+  });
+
+  test('every worker dying with writes held: Redis lets them go, and the run ends when a worker is back', async () => {
+    const worker = await work(rig.dying('hold:equal'));
+    const { replica } = await wholeRedis();
+    const writes = await underWrites(async () => {
+      const handle = await start();
+      await waitUntil('the worker being dead', () => worker.process.signalCode !== null);
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      await work();
+      expect(await handle.result()).toMatchObject({ outcome: 'completed', primaryAfter: replica });
+    });
+    expect(writes).toMatchObject(nothingLost);
+  });
+
+  test('asked for what is so already it changes nothing; plan mode changes nothing', async () => {
+    await work();
+    const { master, replica } = await wholeRedis();
+    expect(await run({ target: master })).toMatchObject({
+      outcome: 'completed',
+      says: `${master} is the master already. Nothing was changed`,
+    });
+    expect(await run({ mode: 'plan' })).toMatchObject({
+      outcome: 'planned',
+      plan: { kind: 'planned', primary: master, target: replica },
+    });
+    expect(await wholeRedis()).toEqual({ master, replica });
+  });
+
+  test('is refused when the replica is gone, when the wrong node is named, and without a majority of the Sentinels', async () => {
+    await work();
+    const { master, replica } = await wholeRedis();
+    const refused = async (input?: RedisFailoverInput) => {
+      const failure = await failureOf((await start(input)).result());
+      expect(failure.type).toBe('Refused');
+      return failure.message;
+    };
+    expect(await refused({ expectedMaster: replica })).toContain(`A1: ${replica} is not the master`);
+    expect(await refused({ target: 'nobody' })).toContain('A1: nobody is no Redis node of the cluster');
+    docker('pause', replica);
+    expect(await refused({ target: replica })).toContain('L3: something is not as it should be, and is mended first');
+    docker('unpause', replica);
+    const [one, two] = redis.sentinels.map(({ name }) => name);
+    docker('pause', one!, two!);
+    expect(await refused()).toContain('L1: no majority of the Sentinels answers');
+    docker('unpause', one!, two!);
+    await recoveredRedis();
+    expect((await wholeRedis()).master).toBe(master);
+  });
+});
+
+describe('a forced failover', () => {
+  test.each(['kill', 'pause'])('the master is gone (docker %s): a replica takes over', async (how) => {
+    await work();
+    const { master, replica } = await wholeRedis();
+    let report: Report | undefined;
+    const writes = await underWrites(async () => {
+      docker(how, master);
+      report = await run({ expectedMaster: master });
+    });
+    expect(report).toMatchObject({ primaryBefore: master, primaryAfter: replica });
+    expect(report?.outcome).toMatch(/^completed/);
+    expect(writes).toMatchObject(nothingWaitedLost);
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+  });
+
+  test.each(['hold:prove', 'hold:end', 'hold:promote', 'hold:announce', 'before:returnRedisNode'])(
+    'a worker that dies at %s: the other one goes on',
+    async (point) => {
+      const dying = rig.dying(point);
+      await Promise.all([work(dying), work(dying)]);
+      const { master, replica } = await wholeRedis();
+      const writes = await underWrites(async () => {
+        docker('kill', master);
+        expect(await run({ expectedMaster: master })).toMatchObject({ primaryAfter: replica });
+      });
+      expect(dead()).toHaveLength(1);
+      expect(writes).toMatchObject(nothingWaitedLost);
+    },
+  );
+
+  test('a master that wakes up after it was replaced takes no write', async () => {
+    const { master, replica } = await wholeRedis();
+    docker('pause', master);
+    // The Sentinels alone: nobody ends the old master.
+    await waitUntil('the Sentinels promoting the replica', () => roleOf(replica) === 'master', 30_000);
+    docker('unpause', master);
+    await waitUntil('the old master being a replica', () => roleOf(master) === 'slave', 30_000);
+    expect((await wholeRedis()).master).toBe(replica);
+  });
+});
+
+describe('a repair', () => {
+  test('takes back a second master, a replica astray and a Sentinel that was told somebody else, and moves nothing', async () => {
+    await work();
+    const { master, replica } = await wholeRedis();
+    const [sentinel] = redis.sentinels;
+    docker('exec', replica, 'redis-cli', 'replicaof', 'no', 'one');
+    docker('exec', sentinel!.name, 'redis-cli', '-p', '26379', 'sentinel', 'remove', redis.master);
+    const status = await cli(['redis', 'status'], rig.env);
+    expect(status.code).toBe(8);
+    expect(status.stdout).toContain('veloz-ha redis failover --cluster veloz --repair');
+    const report = await run({ only: 'repair' });
+    expect(report).toMatchObject({ outcome: 'completed', primaryAfter: master, warnings: [] });
+    expect(await wholeRedis()).toEqual({ master, replica });
+  });
+
+  test('finds nothing to do on a cluster that is well', async () => {
+    await work();
+    const { master } = await wholeRedis();
+    expect((await run({ only: 'repair' })).says).toBe('everything is as it should be. Nothing was changed');
+    expect((await lookAtRedis()).nodes.find(({ name }) => name === master)?.state?.role).toBe('master');
+  });
+});
