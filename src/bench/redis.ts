@@ -9,6 +9,7 @@ import type { RedisTopology } from '../cluster/topology';
 import { createDockerClient } from '../systems/docker';
 import { openControl } from '../systems/redis';
 import { readSecret } from '../systems/secrets';
+import type { RedisFailoverInput } from '../workflows/redis-input';
 import type { Report } from '../workflows/run-state';
 import { Cleanup } from './cleanup';
 import { Guarded } from './guarded';
@@ -97,10 +98,17 @@ type Happened = Pick<RedisBenchRun, 'heldMs' | 'steps'>;
 const nothing: Happened = { heldMs: null, steps: {} };
 
 async function planned(client: Client, taskQueue: string, source: string, id: string): Promise<Happened> {
+  const input: RedisFailoverInput = {
+    approval: 'given',
+    expectedMaster: source,
+    soak: '0s',
+    startedBy: 'bench:redis',
+    reason: 'bench',
+  };
   const report = (await client.workflow.execute('redisFailover', {
     taskQueue,
     workflowId: id,
-    args: [{ approval: 'given', expectedMaster: source, soak: '0s', startedBy: 'bench:redis', reason: 'bench' }],
+    args: [input],
   })) as Report;
   return { heldMs: report.heldMs ?? null, steps: stepsOf(report) };
 }
