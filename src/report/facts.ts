@@ -1,7 +1,7 @@
 import { formatMs } from '../cluster/duration';
 import type { Report } from '../workflows/run-state';
 import { lossSentence, quarantineSentence, rejoinSentence } from './failover';
-import { awaySentence } from './maintenance';
+import { awaySentence, waitsSentence } from './maintenance';
 import { leaderWord } from './runbooks';
 import { formatBytes } from './words';
 
@@ -42,6 +42,7 @@ export function reportFacts(report: Report, look: { arrow: string; dateTime: (ep
   if (report.maintenance !== undefined) {
     add('Cleared', report.maintenance.scope);
     if (report.outcome !== 'planned') add('Still away', awaySentence(report.maintenance, arrow));
+    add('Clients waited', waitsSentence(report.maintenance));
   }
   add('Protected again', protectedSentence(report, look.dateTime));
   add(

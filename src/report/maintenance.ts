@@ -1,5 +1,6 @@
+import { formatMs } from '../cluster/duration';
 import { maintenanceCommand } from '../cluster/maintenance/commands';
-import { activeWord } from '../cluster/maintenance/sides';
+import { activeWord, tierName } from '../cluster/maintenance/sides';
 import type { MaintenanceState, RunState } from '../workflows/run-state';
 import type { Style } from './style';
 import { formatAge } from './words';
@@ -12,6 +13,19 @@ import { formatAge } from './words';
 export function awaySentence({ away }: Pick<MaintenanceState, 'away'>, arrow = '→'): string {
   if (away.length === 0) return 'nothing';
   return away.map(({ tier, from, to }) => `${activeWord[tier]} ${from} ${arrow} ${to}`).join('; ');
+}
+
+/** For how long clients waited in each move; undefined before the first one that tells. */
+export function waitsSentence({ moves }: Pick<MaintenanceState, 'moves'>): string | undefined {
+  const waits = (back: boolean) =>
+    moves
+      .flatMap((move) =>
+        move.back === back && move.heldMs !== undefined ? [`${tierName[move.tier]} ${formatMs(move.heldMs)}`] : [],
+      )
+      .join(', ');
+  const [away, back] = [waits(false), waits(true)];
+  if (away === '' && back === '') return undefined;
+  return [away, back === '' ? '' : `on the way back ${back}`].filter((part) => part !== '').join('; ');
 }
 
 /** What a person can do about a maintenance that is held, as Markdown for the Web UI. */
@@ -39,6 +53,7 @@ export function maintenanceText(state: RunState, now: number, style: Style, link
   for (const { tier, from, to, at } of held?.away ?? [])
     fact('Away', `${activeWord[tier]} ${from} ${glyphs.arrow} ${to}, for ${formatAge(now - at)}`);
   if (held?.away.length === 0) fact('Away', 'nothing yet');
+  if (held !== undefined) fact('Waits', waitsSentence(held));
   if (held?.heldSince !== undefined)
     fact('Held', `since ${style.dateTime(held.heldSince)} (${formatAge(now - held.heldSince)})`);
   if (held?.heldUntil !== undefined)

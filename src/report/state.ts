@@ -1,8 +1,10 @@
 import type { RunState } from '../workflows/run-state';
 import { checksBlock } from './checks';
+import { enginesTable } from './engine';
 import { activityText, approvalLines, progressUnderStep, troubleText, type RunView } from './live';
 import { membersTable } from './members';
 import { planText } from './plan';
+import { redisTables } from './redis';
 import { labelWidth, stepLine, underStep } from './steps';
 import type { Style } from './style';
 import { hang, section, warningsText } from './text';
@@ -33,9 +35,15 @@ export function stateText(view: RunView, now: number, style: Style): string {
 }
 
 /** Members, checks and plan: what a person has to see before saying yes. */
-export function pictureText(state: Pick<RunState, 'runbook' | 'members' | 'checks' | 'plan'>, style: Style): string {
+export function pictureText(
+  state: Pick<RunState, 'runbook' | 'members' | 'engines' | 'redis' | 'checks' | 'plan'>,
+  style: Style,
+): string {
+  const { engines, redis } = state;
   const parts: string[] = [];
   if (state.members.length > 0) parts.push(section('Members', (inner) => membersTable(state.members, inner), style));
+  if (engines !== undefined) parts.push(section('Engines', (inner) => enginesTable(engines, inner), style));
+  if (redis !== undefined) parts.push(section('Redis', (inner) => redisTables(redis, inner), style));
   if (state.checks.length > 0) parts.push(section('Checks', (inner) => checksBlock(state.checks, inner), style));
   if (state.plan !== undefined) parts.push(planText(state.runbook, state.plan, style));
   return parts.join('\n\n');

@@ -1,8 +1,10 @@
 import { splitNext } from '../cluster/check';
+import { engineMembers } from '../cluster/engine/members';
 import { membersOf } from '../cluster/members';
 import type { TierMove } from '../cluster/maintenance/decide';
 import { rolesOf, type TierRoles } from '../cluster/maintenance/roles';
 import { tierName, tiersOf } from '../cluster/maintenance/sides';
+import { redisMembers } from '../cluster/redis/members';
 import type { ClusterTopology } from '../cluster/topology';
 import type { ChildEnd, Children } from './maintenance-children';
 import { act, reading } from './runbook/activity-options';
@@ -20,6 +22,8 @@ export async function lookAtTiers(run: Run, topology: ClusterTopology): Promise<
     has.includes('engine') ? look('the engines and HAProxy').observeEngines(state.cluster) : undefined,
   ]);
   state.members = membersOf(postgres);
+  if (redis !== undefined) state.redis = redisMembers(redis);
+  if (engines !== undefined) state.engines = engineMembers(engines);
   return rolesOf({
     postgres,
     ...(redis === undefined ? {} : { redis }),

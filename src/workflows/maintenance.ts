@@ -80,7 +80,7 @@ class Maintenance {
     private readonly request: MaintenanceRequest,
   ) {
     this.children = new Children(run, request.soak);
-    this.held = { scope: scopeName(request), away: [], back: request.back };
+    this.held = { scope: scopeName(request), away: [], moves: [], back: request.back };
     run.state.maintenance = this.held;
     this.listen();
   }
@@ -465,7 +465,9 @@ class Maintenance {
         await this.untilUnlocked();
         const end = await children.conduct(move, 'run');
         if (!end.good) throw new MoveFailure(move, end);
-        const { tier } = move;
+        const { tier, from, to } = move;
+        const heldMs = end.report?.heldMs;
+        held.moves.push({ tier, from, to, back, run: end.workflowId, ...(heldMs === undefined ? {} : { heldMs }) });
         if (back) held.away = held.away.filter((one) => one.tier !== tier);
         else held.away.push({ ...move, at: Date.now(), run: end.workflowId });
         const warnings = (end.report?.warnings ?? []).map((warning) => `${tierName[tier]}: ${warning}`);
@@ -540,8 +542,13 @@ class Maintenance {
   }
 
   private rest(): Partial<Report> {
-    const { members } = this.run.state;
-    return { maintenance: this.held, ...(members.length === 0 ? {} : { membersAfter: members }) };
+    const { members, engines, redis } = this.run.state;
+    return {
+      maintenance: this.held,
+      ...(members.length === 0 ? {} : { membersAfter: members }),
+      ...(engines === undefined ? {} : { enginesAfter: engines }),
+      ...(redis === undefined ? {} : { redisAfter: redis }),
+    };
   }
 }
 

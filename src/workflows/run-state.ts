@@ -144,12 +144,27 @@ export interface CopyProgress {
   remainingMs: number | null;
 }
 
+/** One move of a maintenance, which is a run of its own. */
+export interface MaintenanceMove {
+  tier: Tier;
+  from: string;
+  to: string;
+  /** On the way back. */
+  back: boolean;
+  /** The run that carried it out. */
+  run: string;
+  /** Milliseconds for which clients waited, as that run reports it. */
+  heldMs?: number;
+}
+
 /** What a maintenance has moved away, and what becomes of it. Times are milliseconds since the epoch. */
 export interface MaintenanceState {
   /** What is cleared: `side 1`, or the names of nodes. */
   scope: string;
   /** What is moved away now, in the order in which it was. */
   away: { tier: Tier; from: string; to: string; at: number; run: string }[];
+  /** Every move that was carried out, there and back. */
+  moves: MaintenanceMove[];
   back: 'on request' | 'never';
   heldSince?: number;
   /** When it ends by itself, and nothing is moved back. */

@@ -1,4 +1,4 @@
-import { awaySentence, heldDetails, maintenanceText } from '../../src/report/maintenance';
+import { awaySentence, heldDetails, maintenanceText, waitsSentence } from '../../src/report/maintenance';
 import { reportFacts } from '../../src/report/facts';
 import { makeStyle } from '../../src/report/style';
 import { renderDetails } from '../../src/workflows/runbook/details';
@@ -10,6 +10,17 @@ const held: MaintenanceState = {
   away: [
     { tier: 'engine', from: 'veloz-engine-1', to: 'veloz-engine-2', at: NOW - 3_700_000, run: 'engine-switchover/1' },
     { tier: 'postgres', from: 'pg-1', to: 'pg-2', at: NOW - 3_600_000, run: 'switchover/1' },
+  ],
+  moves: [
+    {
+      tier: 'engine',
+      from: 'veloz-engine-1',
+      to: 'veloz-engine-2',
+      back: false,
+      run: 'engine-switchover/1',
+      heldMs: 53,
+    },
+    { tier: 'postgres', from: 'pg-1', to: 'pg-2', back: false, run: 'switchover/1', heldMs: 190 },
   ],
   back: 'on request',
   heldSince: NOW - 3_600_000,
@@ -84,4 +95,13 @@ test('a report says what was cleared and what is still away; a plan has moved no
   expect(facts('completed')).toContainEqual({ name: 'Still away', value: awaySentence(held, '->') });
   expect(facts('planned').map(({ name }) => name)).not.toContain('Still away');
   expect(awaySentence({ away: [] })).toBe('nothing');
+});
+
+test('how long clients waited is told of each move, there and back', () => {
+  expect(waitsSentence(held)).toBe('the engine 53 ms, PostgreSQL 190 ms');
+  const back = { tier: 'postgres', from: 'pg-2', to: 'pg-1', back: true, run: 'switchover/2', heldMs: 200 } as const;
+  expect(waitsSentence({ moves: [...held.moves, back] })).toBe(
+    'the engine 53 ms, PostgreSQL 190 ms; on the way back PostgreSQL 200 ms',
+  );
+  expect(waitsSentence({ moves: [] })).toBeUndefined();
 });
