@@ -5,6 +5,7 @@ import { durationMs, formatMs } from '../cluster/duration';
 import { redisFailover, redisStatus } from '../cluster/redis/commands';
 import { decideRedis, type RedisDecision, type RedisRequest } from '../cluster/redis/decide';
 import { redisMembers } from '../cluster/redis/members';
+import type { ObservedRedis } from '../cluster/redis/observed';
 import { planRedis, type DecidedRedis } from '../cluster/redis/plan';
 import type { RedisTopology } from '../cluster/topology';
 import { planHeadline, planQuestion } from '../report/runbooks';
@@ -42,16 +43,18 @@ class RedisRun {
   async conduct(): Promise<Report> {
     const { run, request } = this;
     const { state } = run;
+    const ahead = this.beginAhead();
     this.described = await describeCluster(request.cluster);
     state.cluster = this.described.name;
     this.topology = redisOf(this.described);
     run.enter('checking', 'Taking the lock of the cluster');
-    if (request.mode === 'run') {
+    const locked = (await ahead?.lock) === true;
+    if (request.mode === 'run' && !locked) {
       const busy = await lockOrEnd(run, 'veloz-ha redis failover', LOCK_TRIES);
       if (busy !== undefined) return busy;
     }
     const { soak, approvalTimeout } = this.described.topology;
-    const first = await this.look(this.question());
+    const first = await this.look(this.question(), locked ? await ahead?.picture : undefined);
     this.before = state.redis;
     if ('report' in first) return first.report;
     const { decision } = first;
@@ -89,6 +92,22 @@ class RedisRun {
     return this.end(decision, outcome, again);
   }
 
+  /**
+   * A run that is told which master failed takes the lock and looks at Redis while the topology is read: writes fail until it is
+   * done. What it sees before the lock is its own counts for a forced failover only, which proves everything again right before.
+   */
+  private beginAhead(): { lock: Promise<boolean>; picture: Promise<ObservedRedis | undefined> } | undefined {
+    const { run, request } = this;
+    const { cluster, only, expectedMaster, mode } = request;
+    if (cluster === undefined || only === undefined || expectedMaster === undefined || mode === 'plan')
+      return undefined;
+    run.state.cluster = cluster;
+    const lock = run.lock();
+    // An unknown cluster is told by the topology.
+    lock.catch(() => undefined);
+    return { lock, picture: this.observe().catch(() => undefined) };
+  }
+
   private question(): RedisRequest {
     const { target, expectedMaster, only } = this.request;
     return {
@@ -106,10 +125,15 @@ class RedisRun {
   }
 
   /** Observes and decides. Ends the run when it is refused, or when there is nothing to do. */
-  private async look(question: RedisRequest): Promise<{ report: Report } | { decision: DecidedRedis }> {
+  private async look(
+    question: RedisRequest,
+    seen?: ObservedRedis,
+  ): Promise<{ report: Report } | { decision: DecidedRedis }> {
     const { run } = this;
     const { state } = run;
-    let decision = decideRedis(this.topology, await this.observe(), question);
+    let decision = decideRedis(this.topology, seen ?? (await this.observe()), question);
+    if (seen !== undefined && decision.kind !== 'forced')
+      decision = decideRedis(this.topology, await this.observe(), question);
     for (let looks = 1; looks < LOOKS && isRefusedBy(decision, 'I2'); looks++) {
       run.changed('The master is silent, and others heard from it a moment ago; looking again');
       await sleep(LOOK_AGAIN_MS, { summary: 'Until the others would have heard from the master again' });
@@ -138,8 +162,8 @@ class RedisRun {
     if (source === undefined || target === undefined)
       throw ApplicationFailure.nonRetryable('the checks named neither a master nor a refusal', 'Failed');
     for (const check of decision.checks)
-      // What is mended is the reason of the run, and no warning about it.
-      if (check.result === 'warn' && !(decision.kind === 'repair' && check.id === 'L3'))
+      // What is mended, and that no master answers, is the reason of the run, and no warning about it.
+      if (check.result === 'warn' && !(decision.kind !== 'planned' && check.id === 'L3'))
         run.warn(`${problemSentence(check)}.${check.next === undefined ? '' : ` Next: ${check.next}`}`);
     return { decision: { ...decision, source, target } };
   }
