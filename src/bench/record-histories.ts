@@ -1,14 +1,15 @@
 import { recordEngines } from './histories/engine';
 import { recordGuard } from './histories/guard';
 import { Recorder } from './histories/recorder';
+import { recordRedis } from './histories/redis';
 import { recordSwitchovers } from './histories/switchover';
 
-const groups = { switchover: recordSwitchovers, guard: recordGuard, engine: recordEngines };
+const groups = { switchover: recordSwitchovers, guard: recordGuard, engine: recordEngines, redis: recordRedis };
 const isGroup = (name: string): name is keyof typeof groups => Object.hasOwn(groups, name);
 
 /**
- * `node dist/bench/record-histories.js [switchover] [guard] [engine]`: records one real history of each way that a run can go, for the replay
- * test; without a name, all. Run it when a workflow changed on purpose, and no run of the old code is open any more. Needs the stack,
+ * `node dist/bench/record-histories.js [switchover] [guard] [engine] [redis]`: records one real history of each way that a run can go,
+ * for the replay test; without a name, all. Run it when a workflow changed on purpose, and no run of the old code is open any more. Needs the stack,
  * whole, and nobody else using it.
  */
 async function record(wanted: string[]): Promise<void> {

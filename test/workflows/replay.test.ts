@@ -50,7 +50,12 @@ describe('recorded histories', () => {
     const engines = ['planned', 'completed', 'rejected', 'refused', 'drained', 'readied', 'back'].map(
       (name) => `engine-${name}`,
     );
-    expect(names).toEqual(expect.arrayContaining([...switchovers, 'guard', ...failovers, ...rejoins, ...engines]));
+    const redis = ['planned', 'completed', 'rejected', 'refused', 'nothing-to-do', 'forced', 'repaired', 'there'].map(
+      (name) => `redis-${name}`,
+    );
+    expect(names).toEqual(
+      expect.arrayContaining([...switchovers, 'guard', ...failovers, ...rejoins, ...engines, ...redis]),
+    );
   });
 
   test.each(names)('%s is replayed by the workflow of today', async (name) => {

@@ -104,7 +104,7 @@ export function showEnd(cli: Cli, source: Pick<RunSource, 'workflowId' | 'link'>
   if (end.kind === 'no report') {
     throw new Problem(end.type, `the run ${source.workflowId} left no report`, {
       why: end.says,
-      next: `veloz-ha postgres status, then see what it did: ${source.link}`,
+      next: `veloz-ha status, then see what it did: ${source.link}`,
     });
   }
   const { report } = end;
