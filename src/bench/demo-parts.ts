@@ -34,8 +34,9 @@ export async function must(...args: string[]): Promise<void> {
   if (code !== 0) process.exit(code);
 }
 
-/** The stack, Temporal and a worker; what runs already goes on. */
+/** The stack, Temporal and a worker; what runs already goes on. `--as-is`: all of them run already. */
 export async function bringUp(): Promise<void> {
+  if (process.argv.includes('--as-is')) return;
   await must('stack', 'up');
   await must('temporal', '--detach');
   await must('worker', '--detach');

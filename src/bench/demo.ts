@@ -1,7 +1,10 @@
+import { demoAll } from './demo-all';
 import { demoFailover } from './demo-failover';
 import { demoSwitchover } from './demo-switchover';
 
-(process.argv[2] === 'failover' ? demoFailover() : demoSwitchover()).then(
+const demos: Readonly<Record<string, () => Promise<number>>> = { all: demoAll, failover: demoFailover };
+
+(demos[process.argv[2] ?? ''] ?? demoSwitchover)().then(
   (code) => process.exit(code),
   (error: unknown) => {
     process.stderr.write(`Error: ${(error as Error).message}\n`);

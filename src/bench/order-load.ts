@@ -30,6 +30,28 @@ export interface LoadResult {
   byEngine: Record<string, number>;
 }
 
+/** What became of some orders. Times are milliseconds. */
+export interface OrdersOf {
+  sent: number;
+  acknowledged: number;
+  failed: number;
+  /** Known once every order has been looked up. */
+  lost: number;
+  duplicates: number;
+  slowestMs: number;
+}
+
+/** One order. */
+interface Placed {
+  /** When it was sent, in milliseconds since the epoch. */
+  at: number;
+  /** Milliseconds until it was acknowledged; undefined while it is not. */
+  ms?: number;
+  failed?: boolean;
+  lost?: boolean;
+  double?: boolean;
+}
+
 /** A client gives an order up after this long. */
 const CLIENT_LIMIT_MS = 30_000;
 const ORDER = JSON.stringify({ symbol: 'BTCUSDT', side: 'buy', quantity: '0.01', price: '50000' });
@@ -42,7 +64,7 @@ export class OrderLoad {
   private readonly agent = new Agent({ keepAlive: true, maxFreeSockets: 2000 });
   private readonly acknowledged = new Map<string, string>();
   private readonly failures: Record<string, number> = {};
-  private readonly latencies: number[] = [];
+  private readonly placed = new Map<string, Placed>();
   private sent = 0;
   private open = 0;
   private last: number | undefined;
@@ -65,6 +87,23 @@ export class OrderLoad {
     return { acknowledged, failed: this.sent - this.open - acknowledged, open: this.open };
   }
 
+  /**
+   * What became of some of the orders.
+   * @param sent picks them, by when they were sent in milliseconds since the epoch
+   */
+  ordersOf(sent: (at: number) => boolean): OrdersOf {
+    const orders = [...this.placed.values()].filter(({ at }) => sent(at));
+    const count = (which: (one: Placed) => boolean | undefined) => orders.filter((one) => which(one) === true).length;
+    return {
+      sent: orders.length,
+      acknowledged: count(({ ms }) => ms !== undefined),
+      failed: count(({ failed }) => failed),
+      lost: count(({ lost }) => lost),
+      duplicates: count(({ double }) => double),
+      slowestMs: Math.round(orders.reduce((slowest, { ms = 0 }) => Math.max(slowest, ms), 0)),
+    };
+  }
+
   /** Begins to send. */
   start(): void {
     const began = performance.now();
@@ -76,6 +115,8 @@ export class OrderLoad {
 
   private send(key: string): void {
     const began = performance.now();
+    const one: Placed = { at: Date.now() };
+    this.placed.set(key, one);
     this.open += 1;
     let ended = false;
     const end = (failure: string | undefined, id?: string) => {
@@ -85,12 +126,13 @@ export class OrderLoad {
       if (failure !== undefined || id === undefined) {
         const what = failure ?? 'an answer without an id';
         this.failures[what] = (this.failures[what] ?? 0) + 1;
+        one.failed = true;
         return;
       }
       const now = performance.now();
       if (this.last !== undefined) this.gapMs = Math.max(this.gapMs, now - this.last);
       this.last = now;
-      this.latencies.push(now - began);
+      one.ms = now - began;
       this.acknowledged.set(key, id);
     };
     const call = request(
@@ -150,9 +192,16 @@ export class OrderLoad {
       const kept = ids.get(key);
       if (kept === undefined) lost += 1;
       else if (kept[0] !== id) duplicates += 1;
+      Object.assign(this.placed.get(key) ?? {}, {
+        lost: kept === undefined,
+        double: kept !== undefined && kept[0] !== id,
+      });
     }
-    for (const kept of ids.values()) duplicates += kept.length - 1;
-    const sorted = [...this.latencies].sort((a, b) => a - b);
+    for (const [key, kept] of ids) {
+      duplicates += kept.length - 1;
+      if (kept.length > 1) Object.assign(this.placed.get(key) ?? {}, { double: true });
+    }
+    const sorted = [...this.placed.values()].flatMap(({ ms }) => ms ?? []).sort((a, b) => a - b);
     return {
       attempts: this.sent,
       acknowledged: this.acknowledged.size,

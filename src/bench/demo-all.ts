@@ -1,0 +1,182 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pc from 'picocolors';
+import { createActivities } from '../activities';
+import { Attachment } from '../cli/attach';
+import { makeCli, processIo, type Cli } from '../cli/io';
+import { TemporalRun } from '../cli/run-source';
+import { appendScreen, terminalScreen, type Screen } from '../cli/screen';
+import { newRunId, whoami } from '../cli/who';
+import { rolesOf } from '../cluster/maintenance/roles';
+import { nodesOfSide, tiersOf } from '../cluster/maintenance/sides';
+import { outcomeText } from '../report/outcome';
+import { hang } from '../report/text';
+import { createDockerClient } from '../systems/docker';
+import { loadTopology } from '../systems/topology-file';
+import { connectTemporal, temporalConfig, type TemporalClient } from '../systems/temporal';
+import type { MaintenanceInput } from '../workflows/maintenance-input';
+import { TASK_QUEUE } from '../workflows/messages';
+import type { Report } from '../workflows/run-state';
+import { bringUp, typed, yours } from './demo-parts';
+import { flowLine, ordersReport } from './demo-orders';
+import { OrderLoad } from './order-load';
+import { loadTarget, type Target } from './target';
+
+/** Orders a second. */
+const RATE = 200;
+/** Orders flow for this long before anything is moved, and after everything is back. */
+const CALM_MS = 2000;
+const HELD_MS = 2000;
+/** How often a log is told of the orders; a terminal has them on its last line. */
+const TELL_EVERY_MS = 3000;
+
+/** Every tier is moved in turn while orders flow through all of them, and back. Leaves everything running. */
+export async function demoAll(): Promise<number> {
+  const began = Date.now();
+  const target = loadTarget();
+  const { haproxy } = target.cluster;
+  if (haproxy === undefined) throw new Error('the topology has no engines behind a HAProxy: add the section haproxy');
+  await bringUp();
+  const scope = await whatToClear(target);
+  const cli = makeCli(processIo(), {});
+  const temporal = await connectTemporal(temporalConfig(process.env));
+  const load = new OrderLoad(haproxy.address, `demo-${process.pid}-${Date.now().toString(36)}`, RATE);
+  try {
+    process.stdout.write(
+      `\nOrders now flow, ${RATE} a second: client, HAProxy, engine, PgBouncer, PostgreSQL; the engine\'s lock is in Redis.\nEach is sent once, with a key of its own, and looked up in PostgreSQL at the end.\n`,
+    );
+    load.start();
+    await sleep(CALM_MS);
+    const { workflowId, link, report } = await moveThereAndBack(cli, temporal, target.name, scope, load);
+    if (report === undefined) return 1;
+    await sleep(CALM_MS);
+    await load.stop();
+    const result = await load.result(target.door, target.login);
+
+    const { style } = cli;
+    const done = report.outcome === 'completed';
+    const { good, lines } = ordersReport(report, load, result, done, style);
+    process.stdout.write(
+      [
+        '',
+        `${outcomeText(report.outcome, style)}  ${report.runbook} of ${report.cluster}`,
+        hang('  ', report.says, style),
+        '',
+        ...lines,
+        '',
+        pc.bold('The runs'),
+        `  ${workflowId}`,
+        `  ${pc.dim(link)}`,
+        ...(report.maintenance?.moves ?? []).map(({ run }) => `    ${run}`),
+        ...yours(began, [
+          ['bin/veloz-ha show ID', 'the report of one of these runs'],
+          ['bin/veloz-ha status', 'the whole picture'],
+          ['bin/veloz-ha maintenance start --side 1', 'the same, with a plan and a question first'],
+          ['npm run demo -- failover', 'kill the PostgreSQL primary; the guard takes over'],
+          ['bin/veloz-ha stack down', 'take it down; also: worker stop, temporal stop'],
+        ]),
+      ].join('\n'),
+    );
+    return done && good ? 0 : 1;
+  } finally {
+    await load.stop();
+    await temporal.connection.close();
+  }
+}
+
+/** Whatever is active now: a side where all of it lives there, else nodes by name. */
+async function whatToClear({ name, cluster }: Target): Promise<Pick<MaintenanceInput, 'side' | 'nodes'>> {
+  const topology = loadTopology();
+  const looks = createActivities({
+    topology,
+    identity: 'demo',
+    docker: createDockerClient(topology.docker?.socketPath),
+    environment: process.env,
+    handoverCost: () => undefined,
+    lockHolder: () => Promise.resolve(undefined),
+  });
+  const has = tiersOf(cluster);
+  const [postgres, redis, engines] = await Promise.all([
+    looks.observe(name),
+    has.includes('redis') ? looks.observeRedis(name) : undefined,
+    has.includes('engine') ? looks.observeEngines(name) : undefined,
+  ]);
+  const active = rolesOf({
+    postgres,
+    ...(redis === undefined ? {} : { redis }),
+    ...(engines === undefined ? {} : { engines }),
+  }).flatMap(({ nodes }) => nodes.filter(({ standing }) => standing === 'active').map((node) => node.name));
+  const side = ([1, 2] as const).find((one) => active.every((node) => nodesOfSide(cluster, one).includes(node)));
+  return side === undefined ? { nodes: active } : { side };
+}
+
+/** Runs a maintenance as `veloz-ha maintenance start` and `back` would, with the orders on the last line. */
+async function moveThereAndBack(
+  cli: Cli,
+  temporal: TemporalClient,
+  cluster: string,
+  scope: Pick<MaintenanceInput, 'side' | 'nodes'>,
+  load: OrderLoad,
+): Promise<{ workflowId: string; link: string; report?: Report }> {
+  const what =
+    scope.side === undefined ? (scope.nodes ?? []).map((node) => ` --node ${node}`).join('') : ` --side ${scope.side}`;
+  typed(`veloz-ha maintenance start${what} --yes --reason demo`);
+  const workflowId = newRunId('maintenance', cluster, Date.now());
+  const input: MaintenanceInput = {
+    cluster,
+    ...scope,
+    approval: 'given',
+    soak: '0s',
+    startedBy: whoami(process.env),
+    reason: 'demo',
+  };
+  const handle = await temporal.client.workflow.start('maintenance', {
+    taskQueue: TASK_QUEUE,
+    workflowId,
+    args: [input],
+  });
+  const source = new TemporalRun(temporal, workflowId, handle.firstExecutionRunId, process.env);
+  const { screen, close } = screenWithOrders(cli, load);
+  const attachment = new Attachment(cli, source, screen);
+  const run = { workflowId, link: source.link };
+  try {
+    const held = await attachment.until({ stop: (state) => state.phase === 'held' });
+    if (held === 'stopped') {
+      const { maintenance } = attachment.state ?? {};
+      process.stdout.write(
+        `\n${maintenance?.trouble ?? 'Everything is moved, and held. Somebody could work on the other nodes now.'}\n`,
+      );
+      await sleep(HELD_MS);
+      typed('veloz-ha maintenance back');
+      await source.decide('move back', { by: whoami(process.env), why: 'demo' });
+      let left = false;
+      const heldAgain = (phase: string) => {
+        left ||= phase !== 'held';
+        return left && phase === 'held';
+      };
+      await attachment.until({ stop: (state) => heldAgain(state.phase) });
+    } else if (held === 'detached') return run;
+    const { end } = attachment;
+    if (end?.kind === 'report') return { ...run, report: end.report };
+    process.stdout.write(
+      `\n${end?.says ?? attachment.state?.maintenance?.trouble ?? 'It goes on.'}\n  veloz-ha show ${workflowId}\n`,
+    );
+    return run;
+  } finally {
+    attachment.close();
+    close();
+  }
+}
+
+/** The screen of a run with one more line: what becomes of the orders right now. */
+function screenWithOrders(cli: Cli, load: OrderLoad): { screen: Screen; close: () => void } {
+  const { stdout, env } = cli.io;
+  const redraws = stdout.isTTY === true && env.TERM !== 'dumb';
+  const screen = redraws ? terminalScreen(stdout) : appendScreen(stdout);
+  if (redraws)
+    return {
+      screen: { ...screen, live: (text) => screen.live(`${text}\n\n${flowLine(load, Date.now(), cli.style)}`) },
+      close: () => undefined,
+    };
+  const timer = setInterval(() => screen.keep([flowLine(load, Date.now(), cli.style)]), TELL_EVERY_MS);
+  return { screen, close: () => clearInterval(timer) };
+}
