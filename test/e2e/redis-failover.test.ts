@@ -184,6 +184,29 @@ describe('a forced failover', () => {
   });
 });
 
+describe('containers that start again', () => {
+  test("with each other's addresses are found by their names, and the master can be moved there", async () => {
+    await work();
+    const { master, replica } = await wholeRedis();
+    const sentinel = redis.sentinels[0]!.name;
+    const address = (name: string) =>
+      docker('inspect', '-f', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', name).trim();
+    const before = { replica: address(replica), sentinel: address(sentinel) };
+    docker('stop', '-t', '5', replica, sentinel);
+    // Docker gives the lowest free address: whoever starts first gets it.
+    const [first, second] = before.replica < before.sentinel ? [sentinel, replica] : [replica, sentinel];
+    docker('start', first);
+    docker('start', second);
+    await wholeRedis();
+    expect({ replica: address(replica), sentinel: address(sentinel) }).toEqual({
+      replica: before.sentinel,
+      sentinel: before.replica,
+    });
+    expect(await run()).toMatchObject({ outcome: 'completed', primaryBefore: master, primaryAfter: replica });
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+  });
+});
+
 describe('a repair', () => {
   test('takes back a second master, a replica astray and a Sentinel that was told somebody else, and moves nothing', async () => {
     await work();
