@@ -1,10 +1,11 @@
+import { moveMaster, putBackMaster } from '../../src/activities/redis/move';
 import type { Started } from '../../src/bench/stand';
 import type { RedisWindow } from '../../src/bench/redis-writers';
 import type { RedisFailoverInput } from '../../src/workflows/redis-input';
 import type { Report } from '../../src/workflows/run-state';
 import { failureOf, Rig } from './support/rig';
 import { lookAtRedis, recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
-import { cli, docker, waitUntil } from './support/stack';
+import { cli, deps, docker, waitUntil } from './support/stack';
 
 let rig: Rig;
 let counter = 0;
@@ -140,6 +141,65 @@ describe('a planned move of the master', () => {
     docker('unpause', one!, two!);
     await recoveredRedis();
     expect((await wholeRedis()).master).toBe(master);
+  });
+});
+
+describe('a node that dies in the middle of a planned move', () => {
+  /** The move itself, without Temporal; something happens once, right before one of its sub-steps. */
+  async function move(point: string, happens: (nodes: { master: string; replica: string }) => void) {
+    const nodes = await wholeRedis();
+    let once = true;
+    const faultPoint = (at: string) => {
+      if (at !== point || !once) return;
+      once = false;
+      happens(nodes);
+    };
+    const request = { cluster: 'veloz', run: `e2e-${++counter}`, source: nodes.master, target: nodes.replica };
+    const again = () => moveMaster({ ...deps, faultPoint }, request);
+    return {
+      nodes,
+      again,
+      failure: await again().then(
+        () => undefined,
+        (error: Error) => error,
+      ),
+    };
+  }
+
+  test.each(['hold:equal', 'hold:compare'])(
+    'the replica freezes at %s: the old master takes writes again, and none is lost',
+    async (point) => {
+      let moved: Awaited<ReturnType<typeof move>> | undefined;
+      const writes = await underWrites(async () => {
+        moved = await move(point, ({ replica }) => docker('pause', replica));
+        expect(moved.failure).toMatchObject({ type: 'RolledBack' });
+        expect(roleOf(moved.nodes.master)).toBe('master');
+        docker('unpause', moved.nodes.replica);
+      });
+      expect(writes).toMatchObject({ ...nothingLost, failures: expect.anything() as object });
+      expect(await wholeRedis()).toEqual(moved?.nodes);
+    },
+  );
+
+  test('a target that falls silent when it may have been promoted: the old master is not promoted again', async () => {
+    const { master, replica } = await wholeRedis();
+    const request = { cluster: 'veloz', run: `e2e-${++counter}`, source: master, target: replica };
+    docker('exec', master, 'redis-cli', 'replicaof', replica, '6379');
+    docker('pause', replica);
+    await expect(putBackMaster(deps, request)).rejects.toThrow('no node is known to be the master');
+    await expect(moveMaster(deps, request)).rejects.toThrow(`${replica} does not answer`);
+    expect(roleOf(master)).toBe('slave');
+    docker('unpause', replica);
+    await moveMaster(deps, request);
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+  });
+
+  test('the old master dies once the new one is promoted: the next attempt goes on without it', async () => {
+    const { nodes, again } = await move('hold:announce', ({ master }) => docker('kill', master));
+    await again();
+    expect(roleOf(nodes.replica)).toBe('master');
+    docker('start', nodes.master);
+    expect(await wholeRedis()).toEqual({ master: nodes.replica, replica: nodes.master });
   });
 });
 

@@ -18,6 +18,8 @@ import {
 
 /** After the source takes no writes any more, what is on its way to the target may take this long, in milliseconds. */
 const LAST_BYTES_MS = 300;
+/** A node that takes longer for one answer, in milliseconds, while writes wait, does not answer. */
+const ANSWER_MS = 500;
 /** A node that did not answer for this many attempts is not coming back by itself. */
 const PATIENCE = 4;
 
@@ -44,8 +46,7 @@ export async function moveMaster(deps: ActivityDeps, move: RedisMove): Promise<R
     [old, next] = await recorder.run('connect', `connect to ${source} and ${target}`, () => both(access, move));
     const [was, heir] = await Promise.all([old?.state(), next.state()]);
     if (heir.role === 'replica' && old !== undefined) {
-      if (was?.role === 'master') await holdAndEqual(access, move, old, next, journal, recorder);
-      await demoteAndPromote(access, move, old, next, recorder);
+      await promoteOrPutBack(access, move, { old, next, wasMaster: was?.role === 'master' }, journal, recorder);
     } else if (was?.role === 'master') {
       throw finalFailure(
         'Failed',
@@ -84,25 +85,55 @@ async function both(
   access: RedisAccess,
   { source, target }: RedisMove,
 ): Promise<[RedisNodeClient | undefined, RedisNodeClient]> {
-  const opened = await Promise.allSettled([access.node(source), access.node(target)]);
+  const opened = await Promise.allSettled([access.node(source, ANSWER_MS), access.node(target, ANSWER_MS)]);
   const [first, second] = opened;
   if (first.status === 'fulfilled' && second.status === 'fulfilled') return [first.value, second.value];
-  if (first.status === 'fulfilled') {
-    first.value.close();
-    // Without the target there is nothing to move to.
-    await keepSource(access, source).catch(() => undefined);
-    throw rolledBack(`${target} does not answer: ${messageOf((second as PromiseRejectedResult).reason)}`);
-  }
+  let why: string;
   if (second.status === 'fulfilled') {
     if ((await second.value.state()).role === 'master') return [undefined, second.value];
     second.value.close();
+    why = `${source} does not answer: ${messageOf((first as PromiseRejectedResult).reason)}`;
+  } else {
+    why = `${target} does not answer: ${messageOf(second.reason)}`;
+    if (first.status === 'fulfilled') {
+      first.value.close();
+      if ((await stateOf(access, source))?.role === 'master') {
+        await keepSource(access, source);
+        throw rolledBack(why);
+      }
+      // An earlier attempt may have promoted the target, and clients may have written there: the source must stay a replica.
+    }
   }
-  const why = `${source} does not answer: ${messageOf(first.reason)}`;
   if (attempt() < PATIENCE) throw new Error(why);
   throw finalFailure(
     'Failed',
     `${why}. It failed during the move. Next: veloz-ha redis failover --cluster ${access.cluster}`,
   );
+}
+
+/**
+ * Until the target has been asked to be the master, whatever fails puts the source back; from then on it may be the master, whatever
+ * its answer was.
+ */
+async function promoteOrPutBack(
+  access: RedisAccess,
+  move: RedisMove,
+  { old, next, wasMaster }: { old: RedisNodeClient; next: RedisNodeClient; wasMaster: boolean },
+  journal: MoveJournal,
+  recorder: SubStepRecorder,
+): Promise<void> {
+  const { source, target } = move;
+  try {
+    if (wasMaster) await holdAndEqual(access, move, old, next, journal, recorder);
+    await demote(access, move, old, next, recorder);
+  } catch (error) {
+    await keepSource(access, source);
+    throw rolledBack(messageOf(error));
+  }
+  await recorder.run('promote', `${target} is the master`, async () => {
+    await next.promote();
+    await untilRole(next, target, 'master', access.topology.limits.promote);
+  });
 }
 
 /** Holds writes at the source until the target has them all. */
@@ -125,15 +156,14 @@ async function holdAndEqual(
     () => untilEqual(old, next, limitMs),
     (one) => ('offset' in one ? `offset ${one.offset}` : one.behind),
   );
-  if ('offset' in equal) return;
-  await keepSource(access, source);
-  throw rolledBack(
-    `L2: ${target} is ${equal.behind} (limit: equal within ${limitMs} ms). Next: veloz-ha redis status --cluster ${access.cluster}`,
-  );
+  if (!('offset' in equal))
+    throw new Error(
+      `L2: ${target} is ${equal.behind} (limit: equal within ${limitMs} ms). Next: veloz-ha redis status --cluster ${access.cluster}`,
+    );
 }
 
-/** Makes the source a replica, and the target the master once it is proven that it has all that the source ever took. */
-async function demoteAndPromote(
+/** Makes the source a replica, and proves that the target has all that it ever took. */
+async function demote(
   access: RedisAccess,
   { source, target }: RedisMove,
   old: RedisNodeClient,
@@ -150,14 +180,7 @@ async function demoteAndPromote(
     () => untilEqual(old, next, LAST_BYTES_MS),
     (one) => ('offset' in one ? `offset ${one.offset}` : one.behind),
   );
-  if (!('offset' in equal)) {
-    await keepSource(access, source);
-    throw rolledBack(`L2: ${target} is ${equal.behind} (limit: equal)`);
-  }
-  await recorder.run('promote', `${target} is the master`, async () => {
-    await next.promote();
-    await untilRole(next, target, 'master', access.topology.limits.promote);
-  });
+  if (!('offset' in equal)) throw new Error(`L2: ${target} is ${equal.behind} (limit: equal)`);
 }
 
 /** The source is the master as before, and writes go on. @throws Error when it does not answer */
@@ -191,9 +214,10 @@ export async function putBackMaster(deps: ActivityDeps, move: RedisMove): Promis
     if (heir?.role === 'master') return false;
     if (was === undefined)
       throw new Error(`${source} does not answer. Next: veloz-ha redis failover --cluster ${access.cluster}`);
-    if (was.role === 'replica' && heir !== undefined && !hasAllOf(was, heir))
+    // A target that is silent may have been promoted, and clients may have written there.
+    if (was.role === 'replica' && (heir === undefined || !hasAllOf(was, heir)))
       throw new Error(
-        `no node is a master, and ${target} has what ${source} lacks. Next: veloz-ha redis failover --cluster ${access.cluster}`,
+        `no node is known to be the master, and ${target} ${heir === undefined ? 'does not answer' : `has what ${source} lacks`}. Next: veloz-ha redis failover --cluster ${access.cluster}`,
       );
     await keepSource(access, source);
     return true;

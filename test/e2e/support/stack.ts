@@ -18,7 +18,8 @@ const topology = loadTopology();
 /** The cluster of the topology that the tests run on. */
 export const cluster = clusterOf('veloz');
 
-const deps: ActivityDeps = {
+/** What activities are made of, for a test that calls one without Temporal. */
+export const deps: ActivityDeps = {
   topology,
   identity: 'e2e',
   docker: createDockerClient(),
