@@ -11,9 +11,11 @@ export function addDailyCommands(program: HaCommand, build: Builder, actions: ty
   program.commandsGroup('Look:');
   const status = build.command(program, 'status', 'the whole picture: Temporal, workers, cluster, guard, open runs', [
     'veloz-ha status',
+    'veloz-ha status --watch',
     'veloz-ha status -o json | jq .problems',
   ]);
   clusterOption(status);
+  status.option('-w, --watch', 'look again every second, until Ctrl-C');
   build.act(status, actions.status);
 
   program.commandsGroup('Act:');

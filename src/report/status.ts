@@ -40,6 +40,25 @@ export interface StatusDocument extends GuardPart, TradingPicture {
   hints: Finding[];
 }
 
+/** What one look adds to the picture. Looks are independent of each other: one that does not answer hides no other one. */
+export type StatusPart = Partial<Omit<StatusDocument, 'version' | 'healthy'>>;
+
+/** The parts as one document; problems and hints in the order of the parts. */
+export function documentOf(parts: readonly StatusPart[]): StatusDocument {
+  const problems = parts.flatMap((part) => part.problems ?? []);
+  return {
+    version: 1,
+    healthy: problems.length === 0,
+    temporal: { address: '', namespace: '', reachable: false, ui: '' },
+    workers: [],
+    runs: [],
+    guard: null,
+    ...(Object.assign({}, ...parts) as StatusPart),
+    problems,
+    hints: parts.flatMap((part) => part.hints ?? []),
+  };
+}
+
 /** The whole picture for a person: what is wrong first, and then everything. */
 export function statusText(status: StatusDocument, now: number, style: Style): string {
   const { colour, glyphs } = style;

@@ -57,6 +57,16 @@ export function warningsText(warnings: readonly string[], style: Style): string 
   return warnings.map((warning) => hang(`${style.colour.yellow(style.glyphs.warning)} `, warning, style)).join('\n');
 }
 
+/** At most so many lines; where some are left out, the last one says how many. */
+export function cutLines(text: string, most: number, style: Style): string {
+  const lines = text.split('\n');
+  if (lines.length <= most) return text;
+  const kept = Math.max(0, most - 1);
+  return [...lines.slice(0, kept), style.colour.dim(`${style.glyphs.skipped} ${lines.length - kept} more lines`)].join(
+    '\n',
+  );
+}
+
 /** The same style for a block that is indented by so many columns. */
 function narrower(style: Style, columns: number): Style {
   return { ...style, width: style.width - columns };

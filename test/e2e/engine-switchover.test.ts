@@ -8,7 +8,7 @@ import { createEngineClient, type EngineHealthAnswer } from '../../src/systems/e
 import { readSecret } from '../../src/systems/secrets';
 import type { Report } from '../../src/workflows/run-state';
 import { failureOf, Rig } from './support/rig';
-import { cli, cluster, docker, waitUntil } from './support/stack';
+import { cli, cluster, docker, waitUntil, wake } from './support/stack';
 
 const engines = present(cluster.engines);
 const haproxy = present(cluster.haproxy);
@@ -87,11 +87,7 @@ beforeAll(async () => {
 });
 afterAll(() => rig.close());
 afterEach(async () => {
-  for (const { name } of engines.nodes) {
-    const status = docker('inspect', '-f', '{{.State.Status}}', name).trim();
-    if (status === 'paused') docker('unpause', name);
-    if (status === 'exited') docker('start', name);
-  }
+  wake(names);
   for (const { address, name } of engines.nodes) {
     await createEngineClient(address, token)
       .undrain('e2e')
@@ -123,33 +119,26 @@ describe('a planned switchover of the engines', () => {
     expect((await actors()).active.node).toBe(standby.node);
   });
 
-  test.each([
-    'before:handOverEngine',
-    'hold:look',
-    'hold:drain',
-    'hold:in flight',
-    'hold:hand over',
-    'hold:route',
-    'hold:settle',
-    'after:handOverEngine',
-    'before:verifyEngines',
-    'after:verifyEngines',
-  ])('a worker that dies at %s costs no order: the other one goes on', async (point) => {
-    const dying = rig.dying(point);
-    const workers = await Promise.all([rig.worker(dying), rig.worker(dying)]);
-    const { active, standby } = await actors();
-    let report: Report | undefined;
-    const orders = await underOrders(async () => {
-      report = await run('engineSwitchover');
-    });
-    expect(
-      workers.filter(({ process: { exitCode, signalCode } }) => exitCode !== null || signalCode !== null),
-    ).toHaveLength(1);
-    await Promise.all(workers.map((worker) => worker.kill()));
-    expect(orders).toMatchObject(nothingLost);
-    expect(report).toMatchObject({ primaryAfter: standby.node, epochAfter: active.epoch + 1 });
-    await actors();
-  });
+  // Each of the points is shown without a stack; here those at which most is left half done.
+  test.each(['hold:drain', 'hold:hand over', 'after:handOverEngine'])(
+    'a worker that dies at %s costs no order: the other one goes on',
+    async (point) => {
+      const dying = rig.dying(point);
+      const workers = await Promise.all([rig.worker(dying), rig.worker(dying)]);
+      const { active, standby } = await actors();
+      let report: Report | undefined;
+      const orders = await underOrders(async () => {
+        report = await run('engineSwitchover');
+      });
+      expect(
+        workers.filter(({ process: { exitCode, signalCode } }) => exitCode !== null || signalCode !== null),
+      ).toHaveLength(1);
+      await Promise.all(workers.map((worker) => worker.kill()));
+      expect(orders).toMatchObject(nothingLost);
+      expect(report).toMatchObject({ primaryAfter: standby.node, epochAfter: active.epoch + 1 });
+      await actors();
+    },
+  );
 
   test('every worker dying with requests held costs no order: HAProxy lets go, and the run ends when a worker is back', async () => {
     const worker = await rig.worker(rig.dying('hold:hand over'));

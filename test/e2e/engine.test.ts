@@ -3,7 +3,7 @@ import type { Endpoint } from '../../src/cluster/topology';
 import { connectPostgres, type PostgresSession } from '../../src/systems/postgres';
 import { readSecret } from '../../src/systems/secrets';
 import { anOrder, ask, order, OrderFlow, type Flow } from './support/orders';
-import { cluster, docker, waitUntil } from './support/stack';
+import { cluster, docker, waitUntil, wake } from './support/stack';
 
 const nodes = cluster.engines?.nodes ?? [];
 const [one, two] = nodes;
@@ -79,13 +79,7 @@ beforeAll(async () => {
 afterAll(() => sql.close());
 
 afterEach(async () => {
-  for (const { name } of nodes) {
-    const status = docker('inspect', '-f', '{{.State.Status}}', name).trim();
-    if (status === 'paused') docker('unpause', name);
-    if (status === 'exited') docker('start', name);
-  }
-  for (const name of redisNodes)
-    if (docker('inspect', '-f', '{{.State.Status}}', name).trim() === 'paused') docker('unpause', name);
+  wake([...nodes.map(({ name }) => name), ...redisNodes]);
   await actors();
   await expectFenced();
 });

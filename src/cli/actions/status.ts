@@ -1,15 +1,16 @@
 import { exitCodes } from '../../failures';
 import { problemSentence } from '../../cluster/check';
 import { SLOW_HANDOVER_MS } from '../../cluster/handover';
-import { guardPart, type GuardPart } from '../../report/guard';
+import { guardPart } from '../../report/guard';
 import {
+  documentOf,
   slowHandoverHint,
   statusText,
-  type ClusterPicture,
   type Finding,
   type StatusDocument,
+  type StatusPart,
 } from '../../report/status';
-import { tradingHints, tradingProblems, type TradingPicture } from '../../report/trading';
+import { tradingHints, tradingProblems } from '../../report/trading';
 import { Problem } from '../../systems/problem';
 import { loadTopology } from '../../systems/topology-file';
 import { connectTemporal, pollers, temporalConfig, type TemporalClient } from '../../systems/temporal';
@@ -21,14 +22,19 @@ import { print, printDocument, type Cli } from '../io';
 import { uiBase } from '../links';
 import { observe } from '../observe';
 import { listRuns } from '../runs-list';
+import { watchStatus, type StatusLook } from '../status-watch';
 import { observeTrading } from '../trading';
 
 /** How long the guard may take to answer: `status` is asked when things are bad, and must not hang then. */
 const GUARD_LIMIT_MS = 1_500;
 
 /** `status`: Temporal, workers, the price of a hand-over, the cluster in all its tiers, open runs. */
-export async function status(cli: Cli, options: { cluster?: string }): Promise<number> {
-  const found = await collect(cli, options.cluster);
+export async function status(cli: Cli, options: { cluster?: string; watch?: boolean }): Promise<number> {
+  const name = clusterName(cli, options.cluster);
+  const looks = looksAt(cli, name);
+  if (options.watch === true) return watchStatus(cli, looks);
+  // What does not answer becomes a problem of the document and not an error.
+  const found = documentOf(await Promise.all(looks.map((look) => look())));
   if (cli.format === 'json' || cli.format === 'jsonl') printDocument(cli, found);
   else if (cli.quiet)
     print(cli, found.healthy ? 'healthy' : `unhealthy: ${found.problems.map((problem) => problem.says).join('; ')}`);
@@ -36,35 +42,13 @@ export async function status(cli: Cli, options: { cluster?: string }): Promise<n
   return found.healthy ? exitCodes.ok : exitCodes.unhealthy;
 }
 
-/** Looks at everything at once; what does not answer becomes a problem of the document and not an error. */
-async function collect(cli: Cli, requested: string | undefined): Promise<StatusDocument> {
-  const problems: Finding[] = [];
-  const hints: Finding[] = [];
-  const name = clusterName(cli, requested);
-  const [temporal, cluster, trading] = await Promise.all([
-    temporalPart(cli, name, problems, hints),
-    clusterPart(name, problems),
-    tradingPart(cli, name),
-  ]);
-  problems.push(...tradingProblems(trading));
-  hints.push(...tradingHints(trading));
-  return {
-    version: 1,
-    healthy: problems.length === 0,
-    ...temporal,
-    ...(cluster === undefined ? {} : { cluster }),
-    ...trading,
-    problems,
-    hints,
-  };
+/** The looks that make up the picture. None waits for another one. */
+function looksAt(cli: Cli, name: string): StatusLook[] {
+  return [() => temporalPart(cli, name), () => clusterPart(name), () => tradingPart(cli, name)];
 }
 
-async function temporalPart(
-  cli: Cli,
-  cluster: string,
-  problems: Finding[],
-  hints: Finding[],
-): Promise<Pick<StatusDocument, 'temporal' | 'workers' | 'handover' | 'runs'> & GuardPart> {
+async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
+  const problems: Finding[] = [];
   const config = temporalConfig(cli.io.env);
   const where = { address: config.address, namespace: config.namespace, ui: uiBase(cli.io.env) };
   let temporal: TemporalClient;
@@ -72,15 +56,17 @@ async function temporalPart(
     temporal = await connectTemporal(config, 3_000);
   } catch (error) {
     const problem = toProblem(error);
-    problems.push({
-      says: `${problem.message}: nothing can be switched over, and nothing fails over by itself`,
-      next: problem.detail.next ?? 'veloz-ha temporal',
-    });
     return {
       temporal: { ...where, reachable: false, why: problem.detail.why },
       workers: [],
       runs: [],
       guard: null,
+      problems: [
+        {
+          says: `${problem.message}: nothing can be switched over, and nothing fails over by itself`,
+          next: problem.detail.next ?? 'veloz-ha temporal',
+        },
+      ],
     };
   }
   try {
@@ -96,13 +82,14 @@ async function temporalPart(
         next: 'veloz-ha worker',
       });
     }
-    if (handover?.slow === true) hints.push(slowHandoverHint(handover));
     return {
       temporal: { ...where, reachable: true },
       workers,
       ...(handover === undefined ? {} : { handover }),
       runs: open,
       ...guardPart(guard),
+      problems,
+      hints: handover?.slow === true ? [slowHandoverHint(handover)] : [],
     };
   } finally {
     await temporal.connection.close().catch(() => undefined);
@@ -123,28 +110,29 @@ async function handoverCost(temporal: TemporalClient): Promise<StatusDocument['h
   }
 }
 
-async function clusterPart(name: string, problems: Finding[]): Promise<ClusterPicture | undefined> {
+async function clusterPart(name: string): Promise<StatusPart> {
   try {
     const { members, findings } = await observe(name);
-    for (const finding of findings.filter((check) => check.result === 'refuse')) {
-      problems.push({
-        says: problemSentence(finding),
-        next: finding.next ?? 'veloz-ha postgres status',
-      });
-    }
-    return { name, members, findings };
+    const problems = findings
+      .filter((check) => check.result === 'refuse')
+      .map((finding) => ({ says: problemSentence(finding), next: finding.next ?? 'veloz-ha postgres status' }));
+    return { cluster: { name, members, findings }, problems };
   } catch (error) {
     // A mistake of whoever typed the command is no state of the cluster.
     if (error instanceof Problem && error.type === 'BadInput') throw error;
-    return note(problems, error, undefined);
+    const problems: Finding[] = [];
+    note(problems, error, undefined);
+    return { problems };
   }
 }
 
 /** Redis, engines and HAProxy; nothing where the topology has none, or is wrong, which the cluster's part says. */
-async function tradingPart(cli: Cli, name: string): Promise<TradingPicture> {
+async function tradingPart(cli: Cli, name: string): Promise<StatusPart> {
   const { clusters } = loadTopology(cli.io.env);
   const cluster = Object.hasOwn(clusters, name) ? clusters[name] : undefined;
-  return cluster === undefined ? {} : observeTrading(name, cluster, cli.io.env);
+  if (cluster === undefined) return {};
+  const trading = await observeTrading(name, cluster, cli.io.env);
+  return { ...trading, problems: tradingProblems(trading), hints: tradingHints(trading) };
 }
 
 /** Keeps an error as a problem and goes on with a value in its place. */

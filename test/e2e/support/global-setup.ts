@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { docker, cli, whole } from './stack';
+import { cli, docker, trading, whole } from './stack';
 import { leftRunning } from './left-running';
 
 /** Brings the stack up unless it is, and remembers which. */
@@ -9,4 +9,5 @@ export default async function globalSetup(): Promise<void> {
   const up = await cli(['stack', 'up']);
   if (up.code !== 0) throw new Error(`veloz-ha stack up failed: ${up.stderr}`);
   await whole();
+  await trading();
 }

@@ -4,9 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { observeCluster } from '../../../src/activities/observe';
 import type { ActivityDeps } from '../../../src/activities/deps';
 import { packageRoot } from '../../../src/cli/paths';
+import { observeTrading, tradingContainers } from '../../../src/cli/trading';
 import { membersOf } from '../../../src/cluster/members';
 import type { ObservedCluster } from '../../../src/cluster/observed';
 import type { ClusterTopology } from '../../../src/cluster/topology';
+import { tradingProblems } from '../../../src/report/trading';
 import { createDockerClient } from '../../../src/systems/docker';
 import { loadTopology } from '../../../src/systems/topology-file';
 
@@ -138,21 +140,48 @@ export async function whole(limitMs = 60_000): Promise<void> {
   );
 }
 
+/** Waits until the Sentinels agree on a master that has its replica, and one engine takes orders that the other one could take. */
+export async function trading(limitMs = 60_000): Promise<void> {
+  let missing = '';
+  try {
+    await waitUntil(
+      'Redis, the engines and HAProxy being as they should',
+      async () => {
+        const seen = await observeTrading('veloz', cluster, process.env);
+        missing = tradingProblems(seen)[0]?.says ?? '';
+        return seen.started === true && missing === '';
+      },
+      limitMs,
+    );
+  } catch (error) {
+    throw new Error(`${(error as Error).message}: ${missing}`);
+  }
+}
+
+/** Frozen containers go on, ended ones are started. */
+export function wake(names: readonly string[]): void {
+  for (const name of names) {
+    const status = docker('inspect', '-f', '{{.State.Status}}', name).trim();
+    if (status === 'paused') docker('unpause', name);
+    if (status === 'exited') docker('start', name);
+  }
+}
+
 /**
  * After a scenario: every container runs, is reachable, and the cluster is whole. What a failed scenario left behind must not fail the
  * next one: where waiting does not help, the stack is made anew.
+ * @param tiers `all`: Redis, the engines and HAProxy are waited for too, after a scenario of theirs
  */
-export async function recovered(): Promise<void> {
+export async function recovered(tiers: 'postgres' | 'all' = 'postgres'): Promise<void> {
   const present = (await look()).nodes.filter(({ container }) => container.exists);
-  for (const { name, container } of present) {
-    if (container.status === 'paused') docker('unpause', name);
-    if (container.status === 'exited') docker('start', name);
-  }
+  wake([...present.map(({ name }) => name), ...(tiers === 'all' ? tradingContainers(cluster) : [])]);
   try {
     await whole(45_000);
+    if (tiers === 'all') await trading(45_000);
   } catch {
     await cli(['stack', 'reset', '--yes']);
     await cli(['stack', 'up']);
     await whole(60_000);
+    if (tiers === 'all') await trading(60_000);
   }
 }
