@@ -46,9 +46,11 @@ export async function observeTrading(
     redis === undefined ? undefined : within(observeRedis({ docker, environment }, name, redis)),
     engines === undefined || haproxy === undefined ? undefined : within(observeEngines(deps, name)),
   ]);
-  const seen = [seenRedis, seenEngines];
-  const started = !seen.every((tier) => tier === undefined || (typeof tier !== 'string' && isAbsent(tier)));
-  if (!started) return tradingContainers(cluster).length === 0 ? {} : { started };
+  if (tradingContainers(cluster).length === 0) return {};
+  const started = ![seenRedis, seenEngines].every(
+    (tier) => tier === undefined || (typeof tier !== 'string' && isAbsent(tier)),
+  );
+  if (!started) return { started };
   const silent = {
     ...(typeof seenRedis === 'string' ? { redis: seenRedis } : {}),
     ...(typeof seenEngines === 'string' ? { engines: seenEngines } : {}),
@@ -70,7 +72,7 @@ const enginesPicture = (name: string, seen: ObservedEngines): EnginesPicture => 
 });
 
 /** Docker says that there is not one container of the tier, and nothing answers in their place. */
-function isAbsent(seen: ObservedRedis | ObservedEngines): boolean {
+export function isAbsent(seen: ObservedRedis | ObservedEngines): boolean {
   if ('sentinels' in seen)
     return [...seen.nodes, ...seen.sentinels].every(
       ({ container, state }) => container.status === 'absent' && state === null,

@@ -31,6 +31,14 @@ test.each([
     "Error: option '--standbys <number>' argument '3' is invalid. Why: expected a whole number from 1 to 2. Next: veloz-ha stack up --help [BadInput]\n",
   ],
   [
+    'stack up --only redis',
+    "Error: option '--only <part>' argument 'redis' is invalid. Why: allowed choices are postgres. Next: veloz-ha stack up --help [BadInput]\n",
+  ],
+  [
+    'status --watch',
+    'Error: status --watch draws on a terminal. Why: stdout is no terminal. Next: veloz-ha status, or veloz-ha guard watch -o jsonl [BadInput]\n',
+  ],
+  [
     'watch x --timeout soon',
     "Error: option '--timeout <duration>' argument 'soon' is invalid. Why: \"soon\" is not a duration: expected a number and a unit (ms, s, m, h, d), such as 500ms or 5s. Next: veloz-ha watch --help [BadInput]\n",
   ],

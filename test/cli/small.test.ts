@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { serverArguments } from '../../src/cli/actions/temporal';
-import { composeArguments } from '../../src/cli/compose';
+import { composeArguments, postgresServices } from '../../src/cli/compose';
 import { uiLink } from '../../src/cli/links';
 import { nearest } from '../../src/cli/nearest';
 import { findTemporalBinary, stateDirectory } from '../../src/cli/paths';
@@ -85,4 +85,6 @@ test('compose acts on this project alone, and on the second standby only when it
     '-d',
   ]);
   expect(composeArguments(2, ['down'])).toContain('--profile');
+  expect(postgresServices(1)).toEqual(['postgres-primary', 'postgres-standby', 'pgbouncer']);
+  expect(postgresServices(2)).toContain('postgres-standby-2');
 });

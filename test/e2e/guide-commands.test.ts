@@ -15,7 +15,10 @@ const shims = mkdtempSync(join(tmpdir(), 'veloz-ha-guide-'));
 
 beforeAll(() => {
   const shim = join(shims, 'docker-compose');
-  writeFileSync(shim, `#!/bin/sh\nexec bash '${join(packageRoot, 'scripts', 'compose.sh')}' "$@"\n`);
+  writeFileSync(
+    shim,
+    `#!/bin/sh\nPATH='${process.env.PATH}' exec bash '${join(packageRoot, 'scripts', 'compose.sh')}' "$@"\n`,
+  );
   chmodSync(shim, 0o755);
 });
 afterAll(() => rmSync(shims, { recursive: true }));
