@@ -119,7 +119,7 @@ const redisLimits = z.strictObject({
   /** The Sentinels may take this long to agree (L3). */
   agree: duration.prefault('5s'),
   /** A master may answer nobody for this long, or restart in place, before the guard fails it over (I3, I5). */
-  silence: duration.prefault('3s'),
+  silence: duration.prefault('2500ms'),
 });
 
 const redis = z.strictObject({

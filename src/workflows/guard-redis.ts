@@ -198,7 +198,9 @@ export class RedisGuard {
     const before = redis.master;
     redis.master = master;
     redis.movedFrom = before;
-    Object.assign(host.known, { ...nothingKnownOfRedis, failures: host.known.failures });
+    Object.assign(host.known, nothingKnownOfRedis);
+    // The attempt that did not end well has lost its reason.
+    delete redis.backoffUntil;
     if (before !== null) {
       const run = by ?? redis.acting?.workflowId;
       host.note('redis moved', run === undefined ? `${sees}; no run moved it` : sees, run);

@@ -46,7 +46,7 @@ describe('guard, of Redis', () => {
       const state = await cluster.state();
       expect(state.redis).toMatchObject({
         master: MASTER,
-        next: `When ${MASTER} is killed, or answers nobody for 3.00 s, a replica takes over.`,
+        next: `When ${MASTER} is killed, or answers nobody for 2.50 s, a replica takes over.`,
       });
       expect(event(state, 'redis moved')?.says).toBe(`${MASTER} is the master`);
     });

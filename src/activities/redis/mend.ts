@@ -1,6 +1,7 @@
 import { diagnose, type RedisFault } from '../../cluster/redis/faults';
 import { keepBeating, until } from '../context';
 import type { ActivityDeps } from '../deps';
+import { endContainer } from '../end-container';
 import { accessRedis, withConnection, type RedisAccess } from './access';
 import { announce, gatherSentinels, watchAnew } from './announce';
 import { observeRedis } from './observe';
@@ -65,19 +66,24 @@ async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault
   }
 }
 
-/** Starts a container, or lets a frozen one go on, and waits until what runs in it answers. */
+/** Starts a container, or lets a frozen Sentinel go on, and waits until what runs in it answers. */
 async function startRedisNode(deps: ActivityDeps, access: RedisAccess, name: string): Promise<string> {
   const { exists, status } = await deps.docker.inspect(name);
   if (!exists) throw new Error(`${name} has no container. Next: veloz-ha stack up`);
-  if (status === 'paused') await deps.docker.unpause(name);
-  else await deps.docker.start(name);
   const began = Date.now();
   const isNode = access.topology.nodes.some((node) => node.name === name);
+  const wakes = status === 'paused' && !isNode;
+  if (wakes) await deps.docker.unpause(name);
+  else {
+    // A frozen node may have been the master: it would wake up as one, and acknowledge what clients had sent it.
+    if (status === 'paused') await endContainer(deps.docker, name);
+    await deps.docker.start(name);
+  }
   await until(`${name} answering`, START_LIMIT_MS, 50, async () => {
     if (isNode) return stateOf(access, name);
     return withConnection(access.sentinel(name), (client) => client.id()).catch(() => undefined);
   });
-  return `${status === 'paused' ? 'goes on' : 'started'}; answers after ${Date.now() - began} ms`;
+  return `${wakes ? 'goes on' : status === 'paused' ? 'ended and started' : 'started'}; answers after ${Date.now() - began} ms`;
 }
 
 /** Has a node that failed come back. Where it is cut off from its networks somebody has to look first. */

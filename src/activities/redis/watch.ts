@@ -134,9 +134,10 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         }
       }
 
-      // What stays odd is told, so that a person who asks the guard hears it.
+      // What stays odd is told, so that a person who asks the guard hears it. Not in the middle of a silence that is being counted.
+      const patienceMs = round.answer.answered ? TELL_AFTER_MS : limits.silenceMs + TELL_AFTER_MS;
       if (seen.key === request.known.sees) odd.ends();
-      else if (odd.holds(now) >= TELL_AFTER_MS) return { why: 'sees', ...seen };
+      else if (odd.holds(now) >= patienceMs) return { why: 'sees', ...seen };
 
       if (ends.over()) return { why: 'quiet', ...seen };
       await observatory.pause(ends.signal);

@@ -42,7 +42,7 @@ export function faultSays(fault: RedisFault): string {
 export function remedySays(fault: RedisFault): string {
   switch (fault.kind) {
     case 'stopped':
-      return fault.status === 'paused' ? `Let ${fault.node} go on` : `Start ${fault.node}`;
+      return fault.status === 'paused' ? `Have ${fault.node} run again` : `Start ${fault.node}`;
     case 'no master':
       return `Make ${fault.node} the master`;
     case 'second master':
