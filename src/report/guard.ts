@@ -1,6 +1,6 @@
 import type { Ledger } from '../cluster/guard/ledger';
 import type { GuardMode } from '../cluster/guard/policy';
-import type { GuardEvent, GuardState } from '../workflows/guard-messages';
+import type { GuardEvent, GuardState, RedisGuardState } from '../workflows/guard-messages';
 import { evidenceTable } from './evidence';
 import type { Style } from './style';
 import { hang, padEnd, section } from './text';
@@ -67,9 +67,24 @@ export function guardTroubles(state: GuardState, now: number): string[] {
   if (state.acting !== undefined) troubles.push(`a ${state.acting.what} goes on: ${state.acting.workflowId}`);
   else if (against > 0) troubles.push(`it sees signs of a failure: ${state.sees}`);
   if (isBackingOff(state, now)) troubles.push('its last attempt did not end well, and it waits before the next one');
+  troubles.push(...redisTroubles(state, now));
   if (state.ledger.state !== 'protected') troubles.push(`the ledger says ${state.ledger.state}: ${state.ledger.why}`);
   return troubles;
 }
+
+/** The same of Redis. */
+function redisTroubles({ redis }: GuardState, now: number): string[] {
+  if (redis === undefined) return [];
+  const troubles: string[] = [];
+  if (redis.acting !== undefined) troubles.push(`a ${redis.acting.what} goes on: ${redis.acting.workflowId}`);
+  else if (isSuspicious(redis.signals)) troubles.push(`it sees signs of a failure of Redis: ${redis.sees}`);
+  else if (redis.movedFrom !== null) troubles.push(`${redis.movedFrom}, which was the master, has not come back yet`);
+  if (redis.backoffUntil !== undefined && redis.backoffUntil > now)
+    troubles.push('its last attempt at Redis did not end well, and it waits before the next one');
+  return troubles;
+}
+
+const isSuspicious = (signals: GuardState['signals']): boolean => signals.some(({ speaks }) => speaks === 'for');
 
 /** What the guard sees, waits for and will do, its mode, its ledger, the evidence while something is going on, the last events. */
 export function guardText(state: GuardState, now: number, style: Style, link?: string): string {
@@ -98,9 +113,10 @@ export function guardCard(state: GuardState, now: number, style: Style): string 
       fact('Sees', state.sees),
       fact('Waits for', state.waitsFor),
       fact('Next', state.next),
-      ...actingLines(state, now, style),
+      ...actingLines(state.acting, state.mode === 'approve', now, style),
     ].join('\n'),
   );
+  if (state.redis !== undefined) parts.push(redisPart(state.redis, now, style));
 
   const facts: [string, string][] = [['Mode', `${state.mode}: ${modeWords[state.mode]}`]];
   if (state.maintenance !== undefined) facts.push(['Maintenance', maintenanceText(state.maintenance, now, style)]);
@@ -115,9 +131,8 @@ export function guardCard(state: GuardState, now: number, style: Style): string 
   facts.push(['Guards', `since ${style.dateTime(state.startedAt)} (${formatAge(now - state.startedAt)})`]);
   parts.push(facts.map(([name, value]) => fact(name, value, 11)).join('\n'));
 
-  if (state.signals.length > 0) {
-    parts.push(section('Evidence', (inner) => evidenceTable(state.signals, inner), style));
-  }
+  const signals = [...state.signals, ...(state.redis?.signals ?? [])];
+  if (signals.length > 0) parts.push(section('Evidence', (inner) => evidenceTable(signals, inner), style));
   return parts.join('\n\n');
 }
 
@@ -143,8 +158,9 @@ export function guardLine({ guard: state, noGuard: none }: GuardPart, now: numbe
   lines.push(hang('  ', `ledger ${ledgerText(state.ledger, now, style)}`, style));
   if (state.maintenance !== undefined)
     lines.push(hang('  ', `maintenance ${maintenanceText(state.maintenance, now, style)}`, style));
-  lines.push(...actingLines(state, now, style));
-  if (!well && state.acting === undefined)
+  lines.push(...actingLines(state.acting, state.mode === 'approve', now, style));
+  lines.push(...actingLines(state.redis?.acting, state.redis?.acting?.asks === true, now, style));
+  if (!well && state.acting === undefined && state.redis?.acting === undefined)
     lines.push(`    ${colour.dim('next')}  ${colour.cyan('veloz-ha guard status')}`);
   return lines.join('\n');
 }
@@ -154,7 +170,9 @@ function verdict(state: GuardState, now: number, style: Style): string {
   const red = (word: string) => colour.bold(colour.red(`${glyphs.failed} ${word}`));
   const yellow = (word: string) => colour.bold(colour.yellow(`${glyphs.warning} ${word}`));
   if (state.acting !== undefined) return red(`ACTING: ${state.acting.what.toUpperCase()}`);
-  if (state.signals.some((signal) => signal.speaks === 'for')) return red('SIGNS OF FAILURE');
+  if (state.redis?.acting !== undefined) return red(`ACTING: ${state.redis.acting.what.toUpperCase()}`);
+  if (isSuspicious(state.signals)) return red('SIGNS OF FAILURE');
+  if (isSuspicious(state.redis?.signals ?? [])) return red('REDIS: SIGNS OF FAILURE');
   if (isBackingOff(state, now)) return red('FAILED ATTEMPT: WAITING');
   switch (state.ledger.state) {
     case 'protected':
@@ -166,17 +184,35 @@ function verdict(state: GuardState, now: number, style: Style): string {
   }
 }
 
-/** The failover that goes on, and the commands for it. */
-function actingLines(state: GuardState, now: number, style: Style): string[] {
+/** Redis in the card: who is the master, what is seen of it, and what follows. */
+function redisPart(redis: RedisGuardState, now: number, style: Style): string {
+  const fact = (name: string, value: string) => hang(`  ${style.colour.dim(padEnd(name, 9))}  `, value, style);
+  const until = redis.backoffUntil ?? 0;
+  return [
+    fact('Redis', `${redis.master === null ? 'no master is known' : `master ${redis.master}`}: ${redis.sees}`),
+    ...(redis.next === undefined ? [] : [fact('', redis.next)]),
+    ...(until > now
+      ? [
+          fact(
+            '',
+            `Nothing before ${style.clock(until)} (${formatSeconds(until - now)}): the last attempt did not end well`,
+          ),
+        ]
+      : []),
+    ...actingLines(redis.acting, redis.acting?.asks === true, now, style),
+  ].join('\n');
+}
+
+/** The run that goes on, and the commands for it. */
+function actingLines(acting: GuardState['acting'], asks: boolean, now: number, style: Style): string[] {
   const { colour, glyphs } = style;
-  const { acting } = state;
   if (acting === undefined) return [];
   const since = `since ${moment(acting.since, now, style)} (${formatAge(now - acting.since)})`;
   const lines = [
     hang(`  ${colour.red(glyphs.running)} `, `${acting.what}, ${since}`, style),
     `    ${colour.cyan(`veloz-ha watch ${acting.workflowId}`)}`,
   ];
-  if (state.mode === 'approve') {
+  if (asks) {
     lines.push(`    ${colour.cyan(`veloz-ha approve ${acting.workflowId}`)}`);
     lines.push(`    ${colour.cyan(`veloz-ha reject ${acting.workflowId}`)}`);
   }
@@ -221,6 +257,7 @@ function paintKind(kind: GuardEvent['kind'], style: Style): string {
   switch (kind) {
     case 'primary failed':
     case 'split brain':
+    case 'redis failed':
       return colour.red(text);
     case 'failover':
     case 'standby lost':
@@ -229,10 +266,14 @@ function paintKind(kind: GuardEvent['kind'], style: Style): string {
     case 'in doubt':
     case 'backoff':
     case 'maintenance':
+    case 'redis moved':
+    case 'redis doubt':
+    case 'redis run':
       return colour.yellow(text);
     case 'primary back':
     case 'standby back':
     case 'restored':
+    case 'redis back':
       return colour.green(text);
     default:
       return text;

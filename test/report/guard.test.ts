@@ -168,3 +168,49 @@ test('a guard that can’t be asked is not taken for one that watches', () => {
 test('every character is ASCII where the locale is not UTF-8', () => {
   expect(guardText(acting, NOW, plain({ unicode: false })).match(/[^\x20-\x7e\n]/g)).toBeNull();
 });
+
+describe('of Redis', () => {
+  const redis = {
+    master: 'veloz-redis-master',
+    movedFrom: null,
+    sees: 'veloz-redis-master answered in 1 ms',
+    next: 'When veloz-redis-master is killed, or answers nobody for 2.50 s, a replica takes over.',
+    signals: [],
+  };
+  const run = { workflowId: 'redis-failover-veloz-1', since: T0, what: 'redis failover', asks: false };
+  const failing = { ...redis, sees: 'veloz-redis-master is dead', signals };
+
+  test('the master, what is seen of it, and what follows', () => {
+    const state = guardWith({ redis });
+    expect(guardTroubles(state, NOW)).toEqual([]);
+    expect(guardText(state, NOW, plain())).toContain(
+      [
+        '  Redis      master veloz-redis-master: veloz-redis-master answered in 1 ms',
+        '             When veloz-redis-master is killed, or answers nobody for 2.50 s, a replica takes',
+      ].join('\n'),
+    );
+  });
+
+  test.each<[string, Partial<GuardState>, string]>([
+    ['signs of a failure', { redis: failing }, '✖ REDIS: SIGNS OF FAILURE'],
+    ['a run that goes on', { redis: { ...failing, acting: run } }, '✖ ACTING: REDIS FAILOVER'],
+    ['an attempt that did not end well', { redis: { ...redis, backoffUntil: NOW + 1 } }, '✔ PROTECTED'],
+    [
+      'a master that was replaced and is away',
+      { redis: { ...redis, movedFrom: 'veloz-redis-replica' } },
+      '✔ PROTECTED',
+    ],
+  ])('not well: %s', (_, more, head) => {
+    const state = guardWith(more);
+    expect(guardTroubles(state, NOW)).toHaveLength(1);
+    expect(guardText(state, NOW, plain()).startsWith(`${head}  guard of veloz`)).toBe(true);
+  });
+
+  test('the run, and in approve the commands that decide', () => {
+    const asks = guardWith({ redis: { ...failing, acting: { ...run, asks: true } } });
+    for (const text of [guardText(asks, NOW, plain()), guardLine({ guard: asks }, NOW, plain())]) {
+      expect(text).toContain('    veloz-ha watch redis-failover-veloz-1\n    veloz-ha approve redis-failover-veloz-1');
+    }
+    expect(guardText(asks, NOW, plain())).toContain('Evidence');
+  });
+});

@@ -86,7 +86,13 @@ class GuardView {
     if (this.screen.redraws) {
       this.screen.live(`\n${guardCard(state, this.cli.io.now(), style)}`);
     } else if (this.changed(state)) {
-      this.screen.keep([`${style.clock(this.cli.io.now())}  ${state.sees.replace(/\.$/, '')}. Next: ${state.next}`]);
+      const { redis } = state;
+      this.screen.keep([
+        `${style.clock(this.cli.io.now())}  ${state.sees.replace(/\.$/, '')}. Next: ${state.next}`,
+        ...(redis === undefined
+          ? []
+          : [`${style.clock(this.cli.io.now())}  Redis: ${redis.sees}. Next: ${redis.next ?? 'not known yet'}`]),
+      ]);
     }
   }
 
@@ -109,8 +115,10 @@ class GuardView {
   }
 
   /** True when what the guard says is not what it said last. Times in it that only count up do not matter. */
-  private changed({ mode, ledger, sees, waitsFor, next, acting, maintenance, signals }: GuardState): boolean {
-    const said = JSON.stringify([mode, ledger, sees, waitsFor, next, acting, maintenance, signals.length]);
+  private changed({ mode, ledger, sees, waitsFor, next, acting, maintenance, signals, redis }: GuardState): boolean {
+    const { master, sees: seen, next: after, acting: run } = redis ?? {};
+    const of = redis === undefined ? [] : [master, seen, after, run];
+    const said = JSON.stringify([mode, ledger, sees, waitsFor, next, acting, maintenance, signals.length, ...of]);
     const isNew = said !== this.said;
     this.said = said;
     return isNew;
