@@ -1,21 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pc from 'picocolors';
-import { createActivities } from '../activities';
 import { Attachment } from '../cli/attach';
 import { makeCli, processIo, type Cli } from '../cli/io';
 import { TemporalRun } from '../cli/run-source';
 import { appendScreen, terminalScreen, type Screen } from '../cli/screen';
 import { newRunId, whoami } from '../cli/who';
-import { rolesOf } from '../cluster/maintenance/roles';
-import { nodesOfSide, tiersOf } from '../cluster/maintenance/sides';
+import { nodesOfSide } from '../cluster/maintenance/sides';
 import { outcomeText } from '../report/outcome';
 import { hang } from '../report/text';
-import { createDockerClient } from '../systems/docker';
-import { loadTopology } from '../systems/topology-file';
 import { connectTemporal, temporalConfig, type TemporalClient } from '../systems/temporal';
 import type { MaintenanceInput } from '../workflows/maintenance-input';
 import { TASK_QUEUE } from '../workflows/messages';
 import type { Report } from '../workflows/run-state';
+import { activeNodes } from './active';
 import { bringUp, typed, yours } from './demo-parts';
 import { flowLine, ordersReport } from './demo-orders';
 import { OrderLoad } from './order-load';
@@ -84,29 +81,10 @@ export async function demoAll(): Promise<number> {
 }
 
 /** Whatever is active now: a side where all of it lives there, else nodes by name. */
-async function whatToClear({ name, cluster }: Target): Promise<Pick<MaintenanceInput, 'side' | 'nodes'>> {
-  const topology = loadTopology();
-  const looks = createActivities({
-    topology,
-    identity: 'demo',
-    docker: createDockerClient(topology.docker?.socketPath),
-    environment: process.env,
-    handoverCost: () => undefined,
-    lockHolder: () => Promise.resolve(undefined),
-  });
-  const has = tiersOf(cluster);
-  const [postgres, redis, engines] = await Promise.all([
-    looks.observe(name),
-    has.includes('redis') ? looks.observeRedis(name) : undefined,
-    has.includes('engine') ? looks.observeEngines(name) : undefined,
-  ]);
-  const active = rolesOf({
-    postgres,
-    ...(redis === undefined ? {} : { redis }),
-    ...(engines === undefined ? {} : { engines }),
-  }).flatMap(({ nodes }) => nodes.filter(({ standing }) => standing === 'active').map((node) => node.name));
-  const side = ([1, 2] as const).find((one) => active.every((node) => nodesOfSide(cluster, one).includes(node)));
-  return side === undefined ? { nodes: active } : { side };
+async function whatToClear(target: Target): Promise<Pick<MaintenanceInput, 'side' | 'nodes'>> {
+  const nodes = Object.values(await activeNodes(target));
+  const side = ([1, 2] as const).find((one) => nodes.every((node) => nodesOfSide(target.cluster, one).includes(node)));
+  return side === undefined ? { nodes } : { side };
 }
 
 /** Runs a maintenance as `veloz-ha maintenance start` and `back` would, with the orders on the last line. */

@@ -1,0 +1,36 @@
+import { createActivities } from '../activities';
+import { rolesOf } from '../cluster/maintenance/roles';
+import { tiersOf, type Tier } from '../cluster/maintenance/sides';
+import { createDockerClient } from '../systems/docker';
+import { loadTopology } from '../systems/topology-file';
+import type { Target } from './target';
+
+/** The node that is active now in each tier that the cluster has, by name. A tier without exactly one is left out. */
+export async function activeNodes({ name, cluster }: Target): Promise<Partial<Record<Tier, string>>> {
+  const topology = loadTopology();
+  const looks = createActivities({
+    topology,
+    identity: 'bench',
+    docker: createDockerClient(topology.docker?.socketPath),
+    environment: process.env,
+    handoverCost: () => undefined,
+    lockHolder: () => Promise.resolve(undefined),
+  });
+  const has = tiersOf(cluster);
+  const [postgres, redis, engines] = await Promise.all([
+    looks.observe(name),
+    has.includes('redis') ? looks.observeRedis(name) : undefined,
+    has.includes('engine') ? looks.observeEngines(name) : undefined,
+  ]);
+  const roles = rolesOf({
+    postgres,
+    ...(redis === undefined ? {} : { redis }),
+    ...(engines === undefined ? {} : { engines }),
+  });
+  return Object.fromEntries(
+    roles.flatMap(({ tier, nodes }) => {
+      const [active, ...more] = nodes.filter(({ standing }) => standing === 'active');
+      return active === undefined || more.length > 0 ? [] : [[tier, active.name] as const];
+    }),
+  );
+}
