@@ -281,7 +281,14 @@ export class Leader {
 
   /** A turn of a standby. */
   private async seek(): Promise<void> {
-    const look = await this.lock.look();
+    let look: LockLook;
+    try {
+      look = await this.lock.look();
+    } catch (error) {
+      // A silent Redis is no reason to think the same of PostgreSQL.
+      this.askEpochNowAndThen();
+      throw error;
+    }
     this.heed(look);
     if (performance.now() < this.backOffUntil) return;
     const move = decideStandby({

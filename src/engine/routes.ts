@@ -69,6 +69,7 @@ export function healthOf({
   const redis = store(lock.answeredAt);
   const active = leader.role === 'active' || leader.role === 'leaving';
   const able = active ? leader.ready && postgres.reachable : postgres.reachable && redis.reachable;
+  const silent = [...(postgres.reachable ? [] : ['PostgreSQL']), ...(redis.reachable ? [] : ['Redis'])];
   return {
     status: leader.drained ? 'drained' : !able ? 'unhealthy' : redis.reachable ? 'healthy' : 'degraded',
     role: active ? 'active' : 'standby',
@@ -78,7 +79,7 @@ export function healthOf({
     active: active ? node : (leader.activeElsewhere?.node ?? null),
     drained: leader.drained,
     state: leader.role,
-    why: leader.why,
+    why: silent.length === 0 ? leader.why : `${silent.join(' and ')} did not answer lately; ${leader.why}`,
     ordersInFlight: leader.inFlightOrders,
     postgres,
     redis,

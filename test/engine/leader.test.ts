@@ -98,6 +98,14 @@ describe('being active', () => {
   });
 });
 
+test('a standby whose Redis is silent goes on asking PostgreSQL', async () => {
+  const { two } = await pair();
+  world.redisAnswers = false;
+  world.allowed = { epoch: 5, node: 'engine-3', url: '' };
+  await until('it hearing of the later epoch', () => two.activeElsewhere?.node === 'engine-3');
+  expect(two.role).toBe('standby');
+});
+
 describe('a step-down', () => {
   test('hands over to the named engine, which has the next epoch; the second call changes nothing', async () => {
     const { one, two } = await pair();

@@ -116,6 +116,15 @@ describe('health', () => {
     await expect(ask('GET', '/health/live')).resolves.toMatchObject({ status: 200 });
   });
 
+  test('health says which store is silent', async () => {
+    const silent = { answeredAt: performance.now() - 60_000 };
+    expect((await routes().ask('GET', '/health')).body).toMatchObject({ why: 'w' });
+    expect((await routes({ lock: silent, store: silent }).ask('GET', '/health')).body).toMatchObject({
+      status: 'unhealthy',
+      why: 'PostgreSQL and Redis did not answer lately; w',
+    });
+  });
+
   test('metrics are told', async () => {
     const { ask } = routes();
     await ask('POST', '/api/orders', good, key);

@@ -4,7 +4,11 @@ import { keepBeating } from '../context';
 import type { ActivityDeps } from '../deps';
 import { accessEngines, type EngineAccess } from './access';
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // Why a connection failed stands in the cause.
+  return error.message === 'fetch failed' && error.cause instanceof Error ? error.cause.message : error.message;
+}
 
 /** Looks at every engine and at HAProxy, at once. What does not answer is part of the picture and no error. */
 export async function observeEngines(deps: ActivityDeps, cluster: string): Promise<ObservedEngines> {

@@ -51,7 +51,9 @@ export function engineFindings(observed: ObservedEngines): Check[] {
   }
   checkServers(list, observed);
   const [first] = active;
-  if (active.length === 1 && first !== undefined)
+  // A front door that does not run is told already, with the command that starts it.
+  const stands = observed.proxy.servers !== null || observed.proxy.container.running;
+  if (active.length === 1 && first !== undefined && stands)
     list.require('L5', observed.door.node === first.name, {
       says: `the front door leads to ${first.name}`,
       refusal: `the front door does not lead to ${first.name}`,

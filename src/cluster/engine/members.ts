@@ -40,22 +40,26 @@ export function engineMembers(observed: ObservedEngines): EngineMember[] {
       name: engine.name,
       kind: 'engine',
       role: health.role === 'standby' && health.drained ? 'drained' : health.role,
-      state: engine.ready ? 'takes orders' : health.able ? health.status : (health.why ?? health.status),
+      state: engine.ready ? (health.status === 'degraded' ? 'takes orders, degraded' : 'takes orders') : health.status,
       epoch: health.epoch,
       ...traffic,
-      ...(health.able || health.drained || health.why === undefined ? {} : { note: health.why }),
+      ...(health.status === 'healthy' || health.drained || health.why === undefined ? {} : { note: health.why }),
     };
   });
   const { proxy, door } = observed;
+  const wrong = [
+    ...(proxy.servers === null && proxy.container.running ? [proxy.error ?? 'no answer'] : []),
+    ...(door.node === null && proxy.container.running ? [`front door: ${door.error ?? 'no answer'}`] : []),
+  ];
   return [
     ...engines,
     {
       name: proxy.name,
       kind: 'haproxy',
       role: proxy.servers === null ? absent(proxy.container) : 'proxy',
-      state: proxy.servers === null ? (proxy.error ?? proxy.container.status) : 'running',
+      state: proxy.servers === null ? proxy.container.status : 'running',
       ...(door.node === null ? {} : { routesTo: door.node }),
-      ...(door.node !== null || door.error === undefined ? {} : { note: `front door: ${door.error}` }),
+      ...(wrong.length === 0 ? {} : { note: wrong.join('; ') }),
     },
   ];
 }

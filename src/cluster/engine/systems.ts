@@ -42,7 +42,7 @@ export function checkAnswers(list: Checklist, observed: ObservedEngines, needed:
     measured:
       first === undefined
         ? [observed.proxy.name, ...needed].join(', ')
-        : silent.map(({ name, why }) => `${name}: ${why}`).join('; '),
+        : silent.map(({ name, why }) => (silent.length === 1 ? why : `${name}: ${why}`)).join('; '),
     limit: 'every one of them',
     next: first?.next ?? '',
   });

@@ -1,6 +1,6 @@
 import { engineFindings } from '../../../src/cluster/engine/health';
 import { engineMembers } from '../../../src/cluster/engine/members';
-import { enginePicture, FIRST, PROXY, SECOND, type EnginePicture } from './picture';
+import { enginePicture, FIRST, PROXY, SECOND, stopped, type EnginePicture } from './picture';
 
 const findings = (seen: EnginePicture): string[] =>
   engineFindings(seen.observed).map(({ id, result, refusal }) => `${result} ${id}: ${refusal}`);
@@ -37,6 +37,17 @@ describe('what is wrong with the engines', () => {
     expect(findings(seen)).toEqual([`refuse L5: the front door does not lead to ${FIRST}`]);
   });
 
+  test('is a HAProxy that does not run, and not the front door too', () => {
+    const seen = enginePicture();
+    Object.assign(seen.observed.proxy, { servers: null, container: stopped, error: 'ECONNREFUSED' });
+    seen.observed.door = { node: null, role: null, error: 'ECONNREFUSED' };
+    expect(findings(seen)).toEqual([`refuse E4: ${PROXY} does not answer`]);
+    expect(engineFindings(seen.observed)[0]).toMatchObject({
+      measured: 'its container is exited',
+      next: `docker start ${PROXY}`,
+    });
+  });
+
   test('is more than one active engine', () => {
     const seen = enginePicture();
     seen.engine(SECOND).health.role = 'active';
@@ -60,6 +71,9 @@ describe('the engines in one line each', () => {
     seen.kill(SECOND);
     expect(member(seen, SECOND)).toMatchObject({ role: 'stopped', state: 'exited' });
     Object.assign(seen.observed.proxy, { servers: null, error: 'it closed without an answer' });
-    expect(member(seen, PROXY)).toMatchObject({ role: 'unreachable', state: 'it closed without an answer' });
+    expect(member(seen, PROXY)).toMatchObject({ role: 'unreachable', note: 'it closed without an answer' });
+    Object.assign(seen.observed.proxy, { container: stopped });
+    expect(member(seen, PROXY)).toMatchObject({ role: 'stopped', state: 'exited' });
+    expect(member(seen, PROXY)).not.toHaveProperty('note');
   });
 });
