@@ -10,6 +10,8 @@ export interface RedisBenchRun extends RedisWindow {
   target: string;
   /** `planned`: for how long writes were held, as the run reports it. */
   heldMs: number | null;
+  /** `kill` with a guard: from the kill until it started its failover. */
+  detectMs: number | null;
   /** From the beginning until every node and every Sentinel was as it should be. */
   wholeAfterMs: number;
   /** By a run: milliseconds of each step, and of each sub-step as `<step>.<sub-step>`. */
@@ -44,6 +46,7 @@ export function summariseRedis(runs: readonly RedisBenchRun[]) {
     gapWaitedMs: over((run) => run.gapWaitedMs),
     slowestMs: over((run) => run.slowestMs),
     heldMs: over((run) => run.heldMs),
+    detectMs: over((run) => run.detectMs),
     wholeAfterMs: over((run) => run.wholeAfterMs),
   };
 }

@@ -9,6 +9,7 @@ import type { RedisTopology } from '../cluster/topology';
 import { createDockerClient } from '../systems/docker';
 import { openControl } from '../systems/redis';
 import { readSecret } from '../systems/secrets';
+import type { GuardState } from '../workflows/guard-messages';
 import type { RedisFailoverInput } from '../workflows/redis-input';
 import type { Report } from '../workflows/run-state';
 import { Cleanup } from './cleanup';
@@ -45,6 +46,8 @@ const AFTER_MS = 2000;
 /** A killed node is started again by the bench this long after clients write again, where no guard does it. */
 const START_AFTER_MS = 1000;
 const LIMIT_MS = 120_000;
+/** The guard may take this long to say that it acts. */
+const GUARD_LIMIT_MS = 10_000;
 
 function sceneOf(target: Target): Scene {
   const { redis } = target.cluster;
@@ -94,8 +97,8 @@ async function masterElsewhere({ door }: Scene, source: string): Promise<void> {
   throw new Error(`no other node is the master ${formatMs(LIMIT_MS)} after ${source} was`);
 }
 
-type Happened = Pick<RedisBenchRun, 'heldMs' | 'steps'>;
-const nothing: Happened = { heldMs: null, steps: {} };
+type Happened = Pick<RedisBenchRun, 'heldMs' | 'detectMs' | 'steps'>;
+const nothing: Happened = { heldMs: null, detectMs: null, steps: {} };
 
 async function planned(client: Client, taskQueue: string, source: string, id: string): Promise<Happened> {
   const input: RedisFailoverInput = {
@@ -110,7 +113,7 @@ async function planned(client: Client, taskQueue: string, source: string, id: st
     workflowId: id,
     args: [input],
   })) as Report;
-  return { heldMs: report.heldMs ?? null, steps: stepsOf(report) };
+  return { ...nothing, heldMs: report.heldMs ?? null, steps: stepsOf(report) };
 }
 
 /** What a person without a runbook types. */
@@ -126,14 +129,28 @@ async function bare({ door }: Scene): Promise<Happened> {
   return nothing;
 }
 
-async function kill(scene: Scene, source: string, guard: 'on' | 'off'): Promise<Happened> {
+/** @param guarded who starts the killed node again; where nobody does, the bench does it */
+async function kill(scene: Scene, source: string, guarded?: Guarded): Promise<Happened> {
+  const killedAt = Date.now();
   await docker('kill', source);
   await masterElsewhere(scene, source);
-  if (guard === 'off') {
-    await sleep(START_AFTER_MS);
-    await docker('start', source);
-  }
+  if (guarded !== undefined) return whatTheGuardDid(guarded, killedAt);
+  await sleep(START_AFTER_MS);
+  await docker('start', source);
   return nothing;
+}
+
+/** When the guard started its failover, and how long each step of that took. */
+async function whatTheGuardDid(guarded: Guarded, killedAt: number): Promise<Happened> {
+  const startedSince = ({ events }: GuardState) =>
+    events.find(({ at, kind, run }) => at >= killedAt && kind === 'redis run' && run !== undefined);
+  // The Sentinels may have been quicker; then the guard starts nothing, or has only the rest to repair.
+  const state = await guarded
+    .until('the guard starting a run', (now) => startedSince(now) !== undefined, GUARD_LIMIT_MS)
+    .catch(() => undefined);
+  const started = state === undefined ? undefined : startedSince(state);
+  if (started?.run === undefined) return nothing;
+  return { ...nothing, detectMs: started.at - killedAt, steps: stepsOf(await guarded.report(started.run)) };
 }
 
 async function once(
@@ -181,12 +198,12 @@ async function mover(scene: Scene, { mode, guard }: Options, cleanup: Cleanup) {
     case 'bare':
       return () => bare(scene);
     case 'kill': {
-      if (guard === 'off') return (source: string) => kill(scene, source, 'off');
+      if (guard === 'off') return (source: string) => kill(scene, source);
       await whole(scene.target, 1);
       const { client, taskQueue } = await stand(cleanup);
       const guarded = await Guarded.start(client, taskQueue, scene.target.name);
       await guarded.calm();
-      return (source: string) => kill(scene, source, 'on');
+      return (source: string) => kill(scene, source, guarded);
     }
     case 'planned': {
       const { client, taskQueue } = await stand(cleanup);

@@ -20,6 +20,7 @@ const run = (more: Partial<RedisBenchRun>): RedisBenchRun => ({
   resent: 3,
   recreated: 0,
   heldMs: null,
+  detectMs: null,
   wholeAfterMs: 8000,
   steps: {},
   ...more,
