@@ -55,6 +55,8 @@ export function redisSteps(
         return {
           ...named,
           run: async () => {
+            // Roles are settled. A container that does not start may take minutes, and PostgreSQL may need the lock.
+            run.unlock();
             try {
               const detail = await act(changing, `Start ${source}`).returnRedisNode({ cluster, node: source });
               return { detail };
@@ -81,6 +83,8 @@ export function redisSteps(
           ...named,
           run: async () => {
             if (fault === undefined) throw new Error(`step ${step.id} has no fault`);
+            // These come last: nothing but the start of containers is left.
+            if (fault.kind === 'stopped') run.unlock();
             const remedy = { cluster, run: id, fault, master: target };
             return { detail: await act(changing, says).mendRedis(remedy) };
           },

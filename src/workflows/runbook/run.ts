@@ -70,6 +70,8 @@ export class Run implements RunnerHost {
   readonly state: RunState;
   private decision: { kind: 'approved' | 'rejected'; by: string; why?: string } | undefined;
   private abort: string | undefined;
+  /** Where the lock is held. */
+  private holding: CancellationScope | undefined;
 
   constructor(runbook: string, origin: RunOrigin) {
     const info = workflowInfo();
@@ -191,25 +193,39 @@ export class Run implements RunnerHost {
    * @returns false when another run holds it
    */
   async lock(): Promise<boolean> {
+    // Of its own, so that it can be let go of before the end, in a run that people can't cancel.
+    const holding = new CancellationScope();
     try {
-      await startChild(clusterLock, {
-        workflowId: lockWorkflowId(this.state.cluster),
-        parentClosePolicy: ParentClosePolicy.TERMINATE,
-        staticSummary: `Lock of cluster ${this.state.cluster}: held by ${this.state.workflowId}`,
-        args: [
-          {
-            cluster: this.state.cluster,
-            runbook: this.state.runbook,
-            holder: this.state.workflowId,
-            holderRunId: this.state.runId,
-          },
-        ],
-      });
+      await holding.run(() =>
+        startChild(clusterLock, {
+          workflowId: lockWorkflowId(this.state.cluster),
+          parentClosePolicy: ParentClosePolicy.TERMINATE,
+          staticSummary: `Lock of cluster ${this.state.cluster}: held by ${this.state.workflowId}`,
+          args: [
+            {
+              cluster: this.state.cluster,
+              runbook: this.state.runbook,
+              holder: this.state.workflowId,
+              holderRunId: this.state.runId,
+            },
+          ],
+        }),
+      );
+      this.holding = holding;
       return true;
     } catch (error) {
       if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
       throw error;
     }
+  }
+
+  /**
+   * Lets go of the lock before the end of the run: for what takes long, and does no harm beside another run. A failover of another
+   * tier must not wait for it.
+   */
+  unlock(): void {
+    this.holding?.cancel();
+    this.holding = undefined;
   }
 
   /** Waits until somebody approves. */

@@ -13,9 +13,10 @@ import { waitUntil } from './stack';
 
 const CLUSTER = 'veloz';
 
-/** The repository's topology with a guard whose waits are short. */
+/** The topology of the tests with a guard whose waits are short. */
 function quickTopology(folder: string): string {
-  const topology = parse(readFileSync(join(packageRoot, 'topology.yaml'), 'utf8')) as {
+  const shipped = process.env.VELOZ_HA_TOPOLOGY ?? join(packageRoot, 'topology.yaml');
+  const topology = parse(readFileSync(shipped, 'utf8')) as {
     clusters: Record<string, Record<string, unknown>>;
   };
   Object.assign(topology.clusters[CLUSTER] ?? {}, {
@@ -56,14 +57,17 @@ export class Guarded {
     return this.rig.client.workflow.getHandle(guardWorkflowId(CLUSTER));
   }
 
-  /** Starts the guard, and waits until its ledger says protected. */
+  /** Starts the guard, and waits until its ledger says protected and it knows the master of Redis. */
   async guard(mode: GuardMode = 'auto'): Promise<GuardState> {
     await this.rig.client.workflow.start('guard', {
       taskQueue: this.rig.stand.taskQueue,
       workflowId: guardWorkflowId(CLUSTER),
       args: [{ mode, startedBy: 'e2e' }],
     });
-    return this.until('the ledger being protected', (state) => state.ledger.state === 'protected');
+    return this.until(
+      'the ledger being protected',
+      ({ ledger, redis }) => ledger.state === 'protected' && redis?.master !== null,
+    );
   }
 
   async state(): Promise<GuardState> {

@@ -1,0 +1,140 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { GuardEvent, GuardState } from '../../src/workflows/guard-messages';
+import type { Report } from '../../src/workflows/run-state';
+import { Guarded } from './support/guarded';
+import { recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
+import { docker, roles, whole } from './support/stack';
+
+/** Longer than anything that the guard waits for, and than the Sentinels wait. */
+const LONG_MS = 8000;
+const [sentinel = ''] = redis.sentinels.map(({ name }) => name);
+
+const event = ({ events }: GuardState, kind: GuardEvent['kind']) => events.findLast((each) => each.kind === kind);
+const runsIn = ({ events }: GuardState) =>
+  events.flatMap(({ says, run }) => (says.startsWith('redis failover started') && run !== undefined ? [run] : []));
+
+/** What the guard does about Redis, on real containers. */
+describe('the guard, of Redis', () => {
+  let guarded: Guarded;
+  beforeAll(async () => {
+    guarded = await Guarded.start();
+    await whole(120_000);
+    await recoveredRedis();
+  });
+  afterAll(() => guarded.close());
+  beforeEach(() => guarded.work(1));
+  afterEach(async () => {
+    await guarded.rest();
+    await recoveredRedis();
+  }, 120_000);
+
+  const calm = () =>
+    guarded.until(
+      'calm',
+      ({ redis: seen }) => seen?.acting === undefined && seen?.movedFrom === null && seen.signals.length === 0,
+    );
+
+  test('a master that is killed is failed over before the Sentinels do it, and comes back as a replica', async () => {
+    const { master, replica } = await wholeRedis();
+    await guarded.guard();
+    const writes = await underWrites(async () => {
+      docker('kill', master);
+      await guarded.until('the failover', ({ redis: seen }) => seen?.master === replica, 30_000);
+    });
+    // Replication is asynchronous: what was acknowledged without WAIT may be lost with the master.
+    expect(writes).toMatchObject({ failed: 0, lostWaited: 0, duplicatesWaited: 0 });
+    const state = await calm();
+    const [run = '', ...more] = runsIn(state);
+    expect(more).toEqual([]);
+    expect(event(state, 'redis failed')?.says).toMatch(`${master} is dead: its container is exited, exit code 137`);
+    expect(event(state, 'redis moved')?.run).toBe(run);
+    const report = (await guarded.rig.client.workflow.getHandle(run).result()) as Report;
+    expect(report).toMatchObject({
+      outcome: 'completed',
+      primaryBefore: master,
+      primaryAfter: replica,
+      startedBy: 'guard of veloz',
+      reason: event(state, 'redis failed')?.says,
+      warnings: [],
+    });
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+    // PostgreSQL was not touched.
+    expect(state.ledger.state).toBe('protected');
+    expect(await guarded.runs()).toEqual([]);
+  });
+
+  test.each<[string, (nodes: { master: string; replica: string }) => Promise<void> | void]>([
+    ['a replica that is killed', ({ replica }) => void docker('kill', replica)],
+    ['a replica and a Sentinel that are restarted', ({ replica }) => void docker('restart', replica, sentinel)],
+    ['a master that is restarted in place', ({ master }) => void docker('restart', master)],
+    [
+      'a master that hangs for a second',
+      async ({ master }) => {
+        docker('pause', master);
+        await sleep(1000);
+        docker('unpause', master);
+      },
+    ],
+    [
+      'a worker that hangs for two seconds',
+      async () => {
+        const pids = guarded.workers.map((worker) => worker.process.pid ?? 0);
+        for (const pid of pids) process.kill(pid, 'SIGSTOP');
+        await sleep(2000);
+        for (const pid of pids) process.kill(pid, 'SIGCONT');
+      },
+    ],
+  ])('%s is no failure', async (_what, happens) => {
+    const nodes = await wholeRedis();
+    await guarded.guard();
+    await happens(nodes);
+    await sleep(LONG_MS);
+    const state = await guarded.state();
+    expect(runsIn(state)).toEqual([]);
+    expect(state.redis?.master).toBe(nodes.master);
+  });
+
+  test('a master that answers nobody is ended, and a replica takes over', async () => {
+    const { master, replica } = await wholeRedis();
+    await guarded.guard();
+    docker('pause', master);
+    await guarded.until('the failover', ({ redis: seen }) => seen?.master === replica, 30_000);
+    const state = await calm();
+    expect(event(state, 'redis failed')?.says).toContain(`${master} has answered nobody for`);
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+  });
+
+  test('in off the Sentinels act alone; in auto it mends what they left', async () => {
+    const { master, replica } = await wholeRedis();
+    await guarded.guard('off');
+    docker('kill', master);
+    await guarded.until('the Sentinels’ failover', ({ redis: seen }) => seen?.master === replica, 30_000);
+    expect(runsIn(await guarded.state())).toEqual([]);
+    await guarded.handle.executeUpdate('setMode', { args: [{ mode: 'auto' }] });
+    const state = await calm();
+    expect(event(state, 'redis doubt')?.says).toContain(`the container ${master} does not run`);
+    expect(runsIn(state)).toHaveLength(1);
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+  });
+
+  test.each([
+    ['the moment before', ['redis', 'postgres']],
+    ['the moment after', ['postgres', 'redis']],
+  ])(
+    'where the master dies %s, PostgreSQL is failed over as ever',
+    async (_when, order) => {
+      const { master } = await wholeRedis();
+      const before = await roles();
+      await guarded.guard();
+      for (const tier of order) docker('kill', tier === 'redis' ? master : before.primary);
+      const state = await guarded.protectedBy(before.standby);
+      expect(event(state, 'backoff')).toBeUndefined();
+      expect(await guarded.runs()).toHaveLength(1);
+      const whoIsIt = await calm();
+      expect(whoIsIt.redis?.master).not.toBe(master);
+      await wholeRedis(120_000);
+      await whole(120_000);
+    },
+    240_000,
+  );
+});
