@@ -1,6 +1,7 @@
 import type { Check } from '../check';
+import { logs } from '../commands';
 import { Checklist } from '../switchover/checklist';
-import { engineCommand, engineStatus, runtimeCommand } from './commands';
+import { engineCommand, runtimeCommand } from './commands';
 import { activeEngines, engineAnswers, serverOf, type ObservedEngines } from './observed';
 import { checkAnswers, checkServers } from './systems';
 
@@ -16,14 +17,17 @@ export function engineFindings(observed: ObservedEngines): Check[] {
     observed.engines.map(({ name }) => name),
   );
   const active = activeEngines(observed);
-  list.require('L4', active.length === 1, {
-    says: 'exactly one engine is active',
-    refusal: active.length === 0 ? 'no engine is active' : `${active.length} engines say that they are active`,
-    measured: active.map(({ name, health }) => `${name} in epoch ${health.epoch}`).join(', ') || 'none',
-    limit: 'one',
-    next: engineStatus(observed.cluster),
-  });
-  for (const engine of observed.engines.filter(engineAnswers)) {
+  const answering = observed.engines.filter(engineAnswers);
+  // Where none answers, that is what is wrong.
+  if (answering.length > 0)
+    list.require('L4', active.length === 1, {
+      says: 'exactly one engine is active',
+      refusal: active.length === 0 ? 'no engine is active' : `${active.length} engines say that they are active`,
+      measured: active.map(({ name, health }) => `${name} in epoch ${health.epoch}`).join(', ') || 'none',
+      limit: 'one',
+      next: logs(answering[0]?.name ?? ''),
+    });
+  for (const engine of answering) {
     const { name, health } = engine;
     const server = serverOf(observed, name);
     list.advise('L5', !health.drained, {
@@ -39,7 +43,7 @@ export function engineFindings(observed: ObservedEngines): Check[] {
       refusal: `${name} can neither serve nor take over`,
       measured: health.why ?? health.status,
       limit: 'its health answers 200',
-      next: `docker logs --tail 20 ${name}`,
+      next: logs(name),
     });
     list.require('L5', server === undefined || server.admin !== 'drain', {
       says: `HAProxy sends requests to ${name} when it is ready`,

@@ -16,3 +16,9 @@ export const redisStatus = (cluster: string): string => `veloz-ha redis status -
 /** Moves the master, forced where it failed; mends what a failover left. */
 export const redisFailover = (cluster: string, rest = ''): string =>
   `veloz-ha redis failover --cluster ${cluster}${rest === '' ? '' : ` ${rest}`}`;
+
+/** Ends the freeze of a container. */
+export const unfreezeContainer = (name: string): string => `docker unpause ${name}`;
+
+/** Makes and starts the containers of the shipped stack. */
+export const START_STACK = 'veloz-ha stack up';

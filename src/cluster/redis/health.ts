@@ -3,9 +3,17 @@ import { logs } from '../commands';
 import { formatMs } from '../duration';
 import { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
-import { redisCli, redisFailover } from './commands';
+import { redisCli, redisFailover, redisStatus, START_STACK, startContainer, unfreezeContainer } from './commands';
 import { diagnose, faultSays } from './faults';
-import { answeringNodes, answeringSentinels, majorityOf, mastersOf, type ObservedRedis } from './observed';
+import {
+  answeringNodes,
+  answeringSentinels,
+  isStopped,
+  majorityOf,
+  mastersOf,
+  type ObservedRedis,
+  type RedisContainer,
+} from './observed';
 
 /** A replica is told as silent after this long, in milliseconds. Masters ping their replicas every second. */
 const SILENT_MS = 5000;
@@ -39,7 +47,9 @@ function checkMaster(list: Checklist, observed: ObservedRedis): void {
     refusal: 'no master answers: the Sentinels promote a replica, where a majority of them can',
     measured: silent === undefined ? 'every node is a replica' : `${silent.name}: ${silent.error ?? 'no answer'}`,
     limit: 'one',
-    next: redisFailover(observed.cluster),
+    next: observed.nodes.every(({ container }) => container.status === 'absent')
+      ? START_STACK
+      : redisFailover(observed.cluster),
   });
   const masters =
     mastersOf(observed)
@@ -55,6 +65,13 @@ function checkMaster(list: Checklist, observed: ObservedRedis): void {
     });
 }
 
+/** What to run about one that gives no answer: a container that does not run has no news in its log. */
+function lookAt(name: string, container: RedisContainer): string {
+  if (container.status === 'absent') return START_STACK;
+  if (container.status === 'paused') return unfreezeContainer(name);
+  return isStopped(container) ? startContainer(name) : logs(name);
+}
+
 function checkNodes(list: Checklist, observed: ObservedRedis): void {
   // Those that do not run are told as faults already.
   for (const { name, state, container, error } of observed.nodes)
@@ -64,7 +81,7 @@ function checkNodes(list: Checklist, observed: ObservedRedis): void {
         refusal: `${name} does not answer`,
         measured: `${error ?? 'no answer'}; Docker says ${container.status}`,
         limit: 'every node answers',
-        next: logs(name),
+        next: lookAt(name, container),
       });
   for (const { name, state } of answeringNodes(observed)) {
     const { upstream } = state;
@@ -94,7 +111,7 @@ function checkSentinels(list: Checklist, topology: RedisTopology, observed: Obse
     refusal: 'no majority of the Sentinels answers: nobody fails over',
     measured: `${there.length} of ${observed.sentinels.length} answer`,
     limit: `at least ${majorityOf(observed)}`,
-    next: logs(silent[0]?.name ?? ''),
+    next: silent[0] === undefined ? redisStatus(observed.cluster) : lookAt(silent[0].name, silent[0].container),
   });
   for (const { name, container, error } of silent)
     if (container.running || !container.exists)
@@ -103,7 +120,7 @@ function checkSentinels(list: Checklist, topology: RedisTopology, observed: Obse
         refusal: `${name} does not answer`,
         measured: `${error ?? 'no answer'}; Docker says ${container.status}`,
         limit: 'every Sentinel answers',
-        next: logs(name),
+        next: lookAt(name, container),
       });
   for (const { name, state } of there) {
     list.advise('L1', state.master === null || state.quorum === topology.quorum, {

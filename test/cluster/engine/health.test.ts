@@ -48,6 +48,13 @@ describe('what is wrong with the engines', () => {
     });
   });
 
+  test('is that none answers, and not that none is active too', () => {
+    const seen = enginePicture();
+    seen.kill(FIRST);
+    seen.kill(SECOND);
+    expect(findings(seen)).toEqual([`refuse E4: ${FIRST} and ${SECOND} do not answer`]);
+  });
+
   test('is more than one active engine', () => {
     const seen = enginePicture();
     seen.engine(SECOND).health.role = 'active';

@@ -59,7 +59,7 @@ test('Sentinels without a majority are a problem, one that does not answer is to
   const { nodes } = healthy();
   const [one, two, three] = SENTINELS;
   const few = findings(picture(nodes, [sentinel(one, MASTER), silentSentinel(two), silentSentinel(three)]));
-  expect(few).toContain(`refuse: docker logs --tail 20 ${two}`);
+  expect(few).toContain(`refuse: docker start ${two}`);
   const deaf = { ...silentSentinel(three), container: { exists: true, running: true, status: 'running' } };
   expect(findings(picture(nodes, [sentinel(one, MASTER), sentinel(two, MASTER), deaf]))).toEqual([
     `warn: docker logs --tail 20 ${three}`,
@@ -68,6 +68,15 @@ test('Sentinels without a majority are a problem, one that does not answer is to
   expect(findings(picture(nodes, [sentinel(one, MASTER), sentinel(two, MASTER), alone]))).toEqual([
     `warn: docker logs --tail 20 ${three}`,
   ]);
+});
+
+test('of what was never started, the one command is told that starts it', () => {
+  const absent = { exists: false, running: false, status: 'absent' };
+  const nodes = [MASTER, REPLICA].map((name) => ({ ...silent(name), container: absent }));
+  const sentinels = SENTINELS.map((name) => ({ ...silentSentinel(name), container: absent }));
+  expect(new Set(findings(picture(nodes, sentinels)).map((line) => line.replace(/^\w+: /, '')))).toEqual(
+    new Set(['veloz-ha stack up']),
+  );
 });
 
 test('a replica that is not connected, or can not write its file, is a problem', () => {
