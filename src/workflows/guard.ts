@@ -7,6 +7,7 @@ import {
   isCancellation,
   log,
   ParentClosePolicy,
+  patched,
   proxyActivities,
   setCurrentDetails,
   setWorkflowOptions,
@@ -139,7 +140,8 @@ class Guard {
   /** Of a cluster that has Redis. What was known of one that it has no more is dropped. */
   private redisGuard(): RedisGuard | undefined {
     const { state, known, described } = this;
-    if (described.topology.redis === undefined) {
+    // A guard that was started by a version which left Redis alone goes on as it began, until its history begins anew.
+    if (described.topology.redis === undefined || !patched('guard-redis')) {
       delete state.redis;
       delete known.redis;
       return undefined;

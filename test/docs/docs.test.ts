@@ -158,6 +158,12 @@ describe('the guard reference', () => {
     expect(pairsBelow('docs/guard.md', 'What counts as a failure').map(([kind]) => kind)).toEqual(kinds);
   });
 
+  test('has a rule for every kind of failure of Redis, and no other', () => {
+    const source = readFileSync(join(root, 'src', 'cluster', 'redis', 'watch.ts'), 'utf8');
+    const kinds = /type RedisFailureKind =([\s\S]*?);/.exec(source)?.[1]?.match(/(?<=')\w+(?=')/g);
+    expect(pairsBelow('docs/guard.md', 'What counts as a failure of Redis').map(([kind]) => kind)).toEqual(kinds);
+  });
+
   test('explains every mode', () => {
     const modes = guardPolicySchema.shape.mode.unwrap().options;
     expect(pairsBelow('docs/guard.md', 'Modes').map(([mode]) => mode)).toEqual([...modes]);
