@@ -9,6 +9,7 @@ import {
   Worker,
   type WorkflowBundleWithSourceMap,
 } from '@temporalio/worker';
+import { redisTopology } from '../cluster/redis/picture';
 
 const folder = join(__dirname, '..', 'histories');
 const names = readdirSync(folder)
@@ -18,6 +19,7 @@ const names = readdirSync(folder)
 interface RecordedEvent {
   workflowExecutionStartedEventAttributes?: { workflowId: string };
   activityTaskScheduledEventAttributes?: { activityType: { name: string } };
+  activityTaskCompletedEventAttributes?: { result?: { payloads?: { data: string }[] } };
 }
 
 /** A run that was recorded on a real server must go the same way through today's workflow: a worker may be replaced at any time. */
@@ -60,6 +62,18 @@ describe('recorded histories', () => {
 
   test.each(names)('%s is replayed by the workflow of today', async (name) => {
     await replay(load(name));
+  });
+
+  test('a guard that was started before Redis was watched goes on as it began', async () => {
+    const history = load('guard');
+    const result = history.events
+      .map((event) => event.activityTaskCompletedEventAttributes?.result?.payloads?.[0])
+      .find((payload) => payload !== undefined);
+    if (result === undefined) throw new Error('the recorded guard read no topology');
+    const described = JSON.parse(Buffer.from(result.data, 'base64').toString()) as { topology: object };
+    Object.assign(described.topology, { redis: { ...redisTopology(), limits: {} } });
+    result.data = Buffer.from(JSON.stringify(described)).toString('base64');
+    await replay(history);
   });
 
   test.each([
