@@ -21,6 +21,8 @@ const login = {
   password: readSecret(cluster.postgres.client.passwordFrom, process.env),
   database: cluster.postgres.database,
 };
+/** A container's address, in a template of `docker inspect`. */
+const ADDRESS = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
 let rig: Rig;
 let counter = 0;
 
@@ -219,18 +221,48 @@ describe('what nobody planned', () => {
     });
     expect(orders).toMatchObject(nothingLost);
   });
+});
 
-  test('the restart of an engine with another address is followed', async () => {
-    const { standby } = await actors();
-    docker('restart', '-t', '5', standby.node);
+test('an engine that comes back with another address is found, and takes the orders', async () => {
+  const { standby } = await actors();
+  const { address } = await addresses(standby.node);
+  const format = '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}';
+  const network = docker('inspect', '-f', format, standby.node).trim();
+  const image = docker('inspect', '-f', '{{.Config.Image}}', standby.node).trim();
+  docker('stop', '-t', '5', standby.node);
+  // Somebody else gets the address meanwhile.
+  const squatters: string[] = [];
+  try {
+    while (squatters.length < 5) {
+      const id = docker('run', '-d', '--rm', '--network', network, '--entrypoint', 'sleep', image, '120').trim();
+      squatters.push(id);
+      if (docker('inspect', '-f', ADDRESS, id).trim() === address) break;
+    }
+    docker('start', standby.node);
+    expect((await addresses(standby.node)).address).not.toBe(address);
+    await waitUntil('HAProxy having the new address', async () => {
+      const now = await addresses(standby.node);
+      return now.atProxy === now.address;
+    });
     const worker = await rig.worker();
     await actors();
     const orders = await underOrders(async () => void (await run('engineSwitchover')));
     await worker.stop();
     expect(orders).toMatchObject(nothingLost);
     expect((await actors()).active.node).toBe(standby.node);
-  });
+  } finally {
+    for (const id of squatters) docker('rm', '-f', id);
+  }
 });
+
+/** Where an engine is, and where HAProxy looks for it. */
+async function addresses(engine: string): Promise<{ address: string; atProxy: string | undefined }> {
+  const servers = await proxy.servers(haproxy.backend);
+  return {
+    address: docker('inspect', '-f', ADDRESS, engine).trim(),
+    atProxy: servers.find(({ name }) => name === engine)?.address.split(':')[0],
+  };
+}
 
 describe('the commands', () => {
   test('drain hands over first and keeps the engine out; ready puts it back; status says so', async () => {

@@ -1,7 +1,10 @@
 import { logs } from '../commands';
 import type { Checklist } from '../switchover/checklist';
 import { runtimeCommand } from './commands';
-import type { ObservedEngine, ObservedEngines, ObservedProxy } from './observed';
+import { engineAnswers, type ObservedEngine, type ObservedEngines, type ObservedProxy } from './observed';
+
+/** Checks that ended before anything answered. */
+const UNREACHED = /^(?:L4CON|L4TOUT|SOCKERR)/;
 
 interface Silent {
   name: string;
@@ -52,13 +55,14 @@ export function checkAnswers(list: Checklist, observed: ObservedEngines, needed:
 export function checkServers(list: Checklist, observed: ObservedEngines): void {
   const { proxy, engines } = observed;
   if (proxy.servers === null) return list.skip('L5', 'HAProxy can send requests to every engine', 'it gave no answer');
-  for (const { name } of engines) {
+  for (const engine of engines) {
+    const { name } = engine;
     const server = proxy.servers.find((one) => one.name === name);
     const measured =
       server === undefined
         ? `its servers are ${proxy.servers.map((one) => one.name).join(', ')}`
         : `${name} is ${server.status}${server.check === '' ? '' : ` (${server.check})`}`;
-    list.require('L5', server !== undefined && server.admin !== 'maint', {
+    const known = list.require('L5', server !== undefined && server.admin !== 'maint', {
       says: `HAProxy can send requests to ${name}`,
       refusal: server === undefined ? `HAProxy does not know ${name}` : `HAProxy keeps ${name} in maintenance`,
       measured,
@@ -67,6 +71,15 @@ export function checkServers(list: Checklist, observed: ObservedEngines): void {
         server === undefined
           ? `docker exec ${proxy.name} cat /run/haproxy/haproxy.cfg`
           : runtimeCommand(proxy.name, `set server ${observed.backend}/${name} state ready`),
+    });
+    // An engine that gives no answer is told already, and why HAProxy does not reach it.
+    if (!known || server === undefined || !engineAnswers(engine)) continue;
+    list.require('L5', !UNREACHED.test(server.check), {
+      says: `HAProxy reaches ${name}`,
+      refusal: `${name} answers, but HAProxy does not reach it`,
+      measured: `its check says ${server.check} at ${server.address}`,
+      limit: 'its check has an answer of the engine',
+      next: logs(proxy.name),
     });
   }
 }

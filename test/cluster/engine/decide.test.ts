@@ -78,6 +78,13 @@ describe('a switchover of the engines', () => {
     expect(refusals(decide(seen).checks)[0]?.next).toBe(`docker start ${SECOND}`);
   });
 
+  test('refuses a target that answers, and that HAProxy looks for at another address', () => {
+    const seen = enginePicture();
+    seen.server(SECOND).check = 'L4CON';
+    expect(refused(seen)).toEqual([`L5: ${SECOND} answers, but HAProxy does not reach it`]);
+    expect(refusals(decide(seen).checks)[0]?.measured).toBe('its check says L4CON at 172.19.0.3:8080');
+  });
+
   test('refuses a drained target once, with how to ready it', () => {
     const seen = enginePicture();
     seen.drain(SECOND);
