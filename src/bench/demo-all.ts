@@ -117,8 +117,8 @@ async function moveThereAndBack(
   const attachment = new Attachment(cli, source, screen);
   const run = { workflowId, link: source.link };
   try {
-    const held = await attachment.until({ stop: (state) => state.phase === 'held' });
-    if (held === 'stopped') {
+    let waited = await attachment.until({ stop: (state) => state.phase === 'held' });
+    if (waited === 'stopped') {
       const { maintenance } = attachment.state ?? {};
       process.stdout.write(
         `\n${maintenance?.trouble ?? 'Everything is moved, and held. Somebody could work on the other nodes now.'}\n`,
@@ -131,13 +131,12 @@ async function moveThereAndBack(
         left ||= phase !== 'held';
         return left && phase === 'held';
       };
-      await attachment.until({ stop: (state) => heldAgain(state.phase) });
-    } else if (held === 'detached') return run;
-    const { end } = attachment;
+      waited = await attachment.until({ stop: (state) => heldAgain(state.phase) });
+    }
+    const { end, state } = attachment;
     if (end?.kind === 'report') return { ...run, report: end.report };
-    process.stdout.write(
-      `\n${end?.says ?? attachment.state?.maintenance?.trouble ?? 'It goes on.'}\n  veloz-ha show ${workflowId}\n`,
-    );
+    const why = end?.says ?? (waited === 'stopped' ? state?.maintenance?.trouble : undefined);
+    process.stdout.write(`\n${why ?? 'The run goes on.'}\n  veloz-ha watch ${workflowId}\n`);
     return run;
   } finally {
     attachment.close();

@@ -218,7 +218,6 @@ async function bench(options: Options): Promise<number> {
   const scene = sceneOf(loadTarget());
   if (options.asIs !== true) {
     say('Stack …');
-    process.env.COMPOSE_PROFILES ??= 'trading';
     await ensureStack(1);
   }
   const runs: RedisBenchRun[] = [];
