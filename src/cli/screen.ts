@@ -37,6 +37,26 @@ export function terminalScreen(stream: Out): Screen {
   };
 }
 
+/**
+ * A terminal of which all is taken. Each picture is drawn over the one before: nothing flickers, and a terminal that changes its
+ * size is drawn anew. No line may be wider than it, and no picture higher. The last picture stays.
+ */
+export function wholeScreen(stream: Out): Pick<Screen, 'live' | 'close'> {
+  let shown: string | undefined;
+  return {
+    live(text) {
+      const picture = `${stream.columns}x${stream.rows}\n${text}`;
+      if (picture === shown) return;
+      const begin = shown === undefined ? '\u001b[2J' : '';
+      shown = picture;
+      stream.write(`${begin}\u001b[H${text.replace(/\n/g, '\u001b[K\r\n')}\u001b[K\u001b[J`);
+    },
+    close() {
+      if (shown !== undefined) stream.write('\n');
+    },
+  };
+}
+
 /** A log file or a pipe: lines are only added. */
 export function appendScreen(stream: Out): Screen {
   return {

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes } from '../failures';
 import { documentOf, statusText, type StatusPart } from '../report/status';
-import { cutLines } from '../report/text';
+import { fit } from '../report/text';
 import { formatSeconds } from '../report/words';
 import { Problem } from '../systems/problem';
 import type { Cli } from './io';
-import { terminalScreen } from './screen';
+import { wholeScreen } from './screen';
 
 /** One look at a part of the picture. It never throws for what does not answer. */
 export type StatusLook = () => Promise<StatusPart>;
@@ -31,7 +31,7 @@ export async function watchStatus(cli: Cli, looks: readonly StatusLook[]): Promi
   const stopper = new AbortController();
   const { signal } = stopper;
   const offInterrupt = io.onInterrupt(() => stopper.abort());
-  const screen = terminalScreen(io.stdout);
+  const screen = wholeScreen(io.stdout);
   const parts: ({ part: StatusPart; at: number } | undefined)[] = looks.map(() => undefined);
   let failed: unknown;
   const again = async (look: StatusLook, index: number) => {
@@ -47,9 +47,10 @@ export async function watchStatus(cli: Cli, looks: readonly StatusLook[]): Promi
     });
   });
   try {
-    // Half a picture would say that something is missing which was not looked at yet.
+    screen.live('looking');
     while (!signal.aborted) {
       const seen = parts.filter((part) => part !== undefined);
+      // Half a picture would say that something is missing which was not looked at yet.
       if (seen.length === looks.length) screen.live(frame(cli, seen));
       await pause(DRAW_EVERY_MS, signal);
     }
@@ -62,14 +63,16 @@ export async function watchStatus(cli: Cli, looks: readonly StatusLook[]): Promi
 }
 
 function frame(cli: Cli, seen: readonly { part: StatusPart; at: number }[]): string {
-  const { io, style } = cli;
+  const { io } = cli;
+  // A terminal may change its size.
+  const { columns = cli.style.width, rows = 24 } = io.stdout;
+  const style = { ...cli.style, width: Math.max(60, columns) };
   const now = io.now();
   const text = statusText(documentOf(seen.map(({ part }) => part)), now, style);
   const age = Math.max(...seen.map(({ at }) => now - at));
   const old = age > OLD_MS ? `, parts of it ${formatSeconds(age)} old` : '';
   const foot = style.colour.dim(`${style.clock(now)}${old}  Ctrl-C ends the watching`);
-  // What is longer than the terminal could not be redrawn.
-  return `${cutLines(text, (io.stdout.rows ?? 24) - 3, style)}\n\n${foot}`;
+  return `${fit(text, columns, rows - 3, style)}\n\n${fit(foot, columns, 1, style)}`;
 }
 
 const pause = (ms: number, signal: AbortSignal): Promise<void> =>

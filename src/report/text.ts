@@ -57,14 +57,27 @@ export function warningsText(warnings: readonly string[], style: Style): string 
   return warnings.map((warning) => hang(`${style.colour.yellow(style.glyphs.warning)} `, warning, style)).join('\n');
 }
 
-/** At most so many lines; where some are left out, the last one says how many. */
-export function cutLines(text: string, most: number, style: Style): string {
+/**
+ * Cuts a text to a terminal's size, colour codes aside: lines at `columns`, and where there are more than `rows` of them the
+ * last one says how many are left out.
+ */
+export function fit(text: string, columns: number, rows: number, style: Style): string {
   const lines = text.split('\n');
-  if (lines.length <= most) return text;
-  const kept = Math.max(0, most - 1);
-  return [...lines.slice(0, kept), style.colour.dim(`${style.glyphs.skipped} ${lines.length - kept} more lines`)].join(
-    '\n',
-  );
+  const kept = lines.length <= rows ? lines : lines.slice(0, Math.max(0, rows - 1));
+  const rest = lines.length - kept.length;
+  return [
+    ...kept.map((line) => fitLine(line, columns)),
+    ...(rest === 0 ? [] : [style.colour.dim(`${style.glyphs.skipped} ${rest} more lines`)]),
+  ].join('\n');
+}
+
+/** The colour codes behind the cut stay: one of them may be the end of a colour. */
+function fitLine(line: string, columns: number): string {
+  let width = 0;
+   
+  return (line.match(/\u001b\[[0-9;]*m|./gu) ?? [])
+    .filter((part) => part.startsWith('\u001b') || (width += 1) <= columns)
+    .join('');
 }
 
 /** The same style for a block that is indented by so many columns. */

@@ -1,7 +1,7 @@
 import { watchStatus } from '../../src/cli/status-watch';
 import { makeCli } from '../../src/cli/io';
 import { documentOf, statusText } from '../../src/report/status';
-import { cutLines } from '../../src/report/text';
+import { fit } from '../../src/report/text';
 import { membersBefore, plain, T0 } from '../report/made-up';
 import { fakeIo } from './fake-io';
 
@@ -20,12 +20,19 @@ test('parts become one document, with their problems in the order of the parts',
   expect(documentOf([{ cluster }]).healthy).toBe(true);
 });
 
-test('a picture that is longer than the terminal says how much is left out', () => {
+test('a picture that is longer than the terminal says how much is left out, and no line is wider', () => {
   const text = statusText(documentOf([{ cluster }]), T0, plain());
   const lines = text.split('\n').length;
-  expect(cutLines(text, lines, plain())).toBe(text);
-  expect(cutLines(text, 4, plain()).split('\n')).toHaveLength(4);
-  expect(cutLines(text, 4, plain())).toMatch(new RegExp(`${lines - 3} more lines$`));
+  expect(fit(text, 200, lines, plain())).toBe(text);
+  expect(fit(text, 200, 4, plain()).split('\n')).toHaveLength(4);
+  expect(fit(text, 200, 4, plain())).toMatch(new RegExp(`${lines - 3} more lines$`));
+  expect(
+    fit(text, 30, lines, plain())
+      .split('\n')
+      .map((line) => line.length)
+      .sort((a, b) => b - a)[0],
+  ).toBe(30);
+  expect(fit('\u001b[31mred ✖ text\u001b[39m', 5, 1, plain())).toBe('\u001b[31mred ✖\u001b[39m');
 });
 
 test('it is drawn again and again until Ctrl-C, also while one part gives no answer', async () => {
