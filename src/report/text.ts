@@ -74,7 +74,7 @@ export function fit(text: string, columns: number, rows: number, style: Style): 
 /** The colour codes behind the cut stay: one of them may be the end of a colour. */
 function fitLine(line: string, columns: number): string {
   let width = 0;
-   
+
   return (line.match(/\u001b\[[0-9;]*m|./gu) ?? [])
     .filter((part) => part.startsWith('\u001b') || (width += 1) <= columns)
     .join('');
