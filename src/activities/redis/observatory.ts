@@ -8,6 +8,8 @@ import { RedisProbe } from './probe';
 
 /** While all is well everything is looked at this often, in milliseconds: Sentinels that name another master, and leftovers. */
 const LOOK_EVERY_MS = 3000;
+/** The same while the end of something is waited for. */
+const EAGER_EVERY_MS = 1000;
 /** Where something is odd and the master is not silent. */
 const ODD_EVERY_MS = 500;
 
@@ -30,13 +32,15 @@ export class RedisObservatory {
     private readonly redis: RedisTopology,
     readonly master: string | null,
     private readonly policy: GuardPolicy,
+    /** The end of something is waited for. */
+    private readonly eager = false,
   ) {
     const node = redis.nodes.find(({ name }) => name === master);
     this.probe =
       node === undefined
         ? undefined
         : new RedisProbe(redis, node, deps.environment, policy.probeLimit, () => this.alarm());
-    this.lookAt = Date.now() + LOOK_EVERY_MS;
+    this.lookAt = Date.now() + (eager ? EAGER_EVERY_MS : LOOK_EVERY_MS);
   }
 
   async open(): Promise<void> {
@@ -68,7 +72,7 @@ export class RedisObservatory {
     const answer = (await this.probe?.ask()) ?? { answered: false, ms: 0, problem: 'nobody is known to be the master' };
     const picture = await (early ?? (answer.answered ? undefined : this.look()));
     this.odd = !answer.answered;
-    const every = answer.role === 'master' ? LOOK_EVERY_MS : ODD_EVERY_MS;
+    const every = answer.role !== 'master' ? ODD_EVERY_MS : this.eager ? EAGER_EVERY_MS : LOOK_EVERY_MS;
     if (picture !== undefined || at + every < this.lookAt) this.lookAt = at + every;
     return { at, lateMs, master: this.master, answer, ...(picture === undefined ? {} : { picture }) };
   }

@@ -67,7 +67,8 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
   const limits = { policy, silenceMs: redis.limits.silence };
   const stopBeating = keepBeating(() => 'watching', 600);
   const ends = endOfStretch(deps, request.forMs);
-  const observatory = new RedisObservatory(deps, request.cluster, redis, request.master, policy);
+  const waitsForAnEnd = request.known.failed || request.known.leftOver || request.movedFrom !== null;
+  const observatory = new RedisObservatory(deps, request.cluster, redis, request.master, policy, waitsForAnEnd);
   const odd = new Since();
   const left = new Since();
   const rounds: RedisRound[] = [];

@@ -1,0 +1,196 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import type { ActivityDeps } from '../../../src/activities/deps';
+import { selectCluster, type Topology } from '../../../src/cluster/topology';
+import type { ContainerState, DockerClient } from '../../../src/systems/docker';
+import { MASTER, redisTopology, REPLICA, SENTINELS } from '../../cluster/redis/picture';
+import { topology } from '../../cluster/support/picture';
+
+type Reply = string | number | Reply[];
+
+const encoded = (reply: Reply): string =>
+  Array.isArray(reply)
+    ? `*${reply.length}\r\n${reply.map(encoded).join('')}`
+    : typeof reply === 'number'
+      ? `:${reply}\r\n`
+      : `$${Buffer.byteLength(reply)}\r\n${reply}\r\n`;
+
+/** A server that speaks as much of Redis's protocol as the control connections need. */
+class Speaker {
+  private readonly sockets = new Set<Socket>();
+  private server: Server | undefined;
+  port = 0;
+  /** It takes connections and answers nothing. */
+  frozen = false;
+
+  constructor(private readonly answer: (words: string[]) => Reply) {}
+
+  async listen(): Promise<void> {
+    const server = createServer((socket) => {
+      this.sockets.add(socket);
+      socket.on('close', () => this.sockets.delete(socket));
+      socket.on('error', () => undefined);
+      let buffered = '';
+      socket.on('data', (chunk) => {
+        buffered += chunk.toString();
+        for (;;) {
+          const [words, rest] = wordsIn(buffered);
+          if (words === undefined) return;
+          buffered = rest;
+          if (!this.frozen) socket.write(encoded(this.answer(words)));
+        }
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(this.port, '127.0.0.1', resolve));
+    const address = server.address();
+    this.port = typeof address === 'object' && address !== null ? address.port : 0;
+    this.server = server;
+  }
+
+  /** Ends as a killed process does. */
+  async end(): Promise<void> {
+    const { server } = this;
+    this.server = undefined;
+    for (const socket of this.sockets) socket.destroy();
+    if (server !== undefined) await new Promise((resolve) => server.close(resolve));
+  }
+}
+
+/** The first whole command of what has arrived, and the rest. */
+function wordsIn(text: string): [string[] | undefined, string] {
+  const lines = text.split('\r\n');
+  const count = Number(lines[0]?.slice(1));
+  if (!(count > 0) || lines.length < 2 + 2 * count) return [undefined, text];
+  const words = Array.from({ length: count }, (_, index) => lines[2 + 2 * index] ?? '');
+  return [words, lines.slice(1 + 2 * count).join('\r\n')];
+}
+
+/** A master, a replica and three Sentinels on real sockets, with containers that a test may end. */
+export class FakeRedis {
+  /** Whom the Sentinels name. */
+  named = MASTER;
+  /** How long ago they heard from it, in milliseconds. */
+  heardMs = 100;
+  flags = 'master';
+  /** The run that holds the lock of the cluster. */
+  holder: string | undefined;
+  readonly containers = new Map<string, Partial<ContainerState>>();
+  private readonly speakers = new Map<string, Speaker>();
+  private onEvent: ((event: { container: string; action: string }) => void) | undefined;
+
+  static async start(): Promise<FakeRedis> {
+    const fake = new FakeRedis();
+    for (const name of [MASTER, REPLICA]) fake.speakers.set(name, new Speaker((words) => fake.node(name, words)));
+    for (const name of SENTINELS) fake.speakers.set(name, new Speaker((words) => fake.sentinel(name, words)));
+    await Promise.all([...fake.speakers.values()].map((speaker) => speaker.listen()));
+    return fake;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.speakers.values()].map((speaker) => speaker.end()));
+  }
+
+  /** A container ends, and so does what runs in it. */
+  async kill(name: string, exitCode = 137): Promise<void> {
+    this.containers.set(name, { running: false, status: 'exited', exitCode });
+    await this.speaker(name).end();
+    this.onEvent?.({ container: name, action: 'die' });
+  }
+
+  freeze(name: string, frozen = true): void {
+    this.speaker(name).frozen = frozen;
+  }
+
+  deps(): ActivityDeps {
+    const docker: Partial<DockerClient> = {
+      inspect: (name) =>
+        Promise.resolve({
+          exists: true,
+          running: true,
+          status: 'running',
+          restartPolicy: 'unless-stopped',
+          ...this.containers.get(name),
+        }),
+      events: (_names, onEvent) => {
+        this.onEvent = onEvent;
+        return Promise.resolve(() => undefined);
+      },
+    };
+    return {
+      topology: this.topology(),
+      docker: docker as DockerClient,
+      identity: 'test',
+      environment: { VELOZ_REDIS_PASSWORD: 'secret' },
+      handoverCost: () => undefined,
+      lockHolder: () => Promise.resolve(this.holder),
+    };
+  }
+
+  private topology(): Topology {
+    const whole = topology();
+    const selected = selectCluster(whole);
+    if ('error' in selected) throw new Error(selected.error);
+    const redis = redisTopology();
+    const here = <Member extends { name: string; address: { port: number } }>(members: Member[]) =>
+      members.map((member) => ({ ...member, address: { host: '127.0.0.1', port: this.speaker(member.name).port } }));
+    const cluster = {
+      ...selected.cluster,
+      redis: { ...redis, nodes: here(redis.nodes), sentinels: here(redis.sentinels) },
+    };
+    return { ...whole, clusters: { [selected.name]: cluster } };
+  }
+
+  private speaker(name: string): Speaker {
+    const speaker = this.speakers.get(name);
+    if (speaker === undefined) throw new Error(`nobody is called ${name}`);
+    return speaker;
+  }
+
+  private node(name: string, words: string[]): Reply {
+    const isMaster = name === this.named;
+    switch (words[0]?.toUpperCase()) {
+      case 'ROLE':
+        return isMaster ? ['master', 1000, []] : ['slave', this.named, 6379, 'connected', 1000];
+      case 'INFO':
+        return [
+          `role:${isMaster ? 'master' : 'slave'}`,
+          'master_replid:63d4dd04e453ff0b81698f0768b2932dd566c686',
+          `${isMaster ? 'master' : 'slave'}_repl_offset:1000`,
+          ...(isMaster
+            ? []
+            : [
+                `master_host:${this.named}`,
+                'master_port:6379',
+                `master_link_status:${this.heardMs < 1000 ? 'up' : 'down'}`,
+              ]),
+          '',
+        ].join('\r\n');
+      default:
+        return 'PONG';
+    }
+  }
+
+  private sentinel(name: string, words: string[]): Reply {
+    if (words[0]?.toUpperCase() !== 'SENTINEL') return 'PONG';
+    const pairs = (fields: Record<string, string | number>) =>
+      Object.entries(fields).flatMap(([key, value]) => [key, String(value)]);
+    switch (words[1]?.toUpperCase()) {
+      case 'MYID':
+        return name;
+      case 'MASTER':
+        return pairs({
+          ip: this.named,
+          port: 6379,
+          flags: this.flags,
+          'last-ok-ping-reply': this.heardMs,
+          'role-reported': 'master',
+          'config-epoch': 1,
+          quorum: 2,
+          'num-other-sentinels': 2,
+        });
+      case 'REPLICAS':
+        return [];
+      default:
+        return 'OK 3 usable Sentinels';
+    }
+  }
+}

@@ -1,0 +1,113 @@
+import { watchRedis, type RedisWatchRequest } from '../../../src/activities/redis/watch';
+import { MASTER, REPLICA, SENTINELS } from '../../cluster/redis/picture';
+import { PRIMARY } from '../../cluster/support/picture';
+import { FakeRedis } from './fake-redis';
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe('a stretch of watching Redis', () => {
+  let world: FakeRedis;
+  beforeEach(async () => {
+    world = await FakeRedis.start();
+  });
+  afterEach(() => world.close());
+
+  const known = { failed: false, leftOver: false, sees: 'healthy' };
+  const watch = (over: Partial<RedisWatchRequest> = {}) =>
+    watchRedis(world.deps(), {
+      cluster: 'veloz',
+      master: MASTER,
+      movedFrom: null,
+      postgresPrimary: PRIMARY,
+      known,
+      forMs: 15_000,
+      ...over,
+    });
+
+  test('learns at once who is the master', async () => {
+    expect(await watch({ master: null })).toMatchObject({
+      why: 'master',
+      master: MASTER,
+      sees: `${MASTER} is the master`,
+    });
+  });
+
+  test('ends when its time is over, and had nothing to tell', async () => {
+    expect(await watch({ forMs: 500 })).toMatchObject({ why: 'quiet', state: 'healthy', master: MASTER, signals: [] });
+  });
+
+  test('tells of a master that was killed, with the evidence', async () => {
+    const watching = watch();
+    await pause(300);
+    await world.kill(MASTER);
+    const result = await watching;
+    expect(result).toMatchObject({ why: 'failed', state: 'failed', key: 'failed dead', failure: { kind: 'dead' } });
+    expect(result.signals.map(({ source, speaks }) => `${source} ${speaks}`)).toEqual(
+      expect.arrayContaining(['redis for', 'docker for']),
+    );
+  });
+
+  test('waits for the lock while a run holds it', async () => {
+    world.holder = 'switchover-1';
+    const watching = watch();
+    await world.kill(MASTER);
+    expect(await Promise.race([watching, pause(1000)])).toBeUndefined();
+    world.holder = undefined;
+    expect(await watching).toMatchObject({ why: 'failed' });
+  });
+
+  test('leaves the lock to PostgreSQL where its primary ended too', async () => {
+    world.containers.set(PRIMARY, { running: false, status: 'exited', exitCode: 137 });
+    const watching = watch();
+    await world.kill(MASTER);
+    expect(await Promise.race([watching, pause(1000)])).toBeUndefined();
+    world.containers.delete(PRIMARY);
+    expect(await watching).toMatchObject({ why: 'failed' });
+  });
+
+  test('tells of a master that answers nobody, once the others have not heard from it either', async () => {
+    const watching = watch();
+    world.freeze(MASTER);
+    await pause(1500);
+    world.heardMs = 5000;
+    const { failure, sees } = await watching;
+    expect(failure?.kind).toBe('silent');
+    expect(sees).toContain(`${MASTER} has answered nobody for`);
+  });
+
+  test('doubts itself while the Sentinels hear from a master that gives it no answer', async () => {
+    const watching = watch();
+    world.freeze(MASTER);
+    expect(await watching).toMatchObject({ why: 'sees', state: 'observer in doubt' });
+  });
+
+  test('leaves it to a Sentinel that fails over, and tells of the new master and of the run that holds the lock', async () => {
+    world.flags = 'master,o_down,failover_in_progress';
+    world.holder = 'redis-failover-1';
+    const watching = watch();
+    await world.kill(MASTER);
+    expect(await Promise.race([watching, pause(1000)])).toBeUndefined();
+    world.flags = 'master';
+    world.named = REPLICA;
+    expect(await watching).toMatchObject({ why: 'master', state: 'moved', master: REPLICA, by: 'redis-failover-1' });
+  });
+
+  test('tells that a failure is over', async () => {
+    expect(await watch({ known: { ...known, failed: true, sees: 'failed dead' } })).toMatchObject({ why: 'healthy' });
+  });
+
+  test('tells what a failover left, once it has lasted, and not while a run holds the lock', async () => {
+    world.named = REPLICA;
+    await world.kill(MASTER);
+    expect(await watch({ master: REPLICA, movedFrom: MASTER })).toMatchObject({
+      why: 'left over',
+      sees: `something is left over from an earlier failover: the container ${MASTER} does not run`,
+    });
+  });
+
+  test('says nothing of a replica or a Sentinel that is down', async () => {
+    await world.kill(REPLICA);
+    await world.kill(SENTINELS[0]);
+    expect(await watch({ forMs: 4000 })).toMatchObject({ why: 'quiet', state: 'healthy' });
+  });
+});
