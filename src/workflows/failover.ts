@@ -19,6 +19,8 @@ import type { FailoverFacts, Report } from './run-state';
 const START = 'veloz-ha postgres promote';
 /** The guard may be trying at this very moment what a person wants to do: its attempts that are refused are over soon. */
 const LOCK_TRIES = 15;
+/** The guard starts it while nobody holds the lock; only what it started for Redis at this very moment may have been faster. */
+const GUARD_LOCK_TRIES = 5;
 
 /**
  * Replaces a primary that failed: proves that it takes no write, promotes the most advanced standby, routes clients, and makes the
@@ -37,7 +39,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
   // The guard names the cluster as its topology does: then the lock is taken while the topology is read.
   if (request.incident !== undefined && request.cluster !== undefined) state.cluster = request.cluster;
   const known = state.cluster === request.cluster;
-  const ahead = known ? lockOrEnd(run, START) : undefined;
+  const ahead = known ? lockOrEnd(run, START, GUARD_LOCK_TRIES) : undefined;
   ahead?.catch(() => undefined);
   const described = await describeCluster(request.cluster);
   state.cluster = described.name;

@@ -43,6 +43,8 @@ export interface RedisGuardHost {
   note(kind: GuardEvent['kind'], says: string, run?: string): void;
   /** The state was changed: people are shown it. */
   explain(): void;
+  /** A run for PostgreSQL is being started, or goes on: it has the lock of the cluster, or takes it in a moment. */
+  postgresActs(): boolean;
 }
 
 /**
@@ -216,6 +218,11 @@ export class RedisGuard {
   private async start(what: { expectedMaster?: string }): Promise<void> {
     const { redis, host } = this;
     const { state } = host;
+    if (host.postgresActs()) {
+      // It is told anew then, and looked at first.
+      redis.backoffUntil = Date.now() + BUSY_MS;
+      return;
+    }
     const stamp = new Date(Date.now()).toISOString().replace(/\D/g, '').slice(2, 14);
     const workflowId = `redis-failover-${state.cluster}-${stamp}-${uuid4().slice(0, 4)}`;
     const approval = state.mode === 'auto' ? 'given' : 'required';

@@ -153,6 +153,7 @@ class Guard {
       known: (known.redis ??= { ...nothingKnownOfRedis }),
       note: (kind, says, run) => this.note(kind, says, run),
       explain: () => this.explain(),
+      postgresActs: () => this.starting || state.acting !== undefined,
     });
   }
 
@@ -232,6 +233,8 @@ class Guard {
     }
   }
   private incidentRun = '';
+  /** A run is being started, and is not shown yet. */
+  private starting = false;
 
   /** What was told while nothing could be done about it is to be told again. */
   private forget(): void {
@@ -348,6 +351,7 @@ class Guard {
     input: FailoverInput | RejoinInput,
   ): Promise<void> {
     const { state } = this;
+    this.starting = true;
     let child;
     try {
       child = await startChild(what, {
@@ -361,6 +365,8 @@ class Guard {
     } catch (error) {
       this.backOff(`the ${what} could not be started: ${rootMessage(error)}`);
       return;
+    } finally {
+      this.starting = false;
     }
     state.acting = { workflowId, since: Date.now(), what };
     this.note('failover', `${what} started: ${workflowId}`, workflowId);

@@ -96,7 +96,7 @@ describe('guard, of Redis', () => {
       });
     });
 
-    test('PostgreSQL is failed over beside it, and the other way round', async () => {
+    test('PostgreSQL is failed over beside it, and what becomes of Redis is none of its business', async () => {
       const cluster = withRedis();
       await watching(cluster, async () => {
         await cluster.seesRedis(redisDead());
@@ -110,6 +110,20 @@ describe('guard, of Redis', () => {
         // A wait of Redis is none of PostgreSQL.
         expect(state.backoffUntil).toBeUndefined();
         await postgres.end({ says: 'failed over' });
+      });
+    });
+
+    test('while PostgreSQL is failed over nothing is started for Redis; then it is', async () => {
+      const cluster = withRedis();
+      await watching(cluster, async () => {
+        await cluster.sees(dead());
+        const postgres = await cluster.run();
+        await cluster.seesRedis(redisDead());
+        await cluster.watchesRedis(({ known, forMs }) => known.failed && forMs <= 2000);
+        expect(kinds(await cluster.state())).not.toContain('redis run');
+        await postgres.end({ says: 'failed over' });
+        await cluster.seesRedis(redisDead(), ({ known, forMs }) => !known.failed && forMs > 2000);
+        expect((await cluster.run('redis failover')).input).toMatchObject({ expectedMaster: MASTER });
       });
     });
 
