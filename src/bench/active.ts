@@ -1,12 +1,12 @@
 import { createActivities } from '../activities';
-import { rolesOf } from '../cluster/maintenance/roles';
+import { rolesOf, type TierRoles } from '../cluster/maintenance/roles';
 import { tiersOf, type Tier } from '../cluster/maintenance/sides';
 import { createDockerClient } from '../systems/docker';
 import { loadTopology } from '../systems/topology-file';
 import type { Target } from './target';
 
-/** The node that is active now in each tier that the cluster has, by name. A tier without exactly one is left out. */
-export async function activeNodes({ name, cluster }: Target): Promise<Partial<Record<Tier, string>>> {
+/** Who does what now in each tier that the cluster has. */
+export async function rolesNow({ name, cluster }: Target): Promise<TierRoles[]> {
   const topology = loadTopology();
   const looks = createActivities({
     topology,
@@ -22,11 +22,15 @@ export async function activeNodes({ name, cluster }: Target): Promise<Partial<Re
     has.includes('redis') ? looks.observeRedis(name) : undefined,
     has.includes('engine') ? looks.observeEngines(name) : undefined,
   ]);
-  const roles = rolesOf({
+  return rolesOf({
     postgres,
     ...(redis === undefined ? {} : { redis }),
     ...(engines === undefined ? {} : { engines }),
   });
+}
+
+/** The node that is active in each tier, by name. A tier without exactly one is left out. */
+export function activeOf(roles: readonly TierRoles[]): Partial<Record<Tier, string>> {
   return Object.fromEntries(
     roles.flatMap(({ tier, nodes }) => {
       const [active, ...more] = nodes.filter(({ standing }) => standing === 'active');
@@ -34,3 +38,7 @@ export async function activeNodes({ name, cluster }: Target): Promise<Partial<Re
     }),
   );
 }
+
+/** The same, of now. */
+export const activeNodes = async (target: Target): Promise<Partial<Record<Tier, string>>> =>
+  activeOf(await rolesNow(target));

@@ -3,7 +3,6 @@ import pc from 'picocolors';
 import { Attachment } from '../cli/attach';
 import { makeCli, processIo, type Cli } from '../cli/io';
 import { TemporalRun } from '../cli/run-source';
-import { appendScreen, terminalScreen, type Screen } from '../cli/screen';
 import { newRunId, whoami } from '../cli/who';
 import { nodesOfSide } from '../cluster/maintenance/sides';
 import { outcomeText } from '../report/outcome';
@@ -14,17 +13,14 @@ import { TASK_QUEUE } from '../workflows/messages';
 import type { Report } from '../workflows/run-state';
 import { activeNodes } from './active';
 import { bringUp, typed, yours } from './demo-parts';
-import { flowLine, ordersReport } from './demo-orders';
-import { OrderLoad } from './order-load';
+import { movesOf, ordersReport } from './demo-orders';
+import type { OrderLoad } from './order-load';
+import { ordersTo, screenWithOrders, startOrders } from './demo-flow';
 import { loadTarget, type Target } from './target';
 
-/** Orders a second. */
-const RATE = 200;
 /** Orders flow for this long before anything is moved, and after everything is back. */
 const CALM_MS = 2000;
 const HELD_MS = 2000;
-/** How often a log is told of the orders; a terminal has them on its last line. */
-const TELL_EVERY_MS = 3000;
 
 /** Every tier is moved in turn while orders flow through all of them, and back. Leaves everything running. */
 export async function demoAll(): Promise<number> {
@@ -36,13 +32,9 @@ export async function demoAll(): Promise<number> {
   const scope = await whatToClear(target);
   const cli = makeCli(processIo(), {});
   const temporal = await connectTemporal(temporalConfig(process.env));
-  const load = new OrderLoad(haproxy.address, `demo-${process.pid}-${Date.now().toString(36)}`, RATE);
+  const load = ordersTo(haproxy.address);
   try {
-    process.stdout.write(
-      `\nOrders now flow, ${RATE} a second: client, HAProxy, engine, PgBouncer, PostgreSQL; the engine\'s lock is in Redis.\nEach is sent once, with a key of its own, and looked up in PostgreSQL at the end.\n`,
-    );
-    load.start();
-    await sleep(CALM_MS);
+    await startOrders(cli, load);
     const { workflowId, link, report } = await moveThereAndBack(cli, temporal, target.name, scope, load);
     if (report === undefined) return 1;
     await sleep(CALM_MS);
@@ -51,7 +43,13 @@ export async function demoAll(): Promise<number> {
 
     const { style } = cli;
     const done = report.outcome === 'completed';
-    const { good, lines } = ordersReport(report, load, result, done, style);
+    const { good, lines } = ordersReport(
+      movesOf(report),
+      load,
+      result,
+      { what: 'MOVED', node: 'TO', ended: done },
+      style,
+    );
     process.stdout.write(
       [
         '',
@@ -142,18 +140,4 @@ async function moveThereAndBack(
     attachment.close();
     close();
   }
-}
-
-/** The screen of a run with one more line: what becomes of the orders right now. */
-function screenWithOrders(cli: Cli, load: OrderLoad): { screen: Screen; close: () => void } {
-  const { stdout, env } = cli.io;
-  const redraws = stdout.isTTY === true && env.TERM !== 'dumb';
-  const screen = redraws ? terminalScreen(stdout) : appendScreen(stdout);
-  if (redraws)
-    return {
-      screen: { ...screen, live: (text) => screen.live(`${text}\n\n${flowLine(load, Date.now(), cli.style)}`) },
-      close: () => undefined,
-    };
-  const timer = setInterval(() => screen.keep([flowLine(load, Date.now(), cli.style)]), TELL_EVERY_MS);
-  return { screen, close: () => clearInterval(timer) };
 }

@@ -2,10 +2,9 @@ import { formatMs } from '../cluster/duration';
 import type { Tier } from '../cluster/maintenance/sides';
 import type { Style } from '../report/style';
 import { section, table } from '../report/text';
-import type { MaintenanceMove, Report } from '../workflows/run-state';
+import type { Report } from '../workflows/run-state';
 import type { LoadResult, OrderLoad, OrdersOf } from './order-load';
 
-const tierWord: Readonly<Record<Tier, string>> = { engine: 'engine', redis: 'Redis', postgres: 'PostgreSQL' };
 /** How far back "now" goes, in milliseconds. */
 const NOW_MS = 1000;
 
@@ -21,51 +20,85 @@ export function flowLine(load: Pick<OrderLoad, 'soFar' | 'ordersOf'>, now: numbe
   return `${colour.dim(style.clock(now))} ${colour.cyan('orders')} ${sent}/s   ${acknowledged} acknowledged   ${open} under way   slowest ${formatMs(slowestMs)}   ${failures}`;
 }
 
-/** The orders that were sent while something went on. */
-interface OrdersDuring extends OrdersOf {
-  /** Absent: while nothing was moved. */
-  move?: MaintenanceMove;
+/** Something that happened while orders flowed: from a moment until another one, in milliseconds since the epoch. */
+export interface Happening {
+  tier: Tier;
+  /** `PostgreSQL, back`. */
+  what: string;
+  /** The node that it is about. */
+  node: string;
+  from: number;
+  to: number;
+  /** Milliseconds for which clients were held. */
+  heldMs?: number;
 }
 
-/** The orders of each move, in order, and those that were sent while nothing was moved. */
-export function ordersOfMoves(report: Report, load: Pick<OrderLoad, 'ordersOf'>): OrdersDuring[] {
-  const moves = (report.maintenance?.moves ?? []).flatMap((move) => {
-    const id = move.back ? `back-${move.tier}` : move.tier;
+export const tierWord: Readonly<Record<Tier, string>> = { engine: 'engine', redis: 'Redis', postgres: 'PostgreSQL' };
+
+/** The moves of a maintenance, in order. */
+export function movesOf(report: Report): Happening[] {
+  return (report.maintenance?.moves ?? []).flatMap(({ tier, back, to, heldMs }) => {
+    const id = back ? `back-${tier}` : tier;
     // What had to be moved back a second time has a number behind its name.
     const step = report.steps.find((one) => one.state === 'done' && (one.id === id || one.id.startsWith(`${id}-`)));
     if (step?.startedAt === undefined || step.ms === undefined) return [];
-    const [from, to] = [step.startedAt, step.startedAt + step.ms];
-    return [{ move, within: (at: number) => at >= from && at < to }];
+    return [
+      {
+        tier,
+        what: `${tierWord[tier]}${back ? ', back' : ''}`,
+        node: to,
+        from: step.startedAt,
+        to: step.startedAt + step.ms,
+        ...(heldMs === undefined ? {} : { heldMs }),
+      },
+    ];
   });
+}
+
+/** The orders that were sent during each happening, and, without one, those that were sent during none. */
+export function ordersDuring(
+  happenings: readonly Happening[],
+  load: Pick<OrderLoad, 'ordersOf'>,
+): (OrdersOf & { happening?: Happening })[] {
+  const within = ({ from, to }: Happening, at: number) => at >= from && at < to;
   return [
-    ...moves.map(({ move, within }) => ({ move, ...load.ordersOf(within) })),
-    load.ordersOf((at) => !moves.some(({ within }) => within(at))),
+    ...happenings.map((happening) => ({ happening, ...load.ordersOf((at) => within(happening, at)) })),
+    load.ordersOf((at) => !happenings.some((happening) => within(happening, at))),
   ];
 }
 
-/**
- * What the orders lived through: in each move by itself, then all of them.
- * @param ended whether the run did what it was to do
- */
+/** How {@link ordersReport} is headed. */
+export interface OrdersTable {
+  /** What was done to nodes: `MOVED`. */
+  what: string;
+  /** What the node is in it: `TO`. */
+  node: string;
+  /** Whether that was what was to be done. */
+  ended: boolean;
+}
+
+/** What the orders lived through: in each happening by itself, then all of them. */
 export function ordersReport(
-  report: Report,
+  happenings: readonly Happening[],
   load: Pick<OrderLoad, 'ordersOf'>,
   result: LoadResult,
-  ended: boolean,
+  head: OrdersTable,
   style: Style,
 ): { good: boolean; lines: string[] } {
   const { colour, glyphs } = style;
-  const rows = ordersOfMoves(report, load).map(({ move, ...seen }) => [
-    move === undefined ? 'nothing' : `${tierWord[move.tier]}${move.back ? ', back' : ''}`,
-    move?.to ?? '',
-    move?.heldMs === undefined ? '' : formatMs(move.heldMs),
+  const rows = ordersDuring(happenings, load).map(({ happening, ...seen }) => [
+    happening?.what ?? 'nothing',
+    happening?.node ?? '',
+    happening?.heldMs === undefined ? '' : formatMs(happening.heldMs),
     ...[seen.sent, seen.acknowledged, seen.failed, seen.lost, seen.duplicates].map(String),
+    // Orders that were sent while nothing happened have gaps where something did.
+    happening === undefined || happening.heldMs !== undefined ? '' : formatMs(seen.gapMs),
     formatMs(seen.slowestMs),
   ]);
-  const numbers = ['HELD', 'SENT', 'ACKED', 'FAILED', 'LOST', 'DOUBLE', 'SLOWEST'];
-  const tableOf = (inner: Style) => table(['MOVED', 'TO', ...numbers], rows, inner, { right: numbers });
+  const numbers = ['HELD', 'SENT', 'ACKED', 'FAILED', 'LOST', 'DOUBLE', 'SILENCE', 'SLOWEST'];
+  const tableOf = (inner: Style) => table([head.what, head.node, ...numbers], rows, inner, { right: numbers });
   const [answered, kept] = [result.failed === 0, result.lost + result.duplicates === 0];
-  const mark = (good: boolean) => (good && ended ? colour.green(glyphs.done) : colour.red(glyphs.failed));
+  const mark = (good: boolean) => (good && head.ended ? colour.green(glyphs.done) : colour.red(glyphs.failed));
   return {
     good: answered && kept,
     lines: [

@@ -1,8 +1,9 @@
 import { demoAll } from './demo-all';
 import { demoFailover } from './demo-failover';
+import { demoKill } from './demo-kill';
 import { demoSwitchover } from './demo-switchover';
 
-const demos: Readonly<Record<string, () => Promise<number>>> = { all: demoAll, failover: demoFailover };
+const demos: Readonly<Record<string, () => Promise<number>>> = { all: demoAll, kill: demoKill, failover: demoFailover };
 
 (demos[process.argv[2] ?? ''] ?? demoSwitchover)().then(
   (code) => process.exit(code),

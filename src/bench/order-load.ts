@@ -39,6 +39,8 @@ export interface OrdersOf {
   lost: number;
   duplicates: number;
   slowestMs: number;
+  /** Longest time between two acknowledgements of these orders. */
+  gapMs: number;
 }
 
 /** One order. */
@@ -101,6 +103,7 @@ export class OrderLoad {
       lost: count(({ lost }) => lost),
       duplicates: count(({ double }) => double),
       slowestMs: Math.round(orders.reduce((slowest, { ms = 0 }) => Math.max(slowest, ms), 0)),
+      gapMs: Math.round(longestGap(orders.flatMap(({ at, ms }) => (ms === undefined ? [] : [at + ms])))),
     };
   }
 
@@ -230,6 +233,12 @@ export class OrderLoad {
       await client.end().catch(() => undefined);
     }
   }
+}
+
+/** The longest time between two neighbours of some moments. */
+export function longestGap(moments: readonly number[]): number {
+  const sorted = [...moments].sort((a, b) => a - b);
+  return sorted.reduce((longest, at, index) => Math.max(longest, at - (sorted[index - 1] ?? at)), 0);
 }
 
 /** How many orders an engine has in an epoch: it must not grow after the epoch is over. */
