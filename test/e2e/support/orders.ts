@@ -32,6 +32,9 @@ export function order(at: Endpoint, key: string, body: unknown = anOrder, limitM
 /** An order that every engine accepts. */
 export const anOrder = { symbol: 'BTCUSDT', side: 'buy', quantity: '1', price: '100.5' };
 
+/** Orders under way at a time. */
+const MOST_OPEN = 300;
+
 /** What the clients lived through. */
 export interface Flow {
   sent: number;
@@ -54,6 +57,7 @@ export class OrderFlow {
   private readonly flow: Flow = { sent: 0, acknowledged: new Map(), attempts: {}, gapMs: 0, slowestMs: 0 };
   private last = performance.now();
   private ended = false;
+  private abandoned = false;
   private readonly all: Promise<void>[] = [];
   private readonly loop: Promise<void>;
 
@@ -69,7 +73,9 @@ export class OrderFlow {
     const began = performance.now();
     while (!this.ended) {
       const due = Math.floor(((performance.now() - began) / 1000) * this.rate);
-      while (this.flow.sent < due) this.all.push(this.place(this.flow.sent++));
+      // A machine that is too slow for the rate gets fewer orders, and not ever more connections.
+      while (this.flow.sent < due && this.flow.sent - this.flow.acknowledged.size < MOST_OPEN)
+        this.all.push(this.place(this.flow.sent++));
       await sleep(5);
     }
   }
@@ -88,7 +94,7 @@ export class OrderFlow {
         this.flow.acknowledged.set(key, id);
         return;
       }
-      if (this.ended && performance.now() - began > 30_000) return;
+      if (this.abandoned || (this.ended && performance.now() - began > 30_000)) return;
       await sleep(10);
     }
   }
@@ -136,5 +142,11 @@ export class OrderFlow {
     await Promise.all(this.all);
     this.agent.destroy();
     return this.flow;
+  }
+
+  /** Ends it at once, after a test that failed. Without effect on one that has ended. */
+  async abandon(): Promise<void> {
+    this.abandoned = true;
+    await this.stop();
   }
 }
