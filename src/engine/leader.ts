@@ -285,8 +285,8 @@ export class Leader {
     try {
       look = await this.lock.look();
     } catch (error) {
-      // A silent Redis is no reason to think the same of PostgreSQL.
-      this.askEpochNowAndThen();
+      // A silent Redis is no reason to think the same of PostgreSQL. Whom that names is of use only beside a lock.
+      this.askEpochNowAndThen(() => undefined);
       throw error;
     }
     this.heed(look);
@@ -304,7 +304,10 @@ export class Leader {
     this.sentence = move.why;
     if (look.holder !== undefined && look.holder.node !== this.node) this.settled = true;
     if (!move.take) {
-      this.askEpochNowAndThen();
+      this.askEpochNowAndThen((row) => {
+        if (this.current === 'standby' && row.node !== this.node && row.epoch >= (this.other?.epoch ?? 0))
+          this.other = row;
+      });
       return;
     }
     const rival = this.rival(look);
@@ -327,17 +330,11 @@ export class Leader {
   }
 
   /** So that the health of a standby includes its way to PostgreSQL. */
-  private askEpochNowAndThen(): void {
+  private askEpochNowAndThen(heed: (row: EpochRow) => void): void {
     const now = performance.now();
     if (now - this.epochAskedAt < EPOCH_EVERY_MS) return;
     this.epochAskedAt = now;
-    void this.store.epoch().then(
-      (row) => {
-        if (this.current === 'standby' && row.node !== this.node && row.epoch >= (this.other?.epoch ?? 0))
-          this.other = row;
-      },
-      () => undefined,
-    );
+    void this.store.epoch().then(heed, () => undefined);
   }
 
   private heed(look: LockLook): void {

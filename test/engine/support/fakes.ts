@@ -36,6 +36,8 @@ export class World {
   redisAnswers = true;
   postgresAnswers = true;
   allowed: EpochRow = { epoch: 0, node: '', url: '' };
+  /** How often each engine has asked PostgreSQL for the epoch. */
+  readonly asked = new Map<string, number>();
 
   private redis(): void {
     if (!this.redisAnswers) throw new Error('Command timed out');
@@ -44,18 +46,21 @@ export class World {
   /** Starts an engine's leader. */
   leader(node: string): { leader: Leader; lock: FakeLock; stop: () => Promise<void> } {
     const lock = new FakeLock(this, node, () => this.redis());
-    const leader = new Leader(node, '', times, lock as unknown as Lock, this.store(), silent);
+    const leader = new Leader(node, '', times, lock as unknown as Lock, this.store(node), silent);
     this.candidates.add(node);
     leader.start();
     return { leader, lock, stop: () => leader.stop() };
   }
 
-  private store(): Store {
+  private store(node: string): Store {
     const answer = <T>(give: () => T) =>
       this.postgresAnswers ? Promise.resolve(give()) : Promise.reject(new StoreUnavailable('no connection', false));
     return {
       answeredAt: performance.now(),
-      epoch: () => answer(() => ({ ...this.allowed })),
+      epoch: () => {
+        this.asked.set(node, (this.asked.get(node) ?? 0) + 1);
+        return answer(() => ({ ...this.allowed }));
+      },
       claim: (node: string, url: string) =>
         answer(() => (this.allowed = { epoch: this.allowed.epoch + 1, node, url }).epoch),
     } as unknown as Store;
