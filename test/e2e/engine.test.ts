@@ -283,7 +283,7 @@ describe('the lock', () => {
   const remove = () => {
     for (const name of [stranger, other]) {
       try {
-        docker('rm', '-f', name);
+        docker('rm', '-f', '-v', name);
       } catch {
         // Is not there.
       }
