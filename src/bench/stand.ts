@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +19,9 @@ export function freePort(): Promise<number> {
     });
   });
 }
+
+/** How often a worker is started that ends at once. */
+const START_TRIES = 3;
 
 /** A process that the stand started. */
 export interface Started {
@@ -92,8 +95,22 @@ export class Stand {
     await this.server?.kill();
   }
 
-  /** Starts a worker process and waits until it takes work. */
+  /**
+   * Starts a worker process and waits until it takes work. One that ends at its start, such as by a port that somebody took meanwhile,
+   * is told on stderr and started again.
+   */
   async startWorker(env: NodeJS.ProcessEnv = {}): Promise<Started> {
+    for (let left = START_TRIES; ; left--) {
+      try {
+        return await this.tryWorker(env);
+      } catch (error) {
+        if (left <= 1) throw error;
+        process.stderr.write(`${(error as Error).message}\n`);
+      }
+    }
+  }
+
+  private async tryWorker(env: NodeJS.ProcessEnv): Promise<Started> {
     const healthPort = await freePort();
     const worker = start(
       process.execPath,
@@ -111,8 +128,12 @@ export class Stand {
         () => false,
       );
       if (ready) return worker;
-      if (tries > 200 || worker.process.exitCode !== null)
-        throw new Error(`a worker did not start: see ${worker.logFile}`);
+      if (tries > 200 || worker.process.exitCode !== null) {
+        // The folder is gone when somebody reads this.
+        const words = readFileSync(worker.logFile, 'utf8').trim().slice(-1500);
+        await worker.kill();
+        throw new Error(`a worker did not start (exit code ${worker.process.exitCode ?? 'none yet'}): ${words}`);
+      }
       await sleep(100);
     }
   }

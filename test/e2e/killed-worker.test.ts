@@ -1,7 +1,7 @@
 import { frontDoorWriters, Rig } from './support/rig';
 import { roles, whole } from './support/stack';
 
-/** Every activity of the runbook, before and after, and every sub-step of the hold. */
+/** After every activity of the runbook, whose next one has not begun then, and in every sub-step of the hold. */
 const points = [
   ...[
     'describeCluster',
@@ -12,7 +12,8 @@ const points = [
     'settleMove',
     'verifyMove',
     'releaseNodes',
-  ].flatMap((activity) => [`before:${activity}`, `after:${activity}`]),
+  ].map((activity) => `after:${activity}`),
+  'before:movePrimary',
   ...[
     'open',
     'flush',

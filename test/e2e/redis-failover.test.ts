@@ -71,7 +71,6 @@ describe('a planned move of the master', () => {
   });
 
   test.each([
-    'before:moveMaster',
     'hold:hold',
     'hold:equal',
     'hold:demote',
