@@ -1,4 +1,4 @@
-import { failedCommand, refused, topologyWith } from './support/refusal';
+import { failedCommand, refused, addElsewhere, topologyWith } from './support/refusal';
 import { Rig } from './support/rig';
 import { whole } from './support/stack';
 
@@ -34,11 +34,7 @@ describe('a switchover is refused when those who would carry it out are out of r
       const topology = topologyWith(rig, (document) => {
         delete document.default;
         document.docker = { socketPath };
-        const { veloz } = document.clusters;
-        if (veloz === undefined) throw new Error('the topology has no cluster veloz');
-        const elsewhere = structuredClone(veloz);
-        for (const node of [...elsewhere.postgres.nodes, ...elsewhere.pgbouncer.nodes]) node.name = `b-${node.name}`;
-        document.clusters.elsewhere = elsewhere;
+        addElsewhere(document);
       });
       await rig.worker(topology);
     });

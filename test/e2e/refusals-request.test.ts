@@ -8,6 +8,7 @@ import {
   obey,
   refused,
   topologyText,
+  addElsewhere,
   topologyWith,
   untouched,
   whileClientsWrite,
@@ -22,11 +23,7 @@ describe('a switchover is refused when what was asked for can not be', () => {
   beforeAll(async () => {
     rig = await Rig.start();
     const twoClusters = topologyWith(rig, (document) => {
-      const { veloz } = document.clusters;
-      if (veloz === undefined) throw new Error('the topology has no cluster veloz');
-      const elsewhere = structuredClone(veloz);
-      for (const node of [...elsewhere.postgres.nodes, ...elsewhere.pgbouncer.nodes]) node.name = `b-${node.name}`;
-      document.clusters.elsewhere = elsewhere;
+      addElsewhere(document);
     });
     await rig.worker(twoClusters);
     await whole();

@@ -144,6 +144,15 @@ export function topologyWith(rig: Rig, change: (topology: TopologyDocument) => v
   });
 }
 
+/** Adds a second cluster, `elsewhere`: PostgreSQL and PgBouncer alone, at the same addresses under other names. */
+export function addElsewhere(document: TopologyDocument): void {
+  const { veloz } = document.clusters;
+  if (veloz === undefined) throw new Error('the topology has no cluster veloz');
+  const { postgres, pgbouncer } = structuredClone(veloz);
+  for (const node of [...postgres.nodes, ...pgbouncer.nodes]) node.name = `b-${node.name}`;
+  document.clusters.elsewhere = { postgres, pgbouncer };
+}
+
 /** The same for a change of the text itself. */
 export function topologyText(rig: Rig, change: (text: string) => string): NodeJS.ProcessEnv {
   const path = join(rig.stand.folder, `topology-${++copies}.yaml`);
