@@ -54,10 +54,14 @@ export function rejoinSentence(rejoin: RejoinFacts): string {
 /** What only the rejoined node had, and where it is kept; undefined when nothing. */
 export function quarantineSentence(rejoin: RejoinFacts): string | undefined {
   const { lost, quarantine, node } = rejoin;
-  if (lost === null && quarantine === null) return undefined;
+  const where = `kept in ${quarantine} on the volume of ${node}`;
+  if (lost === null)
+    return quarantine === null
+      ? undefined
+      : `no WAL is known that ${node} alone had; its control file and settings are ${where}`;
   const what =
-    lost === null
-      ? 'nothing that was acknowledged'
+    lost.complete === false
+      ? `WAL that ${node} alone had, and that could not be read to its end: ${count(lost.commits, 'commit')} at least`
       : `${formatBytes(lost.bytes)} of WAL with ${count(lost.commits, 'commit')} that ${node} alone had`;
-  return `${what}; ${quarantine === null ? 'no evidence was kept' : `kept in ${quarantine} on the volume of ${node}`}`;
+  return `${what}; ${quarantine === null ? 'no evidence was kept' : where}`;
 }

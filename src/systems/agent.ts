@@ -64,7 +64,7 @@ export interface AgentJob {
   /** Folder on the node's volume that keeps what will be lost; null when nothing is. */
   quarantine: string | null;
   /** The local WAL that is none of the upstream's; null when there is none, or it could not be read. */
-  lost: { fromLsn: Lsn; toLsn: Lsn | null; bytes: number; commits: number } | null;
+  lost: { fromLsn: Lsn; toLsn: Lsn | null; bytes: number; commits: number; complete?: boolean } | null;
 }
 
 /** How a stopped node's data stands to its upstream's history (J2). */

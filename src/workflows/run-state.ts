@@ -6,6 +6,7 @@ import type { Lsn } from '../cluster/lsn';
 import type { Tier } from '../cluster/maintenance/sides';
 import type { Member } from '../cluster/members';
 import type { RedisMembers } from '../cluster/redis/members';
+import type { LostWal } from '../cluster/rejoin/decide';
 import type { Protection } from '../cluster/topology';
 
 export type { Member } from '../cluster/members';
@@ -129,7 +130,7 @@ export interface RejoinFacts {
   /** Bytes that were copied; null when not measured. */
   bytes: number | null;
   /** What only this node had, and has no more; null when nothing. */
-  lost: { bytes: number; commits: number } | null;
+  lost: LostWal | null;
   /** The folder on the node's volume that keeps what was lost; null when nothing was. */
   quarantine: string | null;
 }

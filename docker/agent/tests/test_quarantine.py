@@ -54,10 +54,12 @@ class KeepTest(unittest.IsolatedAsyncioTestCase):
                 file.truncate(SEGMENT)
         self.reader = WalReader(None, "/bin", self.data)
         self.dumped = []
+        self.code = 0
 
         async def dump(*args):
             self.dumped.append((*args[:2], *args[3:]))
             args[2](b"desc: COMMIT a\ndesc: COMMIT b\n")
+            return self.code
 
         self.reader.dump = dump
 
@@ -69,7 +71,10 @@ class KeepTest(unittest.IsolatedAsyncioTestCase):
 
     async def test_the_lost_part_is_kept_counted_and_listed(self):
         folder, lost, summary = await self.keep((2, "0/200100"), "0/400000")
-        self.assertEqual(lost, {"fromLsn": "0/200100", "toLsn": "0/400000", "bytes": 0x1FFF00, "commits": 2})
+        self.assertEqual(
+            lost,
+            {"fromLsn": "0/200100", "toLsn": "0/400000", "bytes": 0x1FFF00, "commits": 2, "complete": True},
+        )
         self.assertEqual(summary["segments"], ["000000020000000000000002", "000000020000000000000003"])
         self.assertEqual(
             sorted(os.listdir(folder)),
@@ -78,7 +83,16 @@ class KeepTest(unittest.IsolatedAsyncioTestCase):
                 + summary["segments"]
             ),
         )
-        self.assertEqual(self.dumped, [(2, "0/200100", "--end=0/400000")])
+        # Named segments: pg_waldump takes the segment size from whichever file comes first else, and that may be empty.
+        self.assertEqual(self.dumped, [(2, "0/200100", "--end=0/400000", *summary["segments"])])
+
+    async def test_what_could_not_be_read_to_its_end_is_no_complete_count(self):
+        self.code = 1
+        _, lost, summary = await self.keep((2, "0/200100"), "0/400000")
+        self.assertEqual((lost["commits"], lost["complete"], summary["complete"]), (2, False, False))
+        self.code = 0
+        _, lost, _ = await self.keep((2, "0/200100"), None)
+        self.assertFalse(lost["complete"])
 
     async def test_with_nothing_lost_the_rest_is_kept_and_a_missing_file_is_no_failure(self):
         os.unlink(os.path.join(self.data, "postgresql.auto.conf"))

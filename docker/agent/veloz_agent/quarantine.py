@@ -95,9 +95,10 @@ def _keep_files(data: str, folder: str, names: list) -> bool:
 async def keep(
     own: str, data: str, reader: WalReader, about: dict, lost_from: Optional[tuple], wal_end: Optional[str]
 ) -> tuple:
-    """(folder, lost): `lost_from` is (timeline, LSN); `lost` is {fromLsn, toLsn, bytes, commits}, or None for nothing.
+    """(folder, lost): `lost_from` is (timeline, LSN); `lost` is None for nothing.
 
-    Durable on return. `about` goes into the summary.
+    Else {fromLsn, toLsn, bytes, commits, complete}: `commits` are those that could be read, `complete` tells whether
+    these are all. Durable on return. `about` goes into the summary.
     """
     folder = await asyncio.to_thread(new_folder, own, about["kind"])
     names: list = []
@@ -118,11 +119,18 @@ async def keep(
         listing = Listing(os.path.join(folder, "lost-wal.txt"))
         try:
             options = [f"--end={wal_end}"] if wal_end else []
-            await reader.dump(timeline, start, listing.take, *options)
+            # Named, for the reason that `WalReader._tail` gives; it happened that a lost row was told as none.
+            code = await reader.dump(timeline, start, listing.take, *options, *(names and (names[0], names[-1])))
         finally:
             await asyncio.to_thread(listing.close)
         count = wal.parse_lsn(wal_end) - wal.parse_lsn(start) if wal_end else 0
-        lost = {"fromLsn": start, "toLsn": wal_end, "bytes": count, "commits": listing.commits}
+        lost = {
+            "fromLsn": start,
+            "toLsn": wal_end,
+            "bytes": count,
+            "commits": listing.commits,
+            "complete": wal_end is not None and code == 0,
+        }
     summary = {
         **about,
         "divergedTimeline": lost_from[0] if lost_from else None,
@@ -130,6 +138,7 @@ async def keep(
         "walEnd": wal_end,
         "bytes": lost["bytes"] if lost else 0,
         "commits": lost["commits"] if lost else 0,
+        "complete": lost["complete"] if lost else True,
         "segments": names if complete else [],
         "segmentsLeftOut": [] if complete else names,
     }

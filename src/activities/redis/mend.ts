@@ -96,7 +96,9 @@ export async function returnRedisNode(
   try {
     const { exists } = await deps.docker.inspect(node);
     if (exists && (await deps.docker.networks(node)).length === 0)
-      throw new Error(`${node} is cut off from its networks: it could not be ended. Next: docker restart ${node}`);
+      throw new Error(
+        `${node} is cut off from its networks: it could not be ended. Next: docker rm -f ${node}, then veloz-ha stack up (its data is on its volume)`,
+      );
     const started = await startRedisNode(deps, access, node);
     await until(`${node} being a replica that is connected`, START_LIMIT_MS, 50, async () => {
       const state = await stateOf(access, node);

@@ -1,3 +1,4 @@
+import type { LostWal } from '../../cluster/rejoin/decide';
 import { AgentError, type AgentJob, type PostgresAgent } from '../../systems/agent';
 import { keepBeating, sleep } from '../context';
 import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
@@ -25,7 +26,7 @@ export interface RejoinWork {
   startedAtMs: number;
   ms: number;
   /** WAL and commits that only this node had; null when none, or when nobody can tell. */
-  lost: { bytes: number; commits: number } | null;
+  lost: LostWal | null;
   /** Folder on the node's volume that keeps what is lost. */
   quarantine: string | null;
   /** Why a copy was made where a rewind was meant to do; absent when that is not so. */
@@ -180,6 +181,12 @@ async function begin(
   }
 }
 
+function lostOf({ lost }: AgentJob): LostWal | null {
+  if (lost === null) return null;
+  const { bytes, commits, complete } = lost;
+  return { bytes, commits, ...(complete === false && { complete }) };
+}
+
 const copyInstead = (plan: RejoinPlan): RejoinPlan & { method: 'copy' } => ({ ...plan, method: 'copy' });
 
 const failure = (job: AgentJob): string =>
@@ -213,7 +220,7 @@ function progressOf(
     remainingMs: done || left === null || bytesPerSecond === null ? null : Math.round((left / bytesPerSecond) * 1000),
     startedAtMs: job.startedAtMs,
     ms: Math.max(0, ms),
-    lost: job.lost === null ? null : { bytes: job.lost.bytes, commits: job.lost.commits },
+    lost: lostOf(job),
     quarantine: job.quarantine,
     ...(fellBack === undefined ? {} : { fellBack }),
   };

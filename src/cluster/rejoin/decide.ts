@@ -21,6 +21,16 @@ export type RejoinDecision =
   /** The node must not be touched: half a sentence why. */
   | { method: 'refuse'; why: string };
 
+/** WAL that only one node had, and will have no more. */
+export interface LostWal {
+  /** From where the histories part to its end; 0 when the end could not be read. */
+  bytes: number;
+  /** Commit records in it. */
+  commits: number;
+  /** False: it could not be read to its end, and there may be more. Absent otherwise. */
+  complete?: false;
+}
+
 /** What is asked for: what its history says, or a full copy whatever it says. */
 export interface RejoinWish {
   method: 'auto' | 'copy';
