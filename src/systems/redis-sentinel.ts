@@ -3,7 +3,7 @@ import type { SentinelState } from '../cluster/redis/observed';
 import type { Endpoint } from '../cluster/topology';
 import { openControl } from './redis';
 
-/** How a Sentinel has to watch the master. Milliseconds. */
+/** How a Sentinel has to watch the master, where it has no settings for it yet. Milliseconds. */
 export interface SentinelWatch {
   quorum: number;
   password: string;
@@ -76,15 +76,16 @@ export class SentinelClient {
     });
   }
 
-  /** Watches another master from now on, knowing nothing of what it knew: neither replicas nor epoch. */
+  /** Watches another master from now on, knowing nothing of what it knew: neither replicas nor epoch. Its settings it keeps. */
   async watchAnew(group: string, { host, port }: Endpoint, how: SentinelWatch): Promise<void> {
+    const before = fieldsOf(await this.call('MASTER', group).catch(unknownGroup));
     await this.call('REMOVE', group).catch(unknownGroup);
     await this.call('MONITOR', group, host, String(port), String(how.quorum));
     const settings = {
       'auth-pass': how.password,
-      'down-after-milliseconds': how.downAfterMs,
-      'failover-timeout': how.failoverTimeoutMs,
-      'parallel-syncs': 1,
+      'down-after-milliseconds': before.get('down-after-milliseconds') ?? how.downAfterMs,
+      'failover-timeout': before.get('failover-timeout') ?? how.failoverTimeoutMs,
+      'parallel-syncs': before.get('parallel-syncs') ?? 1,
     };
     await this.call('SET', group, ...Object.entries(settings).flatMap(([key, value]) => [key, String(value)]));
   }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { faultsOf } from '../../src/bench/faults';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
@@ -62,6 +63,20 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     // Nothing of the restart policy was touched.
     const present = (await look()).nodes.filter(({ container }) => container.exists);
     expect(present.map(({ container }) => container.restartPolicy)).not.toContain('no');
+  });
+
+  test('killed while the standby is slow to answer: it is waited for, and nothing is refused', async () => {
+    const before = await roles();
+    await underLoad(async () => {
+      // Its PostgreSQL works; its agent gives no answer for a while, as on a machine that is short of everything.
+      docker('kill', '--signal', 'STOP', before.standby);
+      docker('kill', before.primary);
+      await sleep(2000);
+      docker('kill', '--signal', 'CONT', before.standby);
+      await guarded.protectedBy(before.standby);
+    });
+    expect(await guarded.runs()).toHaveLength(1);
+    expect((await guarded.report()).outcome).toMatch(/^completed/);
   });
 
   test('crashed, with its container alive: it comes back in place, and nobody fails over', async () => {

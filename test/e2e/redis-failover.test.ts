@@ -281,6 +281,27 @@ describe('a repair', () => {
     expect(await wholeRedis()).toEqual({ master, replica });
   });
 
+  test('tells a Sentinel that hears nobody, and leaves it its settings', async () => {
+    await work();
+    const { replica } = await wholeRedis();
+    const sentinel = (...words: string[]) =>
+      docker('exec', redis.sentinels[1]!.name, 'redis-cli', '-p', '26379', 'sentinel', ...words).trim();
+    const address = docker('inspect', '-f', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', replica).trim();
+    sentinel('remove', redis.master);
+    // Without the password it reads no gossip.
+    sentinel('monitor', redis.master, address, '6379', '2');
+    sentinel('set', redis.master, 'down-after-milliseconds', '7000', 'failover-timeout', '90000');
+    try {
+      expect(await run({ only: 'repair' })).toMatchObject({ outcome: 'completed', warnings: [] });
+      await wholeRedis();
+      const settings = sentinel('master', redis.master).split('\n');
+      const of = (name: string) => settings[settings.indexOf(name) + 1];
+      expect([of('down-after-milliseconds'), of('failover-timeout')]).toEqual(['7000', '90000']);
+    } finally {
+      sentinel('set', redis.master, 'down-after-milliseconds', '5000', 'failover-timeout', '60000');
+    }
+  });
+
   test('finds nothing to do on a cluster that is well', async () => {
     await work();
     const { master } = await wholeRedis();

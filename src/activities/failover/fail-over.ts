@@ -22,6 +22,8 @@ import {
   letGo,
   observeCandidates,
   openFailoverParts,
+  PATIENT_LIMIT_MS,
+  reachSilent,
   type Candidate,
   type FailoverParts,
 } from './parts';
@@ -121,7 +123,7 @@ export async function failOver(deps: ActivityDeps, request: FailoverMove): Promi
   const source = askSource(access, request.source);
   try {
     parts = await recorder.run('open', 'open ways to every node and take them', async () => {
-      const opened = await openFailoverParts(access, token, request.candidates, request.holdLimitMs + 30_000);
+      const opened = await openFailoverParts(access, token, request.candidates, queryLimitOf(request));
       await claimFailoverParts(opened);
       return opened;
     });
@@ -242,6 +244,9 @@ async function failOverWith(
   };
 }
 
+/** Milliseconds that a query may take: longer than clients are held, so that it never ends in the middle of a promotion. */
+const queryLimitOf = ({ holdLimitMs }: FailoverMove): number => holdLimitMs + 30_000;
+
 const round = (ms: number): number => Math.round(ms * 10) / 10;
 
 /** Whom an earlier attempt of this run asked to be promoted: nobody else may be. */
@@ -284,26 +289,39 @@ async function choose(
   journal: FailoverJournal,
   asked?: Promise<NodeAnswer>,
 ): Promise<Choice> {
-  const [{ states, decision }, source] = await Promise.all([decideOn(deps, access, request, parts), asked]);
+  const [first, source] = await Promise.all([decideOn(deps, access, request, parts), asked]);
   if (source?.answered === true && source.inRecovery === false && request.kind !== 'unwritable') {
     throw finalFailure(
       'Refused',
       `I8: ${request.source} is a primary that takes writes: it answered within ${source.ms} ms (limit: no reachable primary). Nothing was changed. Next: veloz-ha postgres switchover`,
     );
   }
+  const { states, decision } = await secondLook(deps, access, request, parts, first);
   journal.checks = decision.checks;
   journal.lossBound = decision.lossBound;
   const refusal = refusalSentence(decision.checks, 'Nothing was promoted');
-  if (refusal !== undefined) {
-    const failure = finalFailure('Refused', refusal, { checks: decision.checks });
-    throw failure;
-  }
+  if (refusal !== undefined) throw finalFailure('Refused', refusal, { checks: decision.checks });
   const target = parts.candidates.find(({ name }) => name === decision.candidate);
   if (target === undefined) throw new Error('the checks named neither a candidate nor a refusal');
   const state = states.find(({ name }) => name === target.name);
   if (state?.receivedLsn != null) journal.receivedByTarget = state.receivedLsn;
   journal.names = decision.names;
   return { target, others: decision.others, names: decision.names };
+}
+
+/** A refusal because somebody was silent is believed only after that one had more time. */
+async function secondLook(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  request: FailoverMove,
+  parts: FailoverParts,
+  first: Awaited<ReturnType<typeof decideOn>>,
+): Promise<typeof first> {
+  const refused = first.decision.checks.some(({ result }) => result === 'refuse');
+  const silent = first.states.some(({ answered, missing }) => !answered && missing !== true);
+  if (!refused || !silent) return first;
+  await reachSilent(access, parts, queryLimitOf(request));
+  return decideOn(deps, access, request, parts, PATIENT_LIMIT_MS);
 }
 
 /**

@@ -5,10 +5,19 @@ import { messageOf, NodeProbe } from '../guard/probe';
 import type { FailoverMove } from './fail-over';
 import type { Candidate, FailoverParts } from './parts';
 
+/** How long an agent may take to say how its node is, in milliseconds. */
+const OBSERVE_LIMIT_MS = 1000;
+
 /** What the candidates say, and what follows. */
-export async function decideOn(deps: ActivityDeps, access: ClusterAccess, request: FailoverMove, parts: FailoverParts) {
+export async function decideOn(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  request: FailoverMove,
+  parts: FailoverParts,
+  limitMs = OBSERVE_LIMIT_MS,
+) {
   const states = await Promise.all(
-    parts.candidates.map((candidate) => stateOf(deps, access, candidate, request.ledger?.timeline ?? null)),
+    parts.candidates.map((candidate) => stateOf(deps, access, candidate, request.ledger?.timeline ?? null, limitMs)),
   );
   const decision = decideFailover(access.topology, {
     cluster: request.cluster,
@@ -37,6 +46,7 @@ async function stateOf(
   access: ClusterAccess,
   candidate: Candidate,
   ledgerTimeline: number | null,
+  limitMs: number,
 ): Promise<CandidateState> {
   const { name, sql } = candidate;
   const { promotable, optional } = access.node(name);
@@ -50,7 +60,7 @@ async function stateOf(
   try {
     const [[row], { disk }] = await Promise.all([
       sql.query<CandidateRow>(candidateQuestion, [ledgerTimeline]),
-      candidate.agent.call('observe', {}, 1000),
+      candidate.agent.call('observe', {}, limitMs),
     ]);
     if (row === undefined) return silent('it returned no row');
     const received = lastOf(row.received, row.replayed);

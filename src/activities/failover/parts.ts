@@ -22,6 +22,11 @@ export interface FailoverParts {
 
 /** How long a node may take to be reached, in milliseconds: a dead address swallows connects without an answer. */
 const REACH_LIMIT_MS = 700;
+/**
+ * The same where nothing goes on without the node, in milliseconds: one that was only slow shall not cost a whole attempt. Clients
+ * are held meanwhile, and a refusal would have them wait longer.
+ */
+export const PATIENT_LIMIT_MS = 3000;
 
 /** Opens all ways at once. A node that can't be reached is part of the picture; the pooler is needed. */
 export async function openFailoverParts(
@@ -32,14 +37,7 @@ export async function openFailoverParts(
 ): Promise<FailoverParts> {
   const open = async (name: string): Promise<Candidate> => {
     const candidate: Candidate = { name, address: access.internal(name) };
-    const [agent, sql] = await Promise.allSettled([
-      reach(access.agent(name)),
-      reach(access.sql(name, queryLimitMs, { connectLimitMs: REACH_LIMIT_MS })),
-    ]);
-    if (agent.status === 'fulfilled') candidate.agent = agent.value;
-    else candidate.problem = messageOf(agent.reason);
-    if (sql.status === 'fulfilled') candidate.sql = sql.value;
-    else candidate.problem ??= messageOf(sql.reason);
+    await openCandidate(access, candidate, queryLimitMs, REACH_LIMIT_MS);
     return candidate;
   };
   const [pooler, ...opened] = await Promise.allSettled([access.pooler(), ...candidates.map(open)]);
@@ -49,6 +47,36 @@ export async function openFailoverParts(
     throw pooler.reason as Error;
   }
   return { token, pooler: pooler.value, candidates: found };
+}
+
+/** Opens the ways that are missing. */
+async function openCandidate(
+  access: ClusterAccess,
+  candidate: Candidate,
+  queryLimitMs: number,
+  reachLimitMs: number,
+): Promise<void> {
+  const { name } = candidate;
+  const [agent, sql] = await Promise.allSettled([
+    candidate.agent ?? reach(access.agent(name), reachLimitMs),
+    candidate.sql ?? reach(access.sql(name, queryLimitMs, { connectLimitMs: reachLimitMs }), reachLimitMs),
+  ]);
+  delete candidate.problem;
+  if (agent.status === 'fulfilled') candidate.agent = agent.value;
+  else candidate.problem = messageOf(agent.reason);
+  if (sql.status === 'fulfilled') candidate.sql = sql.value;
+  else candidate.problem ??= messageOf(sql.reason);
+}
+
+/** Tries those that did not answer once more, with more patience, and takes the ones that do. */
+export async function reachSilent(access: ClusterAccess, parts: FailoverParts, queryLimitMs: number): Promise<void> {
+  await Promise.all(
+    parts.candidates.map(async (candidate) => {
+      const wasTaken = candidate.agent !== undefined;
+      await openCandidate(access, candidate, queryLimitMs, PATIENT_LIMIT_MS);
+      if (!wasTaken) await claimCandidate(candidate, parts.token);
+    }),
+  );
 }
 
 export function closeFailoverParts(parts: FailoverParts): void {
@@ -62,13 +90,13 @@ function closeCandidate({ agent, sql }: Candidate): void {
 }
 
 /** Gives up after the limit, and closes what comes later. */
-function reach<T extends { close(): void }>(opening: Promise<T>): Promise<T> {
+function reach<T extends { close(): void }>(opening: Promise<T>, limitMs: number): Promise<T> {
   let late = false;
   opening.then(
     (opened) => late && opened.close(),
     () => undefined,
   );
-  return withinLimit(opening, REACH_LIMIT_MS).catch((error: unknown) => {
+  return withinLimit(opening, limitMs).catch((error: unknown) => {
     late = true;
     throw error;
   });
@@ -78,17 +106,19 @@ function reach<T extends { close(): void }>(opening: Promise<T>): Promise<T> {
 export async function claimFailoverParts({ token, pooler, candidates }: FailoverParts): Promise<void> {
   await Promise.all([
     pooler.call('claim', { token }),
-    ...candidates.map(async (candidate) => {
-      try {
-        await candidate.agent?.call('claim', { token });
-      } catch (error) {
-        if ((error as { type?: string }).type === 'Superseded') throw error;
-        candidate.problem = messageOf(error);
-        candidate.agent?.close();
-        delete candidate.agent;
-      }
-    }),
+    ...candidates.map((candidate) => claimCandidate(candidate, token)),
   ]);
+}
+
+async function claimCandidate(candidate: Candidate, token: Token): Promise<void> {
+  try {
+    await candidate.agent?.call('claim', { token });
+  } catch (error) {
+    if ((error as { type?: string }).type === 'Superseded') throw error;
+    candidate.problem = messageOf(error);
+    candidate.agent?.close();
+    delete candidate.agent;
+  }
 }
 
 /** What the candidates' agents say, by node; silent ones are left out. */
