@@ -49,3 +49,11 @@ export function refusalSentence(checks: readonly Check[], aside?: string): strin
   ];
   return `${sentences.join('. ')}.${first.next === undefined ? '' : ` Next: ${first.next}`}`;
 }
+
+/** What to do about each refusal, with the reason: the `next` of a report. */
+export const commandsOf = (checks: readonly Check[]): { command: string; why: string }[] =>
+  checks.flatMap((check) =>
+    check.result === 'refuse' && check.next !== undefined
+      ? [{ command: check.next, why: `${check.id}: ${headline(check)}` }]
+      : [],
+  );

@@ -1,6 +1,6 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
-import { headline, problemSentence, refusalSentence, splitNext } from '../cluster/check';
+import { commandsOf, refusalSentence, splitNext } from '../cluster/check';
 import { durationMs, formatMs } from '../cluster/duration';
 import { engineCommand, engineStatus } from '../cluster/engine/commands';
 import {
@@ -14,6 +14,7 @@ import { handsOver, planEngines, type DecidedEngines } from '../cluster/engine/p
 import { planHeadline, planQuestion } from '../report/runbooks';
 import { engineSteps, type EngineStory } from './engine-steps';
 import { act, reading } from './runbook/activity-options';
+import { approvedOrEnd, warnOf } from './runbook/ask';
 import { describeCluster, lockOrEnd } from './runbook/begin';
 import type { Run } from './runbook/run';
 import { initialStepStates, rootMessage, rootType, runSteps, type StepsOutcome } from './runbook/runner';
@@ -57,7 +58,7 @@ class EngineRun {
       const busy = await lockOrEnd(run, `veloz-ha engine ${kind}`);
       if (busy !== undefined) return busy;
     }
-    const { soak, approvalTimeout } = this.described.topology;
+    const { soak } = this.described.topology;
     const first = await this.look(this.question());
     this.before = state.engines;
     if ('report' in first) return first.report;
@@ -85,8 +86,7 @@ class EngineRun {
     const steps = engineSteps(run, kind, decision, plan.steps, soakMs, this.story);
     state.steps = initialStepStates(steps);
     if (request.approval === 'required') {
-      const limit = request.approvalTimeout === undefined ? approvalTimeout : durationMs(request.approvalTimeout);
-      const ended = await this.ask(decision, limit, again);
+      const ended = await this.ask(decision, again);
       if (ended !== undefined) return ended;
     }
     run.enter('running', 'Starting');
@@ -129,9 +129,7 @@ class EngineRun {
       return {
         report: run.end('refused', refusal, {
           ...this.rest(decision),
-          next: decision.checks
-            .filter((check) => check.result === 'refuse' && check.next !== undefined)
-            .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${headline(check)}` })),
+          next: commandsOf(decision.checks),
         }),
       };
     const { target } = decision;
@@ -145,9 +143,7 @@ class EngineRun {
           enginesAfter: state.engines,
         }),
       };
-    for (const check of decision.checks)
-      if (check.result === 'warn')
-        run.warn(`${problemSentence(check)}.${check.next === undefined ? '' : ` Next: ${check.next}`}`);
+    warnOf(run, decision.checks);
     return { decision: { ...decision, target } };
   }
 
@@ -163,37 +159,25 @@ class EngineRun {
   }
 
   /** Waits for approval, and looks once more then: the plan must still be the one approved. */
-  private async ask(decision: DecidedEngines, timeoutMs: number, again: string): Promise<Report | undefined> {
+  private async ask(decision: DecidedEngines, again: string): Promise<Report | undefined> {
     const { run, kind } = this;
     const { state } = run;
-    const answer = await run.approval(timeoutMs, `${planQuestion(state.runbook, state.plan)} Waiting for approval`);
     const rest = this.rest(decision);
-    const { by, why } = state.approval;
-    switch (answer) {
-      case 'rejected':
-        return run.end(
-          'rejected',
-          `Rejected by ${by ?? ''}${why === undefined ? '' : `: ${why}`}. Nothing was changed`,
-          rest,
-        );
-      case 'expired':
-        return run.end(
-          'not approved in time',
-          `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${again}`,
-          { ...rest, next: [{ command: again, why: 'plans it anew' }] },
-        );
-      case 'aborted':
-        return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, rest);
-      case 'approved': {
-        run.enter('checking', 'Approved; looking once more');
-        const second = await this.look({
-          kind,
-          ...(kind === 'switchover' ? { node: decision.target } : { node: decision.node ?? '' }),
-          ...(decision.source === undefined || kind === 'ready' ? {} : { expectedActive: decision.source }),
-        });
-        return 'report' in second ? second.report : undefined;
-      }
-    }
+    const ended = await approvedOrEnd(run, {
+      asks: planQuestion(state.runbook, state.plan),
+      approvalTimeout: this.request.approvalTimeout,
+      usualMs: this.described.topology.approvalTimeout,
+      again,
+      rest,
+    });
+    if (ended !== undefined) return ended;
+    run.enter('checking', 'Approved; looking once more');
+    const second = await this.look({
+      kind,
+      ...(kind === 'switchover' ? { node: decision.target } : { node: decision.node ?? '' }),
+      ...(decision.source === undefined || kind === 'ready' ? {} : { expectedActive: decision.source }),
+    });
+    return 'report' in second ? second.report : undefined;
   }
 
   private rest({ source }: EngineDecision): Partial<Report> {

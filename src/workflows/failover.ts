@@ -1,9 +1,9 @@
 import { CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import type { ClusterDescription, FailoverMove, FailoverResult } from '../activities';
-import { refusalSentence, splitNext, type Check } from '../cluster/check';
+import { type Check, commandsOf, refusalSentence, splitNext } from '../cluster/check';
 import { clusterStatus, logs } from '../cluster/commands';
-import { durationMs, formatMs } from '../cluster/duration';
+import { durationMs } from '../cluster/duration';
 import type { Ledger } from '../cluster/guard/ledger';
 import { membersOf } from '../cluster/members';
 import { presentNodes, primaries, type ObservedCluster } from '../cluster/observed';
@@ -11,6 +11,7 @@ import { formatSize } from '../cluster/size';
 import { parseFailoverInput, type FailoverInput, type FailoverRequest } from './failover-input';
 import { failoverSteps, type FailoverStory } from './failover-steps';
 import { act, changing, reading } from './runbook/activity-options';
+import { approvedOrEnd } from './runbook/ask';
 import { describeCluster, lockOrEnd, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
 import { initialStepStates, rootMessage, rootType, runSteps } from './runbook/runner';
@@ -64,7 +65,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
       return run.end('refused', refusal, {
         membersBefore,
         failover: factsOf(request, ledger),
-        next: nextOf(planned.checks),
+        next: commandsOf(planned.checks),
       });
     if (request.mode === 'plan')
       return run.end(
@@ -77,30 +78,16 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
           next: [{ command: `${START} --expected-primary ${move.source}`, why: 'carries the plan out' }],
         },
       );
-    const timeoutMs =
-      request.approvalTimeout === undefined ? described.topology.approvalTimeout : durationMs(request.approvalTimeout);
     const bound =
       request.allowDataLoss === undefined ? '' : `, and lose ${sizeOf(request.allowDataLoss.maxBytes)} at most`;
-    const answer = await run.approval(
-      timeoutMs,
-      `Fail over from ${move.source} to ${planned.target ?? 'the most advanced standby'}${bound}? Waiting for approval`,
-    );
-    const { by, why } = state.approval;
-    if (answer === 'rejected')
-      return run.end('rejected', `Rejected by ${by ?? ''}${why === undefined ? '' : `: ${why}`}. Nothing was changed`, {
-        membersBefore,
-      });
-    if (answer === 'expired')
-      return run.end(
-        'not approved in time',
-        `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${START}`,
-        {
-          membersBefore,
-          next: [{ command: START, why: 'plans it anew' }],
-        },
-      );
-    if (answer === 'aborted')
-      return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, { membersBefore });
+    const ended = await approvedOrEnd(run, {
+      asks: `Fail over from ${move.source} to ${planned.target ?? 'the most advanced standby'}${bound}?`,
+      approvalTimeout: request.approvalTimeout,
+      usualMs: described.topology.approvalTimeout,
+      again: START,
+      rest: { membersBefore },
+    });
+    if (ended !== undefined) return ended;
     since = Date.now();
     run.enter('checking', 'Approved; the failover looks once more before it changes anything');
   }
@@ -311,11 +298,6 @@ function factsOf(
     ...(request.allowDataLoss === undefined ? {} : { dataLoss: request.allowDataLoss }),
   };
 }
-
-const nextOf = (checks: readonly Check[]) =>
-  checks
-    .filter((check) => check.result === 'refuse' && check.next !== undefined)
-    .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${check.refusal ?? check.says}` }));
 
 function innermost(error: unknown): ApplicationFailure | undefined {
   let current = error;

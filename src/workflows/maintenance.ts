@@ -10,7 +10,7 @@ import {
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { ClusterDescription } from '../activities';
-import { headline, refusalSentence, splitNext } from '../cluster/check';
+import { commandsOf, refusalSentence, splitNext } from '../cluster/check';
 import { durationMs, formatMs } from '../cluster/duration';
 import { maintenanceCommand, maintenanceStart, moveCommand, scopeName } from '../cluster/maintenance/commands';
 import { decideAway, decideBack, moveSays, type TierMove } from '../cluster/maintenance/decide';
@@ -24,6 +24,7 @@ import { lookAtTiers, planMoves, planOf, refusedBy } from './maintenance-look';
 import { finishUpdate, maintenanceLockId, moveBackUpdate } from './maintenance-messages';
 import { abortUpdate, type Decision } from './messages';
 import { act, reading } from './runbook/activity-options';
+import { approvedOrEnd } from './runbook/ask';
 import { describeCluster, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
 import { initialStepStates, rootMessage, runSteps, type RunnerHost, type Step } from './runbook/runner';
@@ -215,12 +216,7 @@ class Maintenance {
     state.checks = checks;
     const refusal = refusalSentence(checks, 'Nothing was changed');
     if (refusal !== undefined) {
-      const next = checks.flatMap((check) =>
-        check.result === 'refuse' && check.next !== undefined
-          ? [{ command: check.next, why: `${check.id}: ${headline(check)}` }]
-          : [],
-      );
-      return { report: run.end('refused', refusal, { ...this.rest(), next }) };
+      return { report: run.end('refused', refusal, { ...this.rest(), next: commandsOf(checks) }) };
     }
     if (moves.length === 0)
       return {
@@ -251,20 +247,13 @@ class Maintenance {
   private async ask(moves: readonly TierMove[]): Promise<Report | undefined> {
     const { run, request, described } = this;
     const { state } = run;
-    const timeoutMs =
-      request.approvalTimeout === undefined ? described.topology.approvalTimeout : durationMs(request.approvalTimeout);
-    const answer = await run.approval(timeoutMs, `${planQuestion('maintenance', state.plan)} Waiting for approval`);
-    const { by, why } = state.approval;
-    if (answer === 'rejected')
-      return run.end('rejected', `Rejected by ${by ?? ''}${why === undefined ? '' : `: ${why}`}. Nothing was changed`);
-    if (answer === 'expired')
-      return run.end(
-        'not approved in time',
-        `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${this.start()}`,
-        { next: [{ command: this.start(), why: 'plans it anew' }] },
-      );
-    if (answer === 'aborted')
-      return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`);
+    const ended = await approvedOrEnd(run, {
+      asks: planQuestion('maintenance', state.plan),
+      approvalTimeout: request.approvalTimeout,
+      usualMs: described.topology.approvalTimeout,
+      again: this.start(),
+    });
+    if (ended !== undefined) return ended;
     run.enter('checking', 'Approved; looking once more');
     // Minutes may have passed. What was approved is what is done, or nothing.
     const again = await this.prepare();

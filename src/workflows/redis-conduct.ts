@@ -1,6 +1,6 @@
 import { ApplicationFailure, sleep } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
-import { headline, problemSentence, refusalSentence, splitNext } from '../cluster/check';
+import { commandsOf, refusalSentence, splitNext } from '../cluster/check';
 import { durationMs, formatMs } from '../cluster/duration';
 import { redisFailover, redisStatus } from '../cluster/redis/commands';
 import { decideRedis, type RedisDecision, type RedisRequest } from '../cluster/redis/decide';
@@ -12,6 +12,7 @@ import { planHeadline, planQuestion } from '../report/runbooks';
 import type { RedisFailoverRequest } from './redis-input';
 import { redisSteps, type RedisStory } from './redis-steps';
 import { act, reading } from './runbook/activity-options';
+import { approvedOrEnd, warnOf } from './runbook/ask';
 import { describeCluster, lockOrEnd } from './runbook/begin';
 import type { Run } from './runbook/run';
 import { initialStepStates, rootMessage, rootType, runSteps, type StepsOutcome } from './runbook/runner';
@@ -53,7 +54,7 @@ class RedisRun {
       const busy = await lockOrEnd(run, 'veloz-ha redis failover', LOCK_TRIES);
       if (busy !== undefined) return busy;
     }
-    const { soak, approvalTimeout } = this.described.topology;
+    const { soak } = this.described.topology;
     const first = await this.look(this.question(), locked ? await ahead?.picture : undefined);
     this.before = state.redis;
     if ('report' in first) return first.report;
@@ -82,8 +83,7 @@ class RedisRun {
     const steps = redisSteps(run, decision, planned, soakMs, this.story);
     state.steps = initialStepStates(steps);
     if (request.approval === 'required') {
-      const limit = request.approvalTimeout === undefined ? approvalTimeout : durationMs(request.approvalTimeout);
-      const ended = await this.ask(decision, limit, again);
+      const ended = await this.ask(decision, again);
       if (ended !== undefined) return ended;
     }
     run.enter('running', 'Starting');
@@ -145,9 +145,7 @@ class RedisRun {
       return {
         report: run.end('refused', refusal, {
           ...this.rest(decision),
-          next: decision.checks
-            .filter((check) => check.result === 'refuse' && check.next !== undefined)
-            .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${headline(check)}` })),
+          next: commandsOf(decision.checks),
         }),
       };
     const { source, target, alreadyDone } = decision;
@@ -161,50 +159,39 @@ class RedisRun {
       };
     if (source === undefined || target === undefined)
       throw ApplicationFailure.nonRetryable('the checks named neither a master nor a refusal', 'Failed');
-    for (const check of decision.checks)
-      // What is mended, and that no master answers, is the reason of the run, and no warning about it.
-      if (check.result === 'warn' && !(decision.kind !== 'planned' && check.id === 'L3'))
-        run.warn(`${problemSentence(check)}.${check.next === undefined ? '' : ` Next: ${check.next}`}`);
+    // What is mended, and that no master answers, is the reason of the run, and no warning about it.
+    warnOf(
+      run,
+      decision.checks.filter(({ id }) => decision.kind === 'planned' || id !== 'L3'),
+    );
     return { decision: { ...decision, source, target } };
   }
 
   /** Waits for approval, and looks once more then: the plan must still be the one approved. */
-  private async ask(decision: DecidedRedis, timeoutMs: number, again: string): Promise<Report | undefined> {
+  private async ask(decision: DecidedRedis, again: string): Promise<Report | undefined> {
     const { run } = this;
     const { state } = run;
-    const answer = await run.approval(timeoutMs, `${planQuestion(state.runbook, state.plan)} Waiting for approval`);
     const rest = this.rest(decision);
-    const { by, why } = state.approval;
-    switch (answer) {
-      case 'rejected':
-        return run.end(
-          'rejected',
-          `Rejected by ${by ?? ''}${why === undefined ? '' : `: ${why}`}. Nothing was changed`,
-          rest,
-        );
-      case 'expired':
-        return run.end(
-          'not approved in time',
-          `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${again}`,
-          { ...rest, next: [{ command: again, why: 'plans it anew' }] },
-        );
-      case 'aborted':
-        return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, rest);
-      case 'approved': {
-        run.enter('checking', 'Approved; looking once more');
-        const second = await this.look({
-          ...this.question(),
-          ...(decision.kind === 'repair' ? {} : { target: decision.target, expectedMaster: decision.source }),
-        });
-        if ('report' in second) return second.report;
-        if (sameAs(decision, second.decision)) return undefined;
-        return run.end(
-          'refused',
-          `A1: what was approved is no longer what would be done: ${second.decision.kind}, ${second.decision.source} to ${second.decision.target} (approved: ${decision.kind}, ${decision.source} to ${decision.target}). Nothing was changed. Next: ${again}`,
-          { ...rest, next: [{ command: again, why: 'plans it anew' }] },
-        );
-      }
-    }
+    const ended = await approvedOrEnd(run, {
+      asks: planQuestion(state.runbook, state.plan),
+      approvalTimeout: this.request.approvalTimeout,
+      usualMs: this.described.topology.approvalTimeout,
+      again,
+      rest,
+    });
+    if (ended !== undefined) return ended;
+    run.enter('checking', 'Approved; looking once more');
+    const second = await this.look({
+      ...this.question(),
+      ...(decision.kind === 'repair' ? {} : { target: decision.target, expectedMaster: decision.source }),
+    });
+    if ('report' in second) return second.report;
+    if (sameAs(decision, second.decision)) return undefined;
+    return run.end(
+      'refused',
+      `A1: what was approved is no longer what would be done: ${second.decision.kind}, ${second.decision.source} to ${second.decision.target} (approved: ${decision.kind}, ${decision.source} to ${decision.target}). Nothing was changed. Next: ${again}`,
+      { ...rest, next: [{ command: again, why: 'plans it anew' }] },
+    );
   }
 
   private rest({ source }: Pick<RedisDecision, 'source'>): Partial<Report> {

@@ -1,6 +1,6 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
-import { headline, problemSentence, refusalSentence, splitNext } from '../cluster/check';
+import { commandsOf, refusalSentence, splitNext } from '../cluster/check';
 import { durationMs, formatMs } from '../cluster/duration';
 import { membersOf } from '../cluster/members';
 import type { ObservedCluster } from '../cluster/observed';
@@ -9,6 +9,7 @@ import type { ClusterTopology } from '../cluster/topology';
 import { planQuestion } from '../report/runbooks';
 import type { RejoinStory } from './rejoin-steps';
 import { act, changing, reading } from './runbook/activity-options';
+import { approvedOrEnd, warnOf } from './runbook/ask';
 import { describeCluster, lockOrEnd } from './runbook/begin';
 import type { Run } from './runbook/run';
 import { initialStepStates, rootMessage, rootType, runSteps, type Step } from './runbook/runner';
@@ -172,12 +173,8 @@ async function look(
   state.checks = choice.checks;
   const common = { primaryBefore: choice.primary, membersBefore: state.members };
   const refusal = refusalSentence(choice.checks, 'Nothing was changed');
-  if (refusal !== undefined) {
-    const next = choice.checks
-      .filter((check) => check.result === 'refuse' && check.next !== undefined)
-      .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${headline(check)}` }));
-    return { report: run.end('refused', refusal, { ...common, next }) };
-  }
+  if (refusal !== undefined)
+    return { report: run.end('refused', refusal, { ...common, next: commandsOf(choice.checks) }) };
   if (choice.alreadyDone !== undefined) {
     return {
       report: run.end('completed', `${choice.alreadyDone}. Nothing was changed`, {
@@ -189,9 +186,7 @@ async function look(
   }
   if (choice.primary === undefined || choice.node === undefined)
     throw ApplicationFailure.nonRetryable('the checks named neither a node nor a refusal', 'Failed');
-  for (const check of choice.checks)
-    if (check.result === 'warn')
-      run.warn(`${problemSentence(check)}.${check.next === undefined ? '' : ` Next: ${check.next}`}`);
+  warnOf(run, choice.checks);
   const { cluster, workflowId, runId } = state;
   return {
     chosen: {
@@ -214,24 +209,14 @@ async function approve(
   rest: Partial<Report>,
 ): Promise<Report | undefined> {
   const { state } = run;
-  const timeoutMs =
-    request.approvalTimeout === undefined ? described.topology.approvalTimeout : durationMs(request.approvalTimeout);
-  const answer = await run.approval(timeoutMs, `${planQuestion(state.runbook, state.plan)} Waiting for approval`);
-  const { by, why } = state.approval;
-  if (answer === 'rejected')
-    return run.end(
-      'rejected',
-      `Rejected by ${by ?? ''}${why === undefined ? '' : `: ${why}`}. Nothing was changed`,
-      rest,
-    );
-  if (answer === 'expired')
-    return run.end(
-      'not approved in time',
-      `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${runbook.start}`,
-      { ...rest, next: [{ command: runbook.start, why: 'plans it anew' }] },
-    );
-  if (answer === 'aborted')
-    return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, rest);
+  const ended = await approvedOrEnd(run, {
+    asks: planQuestion(state.runbook, state.plan),
+    approvalTimeout: request.approvalTimeout,
+    usualMs: described.topology.approvalTimeout,
+    again: runbook.start,
+    rest,
+  });
+  if (ended !== undefined) return ended;
   run.enter('checking', 'Approved; looking once more');
   const again = await look(run, described, runbook, chosen.node);
   if ('report' in again) return again.report;

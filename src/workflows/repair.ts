@@ -9,6 +9,7 @@ import { planQuestion } from '../report/runbooks';
 import { lookUntilSettled, type RepairLook } from './repair-look';
 import { roundSteps, type RepairStory, type RoundSetting } from './repair-steps';
 import { act, changing, reading } from './runbook/activity-options';
+import { approvedOrEnd } from './runbook/ask';
 import { describeCluster, lockOrEnd, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
 import { initialStepStates, rootMessage, runSteps, type Step, type StepsOutcome } from './runbook/runner';
@@ -170,32 +171,16 @@ class Repair {
   }
 
   /** Waits for a person. Returns the report of a run that ends here. */
-  private async approve({ round }: RepairLook): Promise<Report | undefined> {
+  private approve({ round }: RepairLook): Promise<Report | undefined> {
     const { run, request, described, rest } = this;
     const { state } = run;
-    const timeoutMs =
-      request.approvalTimeout === undefined ? described.topology.approvalTimeout : durationMs(request.approvalTimeout);
-    const question = `${planQuestion(state.runbook, state.plan)} ${sentence(round.says)} Waiting for approval`;
-    const answer = await run.approval(timeoutMs, question);
-    const { by, why } = state.approval;
-    switch (answer) {
-      case 'rejected':
-        return run.end(
-          'rejected',
-          `Rejected by ${by ?? ''}${why === undefined ? '' : `: ${why}`}. Nothing was changed`,
-          rest,
-        );
-      case 'expired':
-        return run.end(
-          'not approved in time',
-          `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${this.command}`,
-          { ...rest, next: [{ command: this.command, why: 'plans it anew' }] },
-        );
-      case 'aborted':
-        return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, rest);
-      case 'approved':
-        return undefined;
-    }
+    return approvedOrEnd(run, {
+      asks: `${planQuestion(state.runbook, state.plan)} ${sentence(round.says)}`,
+      approvalTimeout: request.approvalTimeout,
+      usualMs: described.topology.approvalTimeout,
+      again: this.command,
+      rest,
+    });
   }
 
   /** Look, decide, act, until a look finds nothing more. */

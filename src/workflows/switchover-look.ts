@@ -1,11 +1,12 @@
 import { ApplicationFailure, sleep } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
-import { headline, problemSentence, refusalSentence } from '../cluster/check';
+import { commandsOf, problemSentence, refusalSentence } from '../cluster/check';
 import { durationMs } from '../cluster/duration';
 import { membersOf } from '../cluster/members';
 import type { ObservedCluster } from '../cluster/observed';
 import { decideSwitchover, type SwitchoverDecision } from '../cluster/switchover/decide';
 import { act, reading } from './runbook/activity-options';
+import { warnOf } from './runbook/ask';
 import type { Run } from './runbook/run';
 import type { Report } from './run-state';
 import type { SwitchoverRequest } from './switchover-input';
@@ -39,7 +40,7 @@ export async function look(
       report: run.end('refused', refusal, {
         primaryBefore: source,
         membersBefore: state.members,
-        next: nextOf(decision),
+        next: commandsOf(decision.checks),
       }),
     };
   }
@@ -55,9 +56,7 @@ export async function look(
       }),
     };
   }
-  for (const check of decision.checks)
-    if (check.result === 'warn')
-      run.warn(`${problemSentence(check)}.${check.next === undefined ? '' : ` Next: ${check.next}`}`);
+  warnOf(run, decision.checks);
   return { decision: { ...decision, source, target }, observed };
 }
 
@@ -84,8 +83,3 @@ async function lookAgainWhilePassing(
     await sleep(LOOK_AGAIN_AFTER, { summary: `Looking again: ${first.id}` });
   }
 }
-
-const nextOf = (decision: SwitchoverDecision) =>
-  decision.checks
-    .filter((check) => check.result === 'refuse' && check.next !== undefined)
-    .map((check) => ({ command: check.next ?? '', why: `${check.id}: ${headline(check)}` }));

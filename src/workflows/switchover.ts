@@ -5,6 +5,7 @@ import { durationMs, formatMs } from '../cluster/duration';
 import { membersOf } from '../cluster/members';
 import { planSwitchover } from '../cluster/switchover-plan';
 import { act, changing, reading } from './runbook/activity-options';
+import { approvedOrEnd } from './runbook/ask';
 import { describeCluster, lockOrEnd, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
 import { initialStepStates, rootMessage, runSteps } from './runbook/runner';
@@ -89,24 +90,14 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
   // A person's time to think is no part of what the run took.
   let since = state.startedAt;
   if (request.approval === 'required') {
-    const timeoutMs =
-      request.approvalTimeout === undefined ? described.topology.approvalTimeout : durationMs(request.approvalTimeout);
-    const answer = await run.approval(
-      timeoutMs,
-      `Move the primary from ${move.source} to ${move.target}? Waiting for approval`,
-    );
-    const { by, why } = state.approval;
-    const said = `${by ?? ''}${why === undefined ? '' : `: ${why}`}`;
-    if (answer === 'rejected')
-      return run.end('rejected', `Rejected by ${said}. Nothing was changed`, { membersBefore });
-    if (answer === 'expired')
-      return run.end(
-        'not approved in time',
-        `Nobody approved within ${formatMs(timeoutMs)}. Nothing was changed. Next: ${START}`,
-        { membersBefore, next: [{ command: START, why: 'plans it anew' }] },
-      );
-    if (answer === 'aborted')
-      return run.end('aborted', `${run.abortRequested() ?? 'aborted'}, before anything was changed`, { membersBefore });
+    const ended = await approvedOrEnd(run, {
+      asks: `Move the primary from ${move.source} to ${move.target}?`,
+      approvalTimeout: request.approvalTimeout,
+      usualMs: described.topology.approvalTimeout,
+      again: START,
+      rest: { membersBefore },
+    });
+    if (ended !== undefined) return ended;
     since = Date.now();
     run.enter('checking', 'Approved; looking once more');
     // Minutes may have passed: the picture on which the plan rests is taken anew, and the plan must still be the one approved.

@@ -253,7 +253,8 @@ describe('containers that start again', () => {
     const before = { replica: address(replica), sentinel: address(sentinel) };
     docker('stop', '-t', '5', replica, sentinel);
     // Docker gives the lowest free address: whoever starts first gets it.
-    const [first, second] = before.replica < before.sentinel ? [sentinel, replica] : [replica, sentinel];
+    const last = (of: string) => Number(of.split('.').at(-1));
+    const [first, second] = last(before.replica) < last(before.sentinel) ? [sentinel, replica] : [replica, sentinel];
     docker('start', first);
     docker('start', second);
     await wholeRedis();
