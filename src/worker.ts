@@ -1,11 +1,14 @@
 import { hostname } from 'node:os';
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Client,
   Connection,
+  QueryRejectedError,
   WorkflowClient,
   WorkflowIdConflictPolicy,
   WorkflowIdReusePolicy,
+  WorkflowNotFoundError,
 } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { temporal } from '@temporalio/proto';
@@ -29,6 +32,10 @@ import { faultPointFromEnvironment } from './worker/fault-point';
 import { portOrFree, startHealthServer } from './worker/health';
 import { guardQuery, guardWorkflowId, type GuardState } from './workflows/guard-messages';
 import { HANDOVER_PROBE_ID, lockWorkflowId, TASK_QUEUE, type HandoverCost } from './workflows/messages';
+
+/** How often a guard is asked that gives no answer, and how many milliseconds later again. */
+const GUARD_TRIES = 3;
+const GUARD_TRY_AGAIN_MS = 300;
 
 /** Options of a worker. Every one has a default. */
 export interface WorkerRunOptions {
@@ -106,8 +113,10 @@ async function lockHolder(client: Client, cluster: string): Promise<string | und
   try {
     const lock = await client.workflow.getHandle(lockWorkflowId(cluster)).describe();
     return lock.status.name === 'RUNNING' ? (lock.parentExecution?.workflowId ?? lock.workflowId) : undefined;
-  } catch {
-    return undefined;
+  } catch (error) {
+    // Only this means that nobody holds it. Whoever is about to fence must not take a busy server for that.
+    if (error instanceof WorkflowNotFoundError) return undefined;
+    throw error;
   }
 }
 
@@ -121,11 +130,15 @@ async function guardState(client: Client, cluster: string): Promise<GuardState |
     namespace: client.options.namespace,
     queryRejectCondition: 'NOT_OPEN',
   });
-  try {
-    return await open.getHandle(guardWorkflowId(cluster)).query(guardQuery);
-  } catch {
-    return undefined;
-  }
+  for (let tries = GUARD_TRIES; ; tries--)
+    try {
+      return await open.getHandle(guardWorkflowId(cluster)).query(guardQuery);
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError || error instanceof QueryRejectedError) return undefined;
+      // A guard that can't be asked must not keep a person from acting; without its ledger more is asked of that person.
+      if (tries <= 1) return undefined;
+      await sleep(GUARD_TRY_AGAIN_MS);
+    }
 }
 
 async function connectNative(config: TemporalConfig): Promise<NativeConnection> {

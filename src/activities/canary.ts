@@ -48,6 +48,8 @@ export function startCanary(open: () => Promise<PostgresSession>): {
     started,
     async stop() {
       stopping = true;
+      // A commit that hangs is a gap too.
+      if (last !== undefined) result.gapMs = Math.max(result.gapMs, performance.now() - last);
       // A canary that hangs in a commit must not keep the run waiting: it has had its time.
       await Promise.race([running, sleep(200)]);
       session?.close();

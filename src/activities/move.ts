@@ -15,7 +15,7 @@ import { putBack, rollBackMove } from './move-undo';
 export interface MoveResult {
   /** Milliseconds from PAUSE until RESUME; null when the attempt that paused died before it could tell. */
   heldMs: number | null;
-  canaryGapMs: number;
+  canaryGapMs?: number;
   canaryFailures: number;
   shutdownCheckpoint: Lsn | null;
   receivedByTarget: Lsn | null;
@@ -112,7 +112,8 @@ async function moveWith(
     const seen = await canary.stop();
     return {
       heldMs: journal.heldMs ?? null,
-      canaryGapMs: seen.gapMs,
+      // What came after an attempt that died saw only the end of it.
+      ...(attempt() === 1 && seen.commits > 1 ? { canaryGapMs: seen.gapMs } : {}),
       canaryFailures: seen.failures,
       shutdownCheckpoint: journal.shutdownCheckpoint ?? null,
       receivedByTarget: journal.receivedByTarget ?? null,

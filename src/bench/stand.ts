@@ -20,7 +20,7 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** How often a worker is started that ends at once. */
+/** How often a process is started that ends at once, such as by a port that somebody took meanwhile. */
 const START_TRIES = 3;
 
 /** A process that the stand started. */
@@ -74,18 +74,33 @@ export class Stand {
 
   /** Starts the server (again), on the same port and database. */
   async startTemporal(): Promise<void> {
+    for (let left = START_TRIES; ; left--) {
+      try {
+        return await this.tryTemporal();
+      } catch (error) {
+        // It chooses further ports by itself, and may choose one that it was told to take.
+        if (left <= 1 || this.server?.process.exitCode === null) throw error;
+        process.stderr.write(`${(error as Error).message}\n`);
+      }
+    }
+  }
+
+  private async tryTemporal(): Promise<void> {
     const binary = findTemporalBinary(process.env);
     if (binary === undefined) throw new Error('there is no temporal binary. Next: npm run setup');
     const uiPort = await freePort();
-    this.server = start(
+    const server = start(
       binary,
       [...serverArguments({ port: this.port, uiPort }, join(this.folder, 'temporal.db')), '--ip', '127.0.0.1'],
       process.env,
       join(this.folder, 'temporal.log'),
     );
-    this.started.push(this.server);
+    this.server = server;
+    this.started.push(server);
     for (let tries = 0; (await probe(this.address, 300)) !== undefined; tries++) {
-      if (tries > 150) throw new Error(`Temporal did not start: see ${this.server.logFile}`);
+      if (server.process.exitCode !== null)
+        throw new Error(`Temporal ended at its start: ${readFileSync(server.logFile, 'utf8').slice(-500)}`);
+      if (tries > 150) throw new Error(`Temporal did not start: see ${server.logFile}`);
       await sleep(100);
     }
   }

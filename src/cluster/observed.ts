@@ -119,9 +119,11 @@ export interface ObservedCluster {
   pooler: ObservedPooler;
 }
 
-/** Nodes that are there (an optional node whose container does not exist is not). */
+/** Nodes that are there. An optional node is not when Docker says that it has no container: silence does not say so. */
 export function presentNodes(observed: ObservedCluster): ObservedNode[] {
-  return observed.nodes.filter((node) => !(node.optional && !node.container.exists && node.sql === null));
+  return observed.nodes.filter(
+    ({ optional, container, sql }) => !(optional && !container.exists && container.error === undefined && sql === null),
+  );
 }
 
 /** Nodes that take writes, asked directly. */

@@ -54,14 +54,15 @@ export function rejoinSentence(rejoin: RejoinFacts): string {
 /** What only the rejoined node had, and where it is kept; undefined when nothing. */
 export function quarantineSentence(rejoin: RejoinFacts): string | undefined {
   const { lost, quarantine, node } = rejoin;
-  const where = `kept in ${quarantine} on the volume of ${node}`;
+  const where = `in ${quarantine} on the volume of ${node}`;
   if (lost === null)
     return quarantine === null
       ? undefined
-      : `no WAL is known that ${node} alone had; its control file and settings are ${where}`;
+      : `no WAL is known that ${node} alone had; its control file and settings are kept ${where}`;
   const what =
     lost.complete === false
-      ? `WAL that ${node} alone had, and that could not be read to its end: ${count(lost.commits, 'commit')} at least`
+      ? `the WAL of ${node} could not be read to its end: ${count(lost.commits, 'commit')} at least that it alone had`
       : `${formatBytes(lost.bytes)} of WAL with ${count(lost.commits, 'commit')} that ${node} alone had`;
-  return `${what}; ${quarantine === null ? 'no evidence was kept' : where}`;
+  if (quarantine === null) return `${what}; no evidence was kept`;
+  return lost.kept === false ? `${what}; only the beginning of it is listed ${where}` : `${what}; kept ${where}`;
 }

@@ -64,7 +64,16 @@ export interface AgentJob {
   /** Folder on the node's volume that keeps what will be lost; null when nothing is. */
   quarantine: string | null;
   /** The local WAL that is none of the upstream's; null when there is none, or it could not be read. */
-  lost: { fromLsn: Lsn; toLsn: Lsn | null; bytes: number; commits: number; complete?: boolean } | null;
+  lost: {
+    fromLsn: Lsn | null;
+    toLsn: Lsn | null;
+    bytes: number;
+    commits: number;
+    /** False: it could not be read to its end. */
+    complete?: boolean;
+    /** False: its segments are not in the folder. */
+    kept?: boolean;
+  } | null;
 }
 
 /** How a stopped node's data stands to its upstream's history (J2). */
@@ -135,7 +144,10 @@ interface PostgresCommands {
     { token: Token; upstream: Endpoint; divergedAt: Lsn; divergedTimeline: number },
     { already: boolean; job: AgentJob },
   ];
-  copy: [{ token: Token; upstream: Endpoint }, { already: boolean; job: AgentJob }];
+  copy: [
+    { token: Token; upstream: Endpoint; divergedAt?: Lsn; divergedTimeline?: number },
+    { already: boolean; job: AgentJob },
+  ];
   /** Removes the data directory that a copy replaced. */
   discard: [{ token: Token }, { already: boolean; freedBytes: number }];
   start: [{ token: Token; as: 'primary' | 'standby'; upstream?: Endpoint }, { already: boolean; pid: number }];

@@ -89,6 +89,8 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
     });
     if (ended !== undefined) return ended;
     since = Date.now();
+    // What was approved is who is promoted.
+    if (planned.target !== undefined) move.target = planned.target;
     run.enter('checking', 'Approved; the failover looks once more before it changes anything');
   }
 
@@ -126,7 +128,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
     ...(result === undefined ? {} : { primaryAfter: result.target }),
     ...(ledger === null ? {} : { timelineBefore: ledger.timeline }),
     ...(looked ? { membersBefore } : {}),
-    membersAfter: state.members,
+    ...(after === undefined ? {} : { membersAfter: state.members }),
     ...(story.timeline === undefined ? {} : { timelineAfter: story.timeline }),
     ...(story.protectedAt === undefined
       ? {}
@@ -151,9 +153,19 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
       return run.end('aborted', `${outcome.why}. Nothing was promoted`, { ...rest, next: [status] });
     case 'rolled back': {
       const { what, next } = splitNext(rootMessage(outcome.cause));
-      const commands = next === undefined ? [status] : [{ command: next, why: 'is what the check suggests' }, status];
       const refused = rootType(outcome.cause) === 'Refused';
-      if (refused) state.checks = checksOf(outcome.cause) ?? state.checks;
+      const { checks, fence } = detailsOf(outcome.cause);
+      const commands = [
+        ...(next === undefined ? [] : [{ command: next, why: 'is what the check suggests' }]),
+        // A node that was fenced with its container is not started again by anybody.
+        ...(fence === undefined ? [] : [repair]),
+        status,
+      ];
+      if (refused) state.checks = checks ?? state.checks;
+      if (rest.failover !== undefined) {
+        if (fence !== undefined) rest.failover.fence = `${fence}, by an attempt that promoted nobody`;
+        else if (!refused) rest.failover.fence = `nobody can tell whether ${move.source} was fenced`;
+      }
       return run.end(
         refused ? 'refused' : 'rolled back',
         refused
@@ -304,5 +316,6 @@ function innermost(error: unknown): ApplicationFailure | undefined {
   while (current instanceof Error && current.cause instanceof Error) current = current.cause;
   return current instanceof ApplicationFailure ? current : undefined;
 }
-const checksOf = (error: unknown): Check[] | undefined =>
-  (innermost(error)?.details?.[0] as { checks?: Check[] } | undefined)?.checks;
+/** What an attempt that promoted nobody tells beside its reason. */
+const detailsOf = (error: unknown): { checks?: Check[]; fence?: string } =>
+  (innermost(error)?.details?.[0] as { checks?: Check[]; fence?: string } | undefined) ?? {};

@@ -1,4 +1,5 @@
 import { formatMs } from '../cluster/duration';
+import { SOME_PASS } from '../cluster/guard/ledger-rules';
 import type { GuardPolicy } from '../cluster/guard/policy';
 import type { GuardState, RedisGuardState } from './guard-messages';
 
@@ -44,6 +45,11 @@ export function explainGuard(
           : `When ${state.ledger.primary ?? 'the primary'} fails it plans a failover and asks for approval.`,
     };
   }
+  if (state.ledger.state === 'degraded' && state.ledger.why.startsWith(SOME_PASS))
+    return {
+      waitsFor: 'That to be taken back: veloz-ha status says how (B4).',
+      next: 'A failure before that is not failed over without a person: acknowledged commits could be lost.',
+    };
   if (state.ledger.state === 'degraded')
     return {
       waitsFor: 'A standby that streams again.',

@@ -114,7 +114,7 @@ export async function conductStandbyRun(
 
   const report: Partial<Report> = {
     ...rest(),
-    membersAfter: state.members,
+    ...(after === undefined ? {} : { membersAfter: state.members }),
     ...(story.timeline === undefined ? {} : { timelineAfter: story.timeline }),
     ...(story.rejoin === undefined ? {} : { rejoin: story.rejoin }),
     ...(story.protectedAt === undefined

@@ -121,7 +121,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
     protection: move.protection,
     timelineBefore,
     membersBefore,
-    membersAfter: state.members,
+    ...(after === undefined ? {} : { membersAfter: state.members }),
     ...(facts.timeline === undefined ? {} : { timelineAfter: facts.timeline }),
     ...(facts.protectedAt === undefined ? {} : { protectedAgainMs: facts.protectedAt - since }),
     ...(facts.move === undefined ? {} : factsOfMove(facts.move)),
@@ -191,7 +191,7 @@ function failureTypeOf(error: unknown): string | undefined {
 function factsOfMove(move: MoveResult): Partial<Report> {
   return {
     ...(move.heldMs === null ? {} : { heldMs: move.heldMs }),
-    canaryGapMs: move.canaryGapMs,
+    ...(move.canaryGapMs === undefined ? {} : { canaryGapMs: move.canaryGapMs }),
     ...(move.shutdownCheckpoint === null || move.receivedByTarget === null
       ? {}
       : {

@@ -59,6 +59,20 @@ describe('the guard', () => {
     expect(psql(before.standby, "SELECT to_regclass('e2e_alone') IS NULL")).toBe('t');
   });
 
+  test('a role whose commits wait for nobody ends the protection, until that is taken back', async () => {
+    const { primary } = await roles();
+    await guarded.guard();
+    psql(primary, 'ALTER ROLE veloz SET synchronous_commit = off');
+    try {
+      const { ledger, waitsFor } = await guarded.until('the end', (state) => state.ledger.state === 'degraded');
+      expect(ledger.why).toContain('synchronous_commit is off for veloz in every database');
+      expect(waitsFor).toContain('B4');
+    } finally {
+      psql(primary, 'ALTER ROLE veloz RESET synchronous_commit');
+    }
+    await guarded.until('the protection', (state) => state.ledger.state === 'protected');
+  });
+
   test('a standby promoted by hand behind its back is seen, fenced and made a standby again', async () => {
     const before = await roles();
     await guarded.guard();

@@ -13,6 +13,7 @@ const acting = rowsBelow(PAGE, 'Commands that act').flatMap(([cell]) => codeIn(c
 /** `docker-compose` by whichever name this machine has Compose: the command lines are those of the guide all the same. */
 const shims = mkdtempSync(join(tmpdir(), 'veloz-ha-guide-'));
 
+beforeAll(() => recovered('all'));
 beforeAll(() => {
   const shim = join(shims, 'docker-compose');
   writeFileSync(

@@ -91,9 +91,9 @@ describe('a switchover is refused when clients could not be held, and moved alon
           const { workflowId } = (started.document as { run: { workflowId: string } }).run;
           const run = rig.client.workflow.getHandle(workflowId);
           await waitUntil('the plan', async () => (await run.query<RunState>('status')).phase === 'awaiting approval');
-          forgetful = await openTransaction();
-
           const { code, report } = await untouched(async () => {
+            // Right before the approval: one that is old would be refused instead (D3).
+            forgetful = await openTransaction();
             await run.executeUpdate('approve', { args: [{ by: 'e2e' }] });
             const watched = await asked(rig, 'watch', workflowId);
             return { code: watched.code, report: watched.document as Report };
@@ -111,7 +111,7 @@ describe('a switchover is refused when clients could not be held, and moved alon
             'verify pending',
           ]);
           // Whoever kept it open was not disturbed.
-          await forgetful.query('COMMIT');
+          await forgetful?.query('COMMIT');
           psql(primary, 'DROP TABLE e2e_unfinished');
         },
       );

@@ -180,7 +180,10 @@ test('what only the rejoined node had is named with the place that keeps it', ()
   expect(
     quarantineSentence({ ...rejoinFacts, lost: { bytes: 0, commits: 0, complete: false }, quarantine: '/q' }),
   ).toBe(
-    'WAL that veloz-postgres-primary alone had, and that could not be read to its end: 0 commits at least; kept in /q on the volume of veloz-postgres-primary',
+    'the WAL of veloz-postgres-primary could not be read to its end: 0 commits at least that it alone had; kept in /q on the volume of veloz-postgres-primary',
+  );
+  expect(quarantineSentence({ ...rejoinFacts, lost: { bytes: 80, commits: 1, kept: false }, quarantine: '/q' })).toBe(
+    '80 B of WAL with 1 commit that veloz-postgres-primary alone had; only the beginning of it is listed in /q on the volume of veloz-postgres-primary',
   );
   expect(quarantineSentence({ ...rejoinFacts, lost: null, quarantine: '/q' })).toBe(
     'no WAL is known that veloz-postgres-primary alone had; its control file and settings are kept in /q on the volume of veloz-postgres-primary',

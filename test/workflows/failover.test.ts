@@ -307,6 +307,16 @@ describe('failover', () => {
       expect(cluster.did).toEqual(['describeCluster', 'failOver', 'undoFailOver', ...END]);
     });
 
+    test('a refusal after the fence says that the old primary is fenced, and what takes it back', async () => {
+      cluster.can.failOver = () =>
+        Promise.reject(
+          fails('I6: silent', 'Refused', { checks: [refusal], fence: 'its container was ended in 90 ms' }),
+        );
+      const { report } = await cluster.run(cluster.incident());
+      expect(report.failover?.fence).toBe('its container was ended in 90 ms, by an attempt that promoted nobody');
+      expect(report.next.map(({ command }) => command)).toContain(`veloz-ha repair --cluster ${cluster.name}`);
+    });
+
     test('a failure before anybody was promoted is rolled back', async () => {
       cluster.can.failOver = () => Promise.reject(fails('PgBouncer does not answer'));
       const { type, message, report } = await cluster.run(cluster.incident());
@@ -315,6 +325,7 @@ describe('failover', () => {
         `Step "failover" failed: PgBouncer does not answer. Nobody was promoted, and clients were let go. Next: veloz-ha repair --cluster ${cluster.name}`,
       );
       expect(report.primaryAfter).toBeUndefined();
+      expect(report.failover?.fence).toMatch(/^nobody can tell whether \S+ was fenced$/);
       expect(cluster.did).toEqual(['describeCluster', 'failOver', 'undoFailOver', ...END]);
     });
 

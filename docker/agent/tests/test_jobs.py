@@ -99,8 +99,8 @@ class JobsTest(unittest.IsolatedAsyncioTestCase):
         message = {"token": token(run), "upstream": UPSTREAM, "divergedAt": "0/1000100", "divergedTimeline": 2}
         return await self.agent.rewind({**message, **more})
 
-    async def copy(self, run="r"):
-        return await self.agent.copy({"token": token(run), "upstream": UPSTREAM})
+    async def copy(self, run="r", **more):
+        return await self.agent.copy({"token": token(run), "upstream": UPSTREAM, **more})
 
     async def ended(self):
         async with asyncio.timeout(20):
@@ -181,6 +181,36 @@ class JobsTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual((await self.ended()).state, "done")
         self.assertFalse(self.agent.files.rewind_begun)
         await self.start()
+
+    async def test_a_copy_after_it_still_tells_what_the_rewind_found_and_where_it_is(self):
+        self.agent.wal_reader.dump = unittest.mock.AsyncMock(
+            side_effect=lambda _timeline, _start, take, *_: take(b"desc: COMMIT a\n") or 0
+        )
+        self.outcome = "error: need to copy 67 MB … lost connection"
+        await self.rewind()
+        found = await self.ended()
+        self.assertEqual((found.lost["commits"], found.lost["complete"], found.lost["kept"]), (1, True, True))
+        self.outcome = ""
+        await self.copy()
+        job = await self.ended()
+        self.assertEqual((job.state, job.lost, job.quarantine), ("done", found.lost, found.quarantine))
+
+    async def test_nobody_knowing_what_a_copy_drops_is_not_the_same_as_nothing(self):
+        # The upstream refuses the comparison.
+        await self.copy()
+        job = await self.ended()
+        self.assertEqual((job.state, job.lost["commits"], job.lost["complete"]), ("done", 0, False))
+
+    async def test_what_only_the_asker_knows_to_have_diverged_is_kept(self):
+        compared = {"local": {"walEnd": "0/2000000", "rewindBegun": False}}
+        self.agent.wal_reader.dump = unittest.mock.AsyncMock(return_value=0)
+        with (
+            unittest.mock.patch("veloz_agent.comparison.compare", unittest.mock.AsyncMock(return_value=compared)),
+            unittest.mock.patch("veloz_agent.comparison.divergence", return_value=None),
+        ):
+            await self.copy(divergedAt="0/1000100", divergedTimeline=2)
+            job = await self.ended()
+        self.assertEqual((job.state, job.lost["fromLsn"], job.lost["kept"]), ("done", "0/1000100", True))
 
     async def test_a_copy_takes_the_place_of_the_data_which_is_discarded_later(self):
         ours = "synchronous_standby_names = 'veloz_standby'\n"

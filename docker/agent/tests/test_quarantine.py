@@ -73,7 +73,14 @@ class KeepTest(unittest.IsolatedAsyncioTestCase):
         folder, lost, summary = await self.keep((2, "0/200100"), "0/400000")
         self.assertEqual(
             lost,
-            {"fromLsn": "0/200100", "toLsn": "0/400000", "bytes": 0x1FFF00, "commits": 2, "complete": True},
+            {
+                "fromLsn": "0/200100",
+                "toLsn": "0/400000",
+                "bytes": 0x1FFF00,
+                "commits": 2,
+                "complete": True,
+                "kept": True,
+            },
         )
         self.assertEqual(summary["segments"], ["000000020000000000000002", "000000020000000000000003"])
         self.assertEqual(

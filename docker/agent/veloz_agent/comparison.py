@@ -129,6 +129,11 @@ async def compare(settings: PostgresSettings, files: NodeFiles, reader: WalReade
     return {"upstream": about, "history": history, "local": local}
 
 
+def beyond(end: Optional[str], diverged: Optional[tuple]) -> bool:
+    """Is there WAL behind a known divergence?"""
+    return end is not None and diverged is not None and wal.parse_lsn(end) > wal.parse_lsn(diverged[1])
+
+
 def divergence(comparison: dict) -> Optional[tuple]:
     """(timeline, LSN) from which on the local WAL is none of the upstream's; None when there is no such part."""
     local, upstream = comparison["local"], comparison["upstream"]

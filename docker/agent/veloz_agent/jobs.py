@@ -109,7 +109,11 @@ class Jobs:
     async def start(self, kind: str, run: str, work: Callable[[Job], Awaitable]) -> None:
         """Durably on record when this returns, and at work."""
         self.refuse_while_running()
-        job = self.current = Job(kind, run)
+        earlier, job = self.current, Job(kind, run)
+        if kind == "copy" and earlier and earlier.lost and (earlier.run == run or earlier.state != "done"):
+            # It goes on where that one got stuck, on data that may tell it no longer.
+            job.lost, job.quarantine = earlier.lost, earlier.quarantine
+        self.current = job
         await self._persist()
         self._task = asyncio.ensure_future(self._carry_out(job, work))
 

@@ -18,6 +18,8 @@ FOLDERS = 20
 LISTING_BYTES = 2 << 20
 # Segments are kept up to this much, and up to a quarter of what is free.
 WAL_BYTES = 1 << 30
+# What is told where nobody can say what is lost.
+UNKNOWN = {"fromLsn": None, "toLsn": None, "bytes": 0, "commits": 0, "complete": False, "kept": True}
 
 
 class Listing:
@@ -93,16 +95,23 @@ def _keep_files(data: str, folder: str, names: list) -> bool:
 
 
 async def keep(
-    own: str, data: str, reader: WalReader, about: dict, lost_from: Optional[tuple], wal_end: Optional[str]
+    own: str,
+    data: str,
+    reader: WalReader,
+    about: dict,
+    lost_from: Optional[tuple],
+    wal_end: Optional[str],
+    unknown: bool = False,
 ) -> tuple:
     """(folder, lost): `lost_from` is (timeline, LSN); `lost` is None for nothing.
 
-    Else {fromLsn, toLsn, bytes, commits, complete}: `commits` are those that could be read, `complete` tells whether
-    these are all. Durable on return. `about` goes into the summary.
+    Else {fromLsn, toLsn, bytes, commits, complete, kept}: `commits` are those that could be read, `complete` tells
+    whether these are all, `kept` whether their segments are in the folder. With `unknown` nobody can tell whether there
+    are any. Durable on return. `about` goes into the summary.
     """
     folder = await asyncio.to_thread(new_folder, own, about["kind"])
     names: list = []
-    lost = None
+    lost: Optional[dict] = dict(UNKNOWN) if unknown else None
     if lost_from:
         timeline, start = lost_from
         size = await asyncio.to_thread(reader.segment_size, timeline)
@@ -130,6 +139,7 @@ async def keep(
             "bytes": count,
             "commits": listing.commits,
             "complete": wal_end is not None and code == 0,
+            "kept": complete and bool(names),
         }
     summary = {
         **about,

@@ -43,12 +43,17 @@ class RejoinJobs:
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
 
-    async def _keep(self, job: Job, upstream: dict, lost_from: Optional[tuple], end: Optional[str]) -> None:
+    async def _keep(
+        self, job: Job, upstream: dict, lost_from: Optional[tuple], end: Optional[str], unknown: bool = False
+    ) -> None:
         await self._jobs.enter(job, "keeping evidence")
         s = self._settings
-        job.quarantine, job.lost = await quarantine.keep(
-            s.own, s.data, self._reader, self._about(job, upstream), lost_from, end
+        folder, lost = await quarantine.keep(
+            s.own, s.data, self._reader, self._about(job, upstream), lost_from, end, unknown
         )
+        # What the job before this one found is no longer there to be found.
+        if job.lost is None or (lost is not None and lost["complete"]):
+            job.quarantine, job.lost = folder, lost
 
     # Rewind.
 
@@ -89,7 +94,8 @@ class RejoinJobs:
 
     # Copy.
 
-    async def copy(self, job: Job, upstream: dict) -> None:
+    async def copy(self, job: Job, upstream: dict, diverged: Optional[tuple] = None) -> None:
+        """`diverged`: (timeline, LSN) from which on the local WAL is known to be none of the upstream's."""
         s = self._settings
         await asyncio.to_thread(base_backup.set_aside, s)
         await asyncio.to_thread(base_backup.remove_discarded, s)
@@ -104,7 +110,7 @@ class RejoinJobs:
                 f"volume; make room and copy again.{hint}"
             )
         if os.path.isdir(s.data) and os.listdir(s.data):
-            await self._keep_before_copy(job, upstream)
+            await self._keep_before_copy(job, upstream, diverged)
         # The slot first: without it the copy could end without the WAL that it needs next.
         await ensure_slot(s, upstream, SLOT_LIMIT_MS)
         await self._jobs.enter(job, "pg_basebackup")
@@ -125,17 +131,22 @@ class RejoinJobs:
             await asyncio.sleep(0.5)
             await asyncio.to_thread(base_backup.set_aside, self._settings)
 
-    async def _keep_before_copy(self, job: Job, upstream: dict) -> None:
+    async def _keep_before_copy(self, job: Job, upstream: dict, diverged: Optional[tuple]) -> None:
         """What is lost is found out as far as the old data can still be read: it may be the very thing that broke."""
         lost_from = end = None
+        unknown = True
         try:
             compared = await comparison.compare(self._settings, self._files, self._reader, upstream)
             end = compared["local"]["walEnd"]
-            lost_from = None if compared["local"]["rewindBegun"] else comparison.divergence(compared)
+            if not compared["local"]["rewindBegun"]:
+                lost_from = comparison.divergence(compared) or (diverged if comparison.beyond(end, diverged) else None)
+                unknown = end is None
         except (CommandError, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
             log("warn", f"What is lost could not be found out: {error}", run=job.run)
         try:
-            await self._keep(job, upstream, lost_from, end)
+            await self._keep(job, upstream, lost_from, end, unknown)
         except (OSError, ValueError) as error:
             # All of it stays beside the copy until it is discarded.
             log("error", f"The evidence could not be kept in quarantine: {error}", run=job.run)
+            if job.lost is None and (lost_from or unknown):
+                job.lost = {**quarantine.UNKNOWN, "kept": False}

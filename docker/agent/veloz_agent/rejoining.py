@@ -47,8 +47,12 @@ class Rejoining(Fencing):
 
     async def copy(self, message: dict) -> dict:
         upstream = arguments.address(message.get("upstream"), "upstream")
+        diverged = None
+        if message.get("divergedAt") is not None:
+            timeline = arguments.whole(message, "divergedTimeline", 1, 0xFFFFFFFF)
+            diverged = (timeline, arguments.lsn(message, "divergedAt"))
         return await self._begin(
-            message, "copy", lambda: None, lambda job: self.rejoin_jobs.copy(job, upstream), upstream
+            message, "copy", lambda: None, lambda job: self.rejoin_jobs.copy(job, upstream, diverged), upstream
         )
 
     async def _begin(

@@ -130,6 +130,9 @@ export async function failOver(deps: ActivityDeps, request: FailoverMove): Promi
     return await failOverWith(deps, access, request, parts, recorder, journal, source);
   } catch (error) {
     if (isRefusal(error) && parts !== undefined) await letGo(parts);
+    // Whoever reads the report has to know that the node will not start again by itself.
+    if (isRefusal(error) && journal.fence !== undefined)
+      throw finalFailure('Refused', (error as Error).message, { checks: journal.checks ?? [], fence: journal.fence });
     if (error instanceof AgentError && error.type === 'Superseded' && !error.message.includes(`run ${request.run} `))
       throw finalFailure(
         'Failed',
@@ -309,7 +312,10 @@ async function choose(
   return { target, others: decision.others, names: decision.names };
 }
 
-/** A refusal because somebody was silent is believed only after that one had more time. */
+/**
+ * Somebody who is silent gets more time before that is believed: it may be the reason of a refusal; or the one with the most, whom a
+ * person's consent to a loss would pass over.
+ */
 async function secondLook(
   deps: ActivityDeps,
   access: ClusterAccess,
@@ -319,7 +325,7 @@ async function secondLook(
 ): Promise<typeof first> {
   const refused = first.decision.checks.some(({ result }) => result === 'refuse');
   const silent = first.states.some(({ answered, missing }) => !answered && missing !== true);
-  if (!refused || !silent) return first;
+  if (!silent || (!refused && request.allowDataLoss === undefined)) return first;
   await reachSilent(access, parts, queryLimitOf(request));
   return decideOn(deps, access, request, parts, PATIENT_LIMIT_MS);
 }

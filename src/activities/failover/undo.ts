@@ -3,7 +3,16 @@ import { keepBeating } from '../context';
 import { dropIdleSlot } from '../prepare';
 import { tokenOf } from '../token';
 import type { FailoverMove } from './fail-over';
-import { claimFailoverParts, closeFailoverParts, letGo, observeCandidates, openFailoverParts } from './parts';
+import {
+  claimFailoverParts,
+  closeFailoverParts,
+  letGo,
+  observeCandidates,
+  openFailoverParts,
+  reachSilent,
+} from './parts';
+
+const QUERY_LIMIT_MS = 10_000;
 
 /**
  * Undoes a failover that promoted nobody: clients are let go, and the old primary, where it was fenced, is started as it was.
@@ -14,12 +23,14 @@ export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): P
   const access = accessCluster(deps, request.cluster);
   const token = tokenOf(request.run, 'undo fail over');
   const stopBeating = keepBeating(() => 'putting everything back');
-  const parts = await openFailoverParts(access, token, request.candidates, 10_000).catch((error: unknown) => {
+  const parts = await openFailoverParts(access, token, request.candidates, QUERY_LIMIT_MS).catch((error: unknown) => {
     stopBeating();
     throw error;
   });
   try {
     await claimFailoverParts(parts);
+    // One that was asked to be promoted may be slow just now: its silence is believed later than anybody else's.
+    if (parts.candidates.some(({ agent }) => agent === undefined)) await reachSilent(access, parts, QUERY_LIMIT_MS);
     const said = await observeCandidates(parts);
     if ([...said.values()].some(({ promotion }) => promotion?.run === request.run)) return false;
     const { exists, running } = await deps.docker.inspect(request.source);
@@ -28,7 +39,8 @@ export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): P
       const silent = parts.candidates.filter(({ name }) => !said.has(name));
       for (const { name } of silent) {
         const { exists: there } = await deps.docker.inspect(name);
-        if (there && !access.node(name).optional)
+        // Optional or not: two of them would be writable.
+        if (there)
           throw new Error(`${request.source} is fenced, and ${name}, which may have been promoted, does not answer`);
       }
       await withSession(access.agent(request.source), async (agent) => {

@@ -17,6 +17,18 @@ SELECT r.recovering AS "inRecovery",
   CASE WHEN NOT r.recovering THEN (SELECT coalesce(json_agg(json_build_object('slot', s.slot_name,
       'syncState', a.sync_state, 'state', a.state)), '[]')
     FROM pg_stat_replication a JOIN pg_replication_slots s ON s.active_pid = a.pid) END AS standbys,
+  CASE WHEN NOT r.recovering THEN
+    array(SELECT 'synchronous_commit is ' || v || ' for the whole server' FROM current_setting('synchronous_commit') v
+      WHERE v IN ('off', 'local'))
+    || array(SELECT format('synchronous_commit is %s for %s in %s', split_part(c.entry, '=', 2),
+        coalesce(o.rolname, 'every role'), coalesce(d.datname, 'every database'))
+      FROM pg_db_role_setting x LEFT JOIN pg_roles o ON o.oid = x.setrole LEFT JOIN pg_database d ON d.oid = x.setdatabase,
+        unnest(x.setconfig) AS c(entry)
+      WHERE split_part(c.entry, '=', 1) = 'synchronous_commit'
+        AND split_part(c.entry, '=', 2) IN ('off', 'local', 'false', 'no', '0'))
+    || array(SELECT format('%s, which has no slot, confirms commits', a.application_name) FROM pg_stat_replication a
+      WHERE a.sync_state IN ('sync', 'quorum') AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = a.pid))
+    END AS weak,
   (SELECT status FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) AS receiver,
   CASE WHEN r.recovering THEN pg_is_wal_replay_paused() ELSE false END AS "replayPaused"
 FROM (SELECT pg_is_in_recovery() AS recovering) r`;
@@ -28,6 +40,7 @@ interface Row extends Record<string, unknown> {
   systemIdentifier: string;
   names: string | null;
   standbys: { slot: string; syncState: string; state: string }[] | null;
+  weak: string[] | null;
   receiver: string | null;
   replayPaused: boolean;
 }
@@ -66,6 +79,7 @@ export class NodeProbe {
         systemIdentifier: row.systemIdentifier,
         ...(row.names === null ? {} : { names: row.names }),
         ...(row.standbys === null ? {} : { standbys: row.standbys.map((standby) => this.named(standby)) }),
+        ...(row.weak === null || row.weak.length === 0 ? {} : { weak: row.weak }),
         receiver: row.receiver,
         replayPaused: row.replayPaused,
       };

@@ -166,11 +166,12 @@ async function begin(
   // Whoever asked for it: two at a time would write to one directory.
   if (job?.state === 'running') return { job };
   if (ours && job.state === 'done' && (job.kind === plan.method || job.kind === 'copy')) return { job };
-  const copy = async () => (await agent.call('copy', { token, upstream }, 10_000)).job;
+  const { divergedAt, divergedTimeline } = plan;
+  const diverged = divergedAt === undefined || divergedTimeline === undefined ? {} : { divergedAt, divergedTimeline };
+  const copy = async () => (await agent.call('copy', { token, upstream, ...diverged }, 10_000)).job;
   if (plan.method === 'copy') return { job: await copy() };
   // A rewind is tried once: what it left behind is no state to rewind from.
   if (ours && job.kind === 'rewind' && job.state !== 'done') return { job: await copy(), fellBackNow: failure(job) };
-  const { divergedAt, divergedTimeline } = plan;
   if (divergedAt === undefined || divergedTimeline === undefined)
     return { job: await copy(), fellBackNow: 'it is not known from where on to rewind' };
   try {
@@ -183,8 +184,8 @@ async function begin(
 
 function lostOf({ lost }: AgentJob): LostWal | null {
   if (lost === null) return null;
-  const { bytes, commits, complete } = lost;
-  return { bytes, commits, ...(complete === false && { complete }) };
+  const { bytes, commits, complete, kept } = lost;
+  return { bytes, commits, ...(complete === false && { complete }), ...(kept === false && { kept }) };
 }
 
 const copyInstead = (plan: RejoinPlan): RejoinPlan & { method: 'copy' } => ({ ...plan, method: 'copy' });

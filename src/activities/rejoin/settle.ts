@@ -81,7 +81,7 @@ export async function settleRejoin(deps: ActivityDeps, request: RejoinRequest): 
       await session.query('CHECKPOINT');
       await dropIdleSlot(session, primary);
       for (const standby of standbys) await dropSlotsOf(access, standby);
-      const freedBytes = await discard(access, request);
+      const { freedBytes, leftBecause } = await discard(access, request);
       const [row] = await session.query<{ timeline: number }>(
         `SELECT timeline_id AS timeline FROM pg_control_checkpoint()`,
       );
@@ -91,7 +91,14 @@ export async function settleRejoin(deps: ActivityDeps, request: RejoinRequest): 
         timeline: row?.timeline ?? 0,
         names,
         freedBytes,
-        warnings: await restartPolicies(deps, [node]),
+        warnings: [
+          ...(await restartPolicies(deps, [node])),
+          ...(leftBecause === undefined
+            ? []
+            : [
+                `J8: the data that the copy replaced stays on the volume of ${node}: ${leftBecause}. Next, once nobody needs it: docker exec ${node} sh -c 'rm -r /var/lib/postgresql/data.replaced-*'`,
+              ]),
+        ],
         detail: [
           `synchronous_standby_names '${names}'`,
           `synchronous: ${synchronous.join(', ')}`,
@@ -111,11 +118,24 @@ async function dropSlotsOf(access: ClusterAccess, standby: string): Promise<void
   });
 }
 
-async function discard(access: ClusterAccess, request: RejoinRequest): Promise<number> {
+/** J8: what a copy replaced is removed, unless it is the last place of rows that only this node had. */
+async function discard(
+  access: ClusterAccess,
+  request: RejoinRequest,
+): Promise<{ freedBytes: number; leftBecause?: string }> {
   const token = rejoinToken(request);
   return withSession(answeringAgent(access, request.node), async (agent) => {
     await claim(agent, token);
-    return (await agent.call('discard', { token }, 120_000)).freedBytes;
+    const { job } = await agent.call('observe', {});
+    const lost = job?.kind === 'copy' && job.run === request.run ? job.lost : null;
+    if (lost?.complete === false)
+      return { freedBytes: 0, leftBecause: 'nobody can tell whether it has rows that nobody else has' };
+    if (lost?.kept === false)
+      return {
+        freedBytes: 0,
+        leftBecause: 'it has rows that nobody else has, and that were too much to keep otherwise',
+      };
+    return { freedBytes: (await agent.call('discard', { token }, 120_000)).freedBytes };
   });
 }
 

@@ -25,10 +25,11 @@ export function repairSplitBrain({ topology, observed, ledger, actions }: Repair
     onSplitBrain: 'fence',
   });
   if (split?.keep == null) return undefined;
-  // Without the ledger the newest timeline would decide. Clients that write to the older one know better.
+  // Without the ledger the newest timeline would decide. Clients that write to the older one know better; and where nobody can say to
+  // whom they write, a person decides.
   const route = observed.pooler.agent?.route?.host;
   const routed = observed.nodes.find(({ name, internal }) => split.writable.includes(name) && internal.host === route);
-  if (split.keep !== known.primary && routed !== undefined && routed.name !== split.keep) return undefined;
+  if (split.keep !== known.primary && routed?.name !== split.keep) return undefined;
   for (const node of split.fence)
     actions.push({ kind: 'fence', node, upstream: split.keep, why: split.says, check: 'A3' });
   return split.keep;

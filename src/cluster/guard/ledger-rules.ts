@@ -25,9 +25,13 @@ import type { NodeAnswer, Round } from './signals';
  * `sync`. `protected` begins when a confirming standby has received everything up to a position that the primary had reached after its
  * names were set.
  *
- * What stays open is the time between two rounds: a person who empties the names by hand, or a standby that joins for the first time
- * and confirms commits, followed by the loss of the primary (and of that standby) within that fifth of a second. Whatever this
- * product does to the names is in the ledger first.
+ * Settings that let some commits pass (`synchronous_commit` off or local, for the server, a role or a database) end the promise, and so
+ * does a standby without slot that confirms commits: nobody knows which node it is. After either, `protected` begins anew.
+ *
+ * What stays open are sessions that set `synchronous_commit` for themselves, or go on with what their role had when they began; and the
+ * time between two rounds: a person who empties the names by hand, or a standby that joins for the first time and confirms commits,
+ * followed by the loss of the primary (and of that standby) within that fifth of a second. Whatever this product does to the names is
+ * in the ledger first.
  */
 
 /** States of `pg_stat_replication.sync_state` in which a commit may rest on the node alone, now or a millisecond later. */
@@ -37,6 +41,9 @@ const mayConfirm: ReadonlySet<string> = new Set(['sync', 'quorum', 'potential'])
 const confirms = ({ state, syncState }: { state: string; syncState: string }): boolean =>
   state === 'streaming' && (syncState === 'sync' || syncState === 'quorum');
 
+/** How the `why` of a ledger begins while settings let some commits pass. */
+export const SOME_PASS = 'some commits wait for no standby that is known';
+
 /** Is this round longer over than that the nodes can have been watched in between? In milliseconds. */
 const STALLED_MS = 1000;
 
@@ -44,6 +51,11 @@ const nodesOf = (round: Round): NodeAnswer[] => [round.sql, ...round.others];
 const answerOf = (round: Round, node: string): NodeAnswer | undefined =>
   nodesOf(round).find(({ name }) => name === node);
 const namesOf = (answer: NodeAnswer): string => (answer.names ?? '').trim();
+/** Every commit waits for a standby, as far as settings tell. */
+const waitsAlways = (answer: NodeAnswer): boolean => namesOf(answer) !== '' && answer.weak === undefined;
+/** Seen twice: a session that ends lets its slot go a moment before it is gone itself. */
+const isWeak = (primary: NodeAnswer, history: readonly NodeAnswer[]): boolean =>
+  primary.weak !== undefined && (history[0] === undefined || history[0].weak !== undefined);
 const connectedOf = (answer: NodeAnswer): string[] =>
   (answer.standbys ?? []).filter(({ syncState }) => mayConfirm.has(syncState)).map(({ node }) => node);
 const listed = (nodes: readonly string[]): string => nodes.join(' and ');
@@ -142,6 +154,14 @@ function protectionOf(
       why: 'commits wait for no standby: synchronous_standby_names is empty',
     };
 
+  if (isWeak(primary, history))
+    return {
+      state: 'degraded',
+      synchronous: connectedOf(primary),
+      names,
+      why: `${SOME_PASS}: ${listed(primary.weak ?? [])}`,
+    };
+
   const connected = connectedOf(primary);
   const confirming = (primary.standbys ?? [])
     .filter(confirms)
@@ -159,8 +179,8 @@ function protectionOf(
   if (ledger.state !== 'protected') {
     // Sessions hear of new names a moment before all of the server does: the round that sees them first proves nothing yet.
     const seenBefore = ledger.names !== '';
-    const named = answersWhile(primary, history, (answer, before) => namesOf(answer) !== '' && namesOf(before) !== '');
-    if (!seenBefore || !confirming.some((node) => hasUpTo(node, named.at(-1)?.lsn)))
+    const named = answersWhile(primary, history, (answer, before) => waitsAlways(answer) && waitsAlways(before));
+    if (!seenBefore || history[0]?.weak !== undefined || !confirming.some((node) => hasUpTo(node, named.at(-1)?.lsn)))
       return {
         state: 'degraded',
         synchronous: confirming,

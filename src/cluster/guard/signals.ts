@@ -19,6 +19,8 @@ export interface NodeAnswer {
   names?: string;
   /** Primary: nodes that stream from it, named by their slots as nodes, and whether commits wait for them. */
   standbys?: { node: string; syncState: string; state: string }[];
+  /** Primary: why some of its commits are on no standby that is known, each in half a sentence (B4); absent where all are. */
+  weak?: string[];
   /** Standby: the state of its WAL receiver, null when none runs. */
   receiver?: string | null;
   replayPaused?: boolean;

@@ -29,6 +29,8 @@ export interface LostWal {
   commits: number;
   /** False: it could not be read to its end, and there may be more. Absent otherwise. */
   complete?: false;
+  /** False: it was too much to be kept, or keeping it failed. Absent otherwise. */
+  kept?: false;
 }
 
 /** What is asked for: what its history says, or a full copy whatever it says. */

@@ -106,6 +106,11 @@ describe('a probe', () => {
     expect(drops).toBe(1);
   });
 
+  test('settings that let some commits pass are told; where there are none nothing is', async () => {
+    servers.answer = () => ({ ...primaryRow, weak: ['synchronous_commit is off for veloz in every database'] });
+    expect(await probe().ask()).toMatchObject({ weak: ['synchronous_commit is off for veloz in every database'] });
+  });
+
   test('closed, it leaves no session behind, also none that was being opened', async () => {
     const open = probe();
     await open.ask();

@@ -423,3 +423,33 @@ describe('since when no standby confirms', () => {
     ).toBe(T0);
   });
 });
+
+describe('settings that let some commits pass', () => {
+  const weak = ['synchronous_commit is off for veloz in every database'];
+  const at = (seconds: number, rest: Partial<NodeAnswer> = {}) =>
+    round({ at: T0 + seconds * 1000, sql: writable({ lsn: `0/${(5 + seconds).toString(16)}000000`, ...rest }) });
+
+  test('end the promise once they were seen twice', () => {
+    const seen = { sql: writable({ weak }) };
+    expect(next(protectedBy(STANDBY), seen, [at(9)])).toBeUndefined();
+    expect(next(protectedBy(STANDBY), seen, [at(8), at(9, { weak })])).toMatchObject({
+      state: 'degraded',
+      synchronous: [STANDBY],
+      why: 'some commits wait for no standby that is known: synchronous_commit is off for veloz in every database',
+    });
+  });
+
+  test('at once where nothing is known of before', () => {
+    expect(next(protectedBy(STANDBY), { sql: writable({ weak }) })?.state).toBe('degraded');
+  });
+
+  test('it begins anew when a standby has what was written after they were gone', () => {
+    const now = (lsn: string) => ({ sql: writable({ lsn: '0/F000000' }), others: [standbyAnswer({ lsn })] });
+    // The first round without them proves nothing.
+    expect(next(degraded, now('0/F000000'), [at(9, { weak })])?.state ?? 'degraded').toBe('degraded');
+    const earlier = [at(7, { weak }), at(8), at(9)];
+    // 0/D000000 is the position of the first round without them, 0/E000000 of the one after.
+    expect(next(degraded, now('0/C000000'), earlier)?.state ?? 'degraded').toBe('degraded');
+    expect(next(degraded, now('0/E000000'), earlier)?.state).toBe('protected');
+  });
+});

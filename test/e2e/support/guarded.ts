@@ -21,7 +21,8 @@ function quickTopology(folder: string): string {
   };
   Object.assign(topology.clusters[CLUSTER] ?? {}, {
     soak: '0s',
-    guard: { mode: 'auto', standbyLostAfter: '3s', backoff: '2s' },
+    // A PostgreSQL that crashed may take its time on a busy machine.
+    guard: { mode: 'auto', standbyLostAfter: '3s', backoff: '2s', restartBudget: '10s' },
   });
   const file = join(folder, 'topology.yaml');
   writeFileSync(file, stringify(topology));

@@ -84,6 +84,23 @@ export function cli(
 
 /** Runs docker, and returns what it printed. */
 export function docker(...args: string[]): string {
+  const [verb, ...names] = args;
+  if (verb !== 'pause') return run(args);
+  // The kernel's freezer gives up now and then when processes of the container are just being started; then once more.
+  for (const name of names)
+    for (let tries = 1; ; tries++)
+      try {
+        run(['pause', name]);
+        break;
+      } catch (error) {
+        if (tries === PAUSE_TRIES) throw error;
+      }
+  return names.join('\n');
+}
+
+const PAUSE_TRIES = 5;
+
+function run(args: readonly string[]): string {
   return execFileSync('docker', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 

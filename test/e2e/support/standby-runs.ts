@@ -28,10 +28,17 @@ export async function run(rig: Rig, ...rest: Parameters<typeof startRun> extends
   return (await (await startRun(rig, ...rest)).result()) as Report;
 }
 
-/** The standby is promoted by hand, `meanwhile` happens to the old primary, and clients are sent to the new one. */
-export async function promotedByHand(meanwhile: (old: string) => unknown): Promise<{ old: string; now: string }> {
+/**
+ * `before` happens to the old primary, the standby is promoted by hand, `meanwhile` happens to the old primary, and clients are sent to
+ * the new one.
+ */
+export async function promotedByHand(
+  meanwhile: (old: string) => unknown,
+  before: (old: string) => unknown = () => undefined,
+): Promise<{ old: string; now: string }> {
   const { primary: old, standby: now } = await roles();
   relax(now);
+  await before(old);
   psql(now, 'SELECT pg_promote()');
   await meanwhile(old);
   await obey(routeByHand(POOLER, { host: now, port: 5432 }));

@@ -35,19 +35,18 @@ export class WorkflowServer {
     if (path === undefined) throw new Error('there is no temporal binary. Next: npm run setup');
     const settings = { ...fastHandoverSettings, 'limit.historyCount.suggestContinueAsNew': LONG_HISTORY };
     const types = { Keyword: SearchAttributeType.KEYWORD, Int: SearchAttributeType.INT } as const;
-    const [environment, workflowBundle] = await Promise.all([
-      TestWorkflowEnvironment.createLocal({
-        server: {
-          executable: { type: 'existing-path', path },
-          log: { format: 'pretty', level: 'error' },
-          searchAttributes: Object.entries(searchAttributeTypes).map(([name, type]) =>
-            defineSearchAttributeKey(name, types[type]),
-          ),
-          extraArgs: Object.entries(settings).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),
-        },
-      }),
-      bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') }),
-    ]);
+    // One after the other: the server is given five seconds to start, and bundling takes a whole core.
+    const workflowBundle = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
+    const environment = await TestWorkflowEnvironment.createLocal({
+      server: {
+        executable: { type: 'existing-path', path },
+        log: { format: 'pretty', level: 'error' },
+        searchAttributes: Object.entries(searchAttributeTypes).map(([name, type]) =>
+          defineSearchAttributeKey(name, types[type]),
+        ),
+        extraArgs: Object.entries(settings).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),
+      },
+    });
     return new WorkflowServer(environment, workflowBundle);
   }
 

@@ -157,6 +157,7 @@ export const primaryRow = {
   systemIdentifier: '77',
   names: 'veloz_standby',
   standbys: [{ slot: 'veloz_postgres_standby', syncState: 'sync', state: 'streaming' }],
+  weak: [],
   receiver: null,
   replayPaused: false,
 };
