@@ -71,7 +71,8 @@ describe('the primary fails while clients write, and the guard is in auto', () =
       // Its PostgreSQL works; its agent gives no answer for a while, as on a machine that is short of everything.
       docker('kill', '--signal', 'STOP', before.standby);
       docker('kill', before.primary);
-      await sleep(2000);
+      // Longer than it is waited for at first.
+      await sleep(4500);
       docker('kill', '--signal', 'CONT', before.standby);
       await guarded.protectedBy(before.standby);
     });
