@@ -17,6 +17,8 @@ export interface MoveResult {
   heldMs: number | null;
   canaryGapMs?: number;
   canaryFailures: number;
+  /** Somebody else promoted the target during the move: that it had everything is not proven. Absent otherwise. */
+  promotedByOthers?: true;
   shutdownCheckpoint: Lsn | null;
   receivedByTarget: Lsn | null;
   subSteps: SubStep[];
@@ -95,6 +97,11 @@ async function moveWith(
   if (attempt() === 1) await canary.started;
   try {
     const position = await positionOf(parts, request);
+    const byOthers = position === 'promoted' && (await parts.target.call('observe', {})).promotion?.run !== request.run;
+    if (byOthers)
+      warnings.push(
+        `K1: somebody else promoted ${request.target} during the move: that it had everything that ${request.source} acknowledged is not proven`,
+      );
     if (position === 'promoting') await waitPromoted(parts.targetSql, request, access.topology.limits.promote);
     if (position === 'before') {
       try {
@@ -115,6 +122,7 @@ async function moveWith(
       // What came after an attempt that died saw only the end of it.
       ...(attempt() === 1 && seen.commits > 1 ? { canaryGapMs: seen.gapMs } : {}),
       canaryFailures: seen.failures,
+      ...(byOthers ? { promotedByOthers: true } : {}),
       shutdownCheckpoint: journal.shutdownCheckpoint ?? null,
       receivedByTarget: journal.receivedByTarget ?? null,
       subSteps: journal.subSteps,

@@ -263,7 +263,7 @@ class RedisRun {
     switch (kind) {
       case 'planned': {
         const held = move?.heldMs == null ? 'for a time that its worker took to the grave' : formatMs(move.heldMs);
-        return `${target} is the master now, and ${source} its replica; writes waited ${held}, and no acknowledged one is lost`;
+        return `${target} is the master now, and ${source} its replica; writes waited ${held}, and ${move?.unproven ? `whether ${target} had all that ${source} had taken is not known: somebody else promoted it when ${source} died` : 'no acknowledged one is lost'}`;
       }
       case 'forced':
         return `${target} took over from ${source}, which ${without === undefined ? 'is its replica now' : 'did not come back'}. Writes that no replica had are lost; those acknowledged with WAIT 1 are not`;

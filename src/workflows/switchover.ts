@@ -129,9 +129,12 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
   switch (outcome.kind) {
     case 'done': {
       const held = facts.move?.heldMs;
+      const lost = facts.move?.promotedByOthers
+        ? 'that no acknowledged row was lost is not proven'
+        : 'no acknowledged row was lost';
       return run.end(
         'completed',
-        `${move.target} is the primary now, ${move.source} ${move.others.length === 0 ? 'its synchronous standby' : 'a standby of it'}. Clients waited ${held == null ? 'for a time that its worker took to the grave' : formatMs(held)}; no acknowledged row was lost`,
+        `${move.target} is the primary now, ${move.source} ${move.others.length === 0 ? 'its synchronous standby' : 'a standby of it'}. Clients waited ${held == null ? 'for a time that its worker took to the grave' : formatMs(held)}; ${lost}`,
         { ...rest, primaryAfter: move.target },
       );
     }

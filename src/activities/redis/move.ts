@@ -68,7 +68,14 @@ export async function moveMaster(deps: ActivityDeps, move: RedisMove): Promise<R
     );
     if (journal.heldSince !== undefined) journal.heldMs ??= Date.now() - journal.heldSince;
     heartbeat(journal);
-    return { heldMs: journal.heldMs ?? null, dropped, subSteps: journal.subSteps };
+    // The source died, and whether the target had everything before that is only known if somebody compared.
+    const unproven = old === undefined && !journal.subSteps.some(({ id }) => id === 'compare');
+    return {
+      heldMs: journal.heldMs ?? null,
+      dropped,
+      subSteps: journal.subSteps,
+      ...(unproven ? { unproven } : {}),
+    };
   } finally {
     stopBeating();
     old?.close();

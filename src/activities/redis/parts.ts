@@ -23,6 +23,8 @@ export interface RedisMoveResult {
   /** How many clients were sent to the new master by ending their connections. */
   dropped: number;
   subSteps: SubStep[];
+  /** Nobody compared the two before the source died. Absent otherwise. */
+  unproven?: true;
 }
 
 /** What a node says; undefined when it does not answer. */
