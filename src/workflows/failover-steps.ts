@@ -2,7 +2,7 @@ import type { ClusterDescription, FailoverMove, FailoverResult, MoveRequest } fr
 import { formatMs } from '../cluster/duration';
 import { act, changing, holding } from './runbook/activity-options';
 import type { Run } from './runbook/run';
-import type { Step } from './runbook/runner';
+import { rootDetails, type Step } from './runbook/runner';
 import { rejoinSteps } from './rejoin-steps';
 import type { RejoinFacts } from './run-state';
 
@@ -15,6 +15,13 @@ export interface FailoverStory {
   /** What became of the old primary, in a sentence. */
   after?: string;
 }
+
+/** Undoes a failover that failed: what the failure tells decides how much has to be heard before that. */
+export const undoFailOver = (move: FailoverMove, cause: unknown): Promise<boolean> =>
+  act(changing, 'Put everything back').undoFailOver({
+    ...move,
+    ...(rootDetails(cause).neverAsked === true ? { neverAsked: true } : {}),
+  });
 
 /** The runbook, as a list that a newcomer can read aloud. */
 export function failoverSteps(
@@ -31,7 +38,7 @@ export function failoverSteps(
     {
       id: 'failover',
       says: `Hold clients, fence ${source}, promote ${move.target ?? 'the most advanced standby'}, route, let clients go`,
-      pointOfNoReturn: { rollBack: () => act(changing, 'Put everything back').undoFailOver(move) },
+      pointOfNoReturn: { rollBack: (cause) => undoFailOver(move, cause) },
       run: async () => {
         const result = await act(
           holding,

@@ -1,5 +1,4 @@
 import { CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
-import { ApplicationFailure } from '@temporalio/common';
 import type { ClusterDescription, FailoverMove, FailoverResult } from '../activities';
 import { type Check, commandsOf, refusalSentence, splitNext } from '../cluster/check';
 import { clusterStatus, logs } from '../cluster/commands';
@@ -14,7 +13,7 @@ import { act, changing, reading } from './runbook/activity-options';
 import { approvedOrEnd } from './runbook/ask';
 import { describeCluster, lockOrEnd, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
-import { initialStepStates, rootMessage, rootType, runSteps } from './runbook/runner';
+import { initialStepStates, rootDetails, rootMessage, rootType, runSteps } from './runbook/runner';
 import type { FailoverFacts, Report } from './run-state';
 
 const START = 'veloz-ha postgres promote';
@@ -311,11 +310,5 @@ function factsOf(
   };
 }
 
-function innermost(error: unknown): ApplicationFailure | undefined {
-  let current = error;
-  while (current instanceof Error && current.cause instanceof Error) current = current.cause;
-  return current instanceof ApplicationFailure ? current : undefined;
-}
 /** What an attempt that promoted nobody tells beside its reason. */
-const detailsOf = (error: unknown): { checks?: Check[]; fence?: string } =>
-  (innermost(error)?.details?.[0] as { checks?: Check[]; fence?: string } | undefined) ?? {};
+const detailsOf = (error: unknown): { checks?: Check[]; fence?: string } => rootDetails(error);

@@ -2,6 +2,7 @@ import type { ClusterDescription, FailoverMove } from '../activities';
 import { presentNodes, type ObservedCluster } from '../cluster/observed';
 import type { RepairRound, RepairTask } from '../cluster/repair/round';
 import type { Ledger } from '../cluster/guard/ledger';
+import { undoFailOver } from './failover-steps';
 import { rejoinSteps, type RejoinStory } from './rejoin-steps';
 import { act, changing, holding } from './runbook/activity-options';
 import type { Run } from './runbook/run';
@@ -242,7 +243,7 @@ class Numbered {
       id: 'failover',
       says,
       expectedMs: 700,
-      pointOfNoReturn: { rollBack: () => act(changing, 'Put everything back').undoFailOver(move) },
+      pointOfNoReturn: { rollBack: (cause) => undoFailOver(move, cause) },
       run: async () => {
         const result = await act(holding, says).failOver(move);
         story.result = { target: result.target };

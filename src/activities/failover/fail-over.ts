@@ -7,7 +7,7 @@ import { AgentError } from '../../systems/agent';
 import { recoveryOf, type PostgresSession } from '../../systems/postgres';
 import type { DataLoss } from '../../workflows/failover-input';
 import type { SubStep } from '../../workflows/run-state';
-import { finalFailure, heartbeat, keepBeating, lastHeartbeat, until } from '../context';
+import { attempt, finalFailure, heartbeat, keepBeating, lastHeartbeat, until } from '../context';
 import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
 import { fenceNode } from '../fence';
 import { messageOf } from '../guard/probe';
@@ -46,6 +46,8 @@ export interface FailoverMove {
   /** The last position of the old primary that the guard saw. */
   lastLsn?: Lsn;
   holdLimitMs: number;
+  /** For an undo: it is certain that nobody was asked to be promoted. */
+  neverAsked?: boolean;
 }
 
 /** What a failover did and measured. */
@@ -130,9 +132,14 @@ export async function failOver(deps: ActivityDeps, request: FailoverMove): Promi
     return await failOverWith(deps, access, request, parts, recorder, journal, source);
   } catch (error) {
     if (isRefusal(error) && parts !== undefined) await letGo(parts);
-    // Whoever reads the report has to know that the node will not start again by itself.
-    if (isRefusal(error) && journal.fence !== undefined)
-      throw finalFailure('Refused', (error as Error).message, { checks: journal.checks ?? [], fence: journal.fence });
+    if (isRefusal(error))
+      throw finalFailure('Refused', (error as Error).message, {
+        ...(journal.checks === undefined ? {} : { checks: journal.checks }),
+        // Whoever reads the report has to know that the node will not start again by itself.
+        ...(journal.fence === undefined ? {} : { fence: journal.fence }),
+        // Refused is only before the promotion, and no attempt was before this one.
+        neverAsked: attempt() === 1,
+      });
     if (error instanceof AgentError && error.type === 'Superseded' && !error.message.includes(`run ${request.run} `))
       throw finalFailure(
         'Failed',

@@ -35,14 +35,13 @@ export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): P
     if ([...said.values()].some(({ promotion }) => promotion?.run === request.run)) return false;
     const { exists, running } = await deps.docker.inspect(request.source);
     const fenced = exists && running ? await isFencedFor(access, request) : false;
+    const silent = request.neverAsked ? [] : parts.candidates.filter(({ name }) => !said.has(name));
+    for (const { name } of silent) {
+      const { exists: there } = await deps.docker.inspect(name);
+      // Optional or not: two nodes would be writable, or a person would be told that nobody was promoted.
+      if (there) throw new Error(`${name}, which may have been asked to be promoted, does not answer`);
+    }
     if (fenced) {
-      const silent = parts.candidates.filter(({ name }) => !said.has(name));
-      for (const { name } of silent) {
-        const { exists: there } = await deps.docker.inspect(name);
-        // Optional or not: two of them would be writable.
-        if (there)
-          throw new Error(`${request.source} is fenced, and ${name}, which may have been promoted, does not answer`);
-      }
       await withSession(access.agent(request.source), async (agent) => {
         await agent.call('claim', { token });
         await agent.call('start', { token, as: 'primary' });

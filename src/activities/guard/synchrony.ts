@@ -1,6 +1,6 @@
 import { synchronousNamesFor } from '../../cluster/synchronous-names';
 import type { PostgresSession } from '../../systems/postgres';
-import { finalFailure, keepBeating, until } from '../context';
+import { attempt, finalFailure, keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { ensureSynchronousNames } from '../prepare';
 import { messageOf } from './probe';
@@ -11,7 +11,7 @@ const CATCH_UP_MS = 5000;
 /**
  * Lets commits go on without a standby. Only on a node that is proven to be the only primary: an old primary that wakes up and is
  * relaxed would acknowledge what nobody else has.
- * @throws ApplicationFailure `Refused` when that is not proven, or a runbook holds the lock
+ * @throws ApplicationFailure `Refused` when that is not proven, or a runbook holds the lock, and nothing was relaxed
  */
 export async function relaxSynchrony(deps: ActivityDeps, cluster: string, primary: string): Promise<string> {
   const access = accessCluster(deps, cluster);
@@ -25,6 +25,11 @@ export async function relaxSynchrony(deps: ActivityDeps, cluster: string, primar
       await ensureSynchronousNames(session, '');
       return `commits on ${primary} wait for no standby: synchronous_standby_names is ''`;
     });
+  } catch (error) {
+    // An attempt before this one may have relaxed it: then "refused" would say too much.
+    if (attempt() > 1 && (error as { type?: string }).type === 'Refused')
+      throw finalFailure('Failed', (error as Error).message);
+    throw error;
   } finally {
     stopBeating();
   }

@@ -19,8 +19,8 @@ export interface Step {
   undo?: { says: string; run(): Promise<string | void> };
   /** Present on exactly one step: after it there is only forward. */
   pointOfNoReturn?: {
-    /** Called when the step failed. Puts it back and returns true; false when it is too late for that. */
-    rollBack(): Promise<boolean>;
+    /** Called when the step failed, with why. Puts it back and returns true; false when it is too late for that. */
+    rollBack(cause: unknown): Promise<boolean>;
   };
 }
 
@@ -58,19 +58,27 @@ export function initialStepStates(steps: readonly Step[]): StepState[] {
   }));
 }
 
-/** The innermost message of a chain of causes: Temporal wraps what an activity threw. */
-export function rootMessage(error: unknown): string {
+/** Temporal wraps what an activity threw. */
+function innermost(error: unknown): unknown {
   let current = error;
   while (current instanceof Error && current.cause instanceof Error) current = current.cause;
-  return current instanceof Error ? current.message : String(current);
+  return current;
+}
+
+/** The innermost message of a chain of causes. */
+export function rootMessage(error: unknown): string {
+  const root = innermost(error);
+  return root instanceof Error ? root.message : String(root);
 }
 
 /** The type of the innermost failure; undefined when it is no failure of Temporal's. */
-export function rootType(error: unknown): string | undefined {
-  let current = error;
-  while (current instanceof Error && current.cause instanceof Error) current = current.cause;
-  return (current as { type?: string } | undefined)?.type ?? undefined;
-}
+export const rootType = (error: unknown): string | undefined =>
+  (innermost(error) as { type?: string } | undefined)?.type ?? undefined;
+
+/** What the innermost failure tells beside its message: the fields that an activity gave to it. */
+export const rootDetails = (error: unknown): Record<string, unknown> =>
+  ((innermost(error) as { details?: unknown[] } | undefined)?.details?.[0] as Record<string, unknown> | undefined) ??
+  {};
 
 /**
  * Carries out steps in order. A failure or an abort before the point of no return undoes, in reverse order, every step that
@@ -97,7 +105,7 @@ export async function runSteps(steps: readonly Step[], states: StepState[], host
       await runStep(step, state, host);
     } catch (cause) {
       if (passed) return { kind: 'incomplete', step: step.id, cause };
-      const decided = await settleFailure(step, state, host);
+      const decided = await settleFailure(step, state, host, cause);
       if (decided === 'forward') {
         passed = true;
         passPointOfNoReturn(host);
@@ -156,11 +164,12 @@ async function settleFailure(
   step: Step,
   state: StepState,
   host: RunnerHost,
+  why: unknown,
 ): Promise<'undone' | 'forward' | { cause: unknown }> {
   if (step.pointOfNoReturn === undefined) return 'undone';
   host.changed(`${step.says}: failed; looking whether it can be put back`);
   try {
-    if (!(await step.pointOfNoReturn.rollBack())) return 'forward';
+    if (!(await step.pointOfNoReturn.rollBack(why))) return 'forward';
     state.state = 'undone';
     return 'undone';
   } catch (cause) {
