@@ -239,7 +239,7 @@ describe('guard', () => {
           expect(mayHold).toBe(false);
           expect(forMs).toBeLessThanOrEqual(Math.max(200, waits.at(-1) ?? 0));
         }
-        expect(waits).toEqual([400, 800, 1600]);
+        expect(waits).toEqual([1000, 2000, 4000]);
         // All being well, the next failure is the first again.
         await cluster.sees(seen('healthy'), ({ known }) => known.failed);
         await cluster.watches(({ known }) => !known.failed);
@@ -247,7 +247,7 @@ describe('guard', () => {
         await cluster.sees(dead());
         await (await cluster.run()).end({ type: 'Refused', says: 'again' });
         const state = await cluster.until('the back-off', ({ backoffUntil }) => backoffUntil !== undefined);
-        expect((state.backoffUntil ?? 0) - (event(state, 'backoff')?.at ?? 0)).toBe(400);
+        expect((state.backoffUntil ?? 0) - (event(state, 'backoff')?.at ?? 0)).toBe(1000);
       });
     });
 

@@ -30,6 +30,9 @@ export async function describeCluster(requested: string | undefined): Promise<Cl
   }
 }
 
+/** How often a lock is tried again whose holder has ended. */
+const ENDED_TRIES = 3;
+
 /**
  * Takes the lock of the cluster.
  * @param start the command that starts this runbook again
@@ -37,14 +40,19 @@ export async function describeCluster(requested: string | undefined): Promise<Cl
  * @returns the report of a run that ends because another one holds it (thrown by `run.end`), or undefined
  */
 export async function lockOrEnd(run: Run, start: string, tries = 1): Promise<Report | undefined> {
-  for (let left = tries; ; left--) {
-    if (await run.lock()) return undefined;
-    if (left <= 1) break;
-    run.changed('Waiting for the lock of the cluster: another run holds it');
-    await sleep('1s', { summary: 'Waiting for the lock of the cluster' });
-  }
   const { cluster } = run.state;
-  const holder = await act(reading, 'Ask who holds the lock').lockHolder(cluster);
+  let holder: string | undefined;
+  for (let left = tries, ended = ENDED_TRIES; ;) {
+    if (await run.lock()) return undefined;
+    if (--left > 0) {
+      run.changed('Waiting for the lock of the cluster: another run holds it');
+      await sleep('1s', { summary: 'Waiting for the lock of the cluster' });
+      continue;
+    }
+    holder = await act(reading, 'Ask who holds the lock').lockHolder(cluster);
+    // The run before this one has ended, and its lock ends a moment later.
+    if (holder !== undefined || --ended < 0) break;
+  }
   const next =
     holder === undefined
       ? { command: start, why: 'starts it again: whoever held the lock has ended' }

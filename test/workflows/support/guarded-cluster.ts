@@ -117,7 +117,7 @@ export class GuardedCluster {
           topology: {
             ...clusterTopology(),
             ...(this.has.redis === true ? { redis: redisTopology() } : {}),
-            guard: guardPolicySchema.parse({ backoff: '400ms', ...this.policy }),
+            guard: guardPolicySchema.parse({ backoff: '1s', ...this.policy }),
           },
         }),
       watchCluster: (request) => this.watch(request),
