@@ -303,15 +303,19 @@ export class Leader {
     });
     this.sentence = move.why;
     if (look.holder !== undefined && look.holder.node !== this.node) this.settled = true;
-    if (!move.take) {
+    const hearWhoIsActive = () =>
       this.askEpochNowAndThen((row) => {
         if (this.current === 'standby' && row.node !== this.node && row.epoch >= (this.other?.epoch ?? 0))
           this.other = row;
       });
+    if (!move.take) {
+      hearWhoIsActive();
       return;
     }
     const rival = this.rival(look);
     if (rival !== undefined && (await isActive(rival))) {
+      // Orders are passed on to whom PostgreSQL names, and its answers are a part of this engine's health.
+      hearWhoIsActive();
       this.sentence = `${rival.node} is active in epoch ${rival.epoch} and answers, though this Redis knows no lock of it`;
       return;
     }

@@ -1,3 +1,5 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { StepDownRefused } from '../../src/engine/leader';
 import { until, World } from './support/fakes';
 
@@ -104,6 +106,24 @@ test('a standby whose Redis is silent goes on asking PostgreSQL', async () => {
   const before = world.asked.get('engine-2') ?? 0;
   await until('it asking again', () => (world.asked.get('engine-2') ?? 0) > before + 1);
   expect(two.role).toBe('standby');
+});
+
+test('a standby that leaves the lock to whoever is active elsewhere goes on asking PostgreSQL who that is', async () => {
+  const rival = createServer((_request, response) =>
+    response.end(JSON.stringify({ node: 'engine-3', ready: true, epoch: 2 })),
+  ).listen(0, '127.0.0.1');
+  try {
+    const one = engine('engine-1');
+    await until('it being active', () => one.role === 'active');
+    const url = `http://127.0.0.1:${(rival.address() as AddressInfo).port}`;
+    world.allowed = { epoch: 2, node: 'engine-3', url };
+    await until('it leaving the lock', () => one.why.includes('though this Redis knows no lock of it'));
+    world.allowed = { epoch: 3, node: 'engine-4', url: '' };
+    await until('it hearing of the next one', () => one.activeElsewhere?.node === 'engine-4');
+    expect(one.role).toBe('standby');
+  } finally {
+    rival.close();
+  }
 });
 
 describe('a step-down', () => {
