@@ -86,7 +86,7 @@ export function failoverSteps(
                 protection: described.topology.protection,
                 holdLimitMs,
                 pauseLimitMs: holdLimitMs,
-                timeline: ledger?.timeline ?? 0,
+                timeline: story.result?.timelineBefore ?? ledger?.timeline ?? 0,
               };
               const result = await act(changing, 'Prove the new state through the front door').verifyMove(
                 request,

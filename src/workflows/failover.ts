@@ -122,10 +122,11 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
     command: `veloz-ha repair --cluster ${state.cluster}`,
     why: 'looks at what is, and plans what is missing',
   };
+  const timelineBefore = result?.timelineBefore ?? ledger?.timeline;
   const rest: Partial<Report> = {
     primaryBefore: move.source,
     ...(result === undefined ? {} : { primaryAfter: result.target }),
-    ...(ledger === null ? {} : { timelineBefore: ledger.timeline }),
+    ...(timelineBefore == null ? {} : { timelineBefore }),
     ...(looked ? { membersBefore } : {}),
     ...(after === undefined ? {} : { membersAfter: state.members }),
     ...(story.timeline === undefined ? {} : { timelineAfter: story.timeline }),

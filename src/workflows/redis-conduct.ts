@@ -35,6 +35,8 @@ class RedisRun {
   private described!: ClusterDescription;
   private topology!: RedisTopology;
   private before: Report['redisBefore'];
+  /** Why writes acknowledged with WAIT 1 may be lost too, by the last look before the failover. */
+  private doubt: string | undefined;
 
   constructor(
     private readonly run: Run,
@@ -140,6 +142,7 @@ class RedisRun {
       decision = decideRedis(this.topology, await this.observe(), question);
     }
     state.checks = decision.checks;
+    this.doubt = decision.doubt;
     const refusal = refusalSentence(decision.checks, 'Nothing was changed');
     if (refusal !== undefined)
       return {
@@ -257,6 +260,13 @@ class RedisRun {
     }
   }
 
+  /** What a forced failover lost, without full stop. */
+  private loss(target: string): string {
+    return this.doubt === undefined
+      ? 'Writes that no replica had are lost; those acknowledged with WAIT 1 are not'
+      : `Writes that ${target} did not have are lost, and those acknowledged with WAIT 1 may be among them: ${this.doubt}`;
+  }
+
   /** The end of a run that is done, without full stop. */
   private done({ kind, source, target, faults }: DecidedRedis): string {
     const { move, without } = this.story;
@@ -266,7 +276,7 @@ class RedisRun {
         return `${target} is the master now, and ${source} its replica; writes waited ${held}, and ${move?.unproven ? `whether ${target} had all that ${source} had taken is not known: somebody else promoted it when ${source} died` : 'no acknowledged one is lost'}`;
       }
       case 'forced':
-        return `${target} took over from ${source}, which ${without === undefined ? 'is its replica now' : 'did not come back'}. Writes that no replica had are lost; those acknowledged with WAIT 1 are not`;
+        return `${target} took over from ${source}, which ${without === undefined ? 'is its replica now' : 'did not come back'}. ${this.loss(target)}`;
       default:
         return `${faults.length === 1 ? 'One thing was' : `${faults.length} things were`} mended; ${target} is the master`;
     }

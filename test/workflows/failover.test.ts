@@ -193,8 +193,16 @@ describe('failover', () => {
 
     test('finds by itself who was the primary when no guard kept a ledger: the only node without standby.signal', async () => {
       cluster.ledger = undefined;
-      await cluster.run({ approval: 'given', soak: '0s' });
+      // The proof holds the new timeline against the one that the standby followed, which needs no ledger.
+      let verified: number | undefined;
+      cluster.can.verifyMove = (request) => {
+        verified = request.timeline;
+        return Promise.resolve({ detail: '', warnings: [], soakedMs: 0 });
+      };
+      const { report } = await cluster.run({ approval: 'given', soak: '0s' });
       expect(cluster.moved).toMatchObject({ source: PRIMARY, ledger: null });
+      expect(verified).toBe(3);
+      expect(report).toMatchObject({ timelineBefore: 3, timelineAfter: 4 });
     });
 
     test('is refused by its checks, each with what to do', async () => {

@@ -61,6 +61,8 @@ export interface FailoverResult {
   /** Bytes of acknowledged WAL that may be lost: 0 when it is proven that nothing is, null when nobody can tell. */
   lossBound: number | null;
   receivedByTarget: Lsn | null;
+  /** The timeline that the target followed before it was promoted; null where nobody could tell. */
+  timelineBefore: number | null;
   /** `synchronous_standby_names` of the new primary. */
   names: string;
   subSteps: SubStep[];
@@ -85,6 +87,7 @@ interface FailoverJournal extends MoveJournal {
   fence?: string;
   lossBound?: number | null;
   names?: string;
+  timelineBefore?: number;
   marks: FailoverMarks;
 }
 
@@ -247,6 +250,7 @@ async function failOverWith(
     fence: journal.fence ?? `${request.source} was fenced by an attempt that died before it could tell how`,
     lossBound: journal.lossBound ?? null,
     receivedByTarget: journal.receivedByTarget ?? null,
+    timelineBefore: journal.timelineBefore ?? null,
     names,
     subSteps: journal.subSteps,
     marks,
@@ -315,6 +319,7 @@ async function choose(
   if (target === undefined) throw new Error('the checks named neither a candidate nor a refusal');
   const state = states.find(({ name }) => name === target.name);
   if (state?.receivedLsn != null) journal.receivedByTarget = state.receivedLsn;
+  if (state?.inRecovery === true && state.timeline !== undefined) journal.timelineBefore = state.timeline;
   journal.names = decision.names;
   return { target, others: decision.others, names: decision.names };
 }

@@ -1,7 +1,7 @@
 import { decideFailover, type CandidateState } from '../../cluster/failover/decide';
 import { lsnBytes, type Lsn } from '../../cluster/lsn';
-import type { ActivityDeps, ClusterAccess } from '../deps';
-import { messageOf, NodeProbe } from '../guard/probe';
+import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { messageOf, NodeProbe, withinLimit } from '../guard/probe';
 import type { FailoverMove } from './fail-over';
 import type { Candidate, FailoverParts } from './parts';
 
@@ -16,19 +16,29 @@ export async function decideOn(
   parts: FailoverParts,
   limitMs = OBSERVE_LIMIT_MS,
 ) {
-  const states = await Promise.all(
-    parts.candidates.map((candidate) => stateOf(deps, access, candidate, request.ledger?.timeline ?? null, limitMs)),
-  );
+  const [system, ...states] = await Promise.all([
+    // The guard compares the systems while it keeps a ledger. Without one the failed primary's own agent may still tell.
+    request.ledger === null ? systemOf(access, request.source) : undefined,
+    ...parts.candidates.map((candidate) => stateOf(deps, access, candidate, request.ledger?.timeline ?? null, limitMs)),
+  ]);
   const decision = decideFailover(access.topology, {
     cluster: request.cluster,
     candidates: states,
     ledger: request.ledger,
     failedPrimary: request.source,
+    ...(system === undefined ? {} : { systemIdentifier: system }),
     ...(request.target === undefined ? {} : { target: request.target }),
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
     ...(request.lastLsn === undefined ? {} : { lastKnownPrimaryLsn: request.lastLsn }),
   });
   return { states, decision };
+}
+
+/** The database system of a node whose PostgreSQL may be gone; undefined where its agent does not tell. */
+async function systemOf(access: ClusterAccess, node: string): Promise<string | undefined> {
+  const asked = withSession(access.agent(node), (agent) => agent.call('observe', {}, OBSERVE_LIMIT_MS));
+  const said = await withinLimit(asked, OBSERVE_LIMIT_MS).catch(() => undefined);
+  return said?.control?.systemIdentifier;
 }
 
 /** One short look at the old primary (I8): silence is what a failover expects. */

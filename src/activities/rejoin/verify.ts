@@ -46,9 +46,11 @@ export async function verifyStandbys(
 async function verifyOnce(access: ClusterAccess, request: StandbysRequest, session: PostgresSession): Promise<string> {
   const { primary } = request;
   if ((await recoveryOf(session)).inRecovery) throw new Error(`${primary} is in recovery`);
+  const silent: string[] = [];
   for (const { name } of access.topology.postgres.nodes.filter((node) => node.name !== primary)) {
     // A node that gives no answer takes no writes by this way in; that it is needed is another question.
     const other = await withSession(access.sql(name, 2000), recoveryOf).catch(() => undefined);
+    if (other === undefined) silent.push(name);
     if (other?.inRecovery === false) throw new Error(`${name} is writable beside ${primary}`);
   }
   const streaming = await streamingNodes(access, session);
@@ -61,7 +63,8 @@ async function verifyOnce(access: ClusterAccess, request: StandbysRequest, sessi
     );
   const synchronous = await synchronousNodes(session);
   if (synchronous.length === 0) throw new Error(`no standby of ${primary} is synchronous`);
-  return `one primary, ${primary}; ${streaming.join(', ')} ${streaming.length === 1 ? 'streams' : 'stream'}; ${synchronous.length} of ${streaming.length} confirm commits`;
+  const one = silent.length === 0 ? 'one primary' : `one primary of those that answer (${silent.join(', ')} did not)`;
+  return `${one}, ${primary}; ${streaming.join(', ')} ${streaming.length === 1 ? 'streams' : 'stream'}; ${synchronous.length} of ${streaming.length} confirm commits`;
 }
 
 /** Gives the nodes back at the end of a run. Never fails: a claim that stays is replaced by the next run's. */

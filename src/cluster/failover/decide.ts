@@ -139,17 +139,30 @@ function checkExpected(list: Checklist, { cluster, expectedPrimary, failedPrimar
   });
 }
 
-/** A4: all standbys, and the failed primary where it is known, belong to one database system. */
+/**
+ * A4: all standbys, and the failed primary where it is known, belong to one database system. While the guard keeps a ledger it compares
+ * them itself, and names no standby of another system.
+ */
 function checkSameSystem(list: Checklist, input: FailoverInput, standing: readonly Standing[]): boolean {
   const known = standing.map(({ state }) => ({ name: state.name, system: state.systemIdentifier }));
   const reference = input.systemIdentifier ?? known[0]?.system;
   const foreign = known.find(({ system }) => system !== reference);
+  const [only] = known;
+  const guarded = only !== undefined && input.ledger?.synchronous.includes(only.name) === true;
+  if (known.length === 1 && input.systemIdentifier === undefined && !guarded) {
+    list.skip(
+      'A4',
+      'all nodes belong to one database system',
+      `there is nothing that ${only?.name} can be compared with`,
+    );
+    return true;
+  }
   return list.require('A4', foreign === undefined, {
     says: 'all nodes belong to one database system',
     refusal: `${foreign?.name} belongs to another database system`,
     measured:
       foreign === undefined
-        ? `${reference ?? 'none known'} on ${known.length} nodes`
+        ? `${reference ?? 'none known'} on ${known.length} ${known.length === 1 ? 'node' : 'nodes'}`
         : [
             ...(input.systemIdentifier === undefined ? [] : [`${input.systemIdentifier} on ${input.failedPrimary}`]),
             ...known.map(({ name, system }) => `${system} on ${name}`),

@@ -42,6 +42,8 @@ export interface RedisDecision {
   /** The master afterwards. */
   target?: string;
   faults: RedisFault[];
+  /** Of a forced failover: why writes that were acknowledged with `WAIT 1` may be lost too. Absent where they are not. */
+  doubt?: string;
   /** Why there is nothing to do, in a sentence without full stop. */
   alreadyDone?: string;
 }
@@ -195,13 +197,47 @@ function forced(
     limit: 'one that answers and has what the others have',
     next: startContainer(observed.nodes.find(({ name }) => name !== source)?.name ?? source),
   });
-  if (target !== undefined) checkFreshness(list, observed, request, source, target);
   checkSilence(list, observed, source);
-  return { kind: 'forced', faults, source, ...(target === undefined ? {} : { target: target.name }) };
+  if (target === undefined) return { kind: 'forced', faults, source };
+  const fresh = checkFreshness(list, observed, request, source, target);
+  const missed = checkOthers(list, observed, source, target);
+  const doubt = missed ?? (fresh ? undefined : `${target.name} was not connected to ${source} when it failed`);
+  return { kind: 'forced', faults, source, target: target.name, ...(doubt === undefined ? {} : { doubt }) };
+}
+
+/**
+ * `WAIT 1` is the word of any replica: one that is silent now, or has more, may hold writes that the target never got. That does
+ * not refuse, because a replica that is gone too would keep all writes waiting; the report says what it means.
+ * @returns the doubt in half a sentence; undefined where no replica can have more
+ */
+function checkOthers(
+  list: Checklist,
+  observed: ObservedRedis,
+  source: string,
+  target: AnsweringRedis,
+): string | undefined {
+  const others = observed.nodes.filter(({ name }) => name !== source && name !== target.name);
+  if (others.length === 0) return undefined;
+  const ahead = others.flatMap(({ name, state }) => {
+    if (state === null) return [{ name, why: `${name} does not answer` }];
+    if (state.replicationId !== target.state.replicationId) return [{ name, why: `${name} has another history` }];
+    const more = state.offset - target.state.offset;
+    return more > 0 ? [{ name, why: `${name} has ${formatSize(more)} more than ${target.name}` }] : [];
+  });
+  const doubt = ahead.map(({ why }) => why).join(', and ');
+  list.advise('L2', ahead.length === 0, {
+    says: `${target.name} has everything that any replica has`,
+    refusal: `writes that were acknowledged with WAIT 1 may be lost: another replica may have some that ${target.name} has not`,
+    measured: ahead.length === 0 ? `${others.length + 1} replicas compared` : doubt,
+    limit: 'every other replica answers and has no more',
+    next: startContainer(ahead[0]?.name ?? ''),
+  });
+  return ahead.length === 0 ? undefined : doubt;
 }
 
 /**
  * A replica that lost the master long before the master failed lacks everything since. Who names it as the target takes that.
+ * @returns whether it was connected until then
  */
 function checkFreshness(
   list: Checklist,
@@ -209,7 +245,7 @@ function checkFreshness(
   request: RedisRequest,
   source: string,
   target: AnsweringRedis,
-): void {
+): boolean {
   const { name } = target;
   const downMs = target.state.upstream?.downMs ?? null;
   const silentMs = Math.max(
@@ -231,6 +267,7 @@ function checkFreshness(
   };
   if (request.target === name) list.advise('L2', fresh, words);
   else list.require('L2', fresh, words);
+  return fresh;
 }
 
 /** A master that only this worker can't reach is no failed master. */

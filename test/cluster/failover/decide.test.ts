@@ -42,6 +42,17 @@ describe('a failover goes on without a question', () => {
     expect(checkOf(decision.checks, 'H4').measured).toContain('nobody follows it at once');
   });
 
+  test('A4 is not called held where the only standby is compared with nothing but itself', () => {
+    const systems = (input: Partial<FailoverInput>) => checkOf(decide(input).checks, 'A4');
+    expect(systems({})).toMatchObject({ result: 'ok' });
+    expect(systems({ ledger: null, systemIdentifier: '77' })).toMatchObject({ result: 'ok', measured: '77 on 1 node' });
+    expect(systems({ ledger: null })).toMatchObject({
+      result: 'skip',
+      measured: `there is nothing that ${STANDBY} can be compared with`,
+    });
+    expect(systems({ ledger: ledgerOf(STANDBY_2) }).result).toBe('skip');
+  });
+
   test.each<[string, Partial<FailoverInput>, string, string[], string]>([
     [
       'to the most advanced of two',

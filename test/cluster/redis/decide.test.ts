@@ -1,6 +1,6 @@
 import type { Check } from '../../../src/cluster/check';
 import { decideRedis, type RedisRequest } from '../../../src/cluster/redis/decide';
-import type { ObservedRedis } from '../../../src/cluster/redis/observed';
+import type { ObservedRedis, ObservedRedisNode } from '../../../src/cluster/redis/observed';
 import {
   healthy,
   master,
@@ -163,6 +163,32 @@ describe('forced', () => {
     const named = decide(seen, { target: REPLICA });
     expect(named).toMatchObject({ kind: 'forced', target: REPLICA });
     expect(named.checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(['L2']);
+  });
+
+  test('that nothing acknowledged with WAIT 1 is lost is said only where no other replica can have more', () => {
+    const names = [MASTER, REPLICA, THIRD];
+    const doubtOf = (nodes: ObservedRedisNode[], request = {}) => {
+      const decision = decide(picture(nodes, sentinelsNaming(MASTER)), request, names);
+      expect(decision).toMatchObject({ kind: 'forced', target: REPLICA });
+      const warned = decision.checks.filter(({ result }) => result === 'warn').map(({ id }) => id);
+      expect(warned).toEqual(decision.doubt === undefined ? [] : ['L2']);
+      return decision.doubt;
+    };
+    const heir = replica(REPLICA, MASTER, {}, lost);
+    expect(doubtOf([silent(MASTER), heir, replica(THIRD, MASTER, {}, lost)])).toBeUndefined();
+    expect(doubtOf([silent(MASTER), heir, silent(THIRD)])).toBe(`${THIRD} does not answer`);
+    const ahead = replica(THIRD, MASTER, { offset: heir.state!.offset + 100 }, lost);
+    expect(doubtOf([silent(MASTER), heir, ahead], { target: REPLICA })).toBe(
+      `${THIRD} has 100 bytes more than ${REPLICA}`,
+    );
+    const other = replica(THIRD, MASTER, { replicationId: 'f'.repeat(40) }, lost);
+    expect(doubtOf([silent(MASTER), heir, other], { target: REPLICA })).toBe(`${THIRD} has another history`);
+  });
+
+  test('nor where the target lost the master before', () => {
+    const late = replica(REPLICA, MASTER, {}, { up: false, downMs: 3_600_000 });
+    const seen = picture([silent(MASTER), late], sentinelsNaming(MASTER, 3000));
+    expect(decide(seen, { target: REPLICA }).doubt).toBe(`${REPLICA} was not connected to ${MASTER} when it failed`);
   });
 
   test('refuses where no replica answers, or nobody knows who was the master', () => {

@@ -69,6 +69,7 @@ export class FailingCluster {
           fence: `${PRIMARY}: its container is exited, and the fence lies in its volume`,
           lossBound: 0,
           receivedByTarget: '0/5000000',
+          timelineBefore: 3,
           names: '',
           subSteps: [{ id: 'fence', says: `fence ${PRIMARY}, and prove it`, ms: 90, atMs: 40 }],
           marks: {

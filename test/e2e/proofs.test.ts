@@ -1,0 +1,177 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkflowFailedError } from '@temporalio/client';
+import { parse, stringify } from 'yaml';
+import { createActivities, type Activities, type MoveRequest } from '../../src/activities';
+import { accessCluster, withSession } from '../../src/activities/deps';
+import { tokenOf } from '../../src/activities/token';
+import { topologyPath } from '../../src/systems/topology-file';
+import { whileClientsWrite } from './support/refusal';
+import { Rig } from './support/rig';
+import { cluster, deps, fingerprint, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+
+/** What a switchover proves while it goes on and at its end, held against a cluster in which it is not so. */
+describe('what is not proven is not called so', () => {
+  const activities = createActivities(deps);
+  let move: MoveRequest;
+  beforeAll(() => whole());
+  beforeEach(async () => {
+    const { primary, standby } = await roles();
+    move = await moveOf(primary, standby);
+  });
+  afterEach(() => recovered());
+
+  async function moveOf(source: string, target: string): Promise<MoveRequest> {
+    const { nodes } = await look();
+    return {
+      cluster: 'veloz',
+      run: `e2e/proofs/${process.pid}/${Date.now()}`,
+      source,
+      target,
+      others: [],
+      protection: 'zero-loss',
+      holdLimitMs: 8000,
+      pauseLimitMs: 2000,
+      timeline: nodes.find(({ name, sql }) => name === source && sql !== null)?.sql?.timeline ?? 0,
+    };
+  }
+
+  /** As it is after a move: the primary was the target, and came from the timeline before. */
+  const moved = (): MoveRequest => ({
+    ...move,
+    source: move.target,
+    target: move.source,
+    timeline: move.timeline - 1,
+  });
+
+  /** Activities of a worker whose topology has other limits. */
+  const within = (limits: Partial<typeof cluster.limits>): Activities =>
+    createActivities({
+      ...deps,
+      topology: { ...deps.topology, clusters: { veloz: { ...cluster, limits: { ...cluster.limits, ...limits } } } },
+    });
+
+  const setNames = (value: string) => {
+    psql(moved().target, `ALTER SYSTEM SET synchronous_standby_names = '${value}'`);
+    psql(moved().target, 'SELECT pg_reload_conf()');
+  };
+
+  test('G2: a target that has not replayed the shutdown checkpoint is not promoted; everything is put back', async () => {
+    await whileClientsWrite(async () => {
+      psql(move.target, 'SELECT pg_wal_replay_pause()');
+      try {
+        await activities.prepareMove(move);
+        await expect(activities.movePrimary(move)).rejects.toThrow(
+          new RegExp(`${move.target} receiving the shutdown checkpoint .* Everything was put back, and clients go on`),
+        );
+      } finally {
+        psql(move.target, 'SELECT pg_wal_replay_resume()');
+      }
+      await activities.unprepareMove(move);
+      await activities.releaseNodes(move);
+      expect(await roles()).toEqual({ primary: move.source, standby: move.target });
+    });
+  });
+
+  test('H7: a promotion that takes longer than its limit is not given up: the next attempt goes forward', async () => {
+    await whileClientsWrite(async () => {
+      await activities.prepareMove(move);
+      await expect(within({ promote: 1 }).movePrimary(move)).rejects.toThrow(
+        new RegExp(`the promotion of ${move.target}`),
+      );
+      await activities.movePrimary(move);
+      const settled = await activities.settleMove(move);
+      // H8: what a rewind would read.
+      const [inControlFile] = psql(move.target, 'SELECT timeline_id FROM pg_control_checkpoint()').split('\n');
+      expect(settled.timeline).toBe(Number(inControlFile));
+      expect(settled.timeline).toBeGreaterThan(move.timeline);
+      await activities.verifyMove(move, 0);
+      await activities.releaseNodes(move);
+      expect(await roles()).toEqual({ primary: move.target, standby: move.source });
+    });
+  });
+
+  test('K1: nothing is settled before the standby has replayed what was written after the question', async () => {
+    const request = moved();
+    psql(request.source, 'SELECT pg_wal_replay_pause()');
+    let settled = false;
+    const settling = activities.settleMove(request).finally(() => {
+      settled = true;
+    });
+    settling.catch(() => undefined);
+    try {
+      await sleep(3000);
+      expect(settled).toBe(false);
+    } finally {
+      psql(request.source, 'SELECT pg_wal_replay_resume()');
+    }
+    await settling;
+    await activities.releaseNodes(request);
+  });
+
+  test('F5: a pool that leads to somebody else is no success', async () => {
+    const request = moved();
+    const access = accessCluster(deps, 'veloz');
+    await activities.verifyMove(request, 0);
+    await withSession(access.pooler(), async (pooler) => {
+      const token = tokenOf(request.run, 'move');
+      await pooler.call('claim', { token });
+      await pooler.call('route', { token, ...access.internal(request.source) });
+      try {
+        await expect(activities.verifyMove(request, 0)).rejects.toThrow(/^the pool reaches .*, a standby, and not /);
+      } finally {
+        await pooler.call('route', { token, ...access.internal(request.target) });
+        await pooler.call('forget', { token });
+      }
+    });
+    await waitUntil('the pool reaching the primary again', async () => {
+      await activities.verifyMove(request, 0);
+      return true;
+    });
+  });
+
+  test('K2 and K8: settings that change in the middle of the soak end it', async () => {
+    const request = moved();
+    const before = psql(request.target, 'SHOW synchronous_standby_names');
+    const watching = activities.verifyMove(request, 20_000);
+    watching.catch(() => undefined);
+    try {
+      await sleep(1000);
+      setNames('');
+      await expect(watching).rejects.toThrow(/^synchronous_standby_names is '', expected '/);
+    } finally {
+      setNames(before);
+    }
+    expect((await activities.verifyMove(request, 600)).soakedMs).toBeGreaterThanOrEqual(600);
+  });
+});
+
+describe('a CHECKPOINT that takes longer than a stop may (D4)', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'veloz-ha-proofs-'));
+  let rig: Rig;
+  beforeAll(async () => {
+    const topology = parse(readFileSync(topologyPath(), 'utf8')) as { clusters: { veloz: { limits?: object } } };
+    topology.clusters.veloz.limits = { ...topology.clusters.veloz.limits, checkpoint: '0s' };
+    const file = join(folder, 'topology.yaml');
+    writeFileSync(file, stringify(topology));
+    rig = await Rig.start();
+    await rig.worker({ VELOZ_HA_TOPOLOGY: file });
+    await whole();
+  });
+  afterAll(async () => {
+    await rig.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('ends the run before anybody is held, and nothing is left of it', () =>
+    whileClientsWrite(async () => {
+      const before = await fingerprint();
+      const error = await rig.switchover().catch((caught: unknown) => caught as WorkflowFailedError);
+      expect(String((error as WorkflowFailedError).cause)).toMatch(
+        /D4: a CHECKPOINT takes .* \(limit: 0 ms, limits\.checkpoint\)/,
+      );
+      expect(await fingerprint()).toEqual(before);
+    }));
+});
