@@ -123,7 +123,7 @@ function redisHeadline({ kind, steps }: Plan, source: string, target: string): s
     case 'forced':
       return `have ${target} take over from ${source}, which is gone; writes that it alone had are lost`;
     case 'repair':
-      return `mend ${steps.length - 1 === 1 ? 'what an earlier failover left' : `${steps.length - 1} things that an earlier failover left`}; ${target} stays the master`;
+      return `mend ${steps.length - 1 === 1 ? 'what is not as it should be' : `${steps.length - 1} things that are not as they should be`}; ${target} stays the master`;
     default:
       return `move the Redis master from ${source} to ${target}`;
   }

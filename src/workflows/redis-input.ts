@@ -8,7 +8,7 @@ export const redisFailoverInputSchema = z.strictObject({
   target: text.optional(),
   /** Refuse unless this node is the master, or was before it failed (A1). */
   expectedMaster: text.optional(),
-  /** `repair`: mend what an earlier failover left, and move nothing. */
+  /** `repair`: mend what is not as it should be, and move nothing. */
   only: z.literal('repair').optional(),
 });
 

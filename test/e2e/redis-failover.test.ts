@@ -268,6 +268,13 @@ describe('containers that start again', () => {
 });
 
 describe('a repair', () => {
+  /** Whether a Sentinel has an answer of the master, and of every replica that it knows. */
+  const sees = async (index: number): Promise<boolean> => {
+    const { state } = (await lookAtRedis()).sentinels[index]!;
+    const flags = [...(state?.master?.flags ?? ['none']), ...(state?.replicas ?? []).flatMap((one) => one.flags)];
+    return flags.every((flag) => flag === 'master' || flag === 'slave');
+  };
+
   test('takes back a second master, a replica astray and a Sentinel that was told somebody else, and moves nothing', async () => {
     await work();
     const { master, replica } = await wholeRedis();
@@ -293,8 +300,12 @@ describe('a repair', () => {
     sentinel('monitor', redis.master, address, '6379', '2');
     sentinel('set', redis.master, 'down-after-milliseconds', '7000', 'failover-timeout', '90000');
     try {
-      // It is warned of: nobody but itself watches there.
-      expect((await run({ only: 'repair' })).outcome).toMatch(/^completed/);
+      // It is warned of: nobody but itself watches there. The others may be faster, and tell it who is the master: without the
+      // password it does not see that one either.
+      await waitUntil('the Sentinel seeing the master', async () => {
+        expect((await run({ only: 'repair' })).outcome).toMatch(/^completed/);
+        return sees(1);
+      });
       await wholeRedis();
       const settings = sentinel('master', redis.master).split('\n');
       const of = (name: string) => settings[settings.indexOf(name) + 1];
@@ -302,6 +313,24 @@ describe('a repair', () => {
     } finally {
       sentinel('set', redis.master, 'down-after-milliseconds', '5000', 'failover-timeout', '60000');
     }
+  });
+
+  test('has a Sentinel watch anew that names the master and does not see it', async () => {
+    await work();
+    const { master, replica } = await wholeRedis();
+    const { name } = redis.sentinels[2]!;
+    docker('exec', name, 'redis-cli', '-p', '26379', 'sentinel', 'set', redis.master, 'auth-pass', 'another');
+    let told = '';
+    await waitUntil('`redis status` telling of it', async () => {
+      const { code, stdout } = await cli(['redis', 'status'], rig.env);
+      told = stdout;
+      return code === 8 && stdout.includes(`${name} gets no answer from ${master}, which others hear`);
+    }).catch((error: Error) => {
+      throw new Error(`${error.message}: ${told}`);
+    });
+    expect(await run({ only: 'repair' })).toMatchObject({ outcome: 'completed', primaryAfter: master });
+    expect(await wholeRedis()).toEqual({ master, replica });
+    await waitUntil('the Sentinel seeing the master', () => sees(2));
   });
 
   test('finds nothing to do on a cluster that is well', async () => {

@@ -63,6 +63,9 @@ async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault
     case 'wrong word':
       await watchAnew(access, node, master);
       return `names ${master}`;
+    case 'blind':
+      await watchAnew(access, node, master);
+      return `watches ${master} anew`;
   }
 }
 

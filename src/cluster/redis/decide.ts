@@ -9,12 +9,14 @@ import { diagnose, faultSays, mostAdvanced, type RedisFault } from './faults';
 import {
   answeringNodes,
   answeringSentinels,
+  HEARD_MS,
   isStopped,
   majorityOf,
   mastersOf,
   namedMaster,
   nodeAt,
   upstreamOf,
+  whoHears,
   type AnsweringRedis,
   type ObservedRedis,
 } from './observed';
@@ -50,9 +52,6 @@ export interface RedisDecision {
 
 /** A replica that heard nothing from its master for this long is not fit for a planned move, in milliseconds. */
 const SILENT_MS = 5000;
-
-/** Whoever heard from a node within this time counts as connected to it, in milliseconds. Sentinels ask every second. */
-const HEARD_MS = 2000;
 
 /** Decides what a run does. Pure: the same picture gives the same answer. */
 export function decideRedis(topology: RedisTopology, observed: ObservedRedis, request: RedisRequest): RedisDecision {
@@ -103,7 +102,7 @@ function choose(
     else
       list.advise('L3', false, {
         ...left,
-        refusal: 'something is left over from an earlier failover; it is mended first, and the master stays',
+        refusal: 'something is not as it should be; it is mended first, and the master stays',
       });
     return { kind: 'repair', faults, source: right, target: right };
   }
@@ -274,18 +273,7 @@ function checkFreshness(
 function checkSilence(list: Checklist, observed: ObservedRedis, source: string): void {
   const node = observed.nodes.find(({ name }) => name === source);
   const dead = node !== undefined && isStopped(node.container);
-  const hear = [
-    ...answeringNodes(observed).filter(
-      (other) =>
-        upstreamOf(observed, other) === source &&
-        other.state.upstream?.up === true &&
-        other.state.upstream.silentMs < HEARD_MS,
-    ),
-    ...answeringSentinels(observed).filter(
-      ({ state: { master } }) =>
-        master !== null && nodeAt(observed, master)?.name === source && master.lastAnswerMs < HEARD_MS,
-    ),
-  ].map(({ name }) => name);
+  const hear = whoHears(observed, source);
   list.require('I2', dead || hear.length === 0, {
     says: `nobody reaches ${source}`,
     refusal: `${source} does not answer here, but others hear from it`,

@@ -5,6 +5,7 @@ import {
   namedMaster,
   nodeAt,
   upstreamOf,
+  whoHears,
   type AnsweringRedis,
   type ObservedRedis,
 } from './observed';
@@ -20,7 +21,18 @@ export type RedisFault =
   /** A replica follows nobody, or somebody who is not the master. */
   | { kind: 'astray'; node: string; master: string; follows: string }
   /** A Sentinel tells clients somebody else, or nothing. */
-  | { kind: 'wrong word'; node: string; master: string; says: string };
+  | { kind: 'wrong word'; node: string; master: string; says: string }
+  /**
+   * A Sentinel names the master and gets no answer from it, which others do: its password or the address that it holds is wrong. Its
+   * vote is a false one, and two of them fail over from a master that is well.
+   */
+  | { kind: 'blind'; node: string; master: string };
+
+/**
+ * A Sentinel that a master has not answered for this long, in milliseconds, does not see it. It asks each second, and connects again as
+ * often.
+ */
+export const BLIND_MS = 10_000;
 
 /** A fault in half a sentence. */
 export function faultSays(fault: RedisFault): string {
@@ -35,6 +47,8 @@ export function faultSays(fault: RedisFault): string {
       return `${fault.node} follows ${fault.follows} in place of ${fault.master}`;
     case 'wrong word':
       return `${fault.node} tells clients ${fault.says} in place of ${fault.master}`;
+    case 'blind':
+      return `${fault.node} gets no answer from ${fault.master}, which others hear`;
   }
 }
 
@@ -51,6 +65,8 @@ export function remedySays(fault: RedisFault): string {
       return `Have ${fault.node} follow ${fault.master}`;
     case 'wrong word':
       return `Tell ${fault.node} that ${fault.master} is the master`;
+    case 'blind':
+      return `Have ${fault.node} watch ${fault.master} anew, with the password`;
   }
 }
 
@@ -110,9 +126,13 @@ function faultsBeside(observed: ObservedRedis, master: string): RedisFault[] {
       faults.push({ kind: 'astray', node: node.name, master, follows: `${host}:${port}` });
     }
   }
+  const heard = whoHears(observed, master).length > 0;
   for (const { name, state } of answeringSentinels(observed)) {
     const said = nodeAt(observed, state.master)?.name;
-    if (said === master) continue;
+    if (said === master) {
+      if (heard && (state.master?.lastAnswerMs ?? 0) > BLIND_MS) faults.push({ kind: 'blind', node: name, master });
+      continue;
+    }
     const says = said ?? (state.master === null ? 'nothing' : `${state.master.host}:${state.master.port}`);
     faults.push({ kind: 'wrong word', node: name, master, says });
   }

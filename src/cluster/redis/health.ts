@@ -4,7 +4,7 @@ import { formatMs } from '../duration';
 import { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
 import { redisCli, redisFailover, redisStatus, START_STACK, startContainer, unfreezeContainer } from './commands';
-import { diagnose, faultSays } from './faults';
+import { BLIND_MS, diagnose, faultSays, type RedisFault } from './faults';
 import {
   answeringNodes,
   answeringSentinels,
@@ -59,10 +59,19 @@ function checkMaster(list: Checklist, observed: ObservedRedis): void {
     list.require(fault.kind === 'stopped' ? 'L1' : 'L3', false, {
       says: '',
       refusal: faultSays(fault),
-      measured: fault.kind === 'stopped' ? `Docker says ${fault.status}` : `masters now: ${masters}`,
-      limit: 'none',
+      ...measuredOf(fault, observed, masters),
       next: redisFailover(observed.cluster, '--repair'),
     });
+}
+
+function measuredOf(fault: RedisFault, observed: ObservedRedis, masters: string): { measured: string; limit: string } {
+  if (fault.kind === 'stopped') return { measured: `Docker says ${fault.status}`, limit: 'none' };
+  if (fault.kind !== 'blind') return { measured: `masters now: ${masters}`, limit: 'none' };
+  const seen = answeringSentinels(observed).find(({ name }) => name === fault.node)?.state.master;
+  return {
+    measured: `its last answer came ${formatMs(seen?.lastAnswerMs ?? 0)} ago (${seen?.flags.join(', ') ?? 'no flags'})`,
+    limit: formatMs(BLIND_MS),
+  };
 }
 
 /** What to run about one that gives no answer: a container that does not run has no news in its log. */

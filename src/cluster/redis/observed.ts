@@ -125,6 +125,21 @@ export function upstreamOf(observed: ObservedRedis, node: AnsweringRedis): strin
   return nodeAt(observed, node.state.upstream)?.name;
 }
 
+/** Whoever heard from a node within this time counts as connected to it, in milliseconds. Sentinels ask every second. */
+export const HEARD_MS = 2000;
+
+/** Replicas and Sentinels that heard from a master lately, by name. */
+export function whoHears(observed: ObservedRedis, master: string): string[] {
+  const replicas = answeringNodes(observed).filter((node) => {
+    const { upstream } = node.state;
+    return upstreamOf(observed, node) === master && upstream?.up === true && upstream.silentMs < HEARD_MS;
+  });
+  const sentinels = answeringSentinels(observed).filter(
+    ({ state }) => nodeAt(observed, state.master)?.name === master && (state.master?.lastAnswerMs ?? 0) < HEARD_MS,
+  );
+  return [...replicas, ...sentinels].map(({ name }) => name);
+}
+
 /** A node's address inside the network. @throws Error when the topology has no such node */
 export function addressOfNode(topology: RedisTopology, name: string): Endpoint {
   const node = topology.nodes.find((one) => one.name === name);

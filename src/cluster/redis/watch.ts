@@ -3,13 +3,13 @@ import type { GuardPolicy } from '../guard/policy';
 import type { Signal } from '../guard/signals';
 import { diagnose, faultSays, type RedisFault } from './faults';
 import {
-  answeringNodes,
   answeringSentinels,
+  HEARD_MS,
   isStopped,
   majorityOf,
   namedMaster,
   nodeAt,
-  upstreamOf,
+  whoHears,
   type ObservedRedis,
 } from './observed';
 
@@ -57,8 +57,6 @@ export type RedisVerdict =
   | { state: 'moved'; says: string; signals: Signal[]; master: string }
   | { state: 'failed'; kind: RedisFailureKind; says: string; signals: Signal[]; since: number };
 
-/** Whoever heard from the master within this time counts as connected to it, in milliseconds. Sentinels ask every second. */
-const HEARD_MS = 2000;
 /** Rounds that a verdict looks back on. */
 export const REDIS_ROUNDS_KEPT = 60;
 
@@ -213,19 +211,6 @@ function whoFailsOver(observed: ObservedRedis): string | undefined {
     ?.name;
 }
 
-/** Replicas and Sentinels that heard from a master lately, by name. */
-export function whoHears(observed: ObservedRedis, master: string): string[] {
-  const replicas = answeringNodes(observed).filter((node) => {
-    const { upstream } = node.state;
-    return upstreamOf(observed, node) === master && upstream?.up === true && upstream.silentMs < HEARD_MS;
-  });
-  const sentinels = answeringSentinels(observed).filter(
-    ({ state }) =>
-      state.master !== null && nodeAt(observed, state.master)?.name === master && state.master.lastAnswerMs < HEARD_MS,
-  );
-  return [...replicas, ...sentinels].map(({ name }) => name);
-}
-
 /**
  * What an earlier failover left and a run may mend without asking anybody. A container that does not run is left alone: people stop
  * containers; the one of the master that was replaced is started again. Undecided things are for people.
@@ -239,7 +224,7 @@ export function leftBehind(observed: ObservedRedis, movedFrom: string | null): R
 
 /** The same in a sentence. */
 export const leftBehindSays = (faults: readonly RedisFault[]): string =>
-  `something is left over from an earlier failover: ${faults.map(faultSays).join('; ')}`;
+  `something is not as it should be: ${faults.map(faultSays).join('; ')}`;
 
 /** The evidence of a round, one line per way, for the report. */
 function signalsOf(round: RedisRound, since = round.at): Signal[] {

@@ -101,7 +101,7 @@ describe('a stretch of watching Redis', () => {
     await world.kill(MASTER);
     expect(await watch({ master: REPLICA, movedFrom: MASTER })).toMatchObject({
       why: 'left over',
-      sees: `something is left over from an earlier failover: the container ${MASTER} does not run`,
+      sees: `something is not as it should be: the container ${MASTER} does not run`,
     });
   });
 

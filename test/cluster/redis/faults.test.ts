@@ -58,6 +58,27 @@ describe('with one master', () => {
     expect(diagnose(seen)).toMatchObject({ faults: SENTINELS.map((node) => ({ kind: 'wrong word', node })) });
   });
 
+  test('a Sentinel that names the master and does not see it is told anew; not where nobody else sees it', () => {
+    const deaf = { up: false, downMs: 12_000 };
+    const [first, second] = sentinelsNaming(MASTER);
+    const blind = sentinel(SENTINELS[2], MASTER, {}, { flags: ['s_down', 'master'], lastAnswerMs: 10_001 });
+    const faults = [{ kind: 'blind', node: SENTINELS[2], master: MASTER }];
+    const both = [master(MASTER), replica(REPLICA, MASTER)];
+    expect(diagnose(picture(both, [first!, second!, blind]))).toEqual({ faults });
+    expect(diagnose(picture([master(MASTER), replica(REPLICA, MASTER, {}, deaf)], [first!, second!, blind]))).toEqual({
+      faults,
+    });
+    // The replica vouches for the master, against however many Sentinels.
+    expect(diagnose(picture(both, sentinelsNaming(MASTER, 60_000)))).toMatchObject({
+      faults: SENTINELS.map((node) => ({ kind: 'blind', node })),
+    });
+    const alone = [master(MASTER), replica(REPLICA, MASTER, {}, deaf)];
+    expect(diagnose(picture(alone, sentinelsNaming(MASTER, 60_000)))).toEqual({ faults: [] });
+    // One that was restarted, or whose master was, for a moment.
+    const late = sentinel(SENTINELS[2], MASTER, {}, { flags: ['s_down', 'master'], lastAnswerMs: 9000 });
+    expect(diagnose(picture(both, [first!, second!, late]))).toEqual({ faults: [] });
+  });
+
   test('an old master that came back while its successor is silent is not made right', () => {
     const seen = picture([master(MASTER), silent(REPLICA)], sentinelsNaming(REPLICA));
     expect(diagnose(seen)).toEqual({ undecided: expect.stringContaining(`${REPLICA}, which may have more`) as string });
@@ -140,6 +161,7 @@ test('every fault and its remedy name the node', () => {
     { kind: 'second master', node: 'a', master: 'b' },
     { kind: 'astray', node: 'a', master: 'b', follows: 'c:1' },
     { kind: 'wrong word', node: 'a', master: 'b', says: 'c' },
+    { kind: 'blind', node: 'a', master: 'b' },
   ];
   for (const fault of faults) {
     expect(faultSays(fault)).toMatch(/\ba\b/);

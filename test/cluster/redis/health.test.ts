@@ -48,6 +48,18 @@ test('a fault comes with the command that mends it', () => {
   expect(findings(none)).toEqual([`refuse: ${REPAIR}`]);
   const word = picture(healthy().nodes, [...sentinelsNaming(MASTER).slice(0, 2), sentinel(SENTINELS[2], REPLICA)]);
   expect(findings(word)).toEqual([`refuse: ${REPAIR}`]);
+  const seen = { flags: ['s_down', 'master'], lastAnswerMs: 61_000 };
+  const blind = sentinel(SENTINELS[2], MASTER, {}, seen);
+  expect(
+    redisFindings(redisTopology(), picture(healthy().nodes, [...sentinelsNaming(MASTER).slice(0, 2), blind])),
+  ).toMatchObject([
+    {
+      result: 'refuse',
+      measured: 'its last answer came 1 min 01 s ago (s_down, master)',
+      limit: '10.0 s',
+      next: REPAIR,
+    },
+  ]);
 });
 
 test('where a person has to decide nothing is proposed but a look', () => {

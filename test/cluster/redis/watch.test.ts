@@ -201,9 +201,7 @@ describe('what is left behind', () => {
   test('is the container of the master that was replaced', () => {
     const faults = leftBehind(moved(silent(MASTER)), MASTER);
     expect(faults).toEqual([{ kind: 'stopped', node: MASTER, status: 'exited' }]);
-    expect(leftBehindSays(faults)).toBe(
-      `something is left over from an earlier failover: the container ${MASTER} does not run`,
-    );
+    expect(leftBehindSays(faults)).toBe(`something is not as it should be: the container ${MASTER} does not run`);
   });
 
   test('is a replica that follows somebody else, and a Sentinel that says something else', () => {
