@@ -7,7 +7,7 @@ import type { FailoverInput } from '../../src/workflows/failover-input';
 import type { Report } from '../../src/workflows/run-state';
 import type { RepairInput } from '../../src/workflows/standby-input';
 import { frontDoorWriters, Rig } from './support/rig';
-import { docker, fingerprint, look, roles, waitUntil, whole } from './support/stack';
+import { docker, fingerprint, look, recovered, roles, waitUntil, whole } from './support/stack';
 
 /** Somebody accepts whatever is lost: without a guard there is no ledger, and a failover would be refused. */
 const anyLoss = { maxBytes: Number.MAX_SAFE_INTEGER, reason: 'the scenario', by: 'e2e' };
@@ -28,7 +28,7 @@ describe('a run is terminated in its middle, and the cluster is repaired', () =>
     rmSync(folder, { recursive: true, force: true });
   });
 
-  afterEach(() => whole(60_000));
+  afterEach(() => recovered());
 
   /** For a worker: a topology in which clients are held for so long at most. */
   function holding(limit: string): { VELOZ_HA_TOPOLOGY: string } {

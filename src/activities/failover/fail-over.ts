@@ -33,7 +33,7 @@ export interface FailoverMove {
   cluster: string;
   /** The run's id: with the attempt it is the token that agents check. The guard holds clients under it already. */
   run: string;
-  /** The primary that failed. */
+  /** The primary that failed; empty where a repair promotes and nobody knows which one it was. */
   source: string;
   /** Every other PostgreSQL node. */
   candidates: string[];

@@ -34,8 +34,12 @@ export async function decideOn(
   return { states, decision };
 }
 
-/** The database system of a node whose PostgreSQL may be gone; undefined where its agent does not tell. */
+/**
+ * The database system of a node whose PostgreSQL may be gone; undefined where its agent does not tell, or where it is not known which
+ * node failed: a repair promotes where every node is a standby.
+ */
 async function systemOf(access: ClusterAccess, node: string): Promise<string | undefined> {
+  if (node === '') return undefined;
   const asked = withSession(access.agent(node), (agent) => agent.call('observe', {}, OBSERVE_LIMIT_MS));
   const said = await withinLimit(asked, OBSERVE_LIMIT_MS).catch(() => undefined);
   return said?.control?.systemIdentifier;
