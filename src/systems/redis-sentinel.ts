@@ -67,6 +67,15 @@ export class SentinelClient {
     return Array.isArray(answer) ? { host: String(answer[0]), port: Number(answer[1]) } : undefined;
   }
 
+  /**
+   * Whether the master answers it: it has read who that is, which takes the password, and counts it as up. The time since the last
+   * answer says nothing right after it was told whom to watch.
+   */
+  async seesMaster(group: string): Promise<boolean> {
+    const fields = fieldsOf(await this.call('MASTER', group).catch(unknownGroup));
+    return (fields.get('runid') ?? '') !== '' && !flagsOf(fields).some((flag) => /down|disconnected/.test(flag));
+  }
+
   /** The other Sentinels of the group, as it knows them. */
   async others(group: string): Promise<(Endpoint & { id: string })[]> {
     const list = await this.call('SENTINELS', group).catch(unknownGroup);

@@ -1,7 +1,9 @@
 import { diagnose, type RedisFault } from '../../cluster/redis/faults';
+import { logs } from '../../cluster/commands';
 import { keepBeating, until } from '../context';
 import type { ActivityDeps } from '../deps';
 import { endContainer } from '../end-container';
+import { messageOf } from '../guard/probe';
 import { accessRedis, withConnection, type RedisAccess } from './access';
 import { announce, gatherSentinels, watchAnew } from './announce';
 import { observeRedis } from './observe';
@@ -16,6 +18,8 @@ export interface RedisRemedy {
   master: string;
 }
 
+/** A Sentinel that was told whom to watch has the master's answer within this time, in milliseconds: it connects each second. */
+const SEE_LIMIT_MS = 5000;
 /** A container may take this long, in milliseconds, until what runs in it answers. */
 const START_LIMIT_MS = 20_000;
 
@@ -30,12 +34,17 @@ export async function mendRedis(deps: ActivityDeps, { cluster, fault, master }: 
   try {
     const found = diagnose(await observeRedis(deps, access.cluster, access.topology));
     if ('undecided' in found) throw new Error(`nothing was changed: ${found.undecided}`);
-    const still = found.faults.some(({ kind, node }) => kind === fault.kind && node === fault.node);
+    const still = found.faults.some(
+      ({ kind, node }) => troubleOf(kind) === troubleOf(fault.kind) && node === fault.node,
+    );
     return still ? await remedy(deps, access, fault, master) : 'it is so no longer';
   } finally {
     stopBeating();
   }
 }
+
+/** An attempt that died in the middle of telling a Sentinel leaves it with another fault, which the same remedy mends. */
+const troubleOf = (kind: RedisFault['kind']): RedisFault['kind'] => (kind === 'blind' ? 'wrong word' : kind);
 
 async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault, master: string): Promise<string> {
   const { node } = fault;
@@ -61,12 +70,30 @@ async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault
         return `follows ${fault.master}${dropped === 0 ? '' : `; ${dropped} connections sent to the Sentinels`}`;
       });
     case 'wrong word':
-      await watchAnew(access, node, master);
-      return `names ${master}`;
     case 'blind':
-      await watchAnew(access, node, master);
-      return `watches ${master} anew`;
+      return watchAndSee(access, node, master);
   }
+}
+
+/** Tells a Sentinel anew, and returns once the master answers it. @throws Error when it does not */
+async function watchAndSee(access: RedisAccess, sentinel: string, master: string): Promise<string> {
+  const began = Date.now();
+  await watchAnew(access, sentinel, master);
+  try {
+    await until(
+      `${sentinel} hearing from ${master}`,
+      SEE_LIMIT_MS,
+      50,
+      () =>
+        withConnection(access.sentinel(sentinel), async (client) =>
+          (await client.seesMaster(access.topology.master)) ? true : undefined,
+        ).catch(() => undefined),
+      () => 'no answer',
+    );
+  } catch (error) {
+    throw new Error(`L3: ${messageOf(error)}. Next: ${logs(sentinel)}`);
+  }
+  return `names ${master}, and heard from it after ${Date.now() - began} ms`;
 }
 
 /** Starts a container, or lets a frozen Sentinel go on, and waits until what runs in it answers. */
