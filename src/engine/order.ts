@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { plainDigits, readExactJson } from './exact-json';
 
 /** Digits before and after the point: what `numeric(38,18)` holds. */
 const DECIMAL = /^(?:0|[1-9]\d{0,19})(?:\.\d{1,18})?$/;
@@ -11,8 +12,8 @@ const amount = (what: string) =>
   z
     .union([z.number(), z.string()], { error: `expected ${what} as a number, or as a text of digits` })
     .transform((value, context) => {
-      const text = typeof value === 'number' ? plain(value) : value.trim();
-      if (!DECIMAL.test(text) || Number(text) === 0) {
+      const text = typeof value === 'number' ? plainDigits(String(value)) : value.trim();
+      if (text === undefined || !DECIMAL.test(text) || Number(text) === 0) {
         context.addIssue({
           code: 'custom',
           message: `expected ${what} above 0, with at most 20 digits before the point and 18 after it`,
@@ -21,12 +22,6 @@ const amount = (what: string) =>
       }
       return canonical(text);
     });
-
-/** A number in digits, without an exponent. */
-function plain(value: number): string {
-  const text = String(value);
-  return /e-/.test(text) ? value.toFixed(18).replace(/0+$/, '') : text;
-}
 
 const orderSchema = z
   .strictObject({
@@ -73,6 +68,35 @@ export interface Order {
   /** The engine's clock, ISO 8601 in UTC. */
   acceptedAt: string;
   idempotencyKey: string;
+}
+
+/** How long a number's text may be in a message. */
+const SHOWN_DIGITS = 60;
+
+/**
+ * Reads a body. No number in it loses a digit: one that a double does not hold exactly is a mistake, and is to be sent as
+ * a text. So is a key that is there twice: of two quantities nobody says which one is meant.
+ */
+export function readOrder(body: string): { order: OrderRequest } | { mistakes: OrderMistake[] } {
+  let read;
+  try {
+    read = readExactJson(body.trim() === '' ? '{}' : body);
+  } catch {
+    return { mistakes: [{ field: '(body)', message: 'expected a JSON object' }] };
+  }
+  const mistakes: OrderMistake[] = [
+    ...[...read.repeated].map((field) => ({ field, message: 'expected this key once' })),
+    ...[...read.inexact].map(([key, text]) => ({
+      field: key || '(body)',
+      message: `expected a text of digits, or a number of at most 15: as a JSON number ${text.slice(0, SHOWN_DIGITS)} loses digits`,
+    })),
+  ];
+  const parsed = parseOrder(read.value);
+  if (mistakes.length === 0) return parsed;
+  const told = new Set(mistakes.map(({ field }) => field));
+  return {
+    mistakes: [...mistakes, ...('mistakes' in parsed ? parsed.mistakes.filter((m) => !told.has(m.field)) : [])],
+  };
 }
 
 /** Checks a parsed body. */

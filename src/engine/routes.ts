@@ -1,11 +1,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import type { Desk, Outcome } from './desk';
+import { readExactJson } from './exact-json';
 import type { EngineAnswer, EngineRequest } from './http';
 import { StepDownRefused, type Leader } from './leader';
 import type { Lock } from './lock';
 import type { EngineMetrics } from './metrics';
-import { parseKey, parseOrder, type OrderMistake } from './order';
+import { parseKey, readOrder, type OrderMistake } from './order';
 import { PASSED_ON } from './pass-on';
 import { StoreUnavailable, type Store } from './store';
 
@@ -102,9 +103,21 @@ const mistaken = (route: string, mistakes: OrderMistake[]) =>
     { mistakes },
   );
 
+/** A body of the admin routes; nothing where it is no JSON, or has a key twice. */
 function parsed(body: string): { value: unknown } | undefined {
   try {
-    return { value: body.trim() === '' ? {} : (JSON.parse(body) as unknown) };
+    const { value, repeated } = readExactJson(body.trim() === '' ? '{}' : body);
+    return repeated.size > 0 ? undefined : { value };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The id in a path; nothing where no order can have it: what is no UTF-8, or has a byte that no text of PostgreSQL has. */
+function idIn(path: string): string | undefined {
+  try {
+    const id = decodeURIComponent(path.slice('/api/orders/'.length));
+    return id.includes('\0') ? undefined : id;
   } catch {
     return undefined;
   }
@@ -117,9 +130,7 @@ export function createRoutes(parts: Parts): (request: EngineRequest) => Promise<
   const order = async (request: EngineRequest): Promise<EngineAnswer> => {
     const route = 'POST /api/orders';
     const key = parseKey(request.header('idempotency-key'));
-    const json = parsed(request.body);
-    if (json === undefined) return mistaken(route, [{ field: '(body)', message: 'expected a JSON object' }]);
-    const asked = parseOrder(json.value);
+    const asked = readOrder(request.body);
     if ('mistakes' in key || 'mistakes' in asked)
       return mistaken(route, [
         ...('mistakes' in key ? key.mistakes : []),
@@ -139,7 +150,8 @@ export function createRoutes(parts: Parts): (request: EngineRequest) => Promise<
 
   const orderById = async (path: string): Promise<EngineAnswer> => {
     const route = 'GET /api/orders/:id';
-    const found = await parts.store.find(decodeURIComponent(path.slice('/api/orders/'.length)));
+    const id = idIn(path);
+    const found = id === undefined ? undefined : await parts.store.find(id);
     if (found === undefined) return refuse(route, 404, 'unknown_order', 'no order has this id');
     return { route, status: 200, body: found };
   };

@@ -67,6 +67,8 @@ describe('an order', () => {
     ['that is no JSON', 'nonsense', key],
     ['without a body', '', key],
     ['of no quantity', { ...good, quantity: 0 }, key],
+    ['of a number that loses digits', '{"symbol":"BTCUSDT","side":"buy","quantity":9007199254740993}', key],
+    ['of two quantities', '{"symbol":"BTCUSDT","side":"buy","quantity":1,"quantity":2}', key],
   ])('%s is refused before anything is done', async (_, body, headers) => {
     const { ask, place } = routes();
     await expect(ask('POST', '/api/orders', body, headers)).resolves.toMatchObject({
@@ -80,6 +82,13 @@ describe('an order', () => {
     const { ask } = routes();
     await expect(ask('GET', '/api/orders/1-1')).resolves.toMatchObject({ status: 200, body: order });
     await expect(ask('GET', '/api/orders/9-9')).resolves.toMatchObject({ status: 404 });
+  });
+
+  test.each(['%', '%00', 'a%00b', '%ff', '%ED%A0%80', ''])('has no id like "%s"', async (id) => {
+    await expect(routes().ask('GET', `/api/orders/${id}`)).resolves.toMatchObject({
+      status: 404,
+      body: { code: 'unknown_order' },
+    });
   });
 
   test('is not looked for in vain where PostgreSQL is away', async () => {
@@ -151,9 +160,12 @@ describe('the admin routes', () => {
     expect(stepDown).toHaveBeenCalledWith(asked);
   });
 
-  test.each([{}, { run: '' }, { run: 'r', too: 'engine-2' }, 'nonsense'])('%j is refused', async (body) => {
-    await expect(routes().ask('POST', '/admin/step-down', body, admin)).resolves.toMatchObject({ status: 422 });
-  });
+  test.each([{}, { run: '' }, { run: 'r', too: 'engine-2' }, 'nonsense', '{"run":"r","run":"s"}'])(
+    '%j is refused',
+    async (body) => {
+      await expect(routes().ask('POST', '/admin/step-down', body, admin)).resolves.toMatchObject({ status: 422 });
+    },
+  );
 
   test('a refusal has its status and its reason; a silent Redis is a 503', async () => {
     const refused = routes({ leader: { stepDown: () => Promise.reject(new StepDownRefused(409, 'nobody')) } });
