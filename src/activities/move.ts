@@ -102,7 +102,7 @@ async function moveWith(
       warnings.push(
         `K1: somebody else promoted ${request.target} during the move: that it had everything that ${request.source} acknowledged is not proven`,
       );
-    if (position === 'promoting') await waitPromoted(parts.targetSql, request, access.topology.limits.promote);
+    if (position === 'promoting') await promoteAgain(access, request, parts, recorder);
     if (position === 'before') {
       try {
         await untilPromoted(access, request, parts, recorder);
@@ -254,6 +254,27 @@ function waitsForSource(request: MoveRequest): boolean {
 async function flush(access: ClusterAccess, request: MoveRequest): Promise<void> {
   // An attempt that comes after the stop finds nobody to checkpoint.
   await withSession(access.sql(request.source, 2000), (session) => session.query('CHECKPOINT')).catch(() => undefined);
+}
+
+/**
+ * An earlier attempt asked for the promotion, and nobody knows whether the request outlived the server that it was made to: PostgreSQL
+ * forgets it when it ends. The agent knows, and asks again where it has to.
+ */
+async function promoteAgain(
+  access: ClusterAccess,
+  request: MoveRequest,
+  { token, target, targetSql }: Parts,
+  recorder: SubStepRecorder,
+): Promise<void> {
+  await recorder.run('promote', `go on with the promotion of ${request.target}`, async () => {
+    try {
+      await target.call('promote', { token });
+    } catch (error) {
+      // It was promoted since it was asked where it stands.
+      if (!(error instanceof AgentError) || error.type !== 'NotStandby') throw error;
+    }
+    await waitPromoted(targetSql, request, access.topology.limits.promote);
+  });
 }
 
 async function waitPromoted(targetSql: PostgresSession, request: MoveRequest, limitMs: number): Promise<void> {

@@ -62,7 +62,7 @@ export class RedisNodeClient {
 
   /** What the node says about itself now. */
   async state(): Promise<RedisState> {
-    return parseState(await this.redis.info('replication', 'persistence', 'server'));
+    return parseState(await this.redis.info('replication', 'persistence', 'server', 'keyspace'));
   }
 
   /** What the node is: the cheapest question that tells. It is answered while a node reads its files, too. */
@@ -155,6 +155,9 @@ function downMs(fields: Map<string, string>): number | null {
   return seconds < 0 ? null : 1000 * seconds;
 }
 
+/** `keys=3,expires=1,avg_ttl=0`. */
+const keysOf = (database: string): number => Number(/(?:^|,)keys=(\d+)/.exec(database)?.[1] ?? 0);
+
 /** Reads an answer to INFO. @throws Error when it says no role */
 export function parseState(info: string): RedisState {
   const fields = new Map(
@@ -195,6 +198,7 @@ export function parseState(info: string): RedisState {
       }),
     loading: fields.get('loading') === '1',
     writesFile: (fields.get('aof_last_write_status') ?? 'ok') === 'ok',
+    keys: [...fields].reduce((sum, [key, value]) => sum + (/^db\d+$/.test(key) ? keysOf(value) : 0), 0),
     version: fields.get('redis_version') ?? 'unknown',
   };
 }

@@ -10,7 +10,7 @@ import { tokenOf } from '../../src/activities/token';
 import { topologyPath } from '../../src/systems/topology-file';
 import { whileClientsWrite } from './support/refusal';
 import { Rig } from './support/rig';
-import { cluster, deps, fingerprint, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cluster, deps, docker, fingerprint, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
 
 /** What a switchover proves while it goes on and at its end, held against a cluster in which it is not so. */
 describe('what is not proven is not called so', () => {
@@ -91,6 +91,32 @@ describe('what is not proven is not called so', () => {
       await activities.releaseNodes(move);
       expect(await roles()).toEqual({ primary: move.target, standby: move.source });
     });
+  });
+
+  test('H7: a promotion that was recorded, and lost with the server of the target, is asked for again', async () => {
+    // Recovery can't end while its process is stopped, so the request is there and nothing follows from it.
+    const startup = `kill -STOP $(pgrep -f '^postgres: .*startup')`;
+    const interrupted = createActivities({
+      ...deps,
+      topology: { ...deps.topology, clusters: { veloz: { ...cluster, limits: { ...cluster.limits, promote: 300 } } } },
+      faultPoint: (point) => {
+        if (point === 'hold:promote') docker('exec', move.target, 'sh', '-c', startup);
+      },
+    });
+    await activities.prepareMove(move);
+    await expect(interrupted.movePrimary(move)).rejects.toThrow(new RegExp(`the promotion of ${move.target}`));
+    docker('kill', move.target);
+    docker('start', move.target);
+    await waitUntil('both being standbys, with the promotion on record', async () => {
+      const { nodes } = await look();
+      const target = nodes.find(({ name }) => name === move.target);
+      return target?.sql?.inRecovery === true && nodes.every(({ sql }) => sql?.inRecovery !== false);
+    });
+    await activities.movePrimary(move);
+    await activities.settleMove(move);
+    await activities.verifyMove(move, 0);
+    await activities.releaseNodes(move);
+    expect(await roles()).toEqual({ primary: move.target, standby: move.source });
   });
 
   test('K1: nothing is settled before the standby has replayed what was written after the question', async () => {

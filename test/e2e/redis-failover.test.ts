@@ -267,6 +267,21 @@ describe('containers that start again', () => {
   });
 });
 
+describe('a master that comes back empty', () => {
+  test('takes no role: the replica keeps what it has, is chosen by the Sentinels, and gives it back', async () => {
+    const { master, replica } = await wholeRedis();
+    docker('exec', master, 'redis-cli', 'set', 'e2e:precious', 'kept');
+    docker('exec', master, 'redis-cli', 'wait', '1', '1000');
+    docker('exec', master, 'rm', '-rf', '/var/lib/redis/appendonlydir');
+    // Sooner back than the Sentinels notice that it was away.
+    docker('kill', master);
+    docker('start', master);
+    await waitUntil('the replica being the master', async () => (await wholeRedis()).master === replica, 60_000);
+    for (const node of [master, replica])
+      expect(docker('exec', node, 'redis-cli', 'get', 'e2e:precious').trim()).toBe('kept');
+  });
+});
+
 describe('a repair', () => {
   /** Whether a Sentinel has an answer of the master, and of every replica that it knows. */
   const sees = async (index: number): Promise<boolean> => {

@@ -25,6 +25,7 @@ describe('INFO', () => {
       replicas: [{ host: 'veloz-redis-replica', port: 6379, state: 'online', offset: 1968650, silentMs: 1000 }],
       loading: false,
       writesFile: true,
+      keys: 0,
       version: '8.0.2',
     });
   });

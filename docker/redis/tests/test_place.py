@@ -6,7 +6,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from veloz_redis.opinion import Opinion, agreed, opinion, place  # noqa: E402
+from veloz_redis.opinion import Opinion, Other, agreed, keys_in, opinion, place, whose_data  # noqa: E402
 from veloz_redis.sentinel import config, monitored  # noqa: E402
 from veloz_redis.settings import SettingsError, read  # noqa: E402
 
@@ -36,6 +36,29 @@ class PlaceTest(unittest.TestCase):
     def test_reads_what_a_sentinel_says(self):
         self.assertEqual(opinion(["ip", "a", "port", "6379", "flags", "master,o_down"]), says(A, busy=True))
         self.assertIsNone(opinion(None))
+
+
+class EmptyNodeTest(unittest.TestCase):
+    lived = [Opinion(A, False, replicas=1)] * 3
+
+    def test_an_empty_node_takes_no_role_that_would_wipe_another_ones_data(self):
+        b = Other("b", True, keys=3)
+        self.assertEqual(whose_data(0, [b], self.lived), b)
+        self.assertIsNone(whose_data(1, [b], self.lived))
+
+    def test_one_that_is_silent_may_hold_everything_unless_the_group_is_new(self):
+        b = Other("b", False)
+        self.assertEqual(whose_data(0, [b], self.lived), b)
+        self.assertIsNone(whose_data(0, [b], [says(A)] * 3))
+        self.assertIsNone(whose_data(2, [b], self.lived))
+
+    def test_where_all_are_empty_nothing_can_be_wiped(self):
+        self.assertIsNone(whose_data(0, [Other("b", True)], self.lived))
+
+    def test_counts_the_keys_of_all_databases(self):
+        text = "# Keyspace\r\ndb0:keys=2,expires=0,avg_ttl=0\r\ndb3:keys=40,expires=1,avg_ttl=5\r\n"
+        self.assertEqual(keys_in(text), 42)
+        self.assertEqual(keys_in("# Keyspace\r\n"), 0)
 
 
 ENVIRONMENT = {

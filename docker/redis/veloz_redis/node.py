@@ -7,7 +7,7 @@ import os
 from typing import Optional
 
 from .log import log
-from .opinion import Opinion, agreed, opinion, place
+from .opinion import Opinion, Other, agreed, keys_in, opinion, place, whose_data
 from .resp import Client, ReplyError
 from .settings import RUN, VOLUME, Address, Settings
 
@@ -20,6 +20,8 @@ START_EVERY_S = 0.2
 WATCH_EVERY_S = 1.0
 # Rounds in a row. A planned failover is over sooner; and a node is demoted in favour of a node that is a master only.
 ROUNDS = 3
+# An empty node asks for its own replacement this often: a Sentinel that could not choose may be able to a moment later.
+ASK_EVERY_S = 5.0
 
 
 def config(settings: Settings) -> str:
@@ -79,6 +81,7 @@ class Keeper:
         self.placed = False
         self._said: Optional[str] = None
         self._rounds = 0
+        self._asked_at: Optional[float] = None
 
     async def run(self) -> None:
         while True:
@@ -95,25 +98,76 @@ class Keeper:
         )
         return [opinion(reply) for reply in replies]
 
+    async def look(self) -> list[Other]:
+        """The other nodes as they are now."""
+
+        async def one(client: Client) -> Other:
+            # One after the other: a connection is for one question at a time.
+            role = await client.ask("ROLE")
+            # Refused while it loads: what it has by then is not what it holds.
+            loaded = bool(role) and await client.ask("DBSIZE") is not None
+            keyspace = await client.ask("INFO", "keyspace") if loaded else None
+            return Other(client.address[0], keyspace is not None, bool(role) and role[0] == "master", keys_in(keyspace))
+
+        return list(await asyncio.gather(*(one(client) for client in self.others.values())))
+
     async def masters(self) -> list[str]:
         """The other nodes that are a master now."""
-        replies = await asyncio.gather(*(client.ask("ROLE") for client in self.others.values()))
-        return [address[0] for address, role in zip(self.others, replies) if role and role[0] == "master"]
+        return [other.node for other in await self.look() if other.master]
 
     async def take_place(self) -> None:
-        opinions, masters = await asyncio.gather(self.opinions(), self.masters())
+        opinions, others = await asyncio.gather(self.opinions(), self.look())
+        masters = [other.node for other in others if other.master]
+        role = await self.own.call("ROLE")
+        if role[0] == "master":
+            # A person made it one, who knows more than the Sentinels.
+            self.say("was made the master by hand")
+            self.taken()
+            return
         master = place(opinions, self.settings.majority, self.settings.node, masters)
         if master is None:
             answered = sum(said is not None for said in opinions)
             known = f"{answered} of {len(opinions)} Sentinels answer"
             self.say(f"waits, read-only: {known}" + (f"; {masters[0]} is a master" if masters else ""))
             return
-        if master[0] == self.settings.node:
-            await self.own.call("REPLICAOF", "NO", "ONE")
-            self.say("is the master, as a majority of the Sentinels says")
-        else:
+        if master[0] != self.settings.node:
             await self.follow(master)
             self.say(f"follows {master[0]}, as a majority of the Sentinels says")
+        elif (holder := whose_data(await self.keys(), others, opinions)) is not None:
+            await self.yield_to(holder)
+            return
+        else:
+            await self.own.call("REPLICAOF", "NO", "ONE")
+            self.say("is the master, as a majority of the Sentinels says")
+        self.taken()
+
+    async def keys(self) -> int:
+        """Its own. @raises ReplyError while it loads its files"""
+        await self.own.call("DBSIZE")
+        return keys_in(await self.own.call("INFO", "keyspace"))
+
+    async def yield_to(self, holder: Other) -> None:
+        """Empty, and named as the master: its replicas would copy nothing. One that has the data is to be chosen."""
+        waits = "waits, read-only: it is empty, the Sentinels name it, and"
+        if not holder.answers:
+            self.say(f"{waits} {holder.node}, which may have the data, does not answer")
+            return
+        self.say(f"{waits} {holder.node} has data: they are asked to choose that one")
+        now = asyncio.get_running_loop().time()
+        if self._asked_at is None or now - self._asked_at >= ASK_EVERY_S:
+            # The first look only begins to count: who has just started may be told more in a moment.
+            first = self._asked_at is None
+            self._asked_at = now if not first else now - ASK_EVERY_S + 1.0
+            if not first:
+                await self.ask_for_failover()
+
+    async def ask_for_failover(self) -> None:
+        """One Sentinel is enough. They find out too, after some 25 s in which their master says that it is none."""
+        for sentinel in self.sentinels:
+            if await sentinel.ask("SENTINEL", "FAILOVER", self.settings.master) == "OK":
+                return
+
+    def taken(self) -> None:
         self.placed = True
         write(PLACED, "")
 

@@ -16,6 +16,18 @@ class Opinion:
     master: Address
     busy: bool
     """It counts the master as down, or is failing over: what it says may be otherwise in a moment."""
+    replicas: int = 0
+    """Replicas that it has ever heard of: 0 in a group that has just been made."""
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another node, as it answers now."""
+
+    node: str
+    answers: bool
+    master: bool = False
+    keys: int = 0
 
 
 def opinion(reply: Optional[list]) -> Optional[Opinion]:
@@ -27,7 +39,30 @@ def opinion(reply: Optional[list]) -> Optional[Opinion]:
     return Opinion(
         master=(fields.get("ip", ""), int(fields.get("port", "0"))),
         busy=any(flag in flags for flag in ("o_down", "failover_in_progress")),
+        replicas=int(fields.get("num-slaves", "0")),
     )
+
+
+def keys_in(keyspace: Optional[str]) -> int:
+    """How many keys INFO keyspace tells of, in all databases."""
+    lines = [line for line in (keyspace or "").splitlines() if line.startswith("db") and ":keys=" in line]
+    return sum(int(line.split(":keys=")[1].split(",")[0]) for line in lines)
+
+
+def whose_data(keys: int, others: Iterable[Other], opinions: Iterable[Optional[Opinion]]) -> Optional[Other]:
+    """
+    The node whose data a master without any would wipe out: its replicas copy whatever it has, and be it nothing. None: nobody's.
+
+    A node is empty when its volume was lost or made anew. One that is silent may hold everything, unless the group has just been made.
+    """
+    if keys > 0:
+        return None
+    there = list(others)
+    holder = next((other for other in there if other.keys > 0), None)
+    if holder is not None:
+        return holder
+    lived = any(said is not None and said.replicas > 0 for said in opinions)
+    return next((other for other in there if lived and not other.answers), None)
 
 
 def agreed(opinions: Iterable[Optional[Opinion]], majority: int) -> Optional[Address]:

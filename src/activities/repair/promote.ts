@@ -58,11 +58,11 @@ export async function promoteStandby(deps: ActivityDeps, request: RepairRequest)
       if (refusal !== undefined) throw finalFailure('Refused', refusal, { checks });
       target = parts.candidates.find(({ name }) => name === decision.candidate);
       others = parts.candidates.filter(({ name }) => decision.others.includes(name));
-      const { sql, agent } = waysTo(target);
-      await ensureSynchronousNames(sql, decision.names);
-      await agent.call('promote', { token });
+      await ensureSynchronousNames(waysTo(target).sql, decision.names);
     }
-    const { sql, candidate } = waysTo(target);
+    const { sql, agent, candidate } = waysTo(target);
+    // Also when an earlier attempt asked already: PostgreSQL forgets that when it ends, and its agent knows whether it did.
+    if ((await recoveryOf(sql)).inRecovery) await agent.call('promote', { token });
     await until(`the promotion of ${candidate.name}`, access.topology.limits.promote, 5, async () =>
       (await recoveryOf(sql)).inRecovery ? undefined : true,
     );

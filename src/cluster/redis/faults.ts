@@ -144,10 +144,17 @@ function withoutMaster(observed: ObservedRedis, stopped: RedisFault[], named: st
   const missing = observed.nodes.filter(({ state }) => state === null);
   // Somebody who is silent may be the master, or have more: that is a failover and no repair.
   if (missing.length > 0 || there.length === 0) return { faults: stopped };
-  const best = mostAdvanced(there, named);
+  const best = mostAdvanced(withData(there), named);
   if (best === undefined)
     return { undecided: 'no node is a master, and the nodes have different histories: nobody can say which has more' };
   return { faults: [{ kind: 'no master', node: best.name }, ...stopped] };
+}
+
+/** A node whose volume was lost has a history of its own, and nothing that anybody could lose: where others hold data it has no say. */
+export function withData(nodes: readonly AnsweringRedis[]): AnsweringRedis[] {
+  // What one holds that still reads its files is not known yet.
+  const holders = nodes.filter(({ state }) => state.keys > 0 || state.loading);
+  return holders.length === 0 ? [...nodes] : holders;
 }
 
 /**

@@ -4,7 +4,7 @@ import { formatMs } from '../duration';
 import { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
 import { redisCli, redisFailover, redisStatus, START_STACK, startContainer, unfreezeContainer } from './commands';
-import { BLIND_MS, diagnose, faultSays, type RedisFault } from './faults';
+import { BLIND_MS, diagnose, faultSays, withData, type RedisFault } from './faults';
 import {
   answeringNodes,
   answeringSentinels,
@@ -51,6 +51,7 @@ function checkMaster(list: Checklist, observed: ObservedRedis): void {
       ? START_STACK
       : redisFailover(observed.cluster),
   });
+  if (mastersOf(observed).length === 0) tellEmpty(list, observed);
   const masters =
     mastersOf(observed)
       .map(({ name }) => name)
@@ -60,6 +61,20 @@ function checkMaster(list: Checklist, observed: ObservedRedis): void {
       says: '',
       refusal: faultSays(fault),
       ...measuredOf(fault, observed, masters),
+      next: redisFailover(observed.cluster, '--repair'),
+    });
+}
+
+/** An empty node that waits, so that nobody copies nothing from it. */
+function tellEmpty(list: Checklist, observed: ObservedRedis): void {
+  const there = answeringNodes(observed);
+  const holders = withData(there);
+  for (const { name } of there.filter((node) => !holders.includes(node)))
+    list.require('L3', false, {
+      says: `${name} holds data`,
+      refusal: `${name} came back empty, and takes no role while another node holds data: it would be copied`,
+      measured: `0 keys; ${holders.map((node) => `${node.name} has ${node.state.keys}`).join(', ')}`,
+      limit: 'a master that holds the data',
       next: redisFailover(observed.cluster, '--repair'),
     });
 }

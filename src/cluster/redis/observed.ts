@@ -25,6 +25,8 @@ export interface RedisState {
   loading: boolean;
   /** The last attempt to write the append-only file ended well; true where it keeps none. */
   writesFile: boolean;
+  /** Keys that it holds, in all databases. */
+  keys: number;
   version: string;
 }
 

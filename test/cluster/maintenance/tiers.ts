@@ -74,6 +74,7 @@ export function redisWith(master: string, cluster = 'veloz'): ObservedRedis {
         replicas: [],
         loading: false,
         writesFile: true,
+        keys: 10,
         version: '8.0.2',
       },
     })),

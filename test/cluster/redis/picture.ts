@@ -42,6 +42,7 @@ export function master(name: string, over: Partial<RedisState> = {}): ObservedRe
     replicas: [],
     loading: false,
     writesFile: true,
+    keys: 10,
     version: '8.0.2',
     ...over,
   };
