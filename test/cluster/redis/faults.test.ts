@@ -122,18 +122,18 @@ describe('without a master', () => {
     expect(diagnose(picture(nodes, sentinelsNaming(MASTER)))).toEqual({
       faults: [{ kind: 'no master', node: REPLICA }],
     });
+  });
 
-    test('a node that came back empty has no say, and one that still reads its files does', () => {
-      const empty = { ...OTHER_HISTORY, offset: 0, keys: 0 };
-      const link = { up: false, downMs: null };
-      const seen = (over: object) =>
-        picture(
-          [replica(MASTER, '127.0.0.1', { ...empty, ...over }, link), replica(REPLICA, MASTER)],
-          sentinelsNaming(MASTER),
-        );
-      expect(diagnose(seen({}))).toEqual({ faults: [{ kind: 'no master', node: REPLICA }] });
-      expect(diagnose(seen({ loading: true }))).toHaveProperty('undecided');
-    });
+  test('a node that came back empty has no say, and one that still reads its files does', () => {
+    const empty = { ...OTHER_HISTORY, offset: 0, keys: 0 };
+    const link = { up: false, downMs: null };
+    const seen = (over: object) =>
+      picture(
+        [replica(MASTER, '127.0.0.1', { ...empty, ...over }, link), replica(REPLICA, MASTER)],
+        sentinelsNaming(MASTER),
+      );
+    expect(diagnose(seen({}))).toEqual({ faults: [{ kind: 'no master', node: REPLICA }] });
+    expect(diagnose(seen({ loading: true }))).toHaveProperty('undecided');
   });
 
   test('different histories do not compare', () => {
