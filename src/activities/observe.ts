@@ -1,12 +1,17 @@
 import type { ObservedCluster, ObservedNode, ObservedPooler } from '../cluster/observed';
+import type { NodeReadiness } from '../cluster/readiness/observed';
 import { openPoolerAgent, openPostgresAgent } from '../systems/agent';
 import { observePooledDatabase } from '../systems/pgbouncer';
-import { observeSqlOf } from '../systems/postgres';
+import { observeSqlOf, type PostgresSession } from '../systems/postgres';
+import { readinessOf } from '../systems/postgres-readiness';
 import { keepBeating } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
 
 const messageOf = (error: unknown): string =>
   error instanceof AggregateError ? (error.errors[0] as Error).message : (error as Error).message;
+
+/** A start that is tried loads every library. What does not answer by then is told as unknown. */
+const READINESS_LIMIT_MS = 6000;
 
 /** Before its first start has made one. */
 const noDirectory = { path: '/var/lib/postgresql', owner: 'nobody', mode: 'none' };
@@ -22,6 +27,8 @@ async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: stri
     agent: null,
     sql: null,
   };
+  const readiness: NodeReadiness = { agent: null, sql: null };
+  seen.readiness = readiness;
   const container = deps.docker.inspect(name).then(
     (state) => {
       seen.container = {
@@ -35,7 +42,19 @@ async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: stri
       seen.container.error = messageOf(error);
     },
   );
-  const agent = withSession(openPostgresAgent(deps.docker, name), (session) => session.call('observe', {})).then(
+  const asked = withSession(openPostgresAgent(deps.docker, name), async (session) => {
+    const trying = session.call('readiness', {}, READINESS_LIMIT_MS).then(
+      (said) => {
+        readiness.agent = said;
+      },
+      (error: unknown) => {
+        readiness.agentError = messageOf(error);
+      },
+    );
+    const [said] = await Promise.all([session.call('observe', {}), trying]);
+    return said;
+  });
+  const agent = asked.then(
     (said) => {
       seen.agent = {
         postgresState: said.postgres.state,
@@ -58,10 +77,15 @@ async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: stri
       seen.agentError = messageOf(error);
     },
   );
-  const sql = withSession(access.sql(name, 3000), observeSqlOf).then(
-    (said) => {
-      seen.sql = said;
-    },
+  const askSql = async (session: PostgresSession) => {
+    seen.sql = await observeSqlOf(session);
+    readiness.sql = await readinessOf(session).catch((error: unknown) => {
+      readiness.sqlError = messageOf(error);
+      return null;
+    });
+  };
+  const sql = withSession(access.sql(name, 3000), askSql).then(
+    () => undefined,
     (error: unknown) => {
       seen.sqlError = messageOf(error);
     },

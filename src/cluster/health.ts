@@ -9,6 +9,7 @@ import {
   type AnsweringNode,
   type ObservedCluster,
 } from './observed';
+import { checkReadiness } from './readiness/decide';
 import { formatSize } from './size';
 import { Checklist } from './switchover/checklist';
 import { checkDisk } from './switchover/candidate';
@@ -54,10 +55,12 @@ export function healthFindings(topology: ClusterTopology, observed: ObservedClus
     });
   }
   if (answers(primary)) checkPrimary(list, topology, observed, primary);
-  for (const standby of standbys(observed)) if (answers(standby)) checkReplay(list, topology, standby);
+  for (const standby of standbys(observed))
+    if (answers(standby)) checkReplay(list, topology, standby, answers(primary) ? primary : undefined);
   checkPoolMode(list, observed.pooler);
   checkNotHeld(list, topology, observed.pooler);
   if (primary !== undefined) checkRoute(list, primary, observed.pooler);
+  checkReadiness(list, topology, observed);
   checkLeftovers(list, topology, observed, primary?.name);
 
   return list.checks

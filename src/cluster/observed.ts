@@ -1,4 +1,5 @@
 import type { Lsn } from './lsn';
+import type { NodeReadiness } from './readiness/observed';
 import type { Endpoint } from './topology';
 
 /** A standby as its upstream's `pg_stat_replication` shows it. */
@@ -83,6 +84,8 @@ export interface ObservedNode {
   sqlError?: string;
   /** Can the primary open a replication connection to this standby (C4)? Absent where it was not tried. */
   connectBack?: { ok: boolean; error?: string };
+  /** Could it be stopped, started, promoted, followed? Absent where nobody asked. */
+  readiness?: NodeReadiness;
 }
 
 /** A node that answers SQL. */

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Lsn } from '../cluster/lsn';
+import type { AgentReadiness } from '../cluster/readiness/observed';
 import type { Endpoint } from '../cluster/topology';
 import type { DockerClient } from './docker';
 
@@ -129,6 +130,8 @@ interface PostgresCommands {
   /** Answers as soon as the volume has less than `belowBytes` free, or else after `waitMs` (10 s at most). */
   watchDisk: [{ belowBytes: number; waitMs: number }, { freeBytes: number }];
   observe: [Record<never, never>, PostgresObservation];
+  /** Tries a start without making it: up to 10 s where a library hangs, else some 30 ms. */
+  readiness: [Record<never, never>, AgentReadiness];
   claim: [{ token: Token }, unknown];
   stop: [
     { token: Token; limitMs: number; deadmanMs: number; peers: Endpoint[] },

@@ -13,6 +13,7 @@ from .errors import CommandError
 from .log import log
 from .node import now_ms
 from .postgres_observation import observation
+from .readiness import readiness
 from .rejoining import Rejoining
 from .settings import PostgresSettings
 
@@ -32,6 +33,7 @@ class PostgresAgent(Rejoining):
         self._channel: Optional[peer_channel.PeerChannel] = None
         self.commands = {
             "observe": self.observe,
+            "readiness": self.readiness,
             "watchDisk": self.watch_disk,
             "ask": self.ask_peers,
             "compare": self.compare,
@@ -62,6 +64,9 @@ class PostgresAgent(Rejoining):
 
     async def observe(self, _message: dict) -> dict:
         return observation(self)
+
+    async def readiness(self, _message: dict) -> dict:
+        return await readiness(self)
 
     async def watch_disk(self, message: dict) -> dict:
         """Answers as soon as the volume has less than `belowBytes` free, or else after `waitMs`."""

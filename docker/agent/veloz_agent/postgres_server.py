@@ -9,7 +9,7 @@ import signal
 import subprocess
 from typing import Optional
 
-from . import base_backup, deadman, fence_file, peers, statefile
+from . import base_backup, deadman, fence_file, peers, recovery_settings, statefile
 from .bootstrap import Bootstrap, ensure_slot
 from .control_file import read_control
 from .crashes import Crashes
@@ -20,6 +20,7 @@ from .node_files import NodeFiles
 from .processes import Child
 from .server_processes import kill_servers
 from .settings import PostgresSettings
+from .start_trial import StartTrial
 
 # docker-compose grants 60 s; an immediate stop after 50 is still better than being killed.
 STOP_LIMIT_S = 50
@@ -68,13 +69,17 @@ class PostgresSupervisor(NodeAgent):
         self.promoting_pid: Optional[int] = None
         self._starter: Optional[asyncio.Task] = None
         self._fence_task: Optional[asyncio.Task] = None
-        self._argv = [f"{settings.bin}/postgres", "-D", settings.data, "-c", f"config_file={settings.config_file}"]
+        self._argv = [
+            f"{settings.bin}/postgres", "-D", settings.data, "-c", f"config_file={settings.config_file}",
+            *recovery_settings.arguments(),
+        ]  # fmt: skip
         self._env = {
             "PATH": f"{settings.bin}:/usr/bin:/bin",
             "LC_ALL": "C.UTF-8",
             "HOME": settings.volume,
             "PGPASSFILE": settings.pass_file,
         }
+        self.trial = StartTrial(settings, self.processes, self._env)
 
     def armed(self) -> bool:
         return self.deadman.armed
@@ -323,6 +328,7 @@ class PostgresSupervisor(NodeAgent):
     def launch(self) -> None:
         """Only when no process of an earlier server is left."""
         self._remove_pid_file()
+        self._clear_leftovers()
         as_standby = self.files.is_standby
         server = self.server = self.processes.spawn(self._argv, self._env)
         self.stopping = False
@@ -333,6 +339,16 @@ class PostgresSupervisor(NodeAgent):
         server.exited.add_done_callback(lambda exited: self._on_exit(server, exited.result()))
         if as_standby:
             asyncio.get_running_loop().call_later(2, lambda: self.spawn_task(self._care_for_slot(server)))
+
+    def _clear_leftovers(self) -> None:
+        """What a restore or a hand left and would decide what this start becomes."""
+        try:
+            taken = recovery_settings.clear(self.settings.data)
+        except (OSError, ValueError) as error:
+            log("error", f"Leftovers in {self.settings.data} could not be taken away; it is started as it is: {error}")
+            return
+        if taken:
+            log("warn", f"Taken away, because it would decide what this start becomes: {', '.join(taken)}.")
 
     def _remove_pid_file(self) -> None:
         """The id in it may be another process's by now."""

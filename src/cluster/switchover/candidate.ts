@@ -1,18 +1,10 @@
 import { logs, psql, sqlName, sqlText } from '../commands';
 import type { AnsweringNode, ObservedNode } from '../observed';
+import { notLower } from '../readiness/settings';
 import { formatSize } from '../size';
 import { slotName, type ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
 import { RELOAD, type Pair } from './replication';
-
-/** Settings that a standby must not have lower than its primary (PostgreSQL manual, "Hot Standby", administrator's overview). */
-const notLower = [
-  'max_connections',
-  'max_worker_processes',
-  'max_wal_senders',
-  'max_prepared_transactions',
-  'max_locks_per_transaction',
-];
 
 /** What gives the control role a right that it lacks. The keys are the sentences in which a node reports it. */
 const grants: Readonly<Record<string, (role: string) => string>> = {

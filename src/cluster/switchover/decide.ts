@@ -1,4 +1,5 @@
 import type { Check } from '../check';
+import { checkReadiness } from '../readiness/decide';
 import { answers, primaries, standbys, type ObservedCluster } from '../observed';
 import type { ClusterTopology, Protection } from '../topology';
 import { checkCandidate } from './candidate';
@@ -76,6 +77,7 @@ export function decideSwitchover(
   checkReplication(list, topology, observed, pair);
   checkCandidate(list, topology, pair, others);
   checkStoppable(list, topology, source, wish.pauseLimitMs);
+  checkReadiness(list, topology, observed, { source: source.name, target: target.name });
   checkPoolMode(list, observed.pooler);
   checkNotHeld(list, topology, observed.pooler);
   checkRoute(list, source, observed.pooler);

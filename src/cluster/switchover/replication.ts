@@ -2,6 +2,7 @@ import { clusterStatus, logs, psql, sqlName, sqlText } from '../commands';
 import { formatMs } from '../duration';
 import { lsnDistance } from '../lsn';
 import { replicationRowOf, standbys, type AnsweringNode, type NodeSql, type ObservedCluster } from '../observed';
+import { lowerSettings } from '../readiness/settings';
 import { formatSize } from '../size';
 import { isExpectedNames, synchronousNamesFor } from '../synchronous-names';
 import { slotName, type ClusterTopology } from '../topology';
@@ -142,9 +143,32 @@ export function checkFlushLag(list: Checklist, topology: ClusterTopology, { clus
   });
 }
 
+/** B7: replay halted by itself, because a setting is lower than the primary's. A resume would end the server. */
+function isHalted(list: Checklist, standby: AnsweringNode, primary: AnsweringNode | undefined): boolean {
+  const lower = lowerSettings(standby, primary);
+  if (lower.length === 0 || primary === undefined) return false;
+  const of = (node: AnsweringNode, name: string) => node.sql.settings[name];
+  list.require('B7', false, {
+    says: `replay on ${standby.name} is neither paused nor delayed`,
+    refusal: `replay on ${standby.name} has halted, because a setting is lower than on ${primary.name}`,
+    measured: lower
+      .map((name) => `${name} is ${of(standby, name)}, and ${of(primary, name)} on ${primary.name}`)
+      .join('; '),
+    limit: `not lower than on ${primary.name}`,
+    next: `${psql(standby.name, ...lower.map((name) => `ALTER SYSTEM SET ${name} = ${of(primary, name)}`))} && docker restart ${standby.name}`,
+  });
+  return true;
+}
+
 /** B6 and B7: the standby replays what it receives, at once. */
-export function checkReplay(list: Checklist, topology: ClusterTopology, standby: AnsweringNode): void {
+export function checkReplay(
+  list: Checklist,
+  topology: ClusterTopology,
+  standby: AnsweringNode,
+  primary?: AnsweringNode,
+): void {
   const { name, sql } = standby;
+  if (sql.replayPaused && isHalted(list, standby, primary)) return;
   // First, because a pause or a delay is why a standby lags.
   const delay = sql.settings.recovery_min_apply_delay ?? '0';
   list.require('B7', !sql.replayPaused && delay === '0', {
@@ -191,5 +215,5 @@ export function checkReplication(
   );
   checkCommits(list, pair.source, [pair.standby.name]);
   checkFlushLag(list, topology, pair);
-  checkReplay(list, topology, pair.standby);
+  checkReplay(list, topology, pair.standby, pair.source);
 }

@@ -8,11 +8,14 @@ export function decide(seen: Picture, wish: Partial<SwitchoverWish> = {}): Switc
   return decideSwitchover(seen.topology, seen.observed, { pauseLimitMs: 2000, ...wish });
 }
 
-/** The one check of that id. */
+/** The check of that id. Some are made of each node: then the one that objects. */
 export function checkOf(decision: SwitchoverDecision, id: string): Check {
   const found = decision.checks.filter((check) => check.id === id);
-  if (found[0] === undefined || found.length > 1) throw new Error(`${found.length} checks ${id}`);
-  return found[0];
+  const objecting = found.filter(({ result }) => result === 'refuse' || result === 'warn');
+  const [first] = objecting.length > 0 ? objecting : found;
+  if (first === undefined || objecting.length > 1 || (found.length > 1 && !id.startsWith('M')))
+    throw new Error(`${found.length} checks ${id}`);
+  return first;
 }
 
 /** The ids of the checks that refuse or warn. */

@@ -1,4 +1,5 @@
 import type { AnsweringNode, NodeSql, ObservedCluster, ObservedNode } from '../../../src/cluster/observed';
+import type { AgentReadiness, SqlReadiness } from '../../../src/cluster/readiness/observed';
 import { parseTopology, slotName, type ClusterTopology, type Topology } from '../../../src/cluster/topology';
 
 export const PRIMARY = 'veloz-postgres-primary';
@@ -111,8 +112,47 @@ function node(name: string, seen: NodeSql): ObservedNode {
       startGuard: null,
     },
     sql: seen,
+    readiness: { agent: agentReady(), sql: sqlReady(seen.inRecovery) },
     ...(seen.inRecovery ? { connectBack: { ok: true } } : {}),
   };
+}
+
+/** What the agent of a node says with which nothing is wrong. */
+function agentReady(): AgentReadiness {
+  return {
+    at: 1_795_405_898_113,
+    start: { ok: true, problem: null, setting: null, ms: 31, ageMs: 900 },
+    next: { listen_addresses: '*', port: '5432', max_connections: '100', max_wal_senders: '10' },
+    leftovers: [],
+    signals: [],
+    tablespaces: [],
+    walOutside: null,
+    archive: { ready: 0, fileMs: null, presentMs: null },
+  };
+}
+
+/** What PostgreSQL says of itself when nothing is wrong. */
+function sqlReady(inRecovery: boolean): SqlReadiness {
+  const compared = { ...settings, port: '5432', listen_addresses: '*' };
+  return {
+    inRecovery,
+    pendingRestart: [],
+    defaults: { ...compared, listen_addresses: 'localhost' },
+    settings: compared,
+    replay: inRecovery ? { pauseState: 'not paused', waitsFor: null, behindBytes: 0 } : null,
+    oldestReader: null,
+    slots: [],
+    senders: [],
+    checksumFailures: [],
+    archiver: { mode: 'off', lastArchivedAgeMs: null, lastFailedAgeMs: null, lastFailedFile: null },
+  };
+}
+
+/** What a node of a picture says of its readiness. */
+export function ready(seen: ObservedNode): { agent: AgentReadiness; sql: SqlReadiness } {
+  const { agent, sql: said } = seen.readiness ?? {};
+  if (agent == null || said == null) throw new Error(`${seen.name} says nothing of its readiness`);
+  return { agent, sql: said };
 }
 
 /** The container of a node that was never started: the compose profile is not up. */
@@ -122,6 +162,7 @@ export function absent(seen: ObservedNode): void {
   seen.agentError = `${seen.name}: the agent can't be reached: (HTTP code 404) no such container - No such container: ${seen.name} `;
   seen.sql = null;
   seen.sqlError = 'connect ECONNREFUSED 127.0.0.1:15434';
+  seen.readiness = { agent: null, agentError: seen.agentError, sql: null, sqlError: seen.sqlError };
   delete seen.connectBack;
 }
 
@@ -211,6 +252,7 @@ export function turned(seen: Picture): Picture {
   const [old, young] = [seen.node(PRIMARY), seen.node(STANDBY)];
   [old.sql, young.sql] = [young.sql, old.sql];
   [old.agent, young.agent] = [young.agent, old.agent];
+  [old.readiness, young.readiness] = [young.readiness, old.readiness];
   old.sql.receiver = { status: 'streaming', senderHost: STANDBY, timeline: 3, lastMessageAgeMs: 200 };
   for (const row of young.sql.replication) if (row.slot === slotName(STANDBY)) row.slot = slotName(PRIMARY);
   for (const slot of young.sql.slots) if (slot.name === slotName(STANDBY)) slot.name = slotName(PRIMARY);

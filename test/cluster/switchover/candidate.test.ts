@@ -1,5 +1,5 @@
 import { checkOf, content, decide, inside, objects, primary, reload, standby } from '../support/objects';
-import { picture, PRIMARY, STANDBY, STANDBY_2 } from '../support/picture';
+import { picture, PRIMARY, STANDBY, STANDBY_2, ready } from '../support/picture';
 
 // C: the target can be the primary, and be followed
 
@@ -44,6 +44,7 @@ objects({
     change: (seen) => {
       standby(seen).sql.settings.max_connections = '200';
       primary(seen).sql.settings.max_connections = '200';
+      for (const node of [primary(seen), standby(seen)]) ready(node).agent.next.max_connections = '200';
     },
     id: 'C3',
     says: `${STANDBY_2} could not start as a standby of ${STANDBY}`,

@@ -11,6 +11,8 @@ describe('a cluster in which nothing is wrong', () => {
         ...['B1', 'B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8'],
         ...['C1', 'C2', 'C3', 'C4', 'C5', 'C6', 'C7', 'C8', 'C9'],
         ...['D1', 'D2', 'D3', 'D5', 'E4', 'F1', 'F2', 'F4', 'K5'],
+        // Of each of the three nodes.
+        ...['M1', 'M1', 'M1', 'M2', 'M2', 'M2'],
       ].sort(),
     );
     expect(checks.filter(({ result }) => result !== 'ok').map(({ id, result }) => [id, result])).toEqual([

@@ -1,0 +1,141 @@
+import asyncio
+import os
+import tempfile
+import unittest
+
+import support  # noqa: F401
+
+from veloz_agent import auto_conf, config_files, readiness, recovery_settings, start_trial
+
+
+class Directory(unittest.TestCase):
+    def setUp(self):
+        held = tempfile.TemporaryDirectory()
+        self.addCleanup(held.cleanup)
+        self.data = held.name
+
+    def write(self, name, text, at=None):
+        path = os.path.join(self.data, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        if at is not None:
+            os.utime(path, (at, at))
+        return path
+
+
+class ConfigFilesTest(Directory):
+    def test_a_line_is_read_as_postgresql_reads_it(self):
+        text = "a = 1 # b\nB 'it''s \\'so\\'' # c\n# c = 3\n\n  ext.Some = on\nd='x # y'\nbad line '\n"
+        self.assertEqual(
+            [(name, value) for name, value, _ in config_files.parse(text)],
+            [("a", "1"), ("b", "it's 'so'"), ("ext.some", "on"), ("d", "x # y"), ("bad", "line")],
+        )
+
+    def test_the_last_word_wins_and_what_alter_system_wrote_is_the_last(self):
+        self.write("conf.d/2.conf", "port = 3\nwork_mem = '2MB'\n")
+        self.write("own.conf", "port = 2\n")
+        main = self.write("main.conf", "port = 1\ninclude 'own.conf'\ninclude_dir = 'conf.d'\ninclude_if_exists 'no'\n")
+        self.write("postgresql.auto.conf", "PORT = '4'\n")
+        found = config_files.read(main, self.data)
+        self.assertEqual((found.settings["port"].value, found.settings["work_mem"].value), ("4", "2MB"))
+        self.assertEqual(os.path.basename(found.settings["work_mem"].file), "2.conf")
+
+    def test_a_change_of_any_file_and_a_new_one_show(self):
+        main = self.write("main.conf", "include_dir 'conf.d'\ninclude_if_exists 'late.conf'\n")
+        self.write("conf.d/1.conf", "")
+        before = config_files.read(main, self.data).fingerprint()
+        self.assertEqual(config_files.read(main, self.data).fingerprint(), before)
+        self.write("late.conf", "port = 7\n")
+        self.assertNotEqual(config_files.read(main, self.data).fingerprint(), before)
+
+    def test_a_file_that_includes_itself_has_an_end(self):
+        main = self.write("main.conf", "include 'main.conf'\nport = 9\n")
+        self.assertEqual(config_files.read(main, self.data).settings["port"].value, "9")
+
+
+class RecoverySettingsTest(Directory):
+    def test_every_server_is_started_with_a_word_of_its_own_on_each_of_them(self):
+        words = recovery_settings.arguments()
+        self.assertIn("recovery_target_time=", words)
+        self.assertIn("recovery_target_timeline=latest", words)
+        self.assertEqual(words[::2], ["-c"] * (len(words) // 2))
+
+    def test_what_is_left_is_found_and_what_is_the_default_or_the_agents_own_is_not(self):
+        auto = self.write(
+            "postgresql.auto.conf",
+            "recovery_target_name = 'x'\nrecovery_target_action = 'pause'\nrecovery_target_inclusive = 'true'\n"
+            "recovery_target_timeline = 'latest'\nrestore_command = ''\nprimary_slot_name = 'mine'\n",
+        )
+        self.write("standby.conf", "primary_conninfo = 'host=x'\n")
+        main = self.write("main.conf", "include 'standby.conf'\n")
+        left = recovery_settings.leftovers(config_files.read(main, self.data).settings)
+        self.assertEqual([one["name"] for one in left], ["recovery_target_name", "primary_slot_name"])
+        self.assertEqual({one["file"] for one in left}, {auto})
+
+    def test_before_a_start_what_the_command_line_cannot_override_is_taken_away(self):
+        self.write("recovery.signal", "")
+        path = self.write("postgresql.auto.conf", "# kept\nprimary_conninfo = 'host=old'\nwork_mem = '8MB'\n")
+        self.assertEqual(
+            recovery_settings.clear(self.data), ["recovery.signal", "primary_conninfo in postgresql.auto.conf"]
+        )
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), "# kept\nwork_mem = '8MB'\n")
+        self.assertEqual(recovery_settings.clear(self.data), [])
+
+    def test_a_rewind_or_a_copy_inherits_no_recovery_target(self):
+        theirs = "max_connections = '200'\nrecovery_target_time = '2020-01-01'\nrestore_command = 'false'\n"
+        self.assertEqual(auto_conf.merged(theirs, "port = 1\n"), "max_connections = '200'\nport = 1\n")
+
+
+class TrialTest(Directory):
+    def culprit(self, problem, auto):
+        self.write("postgresql.auto.conf", auto)
+        found = start_trial.culprit(problem, config_files.read(self.write("main.conf", "ssl = on\n"), self.data))
+        return found and found["name"]
+
+    def test_the_setting_that_is_probably_wrong(self):
+        for problem, auto, name in (
+            ('invalid value for parameter "work_mem": "x"', "work_mem = 'x'\n", "work_mem"),
+            ('could not access file "x": No such file', "shared_preload_libraries = 'x'\n", "shared_preload_libraries"),
+            ('could not load server certificate file "server.crt"', "", "ssl"),
+            ("it would ask for 9 MB of shared memory, and can't get it", "shared_buffers = '9MB'\n", "shared_buffers"),
+            ("something else", "work_mem = '4MB'\n", None),
+        ):
+            with self.subTest(problem):
+                self.assertEqual(self.culprit(problem, auto), name)
+
+    def test_memory_that_no_machine_has_is_refused_and_what_it_has_is_not_taken(self):
+        self.assertIsNone(start_trial.memory_problem("a library says hello\n143", "try"))
+        self.assertIn("can't get it", start_trial.memory_problem(str(1 << 30), "try") or "")
+        meminfo = self.write("meminfo", "HugePages_Total:      10\nHugepagesize:       2048 kB\n")
+        self.assertIsNone(start_trial.memory_problem("20", "on", meminfo))
+        self.assertIn("the machine has 20 MB", start_trial.memory_problem("21", "on", meminfo) or "")
+
+    def test_one_address_that_is_ours_is_enough(self):
+        self.assertIsNone(asyncio.run(start_trial.address_problem("*")))
+        self.assertIsNone(asyncio.run(start_trial.address_problem("192.0.2.1, 127.0.0.1")))
+        self.assertIn("192.0.2.1", asyncio.run(start_trial.address_problem("192.0.2.1")) or "")
+
+    def test_words_come_without_time_and_process(self):
+        told = "2026-11-27 03:53:52.870 UTC [180] postmaster FATAL:  could not access file\n"
+        self.assertEqual(start_trial._words(told), "could not access file")
+
+
+class ArchiveTest(Directory):
+    def status(self, name, at):
+        return self.write(os.path.join("pg_wal", "archive_status", name), "", at)
+
+    def test_nothing_waits(self):
+        os.makedirs(os.path.join(self.data, "pg_wal", "archive_status"))
+        self.assertEqual(readiness._archive(self.data), {"ready": 0, "fileMs": None, "presentMs": None})
+
+    def test_a_file_takes_from_its_own_end_or_the_end_of_the_one_before_it_until_its_rename(self):
+        now = os.stat(self.status("1.done", 0)).st_ctime
+        self.status("1.done", now - 8)
+        self.status("2.ready", now - 3)
+        found = readiness._archive(self.data)
+        self.assertEqual(found["ready"], 1)
+        self.assertAlmostEqual(found["fileMs"], 8000, delta=500)
+        # It could begin only when the one before it had ended: just now.
+        self.assertLess(found["presentMs"], 1000)

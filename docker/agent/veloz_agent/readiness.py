@@ -1,0 +1,100 @@
+"""What an agent knows of whether its server could be stopped, started, promoted and followed, while all is well."""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import os
+import time
+from typing import TYPE_CHECKING, Optional
+
+from . import config_files, recovery_settings
+
+if TYPE_CHECKING:
+    from .config_files import ConfigFiles
+    from .postgres_server import PostgresSupervisor
+
+# Settings whose value at the next start somebody has to compare with another node's, or with where others look for it.
+COMPARED = (
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+    "wal_level",
+    "hot_standby",
+    "port",
+    "listen_addresses",
+)
+# A start is tried anew after this time, even where no file changed: a library may have gone.
+TRIAL_AGE_S = 30
+
+
+async def readiness(node: PostgresSupervisor) -> dict:
+    """The answer to `readiness`. Only a server that runs as it should is asked to start again."""
+    s = node.settings
+    files = await asyncio.to_thread(config_files.read, s.config_file, s.data)
+    running = node.server_state() == "running"
+    trial: Optional[dict] = None
+    if running and node.desired == "up" and not node.jobs.running:
+        trial = await node.trial.answer(files, TRIAL_AGE_S)
+    return {
+        "at": round(time.time() * 1000),
+        "start": trial,
+        "next": {name: files.settings[name].value for name in COMPARED if name in files.settings},
+        "leftovers": recovery_settings.leftovers(files.settings),
+        "signals": recovery_settings.left_signals(s.data, running),
+        **await asyncio.to_thread(_on_disk, s.data, files),
+    }
+
+
+def _on_disk(data: str, files: ConfigFiles) -> dict:
+    return {
+        "tablespaces": _tablespaces(data),
+        "walOutside": _link_target(os.path.join(data, "pg_wal")),
+        "archive": _archive(data),
+    }
+
+
+def _link_target(path: str) -> Optional[str]:
+    return os.readlink(path) if os.path.islink(path) else None
+
+
+def _tablespaces(data: str) -> list:
+    """Directories outside of the data directory that hold a part of the databases."""
+    found = []
+    directory = os.path.join(data, "pg_tblspc")
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+        path = os.path.join(directory, name)
+        target = _link_target(path)
+        if target is not None:
+            found.append({"oid": name, "path": target, "there": os.path.isdir(path)})
+    return found
+
+
+def _archive(data: str) -> dict:
+    """What waits for the archiver, how long the last files took, and for how long the present one has taken.
+
+    A file's status is written when it is complete and renamed when it is archived: a rename keeps the time of the first
+    and has a time of its own. While several wait, each begins when the one before it has ended.
+    """
+    folder = os.path.join(data, "pg_wal", "archive_status")
+    done, ready = [], []
+    for path in glob.glob(os.path.join(glob.escape(folder), "*")):
+        try:
+            entry = os.stat(path)
+        except FileNotFoundError:
+            continue
+        if path.endswith(".done"):
+            done.append((entry.st_ctime, entry.st_mtime))
+        elif path.endswith(".ready"):
+            ready.append(entry.st_mtime)
+    done.sort()
+    recent = done[-6:]
+    took = [ended - max(queued, recent[i - 1][0] if i else queued) for i, (ended, queued) in enumerate(recent)]
+    since = max(min(ready), done[-1][0] if done else 0) if ready else None
+    return {
+        "ready": len(ready),
+        "fileMs": round(max(took[-5:]) * 1000) if took else None,
+        "presentMs": None if since is None else max(0, round((time.time() - since) * 1000)),
+    }

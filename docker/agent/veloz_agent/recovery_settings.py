@@ -1,0 +1,86 @@
+"""What a restore leaves behind and what must not decide how a node of a cluster starts.
+
+A recovery target that was forgotten in the settings sleeps for as long as the node is a primary: it is read when the
+node starts as a standby, ends its recovery somewhere in the past, and makes a second primary of it. So the agent gives
+every server that it starts its own word on all of it, on the command line, which wins over every file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Optional
+
+from . import config_files, statefile
+
+# What a node of a cluster has instead of each: the newest timeline, and WAL from its upstream's slot.
+OVERRIDDEN = {
+    "recovery_target": "",
+    "recovery_target_name": "",
+    "recovery_target_time": "",
+    "recovery_target_xid": "",
+    "recovery_target_lsn": "",
+    "recovery_target_action": "pause",
+    "recovery_target_inclusive": "on",
+    "recovery_target_timeline": "latest",
+    # A command that hangs would keep a promotion from ending.
+    "restore_command": "",
+    "recovery_end_command": "",
+    "archive_cleanup_command": "",
+}
+# The agent's own file says these; ALTER SYSTEM would win over it.
+OWN_FILE = ("primary_conninfo", "primary_slot_name")
+# Files in the data directory, each of which changes what the next start does.
+SIGNALS = ("recovery.signal", "backup_label", "tablespace_map")
+_DEFAULTS = {"recovery_target_action": "pause", "recovery_target_inclusive": "on", "recovery_target_timeline": "latest"}
+_TRUE = re.compile(r"^(on|true|yes|1|t|y|tr|tru|ye)$", re.IGNORECASE)
+
+
+def arguments() -> list:
+    """For the command line of every server that the agent starts."""
+    return [word for name, value in OVERRIDDEN.items() for word in ("-c", f"{name}={value}")]
+
+
+def leftovers(settings: dict) -> list:
+    """What the files say of all this and is not the default: `{name, value, file, line}`."""
+    found = []
+    for name in (*OVERRIDDEN, *OWN_FILE):
+        setting: Optional[config_files.Setting] = settings.get(name)
+        if setting is None or _is_default(name, setting.value):
+            continue
+        if name in OWN_FILE and os.path.basename(setting.file) == "standby.conf":
+            continue
+        found.append({"name": name, **setting.as_answer()})
+    return found
+
+
+def _is_default(name: str, value: str) -> bool:
+    if name == "recovery_target_inclusive":
+        return bool(_TRUE.match(value))
+    return value.lower() == _DEFAULTS.get(name, "")
+
+
+def left_signals(data: str, running: bool) -> list:
+    """Signal files that nothing asked for. `backup_label` is a copy's own until its first start."""
+    names = SIGNALS if running else ("recovery.signal",)
+    return [name for name in names if os.path.exists(os.path.join(data, name))]
+
+
+def clear(data: str) -> list:
+    """Before a start: takes away what the command line can't override. Returns what it took away, in words."""
+    taken = []
+    signal = os.path.join(data, "recovery.signal")
+    try:
+        os.unlink(signal)
+        statefile.sync_directory(data)
+        taken.append("recovery.signal")
+    except FileNotFoundError:
+        pass
+    path = os.path.join(data, config_files.AUTO_CONF)
+    text = statefile.read(path) or ""
+    lines = text.splitlines()
+    kept = [line for line in lines if config_files.name_of(line) not in OWN_FILE]
+    if len(kept) != len(lines):
+        taken += [f"{config_files.name_of(line)} in {config_files.AUTO_CONF}" for line in lines if line not in kept]
+        statefile.replace(path, "\n".join(kept) + "\n")
+    return taken

@@ -1,0 +1,220 @@
+"""A start that is tried without being made: would PostgreSQL start again with what its files say now?
+
+`postgres -C` on a directory of links to the data directory goes through all that comes before shared memory: it
+reads the files, loads the libraries, opens certificates, and compares settings with each other; then it prints the size
+of the shared memory and ends. What comes after that is tried here: memory, addresses, directories. The server that runs is
+not touched, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import re
+import shutil
+import socket
+import time
+from typing import Optional
+
+from .config_files import AUTO_CONF, ConfigFiles
+from .processes import Processes
+from .recovery_settings import arguments
+from .settings import PostgresSettings
+
+# Two sizes of the whole stack's usual start; a library that waits for something is no library to start with.
+LIMIT_S = 10
+NAME_LIMIT_S = 2
+# What a running server keeps for itself, and what its start would remove.
+_NOT_LINKED = ("postmaster.pid", "postmaster.opts")
+TOLD = 400
+
+
+class StartTrial:
+    """One at a time; the last answer stands until a file changed or it is old."""
+
+    def __init__(self, settings: PostgresSettings, processes: Processes, env: dict) -> None:
+        self._settings = settings
+        self._processes = processes
+        self._env = env
+        self._lock = asyncio.Lock()
+        self._seen: Optional[tuple] = None
+        self._answer: dict = {}
+
+    async def answer(self, files: ConfigFiles, max_age_s: float) -> dict:
+        """`{ok, problem, setting, ms, ageMs}`: `setting` is the likely culprit; `ok` is null when it was not tried."""
+        async with self._lock:
+            now = time.monotonic()
+            fingerprint = files.fingerprint()
+            if self._seen is None or self._seen[0] != fingerprint or now - self._seen[1] > max_age_s:
+                self._answer = await self._try(files)
+                self._seen = (fingerprint, now)
+            return {**self._answer, "ageMs": round((time.monotonic() - self._seen[1]) * 1000)}
+
+    async def _try(self, files: ConfigFiles) -> dict:
+        began = time.monotonic()
+        try:
+            problem = await asyncio.wait_for(self._problem(files), LIMIT_S)
+            ok: Optional[bool] = problem is None
+        except asyncio.TimeoutError:
+            ok, problem = False, f"the start did not come to its end within {LIMIT_S} s"
+        except OSError as error:
+            ok, problem = None, f"it could not be tried: {error}"
+        return {
+            "ok": ok,
+            "problem": problem,
+            "setting": culprit(problem, files) if problem and ok is False else None,
+            "ms": round((time.monotonic() - began) * 1000, 1),
+        }
+
+    async def _problem(self, files: ConfigFiles) -> Optional[str]:
+        code, told = await self._run()
+        if code < 0:
+            # Whoever ends every server of this container ends this one as well.
+            raise OSError(f"the trial was ended by signal {-code}")
+        if code != 0:
+            return _words(told) or f"it ends with exit code {code}"
+        settings = {name: setting.value for name, setting in files.settings.items()}
+        return (
+            memory_problem(told, settings.get("huge_pages", "try"))
+            or await address_problem(settings.get("listen_addresses", "localhost"))
+            or file_problem(self._settings, settings)
+        )
+
+    async def _run(self) -> tuple:
+        s = self._settings
+        scratch = os.path.join(s.run, "start-trial")
+        await asyncio.to_thread(_link, s.data, scratch)
+        parts: list = []
+        try:
+            code = await self._processes.read(
+                [
+                    f"{s.bin}/postgres", "-D", scratch, "-c", f"config_file={s.config_file}",
+                    "-c", f"data_directory={scratch}", *arguments(), "-C", "shared_memory_size",
+                ],
+                {**self._env, "LC_ALL": "C"},
+                parts.append,
+            )  # fmt: skip
+        finally:
+            await asyncio.to_thread(shutil.rmtree, scratch, True)
+        return code, b"".join(parts).decode("utf-8", "replace").strip()
+
+
+def _link(data: str, scratch: str) -> None:
+    shutil.rmtree(scratch, ignore_errors=True)
+    os.makedirs(scratch, mode=0o700)
+    for name in os.listdir(data):
+        if name not in _NOT_LINKED:
+            os.symlink(os.path.join(data, name), os.path.join(scratch, name))
+
+
+def _words(told: str) -> str:
+    """What PostgreSQL said, without time and process."""
+    lines = []
+    for line in told.splitlines():
+        for mark in ("FATAL:  ", "ERROR:  ", "LOG:  ", "DETAIL:  ", "postgres: "):
+            if mark in line:
+                lines.append(line.split(mark, 1)[1])
+                break
+    return "; ".join(lines or told.splitlines())[:TOLD]
+
+
+# What PostgreSQL says where it names no setting.
+_MEANS = (
+    ("could not access file", ("shared_preload_libraries", "session_preload_libraries", "archive_library")),
+    ("could not load library", ("shared_preload_libraries", "session_preload_libraries", "archive_library")),
+    ("certificate", ("ssl_cert_file", "ssl_ca_file", "ssl")),
+    ("private key", ("ssl_key_file", "ssl")),
+    ("shared memory", ("shared_buffers", "max_connections", "huge_pages")),
+    ("addresses", ("listen_addresses",)),
+)
+
+
+def culprit(problem: str, files: ConfigFiles) -> Optional[dict]:
+    """The setting that a failed start speaks of, as it stands in the files."""
+    named = [name for name in files.settings if re.search(rf"\b{re.escape(name)}\b", problem)]
+    meant = [name for words, names in _MEANS if words in problem for name in names if name in files.settings]
+    for name in [*sorted(named, key=lambda name: not _by_hand(files, name)), *meant]:
+        return {"name": name, **files.settings[name].as_answer()}
+    return None
+
+
+def _by_hand(files: ConfigFiles, name: str) -> bool:
+    return os.path.basename(files.settings[name].file) == AUTO_CONF
+
+
+def memory_problem(told: str, huge_pages: str, meminfo: str = "/proc/meminfo") -> Optional[str]:
+    """`told` ends with the megabytes of shared memory that the start would ask for."""
+    try:
+        wanted = int(told.split()[-1]) << 20
+    except (IndexError, ValueError):
+        return None
+    if huge_pages.lower() == "on":
+        pages = _meminfo(meminfo)
+        room = pages.get("HugePages_Total", 0) * pages.get("Hugepagesize", 0) * 1024
+        if room < wanted:
+            return f"huge_pages is on, and it would ask for {wanted >> 20} MB of them; the machine has {room >> 20} MB"
+        return None
+    if _strict_overcommit():
+        # What the running server has is counted already; only a size that never fits is certain.
+        room = _meminfo(meminfo).get("CommitLimit", 0) * 1024
+        if wanted <= room:
+            return None
+        return f"it would ask for {wanted >> 20} MB of shared memory, and the machine commits {room >> 20} MB"
+    try:
+        # Reserved and given back at once: no page of it is touched.
+        mmap.mmap(-1, wanted).close()
+    except (OSError, ValueError, OverflowError) as error:
+        return f"it would ask for {wanted >> 20} MB of shared memory, and can't get it: {error}"
+    return None
+
+
+def _strict_overcommit() -> bool:
+    try:
+        with open("/proc/sys/vm/overcommit_memory", encoding="ascii") as file:
+            return file.read().strip() == "2"
+    except OSError:
+        return False
+
+
+def _meminfo(path: str) -> dict:
+    found = {}
+    with open(path, encoding="ascii") as file:
+        for line in file:
+            name, _, rest = line.partition(":")
+            found[name] = int(rest.split()[0])
+    return found
+
+
+async def address_problem(listen: str) -> Optional[str]:
+    """PostgreSQL starts when it can listen on one of its addresses; which of them others use is another question."""
+    hosts = [host.strip() for host in listen.split(",") if host.strip()]
+    if not hosts or "*" in hosts:
+        return None
+    failures = []
+    for host in hosts:
+        try:
+            loop = asyncio.get_running_loop()
+            found = await asyncio.wait_for(
+                loop.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE), NAME_LIMIT_S
+            )
+            family, kind, _, _, address = found[0]
+            with socket.socket(family, kind) as sock:
+                sock.bind(address)
+            return None
+        except (OSError, asyncio.TimeoutError) as error:
+            failures.append(f"{host}: {error}")
+    return f"it can't listen on any of its addresses: {'; '.join(failures)}"
+
+
+def file_problem(settings: PostgresSettings, values: dict) -> Optional[str]:
+    """The files and directories that come after the shared memory."""
+    for name, default in (("hba_file", "pg_hba.conf"), ("ident_file", "pg_ident.conf")):
+        path = os.path.join(settings.data, values.get(name) or default)
+        # A missing map of names is only told by PostgreSQL; without the rules of access it does not start.
+        if name == "hba_file" and not os.access(path, os.R_OK):
+            return f"{name} {path} can't be read"
+    sockets = [path.strip() for path in values.get("unix_socket_directories", "/tmp").split(",") if path.strip()]
+    if sockets and not any(os.access(path, os.W_OK | os.X_OK) for path in sockets):
+        return f"no directory of unix_socket_directories can be written: {', '.join(sockets)}"
+    return None

@@ -1,0 +1,37 @@
+import { answers, presentNodes, primaries, type AnsweringNode, type ObservedCluster } from '../observed';
+import type { ClusterTopology } from '../topology';
+import type { Checklist } from '../switchover/checklist';
+import { checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
+
+/** Who takes part in a planned move: what is wrong with anybody else only warns. */
+export interface MoveScope {
+  source: string;
+  target: string;
+}
+
+/**
+ * M: everything that a later step will need of the nodes, asked while all is well: could the primary be stopped and started
+ * again, could a candidate be promoted now, and would the others follow. Without a scope every node counts. Pure.
+ */
+export function checkReadiness(
+  list: Checklist,
+  _topology: ClusterTopology,
+  observed: ObservedCluster,
+  scope?: MoveScope,
+): void {
+  const nodes = presentNodes(observed).filter(answers);
+  const weigh = ({ name }: AnsweringNode): Weight =>
+    scope === undefined || name === scope.source || name === scope.target ? 'require' : 'advise';
+  for (const node of nodes) {
+    checkStartable(list, node, weigh(node));
+    checkLeftOvers(list, node, weigh(node));
+  }
+  const primary = primaries(observed).find(answers);
+  if (primary === undefined) return;
+  for (const standby of nodes.filter((node) => node !== primary)) {
+    // Both ways: it follows the primary now, and the primary would follow it.
+    checkNextSettings(list, [standby], primary, weigh(standby));
+    if (scope === undefined ? standby.promotable : standby.name === scope.target)
+      checkNextSettings(list, [primary], standby, 'require');
+  }
+}

@@ -1,0 +1,108 @@
+/** A setting as it stands in a node's files, which may differ from what its server runs with. */
+export interface SettingInFile {
+  name: string;
+  value: string;
+  file: string;
+  line: number;
+}
+
+/** What a node's agent knows of its server's next start, and of what lies on its disk (docs/agent-protocol.md). */
+export interface AgentReadiness {
+  /** Milliseconds since the epoch. */
+  at: number;
+  /** A start that was tried without being made; null where the server does not run as it should. */
+  start: {
+    /** null: it could not be tried. */
+    ok: boolean | null;
+    problem: string | null;
+    /** The setting that is probably wrong. */
+    setting: SettingInFile | null;
+    ms: number;
+    ageMs: number;
+  } | null;
+  /** Values at the next start of settings that are compared between nodes, where the files name them. */
+  next: Record<string, string>;
+  /** Settings of a restore, and settings that the agent's own file says, left in other files. */
+  leftovers: SettingInFile[];
+  /** Files in the data directory that would change what a start does. */
+  signals: string[];
+  tablespaces: { oid: string; path: string; there: boolean }[];
+  /** Where `pg_wal` really is, if it is a link. */
+  walOutside: string | null;
+  archive: {
+    ready: number;
+    /** The longest of the last files, in milliseconds; null when none was archived lately. */
+    fileMs: number | null;
+    /** For how long the present file has taken already; null when none waits. */
+    presentMs: number | null;
+  };
+}
+
+/** A slot, whoever's it is. */
+export interface SlotReadiness {
+  name: string;
+  type: 'physical' | 'logical';
+  active: boolean;
+  /** `reserved`, `extended`, `unreserved`, `lost`; null when it retains nothing. */
+  walStatus: string | null;
+  /** Bytes that may still be written before it is lost; null without a limit. */
+  safeBytes: number | null;
+  /** Why the server invalidated it; null while it did not (PostgreSQL 17). */
+  invalidation: string | null;
+  retainedBytes: number;
+  database: string | null;
+  plugin: string | null;
+  /** A standby keeps a copy of it that survives a failover (PostgreSQL 17). */
+  failover: boolean;
+}
+
+/** Somebody who receives WAL. */
+export interface SenderReadiness {
+  pid: number;
+  application: string;
+  user: string;
+  slot: string | null;
+  slotType: 'physical' | 'logical' | null;
+  state: string;
+  /** Bytes that it has not confirmed. */
+  behindBytes: number | null;
+  /** Since it last said something, in milliseconds. */
+  replyAgeMs: number | null;
+}
+
+/** What PostgreSQL itself knows of its readiness. */
+export interface SqlReadiness {
+  inRecovery: boolean;
+  /** Settings that were changed and wait for a restart. */
+  pendingRestart: string[];
+  /** The defaults that a setting falls back to. */
+  defaults: Record<string, string>;
+  settings: Record<string, string>;
+  /** Standby: how its replay goes. */
+  replay: {
+    /** `not paused`, `pause requested`, `paused`. */
+    pauseState: string;
+    /** What its startup process waits for: `RecoveryConflictSnapshot` is a reader that is in the way. */
+    waitsFor: string | null;
+    behindBytes: number;
+  } | null;
+  /** The oldest transaction of a client, with its snapshot. */
+  oldestReader: { pid: number; user: string; application: string; ageMs: number } | null;
+  slots: SlotReadiness[];
+  senders: SenderReadiness[];
+  checksumFailures: { database: string; count: number }[];
+  archiver: {
+    mode: string;
+    lastArchivedAgeMs: number | null;
+    lastFailedAgeMs: number | null;
+    lastFailedFile: string | null;
+  };
+}
+
+/** Whether a node would do what a later step needs, asked in every way that knows. A way that gave no answer says why. */
+export interface NodeReadiness {
+  agent: AgentReadiness | null;
+  agentError?: string;
+  sql: SqlReadiness | null;
+  sqlError?: string;
+}

@@ -1,0 +1,163 @@
+import { logs, psql } from '../commands';
+import type { AnsweringNode } from '../observed';
+import type { Checklist } from '../switchover/checklist';
+import type { SettingInFile } from './observed';
+import { notLower } from './settings';
+
+/** Does a finding about this node refuse, or only warn? */
+export type Weight = 'require' | 'advise';
+
+/** Where only the container itself reaches a server. */
+const onlyHere = /^(localhost|127(\.\d+){3}|::1)$/i;
+const RELOAD = 'SELECT pg_reload_conf()';
+const AUTO_CONF = 'postgresql.auto.conf';
+
+/** What takes a setting back: by the server where ALTER SYSTEM wrote it, by hand where somebody wrote it into a file. */
+export function resetSetting(
+  node: string,
+  { name, file, line }: Pick<SettingInFile, 'name' | 'file' | 'line'>,
+): string {
+  return file.endsWith(AUTO_CONF)
+    ? psql(node, `ALTER SYSTEM RESET ${name}`, RELOAD)
+    : `docker exec ${node} sed -n ${line}p ${file}`;
+}
+
+const shown = ({ name, value, file, line }: SettingInFile): string =>
+  `${name} = '${value}' in ${file.endsWith(AUTO_CONF) ? AUTO_CONF : `${file} line ${line}`}`;
+
+/** The value that a setting would have after a start now; undefined where that is not known. */
+export function nextValue(node: AnsweringNode, name: string): string | undefined {
+  const { agent, sql } = node.readiness ?? {};
+  return agent == null ? undefined : (agent.next[name] ?? sql?.defaults[name]);
+}
+
+/** M1: a start that was tried ends well, and others would find the server where they look for it. */
+export function checkStartable(list: Checklist, node: AnsweringNode, weight: Weight): void {
+  const { name, readiness } = node;
+  const says = `${name} could be started again as it is configured`;
+  if (readiness === undefined || node.agent === null) return list.skip('M1', says, 'its agent was not asked');
+  const start = readiness.agent?.start;
+  if (start?.ok == null) {
+    if (readiness.agent !== null && start == null) return list.skip('M1', says, 'it does not run as it should');
+    const old = /UnknownCommand|no command/.test(readiness.agentError ?? '');
+    list.advise('M1', false, {
+      says,
+      refusal: `it is not known whether ${name} could be started again`,
+      measured: start?.problem ?? readiness.agentError ?? 'its agent gave no answer',
+      limit: 'a start that is tried without being made',
+      next: old ? 'npm run setup && veloz-ha stack up' : logs(name),
+    });
+    return;
+  }
+  const { problem, setting, ms } = start;
+  list[weight]('M1', start.ok, {
+    says,
+    refusal: `${name} could not be started again as it is configured now`,
+    measured: start.ok
+      ? `a start was tried in ${Math.round(ms)} ms, up to its shared memory`
+      : `${problem ?? 'the start that was tried failed'}${setting == null ? '' : ` (${shown(setting)})`}`,
+    limit: 'a start that is tried without being made ends without an error',
+    next:
+      setting == null
+        ? psql(name, 'SELECT sourcefile, sourceline, name, setting, error FROM pg_file_settings WHERE NOT applied')
+        : resetSetting(name, setting),
+  });
+  checkWhereItListens(list, node, weight);
+}
+
+/** M1: a server that starts where nobody looks for it is as good as none. */
+function checkWhereItListens(list: Checklist, node: AnsweringNode, weight: Weight): void {
+  const { name, readiness } = node;
+  const [port, listen] = [nextValue(node, 'port'), nextValue(node, 'listen_addresses')];
+  const now = readiness?.sql?.settings;
+  if (port !== undefined && now?.port !== undefined && port !== now.port) {
+    list[weight]('M1', false, {
+      says: `${name} would listen where others look for it`,
+      refusal: `${name} would listen on another port after its next start`,
+      measured: `port ${now.port} now, ${port} at the next start`,
+      limit: `port ${now.port}`,
+      next: resetSetting(name, { name: 'port', file: AUTO_CONF, line: 0 }),
+    });
+  }
+  const addresses = (listen ?? '*').split(',').map((address) => address.trim());
+  if (addresses.every((address) => address === '' || onlyHere.test(address))) {
+    list[weight]('M1', false, {
+      says: `${name} would listen where others look for it`,
+      refusal: `nobody outside of its container would reach ${name} after its next start`,
+      measured: `listen_addresses is '${listen}' at the next start`,
+      limit: 'an address that others reach',
+      next: resetSetting(name, { name: 'listen_addresses', file: AUTO_CONF, line: 0 }),
+    });
+  }
+}
+
+/** Settings that decide what a start becomes; where a run starts the node, its agent overrides them. */
+const target = /^recovery_target/;
+const upstream = /^primary_/;
+
+/** M2: nothing of a restore, or of a hand, is left that would decide what a start becomes. */
+export function checkLeftOvers(list: Checklist, node: AnsweringNode, weight: Weight): void {
+  const { name } = node;
+  const agent = node.readiness?.agent;
+  if (agent == null) return;
+  const grave = agent.leftovers.filter((setting) => target.test(setting.name) || upstream.test(setting.name));
+  const told = agent.leftovers.filter((setting) => !grave.includes(setting));
+  const signals = agent.signals;
+  list[weight]('M2', grave.length === 0 && signals.length === 0, {
+    says: `nothing of a restore is left on ${name}`,
+    refusal: `leftovers of a restore on ${name} would decide what it becomes at its next start`,
+    measured:
+      [...grave.map(shown), ...signals.map((file) => `${file} in the data directory`)].join('; ') || 'nothing is left',
+    limit: 'no recovery target, no upstream of its own, no signal file; a failover overrides them',
+    next:
+      grave.length > 0
+        ? resetAll(name, grave)
+        : `docker exec ${name} mv ${signals.map((file) => `${node.agent?.dataDirectory.path}/${file}`).join(' ')} /tmp`,
+  });
+  for (const setting of told)
+    list.advise('M2', false, {
+      says: `${setting.name} is not set on ${name}`,
+      refusal: `${setting.name} does nothing on ${name}: its standbys get WAL by their slots, and no command of a restore is run`,
+      measured: shown(setting),
+      limit: 'not set',
+      next: resetSetting(name, setting),
+    });
+}
+
+/** Takes several settings back at once. */
+function resetAll(node: string, settings: readonly SettingInFile[]): string {
+  const auto = settings.filter(({ file }) => file.endsWith(AUTO_CONF));
+  const [first] = settings;
+  if (auto.length === 0 && first !== undefined) return resetSetting(node, first);
+  const names = [...new Set(auto.map(({ name }) => name))];
+  return psql(node, ...names.map((name) => `ALTER SYSTEM RESET ${name}`), RELOAD);
+}
+
+/** M3: whoever would follow `upstream` after a restart would have settings with which it can. */
+export function checkNextSettings(
+  list: Checklist,
+  followers: readonly AnsweringNode[],
+  upstream: AnsweringNode,
+  weight: Weight,
+): void {
+  for (const node of followers) {
+    const lower = notLower.flatMap((name) => {
+      const [next, needed] = [nextValue(node, name), upstream.sql.settings[name]];
+      // Only what a restart would change: the values of now are another check's.
+      const now = node.sql.settings[name];
+      return next !== undefined && next !== now && Number(next) < Number(needed) ? [{ name, next, needed }] : [];
+    });
+    if (lower.length === 0) continue;
+    list[weight]('M3', false, {
+      says: `${node.name} could follow ${upstream.name} after its next start`,
+      refusal: `${node.name} could not follow ${upstream.name} after its next start`,
+      measured: lower
+        .map(
+          ({ name, next, needed }) => `${name} will be ${next} on ${node.name}, and is ${needed} on ${upstream.name}`,
+        )
+        .join('; '),
+      limit: `not lower than on ${upstream.name}`,
+      next: psql(node.name, ...lower.map(({ name, needed }) => `ALTER SYSTEM SET ${name} = ${needed}`), RELOAD),
+    });
+  }
+}

@@ -1,0 +1,125 @@
+import { healthFindings } from '../../../src/cluster/health';
+import { checkOf, content, decide, notOk, objects, primary, standby } from '../support/objects';
+import { picture, ready, STANDBY_2 } from '../support/picture';
+
+const auto = '/var/lib/postgresql/data/postgresql.auto.conf';
+const target = { name: 'recovery_target_time', value: '2020-01-01', file: auto, line: 3 };
+
+objects({
+  'a library that is not installed is to be loaded at the next start of the primary': {
+    change: (seen) => {
+      ready(primary(seen)).agent.start = {
+        ok: false,
+        problem: 'could not access file "pg_cron": No such file or directory',
+        setting: { name: 'shared_preload_libraries', value: 'pg_cron', file: auto, line: 3 },
+        ms: 18,
+        ageMs: 0,
+      };
+    },
+    id: 'M1',
+    says: 'veloz-postgres-primary could not be started again as it is configured now: could not access file "pg_cron": No such file or directory (shared_preload_libraries = \'pg_cron\' in postgresql.auto.conf)',
+    next: 'ALTER SYSTEM RESET shared_preload_libraries',
+  },
+  'the setting that is wrong stands in a file, or is not known': {
+    change: (seen) => {
+      ready(standby(seen)).agent.start = { ok: false, problem: 'it ends', setting: null, ms: 18, ageMs: 0 };
+    },
+    id: 'M1',
+    says: 'veloz-postgres-standby could not be started again',
+    next: 'pg_file_settings',
+  },
+  'the agent is of a version that can try no start': {
+    change: (seen) => {
+      seen.node(seen.observed.nodes[0]?.name ?? '').readiness = {
+        agent: null,
+        agentError: 'veloz-postgres-primary: There is no command readiness',
+        sql: ready(primary(seen)).sql,
+      };
+    },
+    id: 'M1',
+    result: 'warn',
+    says: 'it is not known whether veloz-postgres-primary could be started again',
+    next: 'npm run setup && veloz-ha stack up',
+  },
+  'the primary would listen on another port': {
+    change: (seen) => (ready(primary(seen)).agent.next.port = '5433'),
+    id: 'M1',
+    says: 'port 5432 now, 5433 at the next start (limit: port 5432)',
+    next: 'ALTER SYSTEM RESET port',
+  },
+  'the candidate would be reached by nobody': {
+    change: (seen) => (ready(standby(seen)).agent.next.listen_addresses = 'localhost, 127.0.0.1'),
+    id: 'M1',
+    says: 'nobody outside of its container would reach veloz-postgres-standby',
+    next: 'ALTER SYSTEM RESET listen_addresses',
+  },
+  'a recovery target of long ago sleeps on the primary': {
+    change: (seen) => (ready(primary(seen)).agent.leftovers = [target]),
+    id: 'M2',
+    says: "would decide what it becomes at its next start: recovery_target_time = '2020-01-01' in postgresql.auto.conf",
+    next: 'ALTER SYSTEM RESET recovery_target_time',
+  },
+  'recovery.signal lies in the data directory': {
+    change: (seen) => (ready(standby(seen)).agent.signals = ['recovery.signal']),
+    id: 'M2',
+    says: 'recovery.signal in the data directory',
+    next: 'mv /var/lib/postgresql/data/recovery.signal /tmp',
+  },
+  'a restore_command is set, which nobody runs': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.leftovers = [
+        { name: 'restore_command', value: 'cp /archive/%f %p', file: '/etc/veloz/postgresql.conf', line: 80 },
+      ]),
+    id: 'M2',
+    result: 'warn',
+    says: "restore_command = 'cp /archive/%f %p' in /etc/veloz/postgresql.conf line 80",
+    next: 'sed -n 80p /etc/veloz/postgresql.conf',
+  },
+  'the old primary would come back with fewer connections than the candidate has': {
+    change: (seen) => (ready(primary(seen)).agent.next.max_connections = '50'),
+    id: 'M3',
+    says: 'max_connections will be 50 on veloz-postgres-primary, and is 100 on veloz-postgres-standby',
+    next: 'ALTER SYSTEM SET max_connections = 100',
+  },
+  'a setting was taken out of the files, and its default is lower': {
+    change: (seen) => {
+      const { agent, sql } = ready(primary(seen));
+      delete agent.next.max_wal_senders;
+      sql.defaults.max_wal_senders = '5';
+    },
+    id: 'M3',
+    says: 'max_wal_senders will be 5',
+    next: 'ALTER SYSTEM SET max_wal_senders = 10',
+  },
+  'replay has halted, because a setting is lower': {
+    change: (seen) => {
+      Object.assign(standby(seen).sql, { replayPaused: true });
+      standby(seen).sql.settings.max_connections = '50';
+    },
+    id: 'B7',
+    says: 'replay on veloz-postgres-standby has halted',
+    next: 'ALTER SYSTEM SET max_connections = 100" && docker restart veloz-postgres-standby',
+  },
+});
+
+content([
+  ['M1', 'a start that is tried ends well', () => undefined],
+  ['M1', 'an address of its own', (seen) => (ready(primary(seen)).agent.next.listen_addresses = '10.0.0.1')],
+]);
+
+test('what is wrong with a third node only warns in a planned move of the two others, and is no health', () => {
+  const seen = picture({ three: true });
+  ready(seen.node(STANDBY_2)).agent.leftovers = [target];
+  expect(checkOf(decide(seen), 'K5').result).not.toBe('refuse');
+  const found = decide(seen).checks.filter(({ id, result }) => id === 'M2' && result !== 'ok');
+  expect(found.map(({ result }) => result)).toEqual(['warn']);
+  expect(healthFindings(seen.topology, seen.observed).map(({ id, result }) => `${id} ${result}`)).toEqual([
+    'M2 refuse',
+  ]);
+});
+
+test('a node that nobody asked is not objected to', () => {
+  const seen = picture();
+  for (const node of seen.observed.nodes) delete node.readiness;
+  expect(notOk(decide(seen))).toEqual([]);
+});
