@@ -24,7 +24,8 @@ const CONNECT_LIMIT_MS = 1500;
 
 /**
  * Connects.
- * @param options `connectLimitMs`: for the connection itself; `onEnd`: called once when an open session ends, whoever ended it
+ * @param options `connectLimitMs`: for the connection itself; `onEnd`: called once when an open session ends, whoever ended it;
+ * `startupOptions`: the parameter `options` of the start-up, which a pooler may not understand
  * @param queryLimitMs client-side limit of a query; it does not cancel the statement on the server (a cancelled wait for
  * a synchronous standby would be acknowledged as committed)
  * @throws Error within 1.5 s when the node does not answer
@@ -33,7 +34,7 @@ export async function connectPostgres(
   endpoint: Endpoint,
   login: Login,
   queryLimitMs = 5000,
-  options: { connectLimitMs?: number; onEnd?: () => void } = {},
+  options: { connectLimitMs?: number; onEnd?: () => void; startupOptions?: string } = {},
 ): Promise<PostgresSession> {
   const client = new Client({
     host: endpoint.host,
@@ -45,6 +46,7 @@ export async function connectPostgres(
     connectionTimeoutMillis: options.connectLimitMs ?? CONNECT_LIMIT_MS,
     query_timeout: queryLimitMs,
     keepAlive: true,
+    ...(options.startupOptions === undefined ? {} : { options: options.startupOptions }),
   });
   // A connection that breaks between two queries emits an error that nobody awaits; the next query reports it.
   client.on('error', () => undefined);
@@ -120,7 +122,8 @@ SELECT json_build_object(
       'database', coalesce(d.datname, 'every database'), 'value', split_part(c.entry, '=', 2))), '[]')
     FROM pg_db_role_setting x LEFT JOIN pg_roles o ON o.oid = x.setrole LEFT JOIN pg_database d ON d.oid = x.setdatabase,
       unnest(x.setconfig) AS c(entry)
-    WHERE split_part(c.entry, '=', 1) = 'synchronous_commit' AND split_part(c.entry, '=', 2) IN ('off', 'local', 'false', 'no', '0')),
+    WHERE split_part(c.entry, '=', 1) = 'synchronous_commit' AND split_part(c.entry, '=', 2) IN ('off', 'local', 'false', 'no', '0')
+      AND o.rolname IS DISTINCT FROM current_user),
   'syncRepWaiters', (SELECT json_build_object('count', count(*), 'oldestMs',
       coalesce(max(extract(epoch FROM clock_timestamp() - query_start) * 1000), 0)::int)
     FROM pg_stat_activity WHERE wait_event = 'SyncRep'),

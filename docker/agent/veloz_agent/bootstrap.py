@@ -12,13 +12,14 @@ import signal
 import time
 from typing import Callable, Optional
 
-from . import base_backup, peers, statefile
+from . import base_backup, control_session, peers, statefile
+from .control_session import open_session
 from .deadman import newest_primary
 from .log import log
 from .node_files import NodeFiles
 from .processes import Child, Processes
 from .settings import PostgresSettings
-from .wire import Connection, ServerError
+from .wire import ServerError
 
 # How long a node with the role of the primary and no data waits for peers that start at the same time to show that
 # they hold data already: a second database system beside an existing one would be a disaster.
@@ -33,13 +34,13 @@ async def ensure_slot(settings: PostgresSettings, upstream: dict, limit_ms: int 
     """Creates this node's physical slot on its upstream unless it is there."""
 
     async def conversation() -> None:
-        connection = await Connection.open(
+        connection = await open_session(
             upstream["host"],
             upstream["port"],
             settings.repl_user,
             settings.repl_password,
             "replication",
-            {"replication": "true", "application_name": "veloz_agent"},
+            {"replication": "true"},
         )
         try:
             (row,) = await connection.query(f'READ_REPLICATION_SLOT "{settings.slot}"')
@@ -149,7 +150,9 @@ class Bootstrap:
         log("info", f"No data yet, copying the primary {where}.")
         await ensure_slot(s, upstream)
         await self._run(
-            base_backup.command(s, upstream), "pg_basebackup", {"PGPASSFILE": s.pass_file, "PGAPPNAME": "veloz_agent"}
+            base_backup.command(s, upstream),
+            "pg_basebackup",
+            {"PGPASSFILE": s.pass_file, "PGAPPNAME": "veloz_agent", "PGOPTIONS": control_session.CURRENT},
         )
         base_backup.put_in_place(s, self._files, upstream)
         log("info", f"Copied the primary {where}.", ms=round((time.monotonic() - started) * 1000))

@@ -9,6 +9,7 @@ from typing import Optional
 
 from . import wal
 from .control_file import read_control
+from .control_session import open_session
 from .errors import CommandError
 from .node_files import NodeFiles
 from .settings import PostgresSettings
@@ -31,9 +32,9 @@ async def _session(settings: PostgresSettings, upstream: dict, replication: bool
     user, password = (
         (settings.repl_user, settings.repl_password) if replication else (settings.ha_user, settings.ha_password)
     )
-    extra = {"application_name": "veloz_agent", **({"replication": "true"} if replication else {})}
+    extra = {"replication": "true"} if replication else None
     database = "replication" if replication else "postgres"
-    return await Connection.open(upstream["host"], upstream["port"], user, password, database, extra)
+    return await open_session(upstream["host"], upstream["port"], user, password, database, extra)
 
 
 async def ask_upstream(settings: PostgresSettings, upstream: dict) -> tuple:

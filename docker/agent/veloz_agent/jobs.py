@@ -8,7 +8,7 @@ import re
 import signal
 from typing import Any, Awaitable, Callable, Optional
 
-from . import peers, statefile
+from . import control_session, peers, statefile
 from .errors import CommandError
 from .log import log
 from .node import now_ms
@@ -167,6 +167,7 @@ class Jobs:
             "HOME": s.volume,
             "PGPASSFILE": s.pass_file,
             "PGAPPNAME": "veloz_agent",
+            "PGOPTIONS": control_session.CURRENT,
         }
         child = self._child = self._processes.spawn(
             [os.path.join(s.bin, argv[0]), *argv[1:]], environment, output_to=output

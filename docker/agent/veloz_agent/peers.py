@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from . import arguments
-from .wire import Connection, ServerError
+from .control_session import open_session
+from .wire import ServerError
 
 # A killed container's address swallows connects without an answer; a living neighbour answers within milliseconds.
 PROBE_LIMIT_MS = 300
@@ -58,9 +59,7 @@ async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_
     began = time.monotonic()
 
     async def conversation() -> None:
-        connection = await Connection.open(
-            peer["host"], peer["port"], user, password, "postgres", {"application_name": "veloz_agent"}
-        )
+        connection = await open_session(peer["host"], peer["port"], user, password, "postgres")
         try:
             answer.speaks = True
             (row,) = await connection.query(_QUESTION)

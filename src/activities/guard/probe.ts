@@ -25,7 +25,9 @@ SELECT r.recovering AS "inRecovery",
       FROM pg_db_role_setting x LEFT JOIN pg_roles o ON o.oid = x.setrole LEFT JOIN pg_database d ON d.oid = x.setdatabase,
         unnest(x.setconfig) AS c(entry)
       WHERE split_part(c.entry, '=', 1) = 'synchronous_commit'
-        AND split_part(c.entry, '=', 2) IN ('off', 'local', 'false', 'no', '0'))
+        AND split_part(c.entry, '=', 2) IN ('off', 'local', 'false', 'no', '0')
+        -- The control role's sessions set their own.
+        AND o.rolname IS DISTINCT FROM current_user)
     || array(SELECT format('%s, which has no slot, confirms commits', a.application_name) FROM pg_stat_replication a
       WHERE a.sync_state IN ('sync', 'quorum') AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = a.pid))
     END AS weak,

@@ -1,0 +1,81 @@
+import asyncio
+import struct
+import unittest
+
+import support  # noqa: F401
+
+from veloz_agent import control_session
+from veloz_agent.wire import ServerError
+
+
+def message(kind, body):
+    return kind + struct.pack("!I", len(body) + 4) + body
+
+
+def refusal(code):
+    return message(b"E", f"SFATAL\0C{code}\0Mno\0\0".encode())
+
+
+READY = message(b"R", struct.pack("!I", 0)) + message(b"Z", b"I")
+
+
+class FakeServer:
+    """Answers each start-up packet with the next of `answers`, and keeps what it asked for."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = []
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self.talk, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self.server.close()
+
+    async def talk(self, reader, writer):
+        (size,) = struct.unpack("!I", await reader.readexactly(4))
+        words = (await reader.readexactly(size - 4))[4:].decode().split("\0")
+        self.asked.append(dict(zip(words[::2], words[1::2])))
+        writer.write(self.answers.pop(0))
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+
+class ControlSessionTest(unittest.IsolatedAsyncioTestCase):
+    def test_values_with_blanks_and_backslashes_are_one_word_each(self):
+        options = control_session.startup_options({"a": "read committed", "b": "x\\y", "c": ""})
+        self.assertEqual(options, "-c a=read\\ committed -c b=x\\\\y -c c=")
+
+    async def test_a_session_asks_for_its_own_settings(self):
+        async with FakeServer(READY) as server:
+            session = await control_session.open_session("127.0.0.1", server.port, "u", "p", "d")
+            session.close()
+        (asked,) = server.asked
+        self.assertEqual((asked["user"], asked["database"], asked["application_name"]), ("u", "d", "veloz_agent"))
+        for setting in (
+            "search_path=pg_catalog,\\ pg_temp",
+            "default_transaction_isolation=read\\ committed",
+            "statement_timeout=0",
+            "transaction_timeout=0",
+        ):
+            self.assertIn(f"-c {setting}", asked["options"])
+
+    async def test_a_server_that_does_not_know_a_setting_is_asked_without_the_later_ones(self):
+        async with FakeServer(refusal("42704"), READY) as server:
+            (await control_session.open_session("127.0.0.1", server.port, "u", "p", "d")).close()
+        self.assertIn("transaction_timeout", server.asked[0]["options"])
+        self.assertNotIn("transaction_timeout", server.asked[1]["options"])
+        self.assertIn("search_path", server.asked[1]["options"])
+
+    async def test_any_other_refusal_is_told(self):
+        async with FakeServer(refusal("28P01")) as server:
+            with self.assertRaises(ServerError) as refused:
+                await control_session.open_session("127.0.0.1", server.port, "u", "p", "d")
+        self.assertEqual(refused.exception.code, "28P01")
+
+
+if __name__ == "__main__":
+    unittest.main()

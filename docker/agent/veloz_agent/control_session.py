@@ -1,0 +1,67 @@
+"""Sessions with settings of their own: whatever role, database and server are set to, they behave the same.
+
+What a client asks for at its start wins over ALTER ROLE, ALTER DATABASE and ALTER SYSTEM. The worker's sessions do the
+same, see src/systems/control-session.ts.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from .wire import Connection, ServerError
+
+_SETTINGS = {
+    # Nothing that an application owns is found by a name without a schema.
+    "search_path": "pg_catalog, pg_temp",
+    "role": "none",
+    "local_preload_libraries": "",
+    "row_security": "off",
+    # Each question has a limit on this side.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "exit_on_error": "off",
+    "post_auth_delay": "0",
+    # A hot standby knows no serializable transactions.
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "client_encoding": "UTF8",
+    "client_min_messages": "warning",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+# A server that does not know one of them refuses the connection: they came with PostgreSQL 14 and 17.
+_LATER = {"idle_session_timeout": "0", "transaction_timeout": "0"}
+_UNDEFINED_OBJECT = "42704"
+
+
+def startup_options(values: dict) -> str:
+    """The start-up parameter `options`. Blanks and backslashes in values are escaped, as the server wants it."""
+
+    def escaped(text: str) -> str:
+        return "".join(f"\\{letter}" if letter == "\\" or letter.isspace() else letter for letter in text)
+
+    return " ".join(f"-c {name}={escaped(value)}" for name, value in values.items())
+
+
+CURRENT = startup_options({**_SETTINGS, **_LATER})
+OLDER = startup_options(_SETTINGS)
+
+
+async def open_session(
+    host: str, port: int, user: str, password: str, database: str, extra: Optional[dict] = None
+) -> Connection:
+    """As `Connection.open`. A session for replication, which has no database, takes the same options."""
+    parameters = {"application_name": "veloz_agent", **(extra or {})}
+    try:
+        return await Connection.open(host, port, user, password, database, {**parameters, "options": CURRENT})
+    except ServerError as error:
+        if error.code != _UNDEFINED_OBJECT:
+            raise
+    return await Connection.open(host, port, user, password, database, {**parameters, "options": OLDER})

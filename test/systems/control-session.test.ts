@@ -1,0 +1,89 @@
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { connectControl, controlOptions, sqlState, startupOptions } from '../../src/systems/control-session';
+
+function message(kind: string, body: Buffer | string): Buffer {
+  const bytes = Buffer.from(body);
+  const head = Buffer.alloc(5, kind);
+  head.writeInt32BE(bytes.length + 4, 1);
+  return Buffer.concat([head, bytes]);
+}
+const ready = Buffer.concat([message('R', Buffer.alloc(4)), message('Z', 'I')]);
+const refusal = (code: string) => message('E', `SFATAL\0C${code}\0Mno\0\0`);
+const answered = Buffer.concat([message('C', 'SELECT 0\0'), message('Z', 'I')]);
+
+describe('a session of the control role', () => {
+  let server: Server;
+  let answers: Buffer[];
+  let asked: Record<string, string>[];
+  let queries: string[];
+  beforeEach(async () => {
+    [answers, asked, queries] = [[], [], []];
+    server = createServer((socket) => {
+      let started = false;
+      socket.on('error', () => undefined);
+      socket.on('data', (data) => {
+        if (started) {
+          if (data[0] !== 'Q'.charCodeAt(0)) return;
+          queries.push(data.subarray(5).toString());
+          socket.write(answered);
+          return;
+        }
+        started = true;
+        const words = data.subarray(8).toString().split('\0');
+        asked.push(Object.fromEntries(words.flatMap((key, at) => (at % 2 === 0 ? [[key, words[at + 1] ?? '']] : []))));
+        socket.write(answers.shift() ?? ready);
+      });
+    });
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  });
+  afterEach(() => server.close());
+  const connect = () =>
+    connectControl(
+      { host: '127.0.0.1', port: (server.address() as AddressInfo).port },
+      { user: 'u', password: 'p', database: 'd' },
+    );
+
+  it('asks for its own settings at its start, which win over those of role, database and server', async () => {
+    (await connect()).close();
+    expect(asked[0]).toMatchObject({ user: 'u', database: 'd', options: controlOptions.current });
+    for (const setting of [
+      String.raw`search_path=pg_catalog,\ pg_temp`,
+      String.raw`default_transaction_isolation=read\ committed`,
+      'default_transaction_read_only=off',
+      'statement_timeout=0',
+      'transaction_timeout=0',
+      'role=none',
+    ])
+      expect(controlOptions.current.split(' -c ').join('|')).toContain(setting);
+    expect(queries).toEqual([]);
+  });
+
+  it('sets the later settings by a query where the server is older and refuses them', async () => {
+    answers = [refusal('42704')];
+    (await connect()).close();
+    expect(asked.map(({ options }) => options)).toEqual([controlOptions.current, controlOptions.older]);
+    expect(queries).toHaveLength(1);
+    expect(queries[0]).toContain("'idle_session_timeout', 'transaction_timeout'");
+  });
+
+  it('fails as any connection when the server refuses for another reason', async () => {
+    answers = [refusal('28P01')];
+    await expect(connect()).rejects.toMatchObject({ code: '28P01' });
+    expect(asked).toHaveLength(1);
+  });
+});
+
+it('escapes blanks and backslashes in the values of start-up options', () => {
+  expect(startupOptions({ a: 'read committed', b: String.raw`x\y`, c: '' })).toBe(
+    String.raw`-c a=read\ committed -c b=x\\y -c c=`,
+  );
+});
+
+it('tells an SQLSTATE from the code of a system call', () => {
+  expect([{ code: '42704' }, { code: 'ECONNREFUSED' }, new Error('x'), undefined].map(sqlState)).toEqual([
+    '42704',
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});
