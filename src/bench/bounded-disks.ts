@@ -95,6 +95,12 @@ export class BoundedDisks {
     return disks;
   }
 
+  /** Where a node's disk is mounted on this machine; undefined for a node that has none of its own. */
+  mountOf(node: string): string | undefined {
+    const mount = join(this.folder, node);
+    return this.mounts.includes(mount) ? mount : undefined;
+  }
+
   /** Takes the small disks away, and starts the stack as it was. */
   async leave(): Promise<void> {
     if (existsSync(this.override)) await this.compose(true, 'down');

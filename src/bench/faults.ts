@@ -57,14 +57,14 @@ export function faultsOf(cluster: ClusterTopology): Readonly<Record<FaultName, F
       says: 'it is cut off: its container loses the network, and runs on',
       needsHealing: true,
       inject: async (node) => void (await docker('network', 'disconnect', await networkOf(beside), node)),
-      heal: (node) => reconnect(node, beside),
+      heal: async (node) => reconnect(node, await networkOf(beside)),
     },
     'disk-full': {
       name: 'disk-full',
       says: 'its disk is full',
       needsHealing: true,
-      inject: fill,
-      heal: empty,
+      inject: fillDisk,
+      heal: emptyDisk,
     },
   };
 }
@@ -87,7 +87,7 @@ async function pause(node: string): Promise<void> {
 }
 
 /** The network that a container is on; the stack has one. */
-async function networkOf(container: string): Promise<string> {
+export async function networkOf(container: string): Promise<string> {
   const [network] = (
     await inspect(container, '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}')
   ).split(' ');
@@ -95,9 +95,8 @@ async function networkOf(container: string): Promise<string> {
   return network;
 }
 
-/** Puts a container back where Compose had it: on the network of its neighbour, under the same names. */
-async function reconnect(node: string, beside: string): Promise<void> {
-  const network = await networkOf(beside);
+/** Puts a container back where Compose had it: on the stack's network, under the same names. */
+export async function reconnect(node: string, network: string): Promise<void> {
   const there = await inspect(node, '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}');
   if (there.split(' ').includes(network)) return;
   const service = await inspect(node, '{{index .Config.Labels "com.docker.compose.service"}}');
@@ -111,7 +110,7 @@ async function freeBytes(node: string): Promise<number> {
 }
 
 /** Fills the volume to its last block, as PostgreSQL's own user: what a file system keeps for root stays. */
-async function fill(node: string): Promise<void> {
+export async function fillDisk(node: string): Promise<void> {
   const free = await freeBytes(node);
   if (free > SMALL_VOLUME_BYTES) {
     throw new Error(
@@ -124,7 +123,7 @@ async function fill(node: string): Promise<void> {
 }
 
 /** Removes the filler. A container that was stopped meanwhile, or can't run with a full disk, is reached through its volume. */
-async function empty(node: string): Promise<void> {
+export async function emptyDisk(node: string): Promise<void> {
   const files = ['-f', FILLER, `${FILLER}-rest`];
   const removed = await docker('exec', node, 'rm', ...files).then(
     () => true,

@@ -74,9 +74,9 @@ export class Guarded {
   }
 
   /** The report of a run that has ended, or ends soon, whatever its outcome; undefined where it left none. */
-  async report(workflowId: string): Promise<Report | undefined> {
+  async report(workflowId: string, runId?: string): Promise<Report | undefined> {
     try {
-      return (await this.client.workflow.getHandle(workflowId).result()) as Report;
+      return (await this.client.workflow.getHandle(workflowId, runId).result()) as Report;
     } catch (error) {
       const cause = error instanceof WorkflowFailedError ? error.cause : error;
       return cause instanceof ApplicationFailure ? (cause.details?.[0] as Report | undefined) : undefined;

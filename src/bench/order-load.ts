@@ -89,6 +89,11 @@ export class OrderLoad {
     return { acknowledged, failed: this.sent - this.open - acknowledged, open: this.open };
   }
 
+  /** Milliseconds since the last acknowledged order. */
+  silentMs(): number {
+    return performance.now() - (this.last ?? performance.now());
+  }
+
   /**
    * What became of some of the orders.
    * @param sent picks them, by when they were sent in milliseconds since the epoch
@@ -182,6 +187,8 @@ export class OrderLoad {
 
   /** Looks every order up in PostgreSQL. */
   async result(pooler: Endpoint, login: Login): Promise<LoadResult> {
+    // Only what was acknowledged before the look can be missed by it: the load may go on.
+    const acknowledged = [...this.acknowledged];
     const rows = await this.kept(pooler, login);
     const ids = new Map<string, string[]>();
     const byEngine: Record<string, number> = {};
@@ -191,7 +198,7 @@ export class OrderLoad {
     }
     let lost = 0;
     let duplicates = 0;
-    for (const [key, id] of this.acknowledged) {
+    for (const [key, id] of acknowledged) {
       const kept = ids.get(key);
       if (kept === undefined) lost += 1;
       else if (kept[0] !== id) duplicates += 1;
@@ -207,8 +214,8 @@ export class OrderLoad {
     const sorted = [...this.placed.values()].flatMap(({ ms }) => ms ?? []).sort((a, b) => a - b);
     return {
       attempts: this.sent,
-      acknowledged: this.acknowledged.size,
-      failed: this.sent - this.acknowledged.size,
+      acknowledged: acknowledged.length,
+      failed: this.sent - acknowledged.length,
       failures: this.failures,
       lost,
       duplicates,

@@ -95,11 +95,30 @@ export class RedisWriters {
   }
 
   /**
+   * Looks every write up that has been acknowledged so far, while the clients go on.
+   * @param master the node to ask
+   * @returns writes of clients that wait for a replica: acknowledged ones, and those of them that the master does not have
+   */
+  async lookUp(master: string): Promise<{ acknowledgedWaited: number; lostWaited: string[] }> {
+    // Only what was acknowledged before the look can be missed by it.
+    const waiting = this.writers.filter(({ waits }) => waits);
+    const promised = waiting.map(({ list, acknowledged }) => ({ list, ids: [...acknowledged] }));
+    const kept = await this.kept(master, false);
+    return {
+      acknowledgedWaited: total(promised, ({ ids }) => ids.length),
+      lostWaited: promised.flatMap(({ list, ids }) => {
+        const there = new Set(kept.get(list));
+        return ids.filter((id) => !there.has(id)).map((id) => `${list} ${id}`);
+      }),
+    };
+  }
+
+  /**
    * Looks every acknowledged write up on the master, and removes the lists. Call it once, after `stop`.
    * @param master the node to ask
    */
   async result(master: string): Promise<RedisWindow> {
-    const kept = await this.kept(master);
+    const kept = await this.kept(master, true);
     const of = (waits: boolean) => {
       const writers = this.writers.filter((writer) => writer.waits === waits);
       const lists = writers.map(({ list, acknowledged }) => compare(acknowledged, kept.get(list) ?? []));
@@ -131,8 +150,11 @@ export class RedisWriters {
     };
   }
 
-  /** What the master has, by the lists' keys. */
-  private async kept(master: string): Promise<Map<string, string[]>> {
+  /**
+   * What the master has, by the lists' keys.
+   * @param remove the lists are of no more use
+   */
+  private async kept(master: string, remove: boolean): Promise<Map<string, string[]>> {
     const { topology, password } = this.door;
     const node = topology.nodes.find(({ name }) => name === master);
     if (node === undefined) throw new Error(`the topology has no Redis node ${master}`);
@@ -140,7 +162,7 @@ export class RedisWriters {
     try {
       const kept = new Map<string, string[]>();
       for (const { list } of this.writers) kept.set(list, await redis.lrange(list, 0, -1));
-      await redis.del(this.writers.flatMap(({ list }) => [list, `${list}:again`]));
+      if (remove) await redis.del(this.writers.flatMap(({ list }) => [list, `${list}:again`]));
       return kept;
     } finally {
       redis.disconnect();
