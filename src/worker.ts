@@ -28,10 +28,11 @@ import {
   type TemporalConfig,
 } from './systems/temporal';
 import { loadTopology } from './systems/topology-file';
+import { WATCH_SLOTS } from './cluster/guard/watch-slots';
 import { faultPointFromEnvironment } from './worker/fault-point';
 import { portOrFree, startHealthServer } from './worker/health';
 import { guardQuery, guardWorkflowId, type GuardState } from './workflows/guard-messages';
-import { HANDOVER_PROBE_ID, lockWorkflowId, TASK_QUEUE, type HandoverCost } from './workflows/messages';
+import { HANDOVER_PROBE_ID, lockWorkflowId, TASK_QUEUE, watchQueueOf, type HandoverCost } from './workflows/messages';
 
 /** How often a guard is asked that gives no answer, and how many milliseconds later again. */
 const GUARD_TRIES = 3;
@@ -56,15 +57,29 @@ export interface WorkerRunOptions {
 
 /**
  * A second worker must go on within a second where the first one died: a dead worker's sticky queue is given up after 200 ms.
+ * A frozen one keeps its polls open, and each swallows one task until that times out: so there is one poll of each kind. Everything
+ * that is handed over here is small and rare, and a poll that was answered is followed by the next one at once.
  * The grace lets a hold end before the process does; an activity that is cut off is taken over by another worker anyway.
  */
 export const workerTuning = {
   stickyQueueScheduleToStartTimeout: '200ms',
+  // One for the workflows that it knows, one for the others.
+  workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
+  activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 1 },
   shutdownGraceTime: '30s',
   maxHeartbeatThrottleInterval: '100ms',
   defaultHeartbeatThrottleInterval: '100ms',
   maxConcurrentActivityTaskExecutions: 50,
   maxCachedWorkflows: 200,
+} as const satisfies Partial<WorkerOptions>;
+
+/** The part of a worker that takes watches, on a queue of their own. */
+export const watcherTuning = {
+  shutdownGraceTime: workerTuning.shutdownGraceTime,
+  maxHeartbeatThrottleInterval: workerTuning.maxHeartbeatThrottleInterval,
+  defaultHeartbeatThrottleInterval: workerTuning.defaultHeartbeatThrottleInterval,
+  activityTaskPollerBehavior: workerTuning.activityTaskPollerBehavior,
+  maxConcurrentActivityTaskExecutions: WATCH_SLOTS,
 } as const satisfies Partial<WorkerOptions>;
 
 /** Registers the search attributes that are missing: an upsert of an unregistered one would fail a run's task for ever. */
@@ -221,11 +236,23 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
       : { workflowsPath: require.resolve('./workflows') }),
     ...workerTuning,
   });
+  const watcher = await Worker.create({
+    connection: native,
+    namespace: config.namespace,
+    taskQueue: watchQueueOf(taskQueue),
+    identity,
+    activities,
+    ...watcherTuning,
+  });
+  const both = [worker, watcher];
+  /** What is least well of the two is the state of the whole. */
+  const state = () => both.map((each) => each.getState()).find((each) => each !== 'RUNNING') ?? 'RUNNING';
   const health = await startHealthServer(options.healthPort ?? (await portOrFree(9464)), {
-    state: () => worker.getState(),
+    state,
     status: () => ({
       identity,
       taskQueue,
+      watchQueue: { taskQueue: watchQueueOf(taskQueue), slots: WATCH_SLOTS },
       temporal: config.address,
       namespace: config.namespace,
       clusters: Object.keys(topology.clusters),
@@ -237,7 +264,7 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
     if (worker.getState() === 'RUNNING') {
       logger.info('Ending: what runs may finish within 30 s; a second signal ends at once');
       ending.abort();
-      worker.shutdown();
+      for (const each of both) if (each.getState() === 'RUNNING') each.shutdown();
     } else {
       process.exit(130);
     }
@@ -275,9 +302,14 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
     'Worker started',
   );
   try {
-    const running = worker.run();
+    const running = both.map((each) =>
+      // One without the other would be a worker that takes runs and watches nothing, or the other way round.
+      each.run().finally(() => {
+        for (const other of both) if (other.getState() === 'RUNNING') other.shutdown();
+      }),
+    );
     void measure();
-    await running;
+    await Promise.all(running);
   } finally {
     clearInterval(remeasure);
     process.off('SIGINT', stop);

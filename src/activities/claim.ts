@@ -1,5 +1,6 @@
 import { AgentError, type Token } from '../systems/agent';
 import { sleep } from './context';
+import { steadyMs } from './clock';
 
 /** Whatever agent can be taken by a run. */
 export interface Claimable {
@@ -15,13 +16,13 @@ export interface Claimable {
  * @throws AgentError `Busy` when that takes longer, `Superseded` when a newer attempt took it
  */
 export async function claimPatiently(agent: Claimable, token: Token, limitMs: number): Promise<void> {
-  const since = Date.now();
+  const since = steadyMs();
   for (;;) {
     try {
       await agent.call('claim', { token });
       return;
     } catch (error) {
-      if (!(error instanceof AgentError) || error.type !== 'Busy' || Date.now() - since > limitMs) throw error;
+      if (!(error instanceof AgentError) || error.type !== 'Busy' || steadyMs() - since > limitMs) throw error;
       await sleep(100);
     }
   }

@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { FailureType } from '../failures';
+import { steadyMs } from './clock';
 
 /** The Temporal context of a running activity; undefined when a plain program calls it (the bare bench, a test). */
 function current(): Context | undefined {
@@ -66,11 +67,11 @@ export async function until<T>(
   look: () => Promise<T | undefined>,
   seen: () => string = () => 'nothing',
 ): Promise<T> {
-  const started = Date.now();
+  const started = steadyMs();
   for (;;) {
     const found = await look();
     if (found !== undefined) return found;
-    if (Date.now() - started > limitMs)
+    if (steadyMs() - started > limitMs)
       throw new Error(`${what} did not happen within ${limitMs} ms (last seen: ${seen()})`);
     await sleep(everyMs);
   }

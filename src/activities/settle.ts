@@ -6,6 +6,7 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 import type { MoveRequest } from './move-parts';
 import { dropIdleSlot, ensureSynchronousNames, follow, namesAfter } from './prepare';
 import { tokenOf } from './token';
+import { steadyMs } from './clock';
 
 /** What became of the nodes after the move. */
 export interface SettleResult {
@@ -123,10 +124,10 @@ export async function caughtUp(access: ClusterAccess, primary: PostgresSession, 
  */
 export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakMs: number): Promise<VerifyResult> {
   const access = accessCluster(deps, request.cluster);
-  const started = Date.now();
+  const started = steadyMs();
   let rounds = 0;
   let timeline = 0;
-  const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${Date.now() - started} of ${soakMs} ms`);
+  const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${steadyMs() - started} of ${soakMs} ms`);
   try {
     await withSession(access.sql(request.target), async (target) => {
       await withSession(access.frontDoor(5000), async (door) => {
@@ -134,7 +135,7 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
           if (rounds > 0) await sleep(Math.min(250, soakMs));
           timeline = await verifyOnce(access, request, target, door);
           rounds += 1;
-        } while (Date.now() - started < soakMs);
+        } while (steadyMs() - started < soakMs);
       });
     });
     const warnings: string[] = [];
@@ -144,9 +145,9 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
         warnings.push(`${node} has no restart policy: it stays down after a crash or a reboot`);
     }
     return {
-      detail: `one primary, ${request.target}, on timeline ${timeline}; the pool reaches it; ${rounds} rounds in ${Date.now() - started} ms`,
+      detail: `one primary, ${request.target}, on timeline ${timeline}; the pool reaches it; ${rounds} rounds in ${steadyMs() - started} ms`,
       warnings,
-      soakedMs: Date.now() - started,
+      soakedMs: steadyMs() - started,
     };
   } finally {
     stopBeating();

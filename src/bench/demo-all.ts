@@ -9,7 +9,7 @@ import { outcomeText } from '../report/outcome';
 import { hang } from '../report/text';
 import { connectTemporal, temporalConfig, type TemporalClient } from '../systems/temporal';
 import type { MaintenanceInput } from '../workflows/maintenance-input';
-import { TASK_QUEUE } from '../workflows/messages';
+import { TASK_QUEUE, WORKFLOW_TASK_TIMEOUT } from '../workflows/messages';
 import type { Report } from '../workflows/run-state';
 import { activeNodes } from './active';
 import { bringUp, typed, yours } from './demo-parts';
@@ -107,6 +107,7 @@ async function moveThereAndBack(
   };
   const handle = await temporal.client.workflow.start('maintenance', {
     taskQueue: TASK_QUEUE,
+    workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
     workflowId,
     args: [input],
   });

@@ -3,6 +3,7 @@ import { WorkflowFailedError, WorkflowIdConflictPolicy, type Client } from '@tem
 import { ApplicationFailure } from '@temporalio/common';
 import type { GuardMode } from '../cluster/guard/policy';
 import { guardQuery, guardWorkflowId, type GuardInput, type GuardState } from '../workflows/guard-messages';
+import { WORKFLOW_TASK_TIMEOUT } from '../workflows/messages';
 import type { Report } from '../workflows/run-state';
 import type { RejoinInput } from '../workflows/standby-input';
 
@@ -23,6 +24,7 @@ export class Guarded {
       taskQueue,
       workflowId: guardWorkflowId(cluster),
       workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+      workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
       args: [input],
     });
     return new Guarded(client, taskQueue, cluster);

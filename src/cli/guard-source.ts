@@ -12,7 +12,15 @@ import { formatMs } from '../cluster/duration';
 import type { GuardMode } from '../cluster/guard/policy';
 import type { GuardLook } from '../report/guard';
 import { Problem } from '../systems/problem';
-import { connectTemporal, grpcCode, innermost, probe, temporalConfig, type TemporalClient } from '../systems/temporal';
+import {
+  connectTemporal,
+  countGuards,
+  grpcCode,
+  innermost,
+  probe,
+  temporalConfig,
+  type TemporalClient,
+} from '../systems/temporal';
 import {
   guardQuery,
   guardWorkflowId,
@@ -21,7 +29,7 @@ import {
   stopGuardUpdate,
   type GuardInput,
 } from '../workflows/guard-messages';
-import { TASK_QUEUE, type Decision } from '../workflows/messages';
+import { TASK_QUEUE, WORKFLOW_TASK_TIMEOUT, type Decision } from '../workflows/messages';
 import { toProblem } from './errors';
 import type { Cli } from './io';
 import { uiLink } from './links';
@@ -96,6 +104,7 @@ export class TemporalGuard implements GuardSource {
         taskQueue: TASK_QUEUE,
         workflowId: this.workflowId,
         workflowIdConflictPolicy: 'FAIL',
+        workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
         args: [input],
         staticSummary: `Guard of cluster ${this.cluster}`,
       });
@@ -104,6 +113,11 @@ export class TemporalGuard implements GuardSource {
       if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
       throw lost(this.temporal, error);
     }
+  }
+
+  /** How many guards run, this one among them; undefined where the server does not tell. */
+  count(): Promise<number | undefined> {
+    return countGuards(this.temporal);
   }
 
   /** @returns what follows, in the guard's own words. @throws Problem as {@link TemporalGuard.stop} does */

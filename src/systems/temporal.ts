@@ -136,6 +136,16 @@ export async function pollers(
   }
 }
 
+/** How many guards run; undefined where the server does not tell. */
+export async function countGuards({ client, connection }: TemporalClient): Promise<number | undefined> {
+  try {
+    const query = `WorkflowType = 'guard' AND ExecutionStatus = 'Running'`;
+    return (await connection.withDeadline(Date.now() + 2_000, () => client.workflow.count(query))).count;
+  } catch {
+    return undefined;
+  }
+}
+
 /** How many workers poll the task queue. */
 export async function countPollers(temporalClient: TemporalClient, taskQueue: string = TASK_QUEUE): Promise<number> {
   return (await pollers(temporalClient, taskQueue)).length;

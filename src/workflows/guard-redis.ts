@@ -14,6 +14,7 @@ import { formatMs } from '../cluster/duration';
 import type { GuardPolicy } from '../cluster/guard/policy';
 import type { GuardEvent, GuardState, RedisGuardKnowledge, RedisGuardState } from './guard-messages';
 import { MAX_BACKOFF_MS, stretchMs, watching } from './guard-watching';
+import { WORKFLOW_TASK_TIMEOUT } from './messages';
 import type { RedisFailoverInput } from './redis-input';
 import { rootMessage, rootType } from './runbook/runner';
 
@@ -119,7 +120,7 @@ export class RedisGuard {
     }
     const { failures: _failures, ...known } = host.known;
     return this.undisturbed(() =>
-      proxyActivities<Activities>({ ...watching, summary: 'Watch Redis' }).watchRedis({
+      proxyActivities<Activities>(watching('Watch Redis')).watchRedis({
         cluster: state.cluster,
         master: redis.master,
         movedFrom: redis.movedFrom,
@@ -242,6 +243,7 @@ export class RedisGuard {
       child = await startChild('redisFailover', {
         workflowId,
         args: [input],
+        workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
         // The end of the guard must not end what it started.
         parentClosePolicy: ParentClosePolicy.ABANDON,
         cancellationType: ChildWorkflowCancellationType.ABANDON,

@@ -1,4 +1,5 @@
-import type { ActivityOptions } from '@temporalio/workflow';
+import { workflowInfo, type ActivityOptions } from '@temporalio/workflow';
+import { watchQueueOf } from './messages';
 
 /** One stretch of watching; then a new one, so that a guard which nobody disturbs writes some thirty events an hour. */
 export const STRETCH_MS = 10 * 60_000;
@@ -6,12 +7,14 @@ export const STRETCH_MS = 10 * 60_000;
 export const MAX_BACKOFF_MS = 10 * 60_000;
 
 /** How a stretch of watching runs. */
-export const watching = {
+export const watching = (summary: string): ActivityOptions => ({
+  taskQueue: watchQueueOf(workflowInfo().taskQueue),
   startToCloseTimeout: STRETCH_MS + 120_000,
-  // A dead worker's watch goes on at another one within this time.
-  heartbeatTimeout: '2s',
+  // The watch of a worker that died, or is frozen, goes on at another one within this time.
+  heartbeatTimeout: '1s',
   retry: { initialInterval: '50ms', backoffCoefficient: 1.5, maximumInterval: '2s' },
-} as const satisfies ActivityOptions;
+  summary,
+});
 
 /** How long a stretch may last that is to end at the first of these times, in milliseconds. */
 export function stretchMs(now: number, wakes: readonly (number | null | undefined)[]): number {

@@ -2,10 +2,10 @@ import {
   ApplicationFailure,
   CancellationScope,
   ChildWorkflowCancellationType,
-  continueAsNew,
   getExternalWorkflowHandle,
   isCancellation,
   log,
+  makeContinueAsNewFunc,
   ParentClosePolicy,
   patched,
   proxyActivities,
@@ -34,7 +34,7 @@ import type { FailoverInput } from './failover-input';
 import { listenToPeople, phaseKey } from './guard-people';
 import { emptyRedisState, nothingKnownOfRedis, RedisGuard } from './guard-redis';
 import { MAX_BACKOFF_MS, stretchMs, watching } from './guard-watching';
-import { searchAttributeNames } from './messages';
+import { searchAttributeNames, WORKFLOW_TASK_TIMEOUT } from './messages';
 import { act, changing } from './runbook/activity-options';
 import { describeCluster } from './runbook/begin';
 import { rootMessage, rootType } from './runbook/runner';
@@ -172,7 +172,9 @@ class Guard {
       const busy = state.acting !== undefined || state.redis?.acting !== undefined || this.toRejoin.length > 0;
       if ((historyLength > HISTORY_LIMIT || continueAsNewSuggested) && !busy) {
         await this.redis?.end();
-        await continueAsNew<typeof guard>({ cluster: state.cluster, carried: state, known: this.known });
+        // One that was started with another limit takes this one over now.
+        const beginAnew = makeContinueAsNewFunc<typeof guard>({ workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT });
+        await beginAnew({ cluster: state.cluster, carried: state, known: this.known });
       }
       const result = await this.watch();
       if (result !== undefined) await this.take(result);
@@ -210,7 +212,7 @@ class Guard {
     this.stretch = new CancellationScope();
     try {
       const result = await this.stretch.run(() =>
-        proxyActivities<Activities>({ ...watching, summary: 'Watch the cluster' }).watchCluster({
+        proxyActivities<Activities>(watching('Watch the cluster')).watchCluster({
           cluster: state.cluster,
           ledger: state.ledger,
           mayHold,
@@ -357,6 +359,7 @@ class Guard {
       child = await startChild(what, {
         workflowId,
         args: [input],
+        workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
         // The end of the guard must not end what it started.
         parentClosePolicy: ParentClosePolicy.ABANDON,
         cancellationType: ChildWorkflowCancellationType.ABANDON,

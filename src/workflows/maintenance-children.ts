@@ -11,6 +11,7 @@ import type { TierMove } from '../cluster/maintenance/decide';
 import { activeWord, type Tier } from '../cluster/maintenance/sides';
 import type { EngineSwitchoverInput } from './engine-input';
 import type { RedisFailoverInput } from './redis-input';
+import { WORKFLOW_TASK_TIMEOUT } from './messages';
 import type { Run } from './runbook/run';
 import { rootMessage } from './runbook/runner';
 import type { Report } from './run-state';
@@ -91,6 +92,7 @@ export class Children {
       const report = (await executeChild(workflow, {
         workflowId,
         args: [inputOf(this.run, move, mode, this.soak)],
+        workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
         // The end of the maintenance, whatever ends it, must not tear a move apart.
         parentClosePolicy: ParentClosePolicy.ABANDON,
         staticSummary: `${mode === 'plan' ? 'Plan of the move' : 'Move'} of the ${activeWord[move.tier]} to ${move.to}, for maintenance`,

@@ -4,6 +4,18 @@ import type { RunState } from './run-state';
 /** The task queue that workers poll and runs are started on. */
 export const TASK_QUEUE = 'veloz-ha';
 
+/**
+ * The task queue on which the same workers take watches. A watch keeps its slot for as long as its guard runs: on a queue with slots
+ * of its own it can take none from a run.
+ */
+export const watchQueueOf = (taskQueue: string): string => `${taskQueue}-watch`;
+
+/**
+ * How long a worker may keep a task of a workflow before another one gets it. Temporal's default is 10 s, which a frozen worker costs
+ * each time that it is handed one. Every start of a workflow that clients may wait for names it: a child inherits nothing.
+ */
+export const WORKFLOW_TASK_TIMEOUT = '2s';
+
 /** The whole live state of a run. */
 export const statusQuery = defineQuery<RunState>('status');
 

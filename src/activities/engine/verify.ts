@@ -2,6 +2,7 @@ import { activeEngines, serverOf, type ObservedEngines } from '../../cluster/eng
 import { keepBeating, sleep } from '../context';
 import type { ActivityDeps } from '../deps';
 import { observeEngines } from './observe';
+import { steadyMs } from '../clock';
 
 /** What must be so at the end. */
 export interface EngineProof {
@@ -27,9 +28,9 @@ export async function verifyEngines(
   proof: EngineProof,
   soakMs: number,
 ): Promise<{ detail: string; soakedMs: number }> {
-  const started = Date.now();
+  const started = steadyMs();
   let rounds = 0;
-  const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${Date.now() - started} of ${soakMs} ms`);
+  const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${steadyMs() - started} of ${soakMs} ms`);
   try {
     let wrong: string | undefined;
     // HAProxy's checks and an engine's own view need a moment; after the first good look nothing may be wrong any more.
@@ -38,12 +39,12 @@ export async function verifyEngines(
       if (wrong === undefined) break;
       await sleep(LOOK_AGAIN_MS);
     }
-    for (rounds = 1; wrong === undefined && Date.now() - started < soakMs; rounds++) {
+    for (rounds = 1; wrong === undefined && steadyMs() - started < soakMs; rounds++) {
       await sleep(Math.min(250, soakMs));
       wrong = whatIsWrong(await observeEngines(deps, proof.cluster), proof);
     }
     if (wrong !== undefined) throw new Error(wrong);
-    const soakedMs = Date.now() - started;
+    const soakedMs = steadyMs() - started;
     const who = proof.active === undefined ? '' : `one active engine, ${proof.active}; the front door leads to it; `;
     return { detail: `${who}${rounds} rounds in ${soakedMs} ms`, soakedMs };
   } finally {

@@ -27,6 +27,7 @@ import {
   type Candidate,
   type FailoverParts,
 } from './parts';
+import { steadyMs } from '../clock';
 
 /** One failover: names and numbers only. */
 export interface FailoverMove {
@@ -349,8 +350,8 @@ async function secondLook(
 async function receiversDown(parts: FailoverParts): Promise<void> {
   const down = async (sql: PostgresSession) =>
     (await sql.query(`SELECT 1 FROM pg_stat_wal_receiver WHERE pid IS NOT NULL`)).length === 0;
-  const end = Date.now() + 60;
-  while (Date.now() < end) {
+  const end = steadyMs() + 60;
+  while (steadyMs() < end) {
     const each = await Promise.all(
       parts.candidates.map(async ({ sql }) => sql === undefined || down(sql).catch(() => true)),
     );

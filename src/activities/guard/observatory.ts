@@ -3,6 +3,7 @@ import type { GuardPolicy } from '../../cluster/guard/policy';
 import type { ContainerWord, NodeAnswer, Round } from '../../cluster/guard/signals';
 import type { PoolerAgent, PostgresAgent } from '../../systems/agent';
 import { openPoolerAgent, openPostgresAgent } from '../../systems/agent';
+import { SteadyClock } from '../clock';
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import { askFrom, HeldAgent } from './held-agents';
 import { messageOf, NodeProbe, withinLimit } from './probe';
@@ -21,6 +22,8 @@ const SILENT_OTHERS_EVERY_MS = 1000;
 /** All the ways in which the guard looks at a cluster, opened once and kept: probes, agents, and Docker's events. */
 export class Observatory {
   readonly pooler: HeldAgent<PoolerAgent>;
+  /** Every time that a round tells: what is counted between two of them is a duration, whatever happens to the wall clock. */
+  readonly clock = new SteadyClock();
   private readonly probes = new Map<string, NodeProbe>();
   private readonly agents = new Map<string, HeldAgent<PostgresAgent>>();
   private readonly lastAnswers = new Map<string, { at: number; answer: NodeAnswer }>();
@@ -33,7 +36,7 @@ export class Observatory {
   private died: { promise: Promise<void>; resolve: () => void };
   private wasCutOff = false;
   private wasSilent = false;
-  private nextAt = Date.now();
+  private nextAt = this.clock.now();
   private diskAt = 0;
   private closed = false;
   /** Its agent watches the primary's disk now. */
@@ -58,7 +61,7 @@ export class Observatory {
   async open(): Promise<void> {
     await Promise.all([this.pooler.warm(), ...[...this.agents.values()].map((agent) => agent.warm()), this.listen()]);
     void this.watchDisk(this.primaryName());
-    this.nextAt = Date.now();
+    this.nextAt = this.clock.now();
   }
 
   close(): void {
@@ -72,9 +75,9 @@ export class Observatory {
   /** Waits for the next round, or for a sign that something happened. */
   async pause(signal: AbortSignal): Promise<void> {
     this.nextAt += this.policy.probeInterval;
-    const wait = this.nextAt - Date.now();
+    const wait = this.nextAt - this.clock.now();
     // Rounds that were missed are not made up for.
-    if (wait < -this.policy.probeInterval) this.nextAt = Date.now();
+    if (wait < -this.policy.probeInterval) this.nextAt = this.clock.now();
     if (wait <= 0 || this.alarmed || signal.aborted) return;
     await new Promise<void>((resolve) => {
       const end = () => {
@@ -94,7 +97,7 @@ export class Observatory {
    * @param onGone called at once when the primary's session was cut or its container died: before anything else is known
    */
   async round(onGone: () => Promise<void>): Promise<Round> {
-    const at = Date.now();
+    const at = this.clock.now();
     const lateMs = Math.max(0, at - this.nextAt);
     const wasCut = this.alarmed;
     this.wasCutOff = wasCut;
@@ -165,10 +168,10 @@ export class Observatory {
       others.map(async ([name, probe]) => {
         const last = this.lastAnswers.get(name);
         const every = last?.answer.answered === false ? SILENT_OTHERS_EVERY_MS : OTHERS_EVERY_MS;
-        if (last !== undefined && !this.wasSilent && !this.wasCutOff && Date.now() - last.at < every)
+        if (last !== undefined && !this.wasSilent && !this.wasCutOff && this.clock.now() - last.at < every)
           return last.answer;
         const answer = await probe.ask();
-        this.lastAnswers.set(name, { at: Date.now(), answer });
+        this.lastAnswers.set(name, { at: this.clock.now(), answer });
         return answer;
       }),
     );
@@ -212,8 +215,8 @@ export class Observatory {
 
   /** A primary that answers and can't write is found by its disk. */
   private async diskOf(primary: string): Promise<Round['agent'] | undefined> {
-    if (this.diskWatched || Date.now() < this.diskAt) return this.diskFull ? this.agentOf(primary) : undefined;
-    this.diskAt = Date.now() + DISK_EVERY_MS;
+    if (this.diskWatched || this.clock.now() < this.diskAt) return this.diskFull ? this.agentOf(primary) : undefined;
+    this.diskAt = this.clock.now() + DISK_EVERY_MS;
     const agent = await this.agentOf(primary);
     this.diskFull = agent.freeDiskBytes !== undefined && agent.freeDiskBytes < FULL_DISK_BYTES;
     return agent;

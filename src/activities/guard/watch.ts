@@ -81,7 +81,12 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       lastLsn = round.sql.inRecovery === false ? (round.sql.lsn ?? lastLsn) : lastLsn;
       silentSince = round.sql.answered ? undefined : (silentSince ?? round.at);
       const verdict = judge(rounds, policy, silentSince);
-      const seen = { at: Date.now(), state: verdict.state, sees: verdict.says, signals: signalsOf(verdict) };
+      const seen = {
+        at: observatory.clock.now(),
+        state: verdict.state,
+        sees: verdict.says,
+        signals: signalsOf(verdict),
+      };
 
       const ledger = nextLedger(request.ledger, round, policy, seen.at, rounds);
       if (ledger !== undefined) return { why: 'ledger', ...seen, ledger };
@@ -108,7 +113,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
             };
             return { why: 'failed', ...seen, failure };
           }
-          lockedUntil = Date.now() + LOCK_EVERY_MS;
+          lockedUntil = observatory.clock.now() + LOCK_EVERY_MS;
           seen.sees = `${verdict.says}; run ${holder} holds the lock of the cluster, and is waited for`;
         }
       } else if (verdict.state === 'suspect' && verdict.hold) {

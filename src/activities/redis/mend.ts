@@ -8,6 +8,7 @@ import { accessRedis, withConnection, type RedisAccess } from './access';
 import { announce, gatherSentinels, watchAnew } from './announce';
 import { observeRedis } from './observe';
 import { stateOf, untilRole } from './parts';
+import { steadyMs } from '../clock';
 
 /** One fault that is mended. */
 export interface RedisRemedy {
@@ -77,7 +78,7 @@ async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault
 
 /** Tells a Sentinel anew, and returns once the master answers it. @throws Error when it does not */
 async function watchAndSee(access: RedisAccess, sentinel: string, master: string): Promise<string> {
-  const began = Date.now();
+  const began = steadyMs();
   await watchAnew(access, sentinel, master);
   try {
     await until(
@@ -93,14 +94,14 @@ async function watchAndSee(access: RedisAccess, sentinel: string, master: string
   } catch (error) {
     throw new Error(`L3: ${messageOf(error)}. Next: ${logs(sentinel)}`);
   }
-  return `names ${master}, and heard from it after ${Date.now() - began} ms`;
+  return `names ${master}, and heard from it after ${steadyMs() - began} ms`;
 }
 
 /** Starts a container, or lets a frozen Sentinel go on, and waits until what runs in it answers. */
 async function startRedisNode(deps: ActivityDeps, access: RedisAccess, name: string): Promise<string> {
   const { exists, status } = await deps.docker.inspect(name);
   if (!exists) throw new Error(`${name} has no container. Next: veloz-ha stack up`);
-  const began = Date.now();
+  const began = steadyMs();
   const isNode = access.topology.nodes.some((node) => node.name === name);
   const wakes = status === 'paused' && !isNode;
   if (wakes) await deps.docker.unpause(name);
@@ -113,7 +114,7 @@ async function startRedisNode(deps: ActivityDeps, access: RedisAccess, name: str
     if (isNode) return stateOf(access, name);
     return withConnection(access.sentinel(name), (client) => client.id()).catch(() => undefined);
   });
-  return `${wakes ? 'goes on' : status === 'paused' ? 'ended and started' : 'started'}; answers after ${Date.now() - began} ms`;
+  return `${wakes ? 'goes on' : status === 'paused' ? 'ended and started' : 'started'}; answers after ${steadyMs() - began} ms`;
 }
 
 /** Has a node that failed come back. Where it is cut off from its networks somebody has to look first. */

@@ -3,6 +3,7 @@ import type { ObservedRedis } from '../../cluster/redis/observed';
 import type { RedisRound } from '../../cluster/redis/watch';
 import type { RedisTopology } from '../../cluster/topology';
 import type { ActivityDeps } from '../deps';
+import { SteadyClock } from '../clock';
 import { observeRedis } from './observe';
 import { RedisProbe } from './probe';
 
@@ -15,6 +16,8 @@ const ODD_EVERY_MS = 500;
 
 /** All the ways in which the guard looks at one master: a held-open connection, Docker's events, and a look at everything. */
 export class RedisObservatory {
+  /** Every time that a round tells: what is counted between two of them is a duration, whatever happens to the wall clock. */
+  readonly clock = new SteadyClock();
   private readonly probe: RedisProbe | undefined;
   private endEvents: (() => void) | undefined;
   /** Wakes whoever pauses between two rounds. */
@@ -23,7 +26,7 @@ export class RedisObservatory {
   private alarmed = false;
   private odd = false;
   private lookAt: number;
-  private nextAt = Date.now();
+  private nextAt = this.clock.now();
   private closed = false;
 
   constructor(
@@ -40,12 +43,12 @@ export class RedisObservatory {
       node === undefined
         ? undefined
         : new RedisProbe(redis, node, deps.environment, policy.probeLimit, () => this.alarm());
-    this.lookAt = Date.now() + (eager ? EAGER_EVERY_MS : LOOK_EVERY_MS);
+    this.lookAt = this.clock.now() + (eager ? EAGER_EVERY_MS : LOOK_EVERY_MS);
   }
 
   async open(): Promise<void> {
     if (this.master !== null) await this.listen(this.master);
-    this.nextAt = Date.now();
+    this.nextAt = this.clock.now();
   }
 
   close(): void {
@@ -62,7 +65,7 @@ export class RedisObservatory {
 
   /** One question to the master, and a look at everything where that is due or the master is silent. */
   async round(): Promise<RedisRound> {
-    const at = Date.now();
+    const at = this.clock.now();
     const lateMs = Math.max(0, at - this.nextAt);
     const alarmed = this.alarmed;
     this.alarmed = false;
@@ -80,9 +83,9 @@ export class RedisObservatory {
   /** Waits for the next round, or for a sign that something happened. */
   async pause(signal: AbortSignal): Promise<void> {
     this.nextAt += this.policy.probeInterval;
-    const wait = this.nextAt - Date.now();
+    const wait = this.nextAt - this.clock.now();
     // Rounds that were missed are not made up for.
-    if (wait < -this.policy.probeInterval) this.nextAt = Date.now();
+    if (wait < -this.policy.probeInterval) this.nextAt = this.clock.now();
     if (wait <= 0 || this.alarmed || signal.aborted) return;
     await new Promise<void>((resolve) => {
       const end = () => {

@@ -11,6 +11,7 @@ import type { ActivityDeps } from '../deps';
 import { messageOf } from '../guard/probe';
 import { accessRedis, withConnection, type RedisAccess } from './access';
 import { observeRedis } from './observe';
+import { steadyMs } from '../clock';
 
 /** What must be so at the end. */
 export interface RedisProof {
@@ -40,23 +41,23 @@ export async function verifyRedis(
   soakMs: number,
 ): Promise<{ detail: string; soakedMs: number }> {
   const access = accessRedis(deps, proof.cluster);
-  const began = Date.now();
+  const began = steadyMs();
   const look = async () =>
     whatIsWrong(await observeRedis(deps, access.cluster, access.topology), proof) ?? (await canary(access, proof));
   let wrong: string | undefined;
-  const stopBeating = keepBeating(() => `${wrong ?? 'as it should be'}; ${Date.now() - began} ms`);
+  const stopBeating = keepBeating(() => `${wrong ?? 'as it should be'}; ${steadyMs() - began} ms`);
   try {
-    for (wrong = await look(); wrong !== undefined && Date.now() - began < LIMIT_MS; wrong = await look())
+    for (wrong = await look(); wrong !== undefined && steadyMs() - began < LIMIT_MS; wrong = await look())
       await sleep(LOOK_AGAIN_MS);
-    const settled = Date.now();
+    const settled = steadyMs();
     let rounds = 1;
     // After the first good look nothing may be wrong any more.
-    for (; wrong === undefined && Date.now() - settled < soakMs; rounds++) {
+    for (; wrong === undefined && steadyMs() - settled < soakMs; rounds++) {
       await sleep(Math.min(SOAK_EVERY_MS, soakMs));
       wrong = await look();
     }
     if (wrong !== undefined) throw new Error(wrong);
-    const soakedMs = Date.now() - settled;
+    const soakedMs = steadyMs() - settled;
     return {
       detail: `${proof.master} is the one master, every Sentinel that answers names it, a write reached a replica${rounds === 1 ? '' : `; ${rounds} rounds in ${soakedMs} ms`}`,
       soakedMs,

@@ -85,7 +85,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
       rounds.push(round);
       if (rounds.length > REDIS_ROUNDS_KEPT) rounds.shift();
       const verdict = judgeRedis(rounds, limits);
-      const now = Date.now();
+      const now = observatory.clock.now();
       const seen: Omit<RedisWatchResult, 'why'> = {
         at: now,
         state: verdict.state,
@@ -112,9 +112,9 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
           return {
             why: 'failed',
             ...seen,
-            failure: { kind: verdict.kind, since: verdict.since, decidedAt: Date.now() },
+            failure: { kind: verdict.kind, since: verdict.since, decidedAt: observatory.clock.now() },
           };
-        notBefore = Date.now() + LOCK_EVERY_MS;
+        notBefore = observatory.clock.now() + LOCK_EVERY_MS;
         seen.sees =
           holder === undefined
             ? `${verdict.says}; ${postgres} does not run either, and PostgreSQL goes first`

@@ -11,6 +11,7 @@ import {
   type RejoinPlan,
   type RejoinRequest,
 } from './parts';
+import { steadyMs } from '../clock';
 
 /** How far the data of a node is. */
 export interface RejoinWork {
@@ -51,7 +52,7 @@ const POLL_MS = 50;
 const WINDOW_MS = 5000;
 const FIRST_WINDOW_MS = 2000;
 const windowEnd = ({ startedAtMs }: RejoinWorkRequest): number =>
-  Date.now() + (startedAtMs === undefined ? FIRST_WINDOW_MS : WINDOW_MS);
+  steadyMs() + (startedAtMs === undefined ? FIRST_WINDOW_MS : WINDOW_MS);
 
 /**
  * Has the node's agent rewind or copy, and returns when it is done, or after some seconds with how far it is: called again it goes
@@ -102,7 +103,7 @@ async function untilPrepared(agent: PostgresAgent, request: RejoinWorkRequest): 
     const seen = await agent.call('observe', {});
     const startedAtMs = request.startedAtMs ?? seen.postgres.sinceMs;
     const done = !prepares(seen) && seen.control !== null;
-    if (done || Date.now() > until) {
+    if (done || steadyMs() > until) {
       const says = seen.startGuard ?? 'the first start';
       return {
         done,
@@ -134,16 +135,16 @@ async function work(
   let { fellBack } = request;
   let { job, fellBackNow } = await begin(agent, access, request);
   fellBack ??= fellBackNow;
-  const first = { at: Date.now(), bytes: job.doneBytes, started: job.startedAtMs };
+  const first = { at: steadyMs(), bytes: job.doneBytes, started: job.startedAtMs };
   for (;;) {
     says(job.phase);
-    if (job.state === 'done' || (job.state === 'running' && Date.now() > until))
+    if (job.state === 'done' || (job.state === 'running' && steadyMs() > until))
       return progressOf(job, first, fellBack);
     if (job.state !== 'running') {
       if (job.kind === 'copy') return { ...progressOf(job, first, fellBack), failed: failure(job) };
       fellBack = failure(job);
       ({ job, fellBackNow } = await begin(agent, access, { ...request, plan: copyInstead(request.plan), fellBack }));
-      Object.assign(first, { at: Date.now(), bytes: job.doneBytes, started: job.startedAtMs });
+      Object.assign(first, { at: steadyMs(), bytes: job.doneBytes, started: job.startedAtMs });
     }
     await sleep(POLL_MS);
     const seen = await agent.call('observe', {});
@@ -200,15 +201,11 @@ function progressOf(
   first: { at: number; bytes: number; started: number },
   fellBack: string | undefined,
 ): RejoinWork {
-  const now = Date.now();
-  const ms = (job.endedAtMs ?? now) - job.startedAtMs;
+  const forMs = steadyMs() - first.at;
+  const ms = (job.endedAtMs ?? Date.now()) - job.startedAtMs;
   const done = job.state === 'done';
   // How fast it goes now; over the whole of it once it is done.
-  const rate = done
-    ? job.doneBytes / (ms / 1000)
-    : now - first.at < 1000
-      ? 0
-      : (job.doneBytes - first.bytes) / ((now - first.at) / 1000);
+  const rate = done ? job.doneBytes / (ms / 1000) : forMs < 1000 ? 0 : (job.doneBytes - first.bytes) / (forMs / 1000);
   const bytesPerSecond = rate > 0 && Number.isFinite(rate) ? Math.round(rate) : null;
   const left = job.totalBytes === null ? null : Math.max(0, job.totalBytes - job.doneBytes);
   return {

@@ -11,6 +11,7 @@ import {
   streamsTo,
   type RejoinRequest,
 } from './parts';
+import { steadyMs } from '../clock';
 
 /** Whether the node streams, and if not, why. */
 export type StartResult = { streams: true; ms: number } | { streams: false; why: string };
@@ -34,10 +35,10 @@ export async function startAsStandby(deps: ActivityDeps, request: RejoinRequest)
     return await withSession(access.sql(primary), async (session) => {
       await ensureReservedSlot(session, node);
       await withSession(answeringAgent(access, node), (agent) => start(agent, access, request));
-      const waiting = { since: Date.now(), position: '', at: Date.now(), crashes: 0 };
+      const waiting = { since: steadyMs(), position: '', at: steadyMs(), crashes: 0 };
       while (!(await streamsTo(session, node))) {
         await noteProgress(access, node, waiting);
-        const now = Date.now();
+        const now = steadyMs();
         if (now - waiting.at > STUCK_MS) {
           const seen = waiting.position === '' ? 'it never answered' : `it stays at ${waiting.position}`;
           return { streams: false, why: `${node} does not come to stream from ${primary}: ${seen}` };
@@ -82,7 +83,7 @@ async function noteProgress(
   try {
     const { received, replayed } = await withSession(access.sql(node, 2000), recoveryOf);
     const position = `${replayed ?? 'nothing'} (received ${received ?? 'nothing'})`;
-    if (position !== waiting.position) Object.assign(waiting, { position, at: Date.now() });
+    if (position !== waiting.position) Object.assign(waiting, { position, at: steadyMs() });
   } catch {
     // Before it has replayed to a consistent point it answers nobody; its control file moves meanwhile.
     await noteControlFile(access, node, waiting);
@@ -99,7 +100,7 @@ async function noteControlFile(
     const minimum = (control as { minRecoveryLsn?: string } | null)?.minRecoveryLsn ?? '';
     const position = `${control?.checkpointLsn ?? 'nothing'} (recovery to ${minimum}, PostgreSQL is ${postgres.state})`;
     if (position !== waiting.position && postgres.state !== 'stopped')
-      Object.assign(waiting, { position, at: Date.now() });
+      Object.assign(waiting, { position, at: steadyMs() });
   } catch {
     // Nothing is known, and so there is no progress.
   }

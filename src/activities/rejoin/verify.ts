@@ -5,6 +5,7 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 import { synchronousNodes } from '../settle';
 import { tokenOf } from '../token';
 import { streamingNodes } from './settle';
+import { steadyMs } from '../clock';
 
 /** What must be so at the end. */
 export interface StandbysRequest {
@@ -25,19 +26,19 @@ export async function verifyStandbys(
   soakMs: number,
 ): Promise<{ detail: string; soakedMs: number }> {
   const access = accessCluster(deps, request.cluster);
-  const started = Date.now();
+  const started = steadyMs();
   let rounds = 0;
   let says = '';
-  const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${Date.now() - started} of ${soakMs} ms`);
+  const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${steadyMs() - started} of ${soakMs} ms`);
   try {
     await withSession(access.sql(request.primary), async (session) => {
       do {
         if (rounds > 0) await sleep(Math.min(250, soakMs));
         says = await verifyOnce(access, request, session);
         rounds += 1;
-      } while (Date.now() - started < soakMs);
+      } while (steadyMs() - started < soakMs);
     });
-    return { detail: `${says}; ${rounds} rounds in ${Date.now() - started} ms`, soakedMs: Date.now() - started };
+    return { detail: `${says}; ${rounds} rounds in ${steadyMs() - started} ms`, soakedMs: steadyMs() - started };
   } finally {
     stopBeating();
   }

@@ -3,6 +3,7 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 import { messageOf } from '../guard/probe';
 import { answeringAgent } from '../rejoin/parts';
 import { recoveryOf } from '../../systems/postgres';
+import { steadyMs } from '../clock';
 
 /** How long a node may take to be what it is, in milliseconds: crash recovery is a part of it. */
 const UP_LIMIT_MS = 60_000;
@@ -37,14 +38,14 @@ export async function wakeNode(deps: ActivityDeps, request: { cluster: string; n
 }
 
 async function becomes(access: ClusterAccess, node: string): Promise<string> {
-  const until = Date.now() + UP_LIMIT_MS;
+  const until = steadyMs() + UP_LIMIT_MS;
   for (;;) {
     const sql = await withSession(access.sql(node, 2000), recoveryOf).catch(() => undefined);
     if (sql !== undefined) return sql.inRecovery ? 'is a standby' : 'is a primary';
     const seen = await withSession(access.agent(node), (agent) => agent.call('observe', {})).catch(() => undefined);
     if (seen?.startGuard != null) return `keeps itself down: ${seen.startGuard}`;
     if (seen !== undefined && seen.desired !== 'up' && seen.deadman === null) return `is ${seen.desired}`;
-    if (Date.now() > until) return `does not get up: its PostgreSQL is ${seen?.postgres.state ?? 'unknown'}`;
+    if (steadyMs() > until) return `does not get up: its PostgreSQL is ${seen?.postgres.state ?? 'unknown'}`;
     await sleep(200);
   }
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuardMode } from '../../cluster/guard/policy';
+import { whyWatchesWait } from '../../cluster/guard/watch-slots';
 import { exitCodes } from '../../failures';
 import { guardText, guardTroubles, modeWords, noGuard, type GuardLook } from '../../report/guard';
 import { Problem } from '../../systems/problem';
@@ -50,6 +51,8 @@ export function guardStart(cli: Cli, options: OrderOptions & { mode?: GuardMode 
     }
     if (look.kind === 'silent') throw guardProblem(guard.cluster, look);
     if (started) says = `${says}, mode ${look.state.mode}: ${modeWords[look.state.mode]}`;
+    const wait = whyWatchesWait((await guard.count()) ?? 0);
+    if (wait !== undefined) says = `${says}. Warning: ${wait}`;
     tell(cli, guard, says, { started });
     return exitCodes.ok;
   });

@@ -2,7 +2,7 @@ import { exitCodes } from '../../failures';
 import { planQuestion } from '../../report/runbooks';
 import { Problem } from '../../systems/problem';
 import { requireWorker, type TemporalClient } from '../../systems/temporal';
-import { TASK_QUEUE } from '../../workflows/messages';
+import { TASK_QUEUE, WORKFLOW_TASK_TIMEOUT } from '../../workflows/messages';
 import { askYes } from '../ask';
 import { Attachment } from '../attach';
 import { clusterLabel, withTemporal } from '../context';
@@ -125,6 +125,7 @@ async function start(cli: Cli, temporal: TemporalClient, what: Launch, cluster: 
     const handle = await temporal.client.workflow.start(what.workflow, {
       taskQueue: TASK_QUEUE,
       workflowId,
+      workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
       args: [what.input],
     });
     return new TemporalRun(temporal, workflowId, handle.firstExecutionRunId, cli.io.env);

@@ -1,6 +1,7 @@
 import { exitCodes } from '../../failures';
 import { problemSentence } from '../../cluster/check';
 import { SLOW_HANDOVER_MS } from '../../cluster/handover';
+import { whyWatchesWait } from '../../cluster/guard/watch-slots';
 import { guardPart } from '../../report/guard';
 import {
   documentOf,
@@ -13,7 +14,7 @@ import {
 import { tradingHints, tradingProblems } from '../../report/trading';
 import { Problem } from '../../systems/problem';
 import { loadTopology } from '../../systems/topology-file';
-import { connectTemporal, pollers, temporalConfig, type TemporalClient } from '../../systems/temporal';
+import { connectTemporal, countGuards, pollers, temporalConfig, type TemporalClient } from '../../systems/temporal';
 import { HANDOVER_PROBE_ID, type HandoverCost } from '../../workflows/messages';
 import { clusterName } from '../context';
 import { toProblem } from '../errors';
@@ -25,6 +26,8 @@ import { listRuns } from '../runs-list';
 import { watchStatus, type StatusLook } from '../status-watch';
 import { observeTrading } from '../trading';
 
+/** What helps where one worker can't carry all watches. */
+const TOO_MANY_GUARDS = 'guard some of the clusters by other workers, on a namespace of their own';
 /** How long the guard may take to answer: `status` is asked when things are bad, and must not hang then. */
 const GUARD_LIMIT_MS = 1_500;
 
@@ -70,11 +73,12 @@ async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
     };
   }
   try {
-    const [workers, handover, open, guard] = await Promise.all([
+    const [workers, handover, open, guard, guards] = await Promise.all([
       pollers(temporal).catch((error: unknown) => note(problems, error, [])),
       handoverCost(temporal),
       listRuns(temporal, { limit: 20, openOnly: true }).catch((error: unknown) => note(problems, error, [])),
       new TemporalGuard(temporal, cluster, cli.io.env).look(GUARD_LIMIT_MS),
+      countGuards(temporal),
     ]);
     if (workers.length === 0 && problems.length === 0) {
       problems.push({
@@ -82,6 +86,7 @@ async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
         next: 'veloz-ha worker',
       });
     }
+    const wait = whyWatchesWait(guards ?? 0);
     return {
       temporal: { ...where, reachable: true },
       workers,
@@ -89,7 +94,10 @@ async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
       runs: open,
       ...guardPart(guard),
       problems,
-      hints: handover?.slow === true ? [slowHandoverHint(handover)] : [],
+      hints: [
+        ...(handover?.slow === true ? [slowHandoverHint(handover)] : []),
+        ...(wait === undefined ? [] : [{ says: wait, next: TOO_MANY_GUARDS }]),
+      ],
     };
   } finally {
     await temporal.connection.close().catch(() => undefined);

@@ -7,6 +7,7 @@ import type { Started } from '../../../src/bench/stand';
 import { packageRoot } from '../../../src/cli/paths';
 import type { GuardMode } from '../../../src/cluster/guard/policy';
 import { guardQuery, guardWorkflowId, type GuardState } from '../../../src/workflows/guard-messages';
+import { WORKFLOW_TASK_TIMEOUT } from '../../../src/workflows/messages';
 import type { Report } from '../../../src/workflows/run-state';
 import { Rig } from './rig';
 import { waitUntil } from './stack';
@@ -63,6 +64,7 @@ export class Guarded {
     await this.rig.client.workflow.start('guard', {
       taskQueue: this.rig.stand.taskQueue,
       workflowId: guardWorkflowId(CLUSTER),
+      workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
       args: [{ mode, startedBy: 'e2e' }],
     });
     return this.until(

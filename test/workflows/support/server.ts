@@ -10,7 +10,8 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { findTemporalBinary } from '../../../src/cli/paths';
 import { fastHandoverSettings } from '../../../src/cluster/handover';
 import { searchAttributeTypes } from '../../../src/systems/temporal';
-import { workerTuning } from '../../../src/worker';
+import { watcherTuning, workerTuning } from '../../../src/worker';
+import { watchQueueOf } from '../../../src/workflows/messages';
 
 /** Histories of this length are begun anew by the server's advice, so that a test need not write thousands of events. */
 export const LONG_HISTORY = 400;
@@ -77,7 +78,16 @@ export class WorkflowServer {
       activities,
       workflowBundle: this.workflowBundle,
     });
-    return worker.runUntil(() => body(taskQueue));
+    const watcher = await Worker.create({
+      ...watcherTuning,
+      shutdownGraceTime: 0,
+      shutdownForceTime: '5s',
+      connection: this.environment.nativeConnection,
+      taskQueue: watchQueueOf(taskQueue),
+      // A worker without anything to do is refused.
+      activities: { nothing: () => undefined, ...activities },
+    });
+    return watcher.runUntil(() => worker.runUntil(() => body(taskQueue)));
   }
 
   async close(): Promise<void> {
