@@ -15,11 +15,13 @@ import { temporal } from '@temporalio/proto';
 import pino, { type Logger } from 'pino';
 import { createActivities } from './activities';
 import { SLOW_HANDOVER_MS, slowHandoverAdvice } from './cluster/handover';
+import { confirmedByBeat } from './cluster/guard/confirmation';
 import type { Topology } from './cluster/topology';
 import { workflowBundlePath } from './bundle-workflows';
 import { createDockerClient } from './systems/docker';
 import { Problem } from './systems/problem';
 import {
+  heartbeatOf,
   innermost,
   probe,
   searchAttributeTypes,
@@ -147,7 +149,14 @@ async function guardState(client: Client, cluster: string): Promise<GuardState |
   });
   for (let tries = GUARD_TRIES; ; tries--)
     try {
-      return await open.getHandle(guardWorkflowId(cluster)).query(guardQuery);
+      const handle = open.getHandle(guardWorkflowId(cluster));
+      // The ledger in the guard's state is confirmed as of its last news; its watch knows more.
+      const [state, described] = await Promise.all([
+        handle.query(guardQuery),
+        handle.describe().catch(() => undefined),
+      ]);
+      if (described === undefined) return state;
+      return { ...state, ledger: confirmedByBeat(state.ledger, heartbeatOf(described.raw, 'watchCluster')) };
     } catch (error) {
       if (error instanceof WorkflowNotFoundError || error instanceof QueryRejectedError) return undefined;
       // A guard that can't be asked must not keep a person from acting; without its ledger more is asked of that person.

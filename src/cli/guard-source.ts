@@ -9,6 +9,7 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import { formatMs } from '../cluster/duration';
+import { confirmedByBeat } from '../cluster/guard/confirmation';
 import type { GuardMode } from '../cluster/guard/policy';
 import type { GuardLook } from '../report/guard';
 import { Problem } from '../systems/problem';
@@ -16,6 +17,7 @@ import {
   connectTemporal,
   countGuards,
   grpcCode,
+  heartbeatOf,
   innermost,
   probe,
   temporalConfig,
@@ -72,8 +74,11 @@ export class TemporalGuard implements GuardSource {
     const until = Date.now() + limitMs;
     try {
       const handle = this.workflows.getHandle(this.workflowId);
-      const state = await this.temporal.connection.withDeadline(until, () => handle.query(guardQuery));
-      return { kind: 'guards', state };
+      const [state, described] = await this.temporal.connection.withDeadline(until, () =>
+        Promise.all([handle.query(guardQuery), handle.describe().catch(() => undefined)]),
+      );
+      const beat = described === undefined ? undefined : heartbeatOf(described.raw, 'watchCluster');
+      return { kind: 'guards', state: { ...state, ledger: confirmedByBeat(state.ledger, beat) } };
     } catch (error) {
       if (error instanceof QueryRejectedError || error instanceof WorkflowNotFoundError) return { kind: 'nobody' };
       const trouble = queryTrouble(error);

@@ -1,3 +1,4 @@
+import { CONFIRMED_WITHIN_MS } from '../cluster/guard/confirmation';
 import type { Ledger } from '../cluster/guard/ledger';
 import type { GuardMode } from '../cluster/guard/policy';
 import type { GuardEvent, GuardState, RedisGuardState } from '../workflows/guard-messages';
@@ -5,6 +6,9 @@ import { evidenceTable } from './evidence';
 import type { Style } from './style';
 import { hang, padEnd, section } from './text';
 import { formatAge, formatSeconds } from './words';
+
+/** A ledger that nobody confirms for this long, in milliseconds, is told: twice as long as it proves something. */
+const CONFIRMATION_TOLD_MS = 2 * CONFIRMED_WITHIN_MS;
 
 /** Events that a card shows; all that the guard keeps with `-v`. */
 const EVENTS_SHOWN = 8;
@@ -69,6 +73,10 @@ export function guardTroubles(state: GuardState, now: number): string[] {
   if (isBackingOff(state, now)) troubles.push('its last attempt did not end well, and it waits before the next one');
   troubles.push(...redisTroubles(state, now));
   if (state.ledger.state !== 'protected') troubles.push(`the ledger says ${state.ledger.state}: ${state.ledger.why}`);
+  else if (isUnconfirmed(state.ledger, now))
+    troubles.push(
+      `the ledger says protected, and was last confirmed ${formatAge(now - (state.ledger.confirmedAt ?? now))} ago: it proves nothing now`,
+    );
   return troubles;
 }
 
@@ -83,6 +91,9 @@ function redisTroubles({ redis }: GuardState, now: number): string[] {
     troubles.push('its last attempt at Redis did not end well, and it waits before the next one');
   return troubles;
 }
+
+const isUnconfirmed = ({ confirmedAt }: Ledger, now: number): boolean =>
+  confirmedAt !== undefined && now - confirmedAt > CONFIRMATION_TOLD_MS;
 
 const isSuspicious = (signals: GuardState['signals']): boolean => signals.some(({ speaks }) => speaks === 'for');
 
@@ -176,7 +187,9 @@ function verdict(state: GuardState, now: number, style: Style): string {
   if (isBackingOff(state, now)) return red('FAILED ATTEMPT: WAITING');
   switch (state.ledger.state) {
     case 'protected':
-      return colour.bold(colour.green(`${glyphs.done} PROTECTED`));
+      return isUnconfirmed(state.ledger, now)
+        ? yellow('UNKNOWN')
+        : colour.bold(colour.green(`${glyphs.done} PROTECTED`));
     case 'degraded':
       return yellow('DEGRADED');
     case 'unknown':
@@ -222,7 +235,9 @@ function actingLines(acting: GuardState['acting'], asks: boolean, now: number, s
 function ledgerText(ledger: Ledger, now: number, style: Style): string {
   const { colour } = style;
   const word = ledger.state === 'protected' ? colour.green(ledger.state) : colour.yellow(ledger.state);
-  return `${word} since ${style.dateTime(ledger.since)} (${formatAge(now - ledger.since)}): ${ledger.why}`;
+  const { confirmedAt } = ledger;
+  const confirmed = confirmedAt === undefined ? '' : `, confirmed ${formatAge(Math.max(0, now - confirmedAt))} ago`;
+  return `${word} since ${style.dateTime(ledger.since)} (${formatAge(now - ledger.since)}${confirmed}): ${ledger.why}`;
 }
 
 function ledgerDetail(ledger: Ledger): string {

@@ -222,3 +222,26 @@ function socketWords(error: NodeJS.ErrnoException): string {
 function epochMs(time: temporal.api.taskqueue.v1.IPollerInfo['lastAccessTime']): number {
   return time == null ? 0 : Number(time.seconds ?? 0) * 1000 + Math.floor((time.nanos ?? 0) / 1e6);
 }
+
+/** A workflow's description, as far as {@link heartbeatOf} reads it. */
+interface Described {
+  pendingActivities?:
+    | { activityType?: { name?: string | null } | null; heartbeatDetails?: { payloads?: Payload[] | null } | null }[]
+    | null;
+}
+
+interface Payload {
+  data?: Uint8Array | null;
+}
+
+/** What the last heartbeat of an activity of this type said that is under way; undefined without one, and where it can't be read. */
+export function heartbeatOf(described: Described, activityType: string): unknown {
+  const pending = described.pendingActivities?.find(({ activityType: type }) => type?.name === activityType);
+  const data = pending?.heartbeatDetails?.payloads?.[0]?.data;
+  if (data == null) return undefined;
+  try {
+    return JSON.parse(Buffer.from(data).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

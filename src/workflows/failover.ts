@@ -88,6 +88,8 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
     });
     if (ended !== undefined) return ended;
     since = Date.now();
+    // The guard's certainty is as old as the question.
+    delete move.decidedAt;
     // What was approved is who is promoted.
     if (planned.target !== undefined) move.target = planned.target;
     run.enter('checking', 'Approved; the failover looks once more before it changes anything');
@@ -217,7 +219,9 @@ async function findFailed(
     ...(request.target === undefined ? {} : { target: request.target }),
     ledger,
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
-    ...(request.incident === undefined ? {} : { kind: request.incident.kind }),
+    ...(request.incident === undefined
+      ? {}
+      : { kind: request.incident.kind, decidedAt: request.incident.decidedAt }),
     ...(request.incident?.lastLsn === undefined ? {} : { lastLsn: request.incident.lastLsn }),
     holdLimitMs: described.topology.limits.hold,
   });

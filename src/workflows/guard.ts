@@ -19,7 +19,7 @@ import {
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { Activities, ClusterDescription, WatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
-import { emptyLedger } from '../cluster/guard/ledger';
+import { confirmedLedger, emptyLedger } from '../cluster/guard/ledger';
 import { relaxedLedger } from '../cluster/guard/ledger-rules';
 import { renderGuard } from './guard-details';
 import { explainGuard, explainRedis } from './guard-explain';
@@ -253,6 +253,7 @@ class Guard {
     const { state } = this;
     state.sees = result.sees;
     state.signals = result.signals;
+    state.ledger = confirmedLedger(state.ledger, result.confirmedAt);
     // A question about Redis holds the lock that PostgreSQL needs now.
     if (result.state === 'failed') await this.redis?.withdraw('PostgreSQL needs the lock of the cluster');
     switch (result.why) {

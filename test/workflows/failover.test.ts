@@ -32,6 +32,7 @@ describe('failover', () => {
         candidates: [STANDBY, STANDBY_2],
         ledger: input.incident?.ledger,
         kind: 'dead',
+        decidedAt: input.incident?.decidedAt,
         lastLsn: '0/5000000',
         holdLimitMs: 5000,
       });

@@ -44,6 +44,11 @@ export interface FailoverMove {
   allowDataLoss?: DataLoss;
   /** How the primary failed, where the guard found out. */
   kind?: FailureKind;
+  /**
+   * When the guard was certain, in milliseconds since the epoch. Absent where a person says so, or has thought about it meanwhile: then
+   * the ledger has to hold now.
+   */
+  decidedAt?: number;
   /** The last position of the old primary that the guard saw. */
   lastLsn?: Lsn;
   holdLimitMs: number;
@@ -61,6 +66,8 @@ export interface FailoverResult {
   fence: string;
   /** Bytes of acknowledged WAL that may be lost: 0 when it is proven that nothing is, null when nobody can tell. */
   lossBound: number | null;
+  /** What proves that nothing is lost, in half a sentence; absent where the bound is not 0. */
+  proof?: string;
   receivedByTarget: Lsn | null;
   /** The timeline that the target followed before it was promoted; null where nobody could tell. */
   timelineBefore: number | null;
@@ -87,6 +94,7 @@ interface FailoverJournal extends MoveJournal {
   checks?: Check[];
   fence?: string;
   lossBound?: number | null;
+  proof?: string;
   names?: string;
   timelineBefore?: number;
   marks: FailoverMarks;
@@ -250,6 +258,7 @@ async function failOverWith(
     checks: journal.checks ?? [],
     fence: journal.fence ?? `${request.source} was fenced by an attempt that died before it could tell how`,
     lossBound: journal.lossBound ?? null,
+    ...(journal.proof === undefined ? {} : { proof: journal.proof }),
     receivedByTarget: journal.receivedByTarget ?? null,
     timelineBefore: journal.timelineBefore ?? null,
     names,
@@ -304,16 +313,19 @@ async function choose(
   journal: FailoverJournal,
   asked?: Promise<NodeAnswer>,
 ): Promise<Choice> {
-  const [first, source] = await Promise.all([decideOn(deps, access, request, parts), asked]);
+  const fencedAt = journal.marks.fencedAt;
+  const [first, source] = await Promise.all([decideOn(deps, access, request, parts, undefined, fencedAt), asked]);
   if (source?.answered === true && source.inRecovery === false && request.kind !== 'unwritable') {
     throw finalFailure(
       'Refused',
       `I8: ${request.source} is a primary that takes writes: it answered within ${source.ms} ms (limit: no reachable primary). Nothing was changed. Next: veloz-ha postgres switchover`,
     );
   }
-  const { states, decision } = await secondLook(deps, access, request, parts, first);
+  const { states, decision } = await secondLook(deps, access, request, parts, first, fencedAt);
   journal.checks = decision.checks;
   journal.lossBound = decision.lossBound;
+  if (decision.proof === undefined) delete journal.proof;
+  else journal.proof = decision.proof;
   const refusal = refusalSentence(decision.checks, 'Nothing was promoted');
   if (refusal !== undefined) throw finalFailure('Refused', refusal, { checks: decision.checks });
   const target = parts.candidates.find(({ name }) => name === decision.candidate);
@@ -335,12 +347,13 @@ async function secondLook(
   request: FailoverMove,
   parts: FailoverParts,
   first: Awaited<ReturnType<typeof decideOn>>,
+  fencedAt: number | null,
 ): Promise<typeof first> {
   const refused = first.decision.checks.some(({ result }) => result === 'refuse');
   const silent = first.states.some(({ answered, missing }) => !answered && missing !== true);
   if (!silent || (!refused && request.allowDataLoss === undefined)) return first;
   await reachSilent(access, parts, queryLimitOf(request));
-  return decideOn(deps, access, request, parts, PATIENT_LIMIT_MS);
+  return decideOn(deps, access, request, parts, PATIENT_LIMIT_MS, fencedAt);
 }
 
 /**

@@ -1,4 +1,6 @@
 import { decideFailover, type CandidateState } from '../../cluster/failover/decide';
+import { CLOCK_SKEW_MS, confirmedWithinMs, isFresh } from '../../cluster/guard/confirmation';
+import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
 import { lsnBytes, type Lsn } from '../../cluster/lsn';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf, NodeProbe, withinLimit } from '../guard/probe';
@@ -15,16 +17,19 @@ export async function decideOn(
   request: FailoverMove,
   parts: FailoverParts,
   limitMs = OBSERVE_LIMIT_MS,
+  fencedAt: number | null = null,
 ) {
+  const { ledger, failedAt } = await ledgerOf(deps, access, request, fencedAt);
   const [system, ...states] = await Promise.all([
     // The guard compares the systems while it keeps a ledger. Without one the failed primary's own agent may still tell.
-    request.ledger === null ? systemOf(access, request.source) : undefined,
-    ...parts.candidates.map((candidate) => stateOf(deps, access, candidate, request.ledger?.timeline ?? null, limitMs)),
+    ledger === null ? systemOf(access, request.source) : undefined,
+    ...parts.candidates.map((candidate) => stateOf(deps, access, candidate, ledger?.timeline ?? null, limitMs)),
   ]);
   const decision = decideFailover(access.topology, {
     cluster: request.cluster,
     candidates: states,
-    ledger: request.ledger,
+    ledger,
+    failedAt,
     failedPrimary: request.source,
     ...(system === undefined ? {} : { systemIdentifier: system }),
     ...(request.target === undefined ? {} : { target: request.target }),
@@ -32,6 +37,30 @@ export async function decideOn(
     ...(request.lastLsn === undefined ? {} : { lastKnownPrimaryLsn: request.lastLsn }),
   });
   return { states, decision };
+}
+
+/**
+ * The ledger, and the moment for which it has to hold: when the failure was certain, if that is only a moment ago; later the moment of
+ * the fence, or now. While the guard watches a primary that can acknowledge nothing, it goes on confirming: that is asked for where
+ * the ledger that was handed over has grown old, as it does while a person thinks about an approval.
+ */
+async function ledgerOf(
+  deps: ActivityDeps,
+  { topology }: ClusterAccess,
+  { cluster, ledger, decidedAt }: FailoverMove,
+  fencedAt: number | null,
+): Promise<{ ledger: Ledger | null; failedAt: number }> {
+  const now = Date.now();
+  const limitMs = confirmedWithinMs(topology.guard);
+  const handed = decidedAt !== undefined && now - decidedAt <= limitMs ? decidedAt : now;
+  const failedAt = Math.min(handed, fencedAt ?? handed);
+  if (ledger?.state !== 'protected' || isFresh({ confirmedAt: ledger.confirmedAt, at: failedAt, limitMs }))
+    return { ledger, failedAt };
+  const kept = (await deps.guardState?.(cluster).catch(() => undefined))?.ledger;
+  if (kept?.confirmedAt === undefined || ledgerKey(kept) !== ledgerKey(ledger)) return { ledger, failedAt };
+  // Confirmed beyond the failure is confirmed up to it; beyond now it was never.
+  const upTo = kept.confirmedAt - now > CLOCK_SKEW_MS ? kept.confirmedAt : Math.min(kept.confirmedAt, failedAt);
+  return { ledger: confirmedLedger(ledger, upTo), failedAt };
 }
 
 /**

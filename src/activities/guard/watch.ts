@@ -1,10 +1,18 @@
 import type { FailureKind, Round, Signal, Verdict } from '../../cluster/guard/signals';
-import type { Ledger } from '../../cluster/guard/ledger';
+import {
+  confirmedAfter,
+  confirmedByBeat,
+  confirmedWithinMs,
+  doubted,
+  isFresh,
+  type WatchBeat,
+} from '../../cluster/guard/confirmation';
+import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
 import { nextLedger, standbyLostSince } from '../../cluster/guard/ledger-rules';
 import { decideSplitBrain, splitBrainIn, type SplitBrain } from '../../cluster/guard/split-brain';
 import type { Lsn } from '../../cluster/lsn';
 import { judge } from '../../cluster/guard/verdict';
-import { keepBeating } from '../context';
+import { keepBeating, lastHeartbeat } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
 import { ClientHold } from './client-hold';
 import { Observatory } from './observatory';
@@ -34,6 +42,8 @@ export interface WatchResult {
   signals: Signal[];
   /** The new ledger, where it changed. */
   ledger?: Ledger;
+  /** The last moment for which the ledger is known to hold, in milliseconds since the epoch; absent where nobody knows. */
+  confirmedAt?: number;
   failure?: {
     kind: FailureKind;
     since: number;
@@ -61,7 +71,16 @@ const LOCK_EVERY_MS = 500;
 export async function watchCluster(deps: ActivityDeps, request: WatchRequest): Promise<WatchResult> {
   const access = accessCluster(deps, request.cluster);
   const policy = access.topology.guard;
-  const stopBeating = keepBeating(() => 'watching', 600);
+  const watched = ledgerKey(request.ledger);
+  let confirmedAt = lastConfirmation(deps, request);
+  const stopBeating = keepBeating(
+    (): WatchBeat => ({
+      ledger: watched,
+      ...(confirmedAt === undefined ? {} : { confirmedAt }),
+    }),
+    600,
+  );
+  const limitMs = confirmedWithinMs(policy);
   const observatory = new Observatory(deps, access, request.ledger.primary, policy);
   const hold = new ClientHold(deps, access, observatory.pooler, request);
   const ends = endOfStretch(deps, request.forMs);
@@ -81,15 +100,22 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       lastLsn = round.sql.inRecovery === false ? (round.sql.lsn ?? lastLsn) : lastLsn;
       silentSince = round.sql.answered ? undefined : (silentSince ?? round.at);
       const verdict = judge(rounds, policy, silentSince);
+      const now = observatory.clock.now();
+      // What has not been confirmed for too long promises nothing: it is told so, or proven anew where the primary answers.
+      const age = { confirmedAt, at: round.at, limitMs };
+      const stale = request.ledger.state === 'protected' && !isFresh(age);
+      const believed = stale ? doubted(request.ledger, age, now) : request.ledger;
+      const ledger = nextLedger(believed, round, policy, now, rounds) ?? (stale ? believed : undefined);
+      confirmedAt = confirmedAfter(ledger ?? request.ledger, round, confirmedAt, limitMs);
+      remember(deps, request, confirmedAt);
       const seen = {
-        at: observatory.clock.now(),
+        at: now,
         state: verdict.state,
         sees: verdict.says,
         signals: signalsOf(verdict),
+        ...(confirmedAt === undefined ? {} : { confirmedAt }),
       };
-
-      const ledger = nextLedger(request.ledger, round, policy, seen.at, rounds);
-      if (ledger !== undefined) return { why: 'ledger', ...seen, ledger };
+      if (ledger !== undefined) return { why: 'ledger', ...seen, ledger: confirmedLedger(ledger, confirmedAt) };
       // One that is known is over when one round does not show it; a new one has to be confirmed.
       const splitBrain = request.known.splitBrain
         ? splitBrainIn(round, request.ledger, policy)
@@ -153,6 +179,21 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
     observatory.close();
     ends.close();
   }
+}
+
+/** What a stretch knew last, by the worker that it ran on: the result of one that was ended by news is lost to the guard. */
+const remembered = new WeakMap<ActivityDeps, Map<string, WatchBeat>>();
+
+function remember(deps: ActivityDeps, { cluster, ledger }: WatchRequest, confirmedAt: number | undefined): void {
+  const clusters = remembered.get(deps) ?? new Map<string, WatchBeat>();
+  remembered.set(deps, clusters);
+  clusters.set(cluster, { ledger: ledgerKey(ledger), ...(confirmedAt === undefined ? {} : { confirmedAt }) });
+}
+
+/** The newest of what the guard, the attempt before this one and this worker know of this very ledger. */
+function lastConfirmation(deps: ActivityDeps, { cluster, ledger }: WatchRequest): number | undefined {
+  const beats = [lastHeartbeat<unknown>(), remembered.get(deps)?.get(cluster)];
+  return beats.reduce<Ledger>(confirmedByBeat, ledger).confirmedAt;
 }
 
 /** The names are empty and a standby streams: what was relaxed can be restored. */

@@ -1,6 +1,7 @@
 import type { Check } from '../check';
 import { clusterStatus, logs, psql } from '../commands';
 import { formatMs } from '../duration';
+import { confirmedWithinMs as confirmedLimitMs } from '../guard/confirmation';
 import type { Ledger } from '../guard/ledger';
 import { lsnDistance, type Lsn } from '../lsn';
 import { formatSize } from '../size';
@@ -32,6 +33,11 @@ export interface FailoverInput {
   allowDataLoss?: LossConsent | undefined;
   /** The last position of the failed primary that anybody knows, on the ledger's timeline. */
   lastKnownPrimaryLsn?: Lsn | undefined;
+  /**
+   * Milliseconds since the epoch of the failure: when it was certain, or, once it is later, when the old primary was proven to take no
+   * write. The ledger has to be confirmed just before (confirmation.ts).
+   */
+  failedAt: number;
   /** The database system of the failed primary, where it is known. */
   systemIdentifier?: string | undefined;
 }
@@ -49,6 +55,8 @@ export interface FailoverDecision {
   names: string;
   /** Bytes that may hold acknowledged commits and are not on the candidate: 0 only with a proof; null: nobody can tell. */
   lossBound: number | null;
+  /** What proves that nothing is lost, in half a sentence; absent where the bound is not 0. */
+  proof?: string;
   /** All that stands against it is a possible loss that a person may accept (E8). */
   needsConsent: boolean;
   /** The named target is the only writable node already: nothing to do. */
@@ -88,12 +96,25 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
   decision.candidateLsn = candidate.position.lsn;
 
   const rest = standing.filter((each) => each !== candidate);
-  const { cluster, ledger, failedPrimary, lastKnownPrimaryLsn, allowDataLoss: consent } = input;
+  const { cluster, ledger, failedPrimary, failedAt, lastKnownPrimaryLsn, allowDataLoss: consent } = input;
+  const confirmedWithinMs = confirmedLimitMs(topology.guard);
   const all = input.candidates;
   const curableFrom = list.checks.length;
-  const loss = checkLoss(list, { cluster, ledger, failedPrimary, candidate, rest, all, lastKnownPrimaryLsn, consent });
+  const loss = checkLoss(list, {
+    cluster,
+    ledger,
+    failedPrimary,
+    candidate,
+    rest,
+    all,
+    lastKnownPrimaryLsn,
+    consent,
+    failedAt,
+    confirmedWithinMs,
+  });
   const curableTo = list.checks.length;
   decision.lossBound = loss.bound;
+  if (loss.proof !== undefined) decision.proof = loss.proof;
 
   checkReplay(list, topology, candidate);
   checkDisk(list, topology, candidate.state);

@@ -1,3 +1,5 @@
+import { formatMs } from '../duration';
+import { ageWords, isFresh } from '../guard/confirmation';
 import type { Ledger } from '../guard/ledger';
 import { lsnDistance, type Lsn } from '../lsn';
 import { formatSize } from '../size';
@@ -24,6 +26,10 @@ export interface ProofInput {
   all: readonly CandidateState[];
   lastKnownPrimaryLsn?: Lsn | undefined;
   consent?: LossConsent | undefined;
+  /** Milliseconds since the epoch of the failure: when it was certain, or when the old primary could certainly write no more. */
+  failedAt: number;
+  /** How long before that the ledger must have been confirmed, in milliseconds. */
+  confirmedWithinMs: number;
 }
 
 /** A loss that nobody knows of, and that nobody can rule out either: 0 bytes are said only with a proof. */
@@ -35,6 +41,8 @@ export interface Loss {
   bound: number | null;
   /** A person has to consent: something may be lost, and no given consent covers it. */
   needsConsent: boolean;
+  /** What proves that nothing is lost, in a sentence; absent where the bound is not 0. */
+  proof?: string;
 }
 
 /** A node that did not answer, and why. */
@@ -48,7 +56,7 @@ function silentWords(node: string, all: readonly CandidateState[]): string {
 /**
  * B3, I7, I6, A6, I9 and E8: is everything that was acknowledged on the candidate?
  *
- * It is when the ledger says that the failed primary was protected, the candidate is on the timeline of which it says so, ALL
+ * It is when the ledger says that the failed primary was protected and was confirmed just before the failure, the candidate is on the timeline of which it says so, ALL
  * standbys that it names answer, and the candidate has as much as each of them: every acknowledged commit is on one of them, and only
  * hearing all tells that nobody has more (why all, and not some, stands in ledger-rules.ts). A newer timeline than the ledger's is no
  * proof: somebody was promoted whom the ledger does not know, and where the two timelines parted, acknowledged commits may lie beyond.
@@ -86,13 +94,31 @@ export function checkLoss(list: Checklist, input: ProofInput): Loss {
   });
   checkMostAdvanced(list, curable, input, ahead, lossless, accept);
   checkConsent(list, input, bound, lossless, covered);
-  return { bound, needsConsent: !lossless && !covered };
+  return {
+    bound,
+    needsConsent: !lossless && !covered,
+    ...(lossless ? { proof: ledgerProof(input) } : {}),
+  };
 }
+
+/** What the ledger proves, with what was heard. */
+function ledgerProof({ ledger, failedAt }: ProofInput): string {
+  const names = ledger?.synchronous ?? [];
+  const age = Math.max(0, failedAt - (ledger?.confirmedAt ?? failedAt));
+  return `the ledger, confirmed ${formatMs(age)} before the failure, names ${listed(names)}; ${names.length === 1 ? 'it was' : 'all were'} heard, and none has more`;
+}
+
+const listed = (names: readonly string[]): string => names.join(' and ');
 
 type Curable = (id: string, good: boolean, words: CheckWords) => boolean;
 
 /** Why the ledger does not promise anything about this failure; undefined when it does. */
-function whyNotProtected({ ledger, failedPrimary }: ProofInput): { id: 'B3' | 'I7'; measured: string } | undefined {
+function whyNotProtected({
+  ledger,
+  failedPrimary,
+  failedAt,
+  confirmedWithinMs,
+}: ProofInput): { id: 'B3' | 'I7'; measured: string; limit?: string } | undefined {
   if (ledger === null) return { id: 'B3', measured: 'there is no ledger: no guard watches this cluster' };
   if (ledger.primary !== failedPrimary)
     return {
@@ -101,6 +127,13 @@ function whyNotProtected({ ledger, failedPrimary }: ProofInput): { id: 'B3' | 'I
     };
   if (ledger.state !== 'protected') return { id: 'I7', measured: `the ledger says ${ledger.state}: ${ledger.why}` };
   if (ledger.synchronous.length === 0) return { id: 'I7', measured: 'the ledger says protected, and names no standby' };
+  const { confirmedAt } = ledger;
+  if (!isFresh({ confirmedAt, at: failedAt, limitMs: confirmedWithinMs }))
+    return {
+      id: 'I7',
+      measured: `the ledger says protected, and ${ageWords({ confirmedAt, at: failedAt })} the failure`,
+      limit: `confirmed at most ${formatMs(confirmedWithinMs)} before it`,
+    };
   return undefined;
 }
 
@@ -141,6 +174,7 @@ function checkRecord(
   }
   curable('I7', recorded === undefined, {
     ...unknown,
+    ...(recorded?.limit === undefined ? {} : { limit: recorded.limit }),
     says: words.I7,
     measured: recorded?.measured ?? `the ledger says protected: ${ledger?.why}`,
   });

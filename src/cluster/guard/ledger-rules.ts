@@ -29,9 +29,10 @@ import type { NodeAnswer, Round } from './signals';
  * does a standby without slot that confirms commits: nobody knows which node it is. After either, `protected` begins anew.
  *
  * What stays open are sessions that set `synchronous_commit` for themselves, or go on with what their role had when they began; and the
- * time between two rounds: a person who empties the names by hand, or a standby that joins for the first time and confirms commits,
- * followed by the loss of the primary (and of that standby) within that fifth of a second. Whatever this product does to the names is
- * in the ledger first.
+ * time since the ledger was last confirmed (confirmation.ts), a fifth of a second while the guard watches and some seconds at most: a
+ * person who empties the names by hand, or a standby that joins for the first time and confirms commits, followed by the loss of the
+ * primary (and of that standby) within that time. A ledger that is older proves nothing. Whatever this product does to the names is in
+ * the ledger first.
  */
 
 /** States of `pg_stat_replication.sync_state` in which a commit may rest on the node alone, now or a millisecond later. */
@@ -46,6 +47,9 @@ export const SOME_PASS = 'some commits wait for no standby that is known';
 
 /** Is this round longer over than that the nodes can have been watched in between? In milliseconds. */
 const STALLED_MS = 1000;
+
+/** For how long the ledger's primary has to answer as a standby before that is believed, in milliseconds. */
+const STANDBY_FOR_MS = 1000;
 
 const nodesOf = (round: Round): NodeAnswer[] => [round.sql, ...round.others];
 const answerOf = (round: Round, node: string): NodeAnswer | undefined =>
@@ -78,7 +82,12 @@ export function nextLedger(
 ): Ledger | undefined {
   const writable = nodesOf(round).filter(isWritable);
   const [primary] = writable;
-  if (primary === undefined) return undefined;
+  if (primary === undefined) {
+    if (ledger.primary === null || !isStandbyNow(ledger.primary, round, earlier)) return undefined;
+    // Silence says nothing; this is an answer. Somebody was promoted, or will be, whom the ledger does not know.
+    const why = `${ledger.primary}, which it knows as primary, answers as a standby, and no node takes writes`;
+    return changed(ledger, { ...ledger, state: 'unknown', why }, now);
+  }
   if (writable.length > 1) {
     const each = writable.map(({ name, timeline }) => `${name} on timeline ${timeline}`);
     return changed(
@@ -105,6 +114,17 @@ export function nextLedger(
       };
   const history = historyOf(earlier, round, primary.name, timeline);
   return changed(ledger, { ...base, ...protectionOf(base, primary, round, history, policy) }, now);
+}
+
+/** Does the node answer as a standby for longer than the other nodes' answers may be old, as in the middle of a switchover? */
+function isStandbyNow(node: string, round: Round, earlier: readonly Round[]): boolean {
+  const rounds = [...earlier.filter(({ at }) => at < round.at), round];
+  const first = rounds.findLastIndex((each) => {
+    const answer = answerOf(each, node);
+    return answer?.answered !== true || answer.inRecovery !== true;
+  });
+  const since = rounds[first + 1];
+  return since !== undefined && round.at - since.at >= STANDBY_FOR_MS;
 }
 
 /** Why the only writable node can't be taken for the primary; undefined when it can. */

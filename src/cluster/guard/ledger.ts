@@ -21,6 +21,23 @@ export interface Ledger {
   since: number;
   /** Why it is as it is, in a sentence. */
   why: string;
+  /**
+   * Milliseconds since the epoch of the last moment for which it is known to hold (confirmation.ts), by the clock of the worker that
+   * watches; absent while no living primary has confirmed it. It moves several times a second and is kept in the watch's heartbeat:
+   * in the guard's state it is as old as the last news.
+   */
+  confirmedAt?: number;
+}
+
+/** Two ledgers that say the same, whenever that was confirmed, have the same key. */
+export function ledgerKey({ state, primary, timeline, epoch, synchronous, names, since }: Ledger): string {
+  return [state, primary ?? '', timeline, epoch, synchronous.join(' '), names, since].join('|');
+}
+
+/** The same ledger, confirmed at this moment or at the later one that it knows of. */
+export function confirmedLedger(ledger: Ledger, confirmedAt: number | undefined): Ledger {
+  if (confirmedAt === undefined || confirmedAt <= (ledger.confirmedAt ?? -Infinity)) return ledger;
+  return { ...ledger, confirmedAt };
 }
 
 /** The ledger of a guard that has not looked yet. */

@@ -2,7 +2,7 @@ import { refusalSentence } from '../../../src/cluster/check';
 import { UNLIMITED_LOSS } from '../../../src/cluster/failover/commands';
 import { decideFailover, type FailoverInput } from '../../../src/cluster/failover/decide';
 import { clusterTopology, PRIMARY, STANDBY, STANDBY_2 } from '../support/picture';
-import { candidate, checkOf, decide, ids, ledgerOf, silent } from './support';
+import { candidate, checkOf, decide, FAILED_AT, ids, ledgerOf, silent } from './support';
 
 const second = (rest = {}) => candidate({ name: STANDBY_2, ...rest });
 const both = ledgerOf(STANDBY, STANDBY_2);
@@ -122,6 +122,39 @@ describe('a failover goes on without a question', () => {
     const names = [STANDBY, STANDBY_2, 'veloz-postgres-standby-3'];
     const decision = decide({ ledger: ledgerOf(...names), candidates: names.map((name) => candidate({ name })) });
     expect(decision).toMatchObject({ candidate: STANDBY, others: names.slice(1), names: 'ANY 1 (veloz_standby)' });
+  });
+});
+
+describe('the ledger has to be confirmed just before the failure', () => {
+  const confirmed = (before: number | undefined) => {
+    const { confirmedAt: _, ...ledger } = ledgerOf(STANDBY);
+    return decide({ ledger: before === undefined ? ledger : { ...ledger, confirmedAt: FAILED_AT - before } });
+  };
+
+  test.each([0, 180, 5900, -900])('%i ms before it proves that nothing is lost, and says so', (before) => {
+    const decision = confirmed(before);
+    expect(ids(decision.checks, 'refuse')).toEqual([]);
+    expect(decision).toMatchObject({ lossBound: 0, needsConsent: false });
+    expect(decision.proof).toMatch(
+      new RegExp(`^the ledger, confirmed .*before the failure, names ${STANDBY}; it was heard, and none has more$`),
+    );
+  });
+
+  test.each<[number | undefined, string]>([
+    [5901, 'was last confirmed 5.90 s before the failure'],
+    [14 * 60_000, 'was last confirmed 14 min 00 s before the failure'],
+    [-1001, 'was confirmed 1.00 s in the future (a clock is wrong) of the failure'],
+    [undefined, 'was never confirmed by a living primary before the failure'],
+  ])('%p ms before it proves nothing, and a person is asked', (before, says) => {
+    const decision = confirmed(before);
+    expect(checkOf(decision.checks, 'I7')).toMatchObject({
+      result: 'refuse',
+      measured: `the ledger says protected, and ${says}`,
+      limit: 'confirmed at most 5.90 s before it',
+      next: `veloz-ha postgres promote --cluster veloz --to ${STANDBY} --allow-data-loss unlimited --reason "…"`,
+    });
+    expect(decision).toMatchObject({ lossBound: null, needsConsent: true });
+    expect(decision.proof).toBeUndefined();
   });
 });
 
@@ -538,6 +571,7 @@ test("names of the topology's own making are kept as they are", () => {
     candidates: [candidate(), second()],
     ledger: both,
     failedPrimary: PRIMARY,
+    failedAt: FAILED_AT,
   });
   expect(decision.names).toBe('FIRST 1 (a, b)');
 });

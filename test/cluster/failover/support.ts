@@ -4,6 +4,9 @@ import { decideFailover, type FailoverDecision, type FailoverInput } from '../..
 import type { Ledger } from '../../../src/cluster/guard/ledger';
 import { clusterTopology, PRIMARY, STANDBY } from '../support/picture';
 
+/** When the primary failed. */
+export const FAILED_AT = 1_795_405_958_000;
+
 /** The ledger of a cluster that these standbys protected. */
 export function ledgerOf(...synchronous: string[]): Ledger {
   return {
@@ -14,7 +17,8 @@ export function ledgerOf(...synchronous: string[]): Ledger {
     epoch: 7,
     synchronous,
     names: synchronous.length > 1 ? 'ANY 1 (veloz_standby)' : 'veloz_standby',
-    since: 1_795_405_898_000,
+    since: FAILED_AT - 60_000,
+    confirmedAt: FAILED_AT - 180,
     why: `${synchronous.join(' and ')} confirmed`,
   };
 }
@@ -50,6 +54,7 @@ export function decide(rest: Partial<FailoverInput> = {}): FailoverDecision {
     candidates: [candidate()],
     ledger: ledgerOf(STANDBY),
     failedPrimary: PRIMARY,
+    failedAt: FAILED_AT,
     ...rest,
   });
 }

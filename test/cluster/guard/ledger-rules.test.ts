@@ -60,6 +60,27 @@ describe('the ledger does not change', () => {
   });
 });
 
+describe('a primary of the ledger that answers as a standby', () => {
+  const demoted = (at: number) => round({ at: T0 + at, sql: standbyAnswer({ name: PRIMARY }) });
+
+  test('makes the ledger unknown when that lasts, and nobody takes writes', () => {
+    const seen = { at: T0 + 10_000, sql: standbyAnswer({ name: PRIMARY }) };
+    expect(next(protectedBy(STANDBY), seen, [demoted(8900), demoted(9500)])).toMatchObject({
+      state: 'unknown',
+      primary: PRIMARY,
+      why: `${PRIMARY}, which it knows as primary, answers as a standby, and no node takes writes`,
+    });
+  });
+
+  test.each<[string, Round[]]>([
+    ['has only begun', [demoted(9500)]],
+    ['was interrupted by silence', [demoted(8900), round({ at: T0 + 9200, sql: silence() }), demoted(9500)]],
+  ])('changes nothing while that %s', (_what, earlier) => {
+    const seen = { at: T0 + 10_000, sql: standbyAnswer({ name: PRIMARY }) };
+    expect(next(protectedBy(STANDBY), seen, earlier)).toBeUndefined();
+  });
+});
+
 describe('protection begins', () => {
   test('never in the first round that sees the names', () => {
     const first = next(emptyLedger(T0), {});

@@ -1,0 +1,110 @@
+import { formatMs } from '../duration';
+import { confirmedLedger, ledgerKey, type Ledger } from './ledger';
+import type { GuardPolicy } from './policy';
+import { isGone, isWritable } from './rounds';
+import type { Round } from './signals';
+
+/*
+ * A ledger is a belief, and a belief proves something only as long as somebody confirms it. Who confirms is a round of the watch:
+ *
+ * - the ledger's primary answers, takes writes on the ledger's timeline with the recorded names, and the round changes nothing; or
+ * - the primary certainly can't acknowledge anything in this round (its container has ended or is frozen, or its agent says that
+ *   PostgreSQL does not run), and the ledger was fresh until then: what can't acknowledge makes no ledger wrong.
+ *
+ * Whatever happens while nobody looks, or while the primary can't be heard and may run, is not in the ledger: names emptied by hand, a
+ * standby that joins for the first time and confirms. So an old ledger promises nothing, and when its primary is heard again,
+ * `protected` begins anew.
+ */
+
+/**
+ * How long before a failure a ledger must have been confirmed to prove something, in milliseconds; the time in which a silence becomes
+ * certain comes on top. Another worker watches on within 3 s of a worker's death.
+ */
+export const CONFIRMED_WITHIN_MS = 5000;
+/** By how much the clock of another worker may be ahead, in milliseconds. A confirmation that lies further in the future is none. */
+export const CLOCK_SKEW_MS = 1000;
+
+/** The limit for a cluster: the time in which a silent primary is certain to have failed belongs to it. */
+export function confirmedWithinMs(policy: Pick<GuardPolicy, 'probeInterval' | 'probeLimit' | 'confirmations'>): number {
+  return CONFIRMED_WITHIN_MS + policy.confirmations * Math.max(policy.probeInterval, policy.probeLimit);
+}
+
+/** What a stretch of watching says with each heartbeat: until when which ledger holds. It costs no history, and outlives the worker. */
+export interface WatchBeat {
+  /** {@link ledgerKey} of the ledger that is watched. */
+  ledger: string;
+  /** Milliseconds since the epoch; absent while nobody knows. */
+  confirmedAt?: number;
+}
+
+/** The ledger with what a heartbeat of its watch knows of it; anything else than a heartbeat about this very ledger changes nothing. */
+export function confirmedByBeat(ledger: Ledger, beat: unknown): Ledger {
+  const said = typeof beat === 'object' && beat !== null ? (beat as Partial<WatchBeat>) : {};
+  if (said.ledger !== ledgerKey(ledger) || typeof said.confirmedAt !== 'number') return ledger;
+  return confirmedLedger(ledger, said.confirmedAt);
+}
+
+/** What makes a ledger fresh: when it was confirmed, when it is asked for, and how old it may be then. */
+export interface Freshness {
+  /** Milliseconds since the epoch of the last confirmation; undefined when there was none. */
+  confirmedAt: number | undefined;
+  /** Milliseconds since the epoch for which it is to hold: of the failure, or of the question. */
+  at: number;
+  /** {@link confirmedWithinMs}. */
+  limitMs: number;
+}
+
+/** Was it confirmed shortly enough before? One that lies in the future was written by a clock that is wrong. */
+export function isFresh({ confirmedAt, at, limitMs }: Freshness): boolean {
+  return confirmedAt !== undefined && at - confirmedAt <= limitMs && confirmedAt - at <= CLOCK_SKEW_MS;
+}
+
+/** `was last confirmed 14 min 02 s before`: how old it is, for a sentence that goes on with what it was before. */
+export function ageWords({ confirmedAt, at }: Omit<Freshness, 'limitMs'>): string {
+  if (confirmedAt === undefined) return 'was never confirmed by a living primary before';
+  const age = at - confirmedAt;
+  return age < 0
+    ? `was confirmed ${formatMs(-age)} in the future (a clock is wrong) of`
+    : `was last confirmed ${formatMs(age)} before`;
+}
+
+/**
+ * The last moment for which the ledger holds after this round, in milliseconds since the epoch. Only for a round that leaves the ledger
+ * as it is.
+ * @param before the same after the rounds before; undefined when nothing is known
+ */
+export function confirmedAfter(
+  ledger: Ledger,
+  round: Round,
+  before: number | undefined,
+  limitMs: number,
+): number | undefined {
+  const { sql } = round;
+  if (sql.name !== ledger.primary) return before;
+  if (isWritable(sql)) {
+    const same = sql.timeline === ledger.timeline && (sql.names ?? '').trim() === ledger.names;
+    // A setting that lets commits pass ends the promise when it is seen twice; once seen, it confirms nothing.
+    const whole = ledger.state !== 'protected' || sql.weak === undefined;
+    return same && whole ? round.at : before;
+  }
+  return !sql.answered && isPowerless(round) && isFresh({ confirmedAt: before, at: round.at, limitMs })
+    ? round.at
+    : before;
+}
+
+/** Certainly no commit can be acknowledged by the primary in this round. */
+function isPowerless({ container, agent }: Round): boolean {
+  if (isGone(container) || container === 'paused') return true;
+  return agent?.answered === true && (agent.postgres === 'stopped' || agent.postgres === 'starting');
+}
+
+/** A ledger that said `protected` and that nobody has confirmed for too long: what it promised may be true, and nobody knows. */
+export function doubted(ledger: Ledger, { confirmedAt, at, limitMs }: Freshness, now: number): Ledger {
+  const age = ageWords({ confirmedAt, at });
+  return {
+    ...ledger,
+    state: 'unknown',
+    since: now,
+    why: `it said protected, and ${age} now (limit: ${formatMs(limitMs)}): what its primary did since nobody has seen`,
+  };
+}

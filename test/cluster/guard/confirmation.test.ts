@@ -1,0 +1,119 @@
+import {
+  confirmedAfter,
+  confirmedByBeat,
+  confirmedWithinMs,
+  doubted,
+  isFresh,
+} from '../../../src/cluster/guard/confirmation';
+import { ledgerKey, type Ledger } from '../../../src/cluster/guard/ledger';
+import type { Round } from '../../../src/cluster/guard/signals';
+import { PRIMARY, STANDBY } from '../support/picture';
+import { policy, round, silence, standbyAnswer, T0, writable } from './support/rounds';
+
+const LIMIT = 5000;
+const ledger: Ledger = {
+  version: 1,
+  state: 'protected',
+  primary: PRIMARY,
+  timeline: 3,
+  epoch: 7,
+  synchronous: [STANDBY],
+  names: 'veloz_standby',
+  since: T0,
+  why: 'for a test',
+};
+const AT = T0 + 10_000;
+const after = (seen: Partial<Round>, before: number | undefined = AT - 200, of: Ledger = ledger) =>
+  confirmedAfter(of, round({ at: AT, ...seen }), before, LIMIT);
+
+describe('a round confirms the ledger', () => {
+  test.each<[string, Partial<Round>]>([
+    ['when its primary takes writes under it', {}],
+    ['when its container has ended', { sql: silence(), container: 'exited' }],
+    ['when it is frozen', { sql: silence(), container: 'paused' }],
+    [
+      'when its agent says that PostgreSQL does not run',
+      { sql: silence(), container: 'running', agent: { answered: true, postgres: 'stopped' } },
+    ],
+  ])('%s', (_what, seen) => {
+    expect(after(seen)).toBe(AT);
+  });
+
+  test('a degraded one whatever settings let pass', () => {
+    expect(after({ sql: writable({ weak: ['x'] }) }, T0, { ...ledger, state: 'degraded' })).toBe(AT);
+  });
+});
+
+describe('a round leaves it as old as it was', () => {
+  test.each<[string, Partial<Round>]>([
+    ['when the primary is silent, and may run', { sql: silence(), container: 'running' }],
+    ['when only the network is silent', { sql: silence(), container: 'unknown' }],
+    [
+      'when its agent says that PostgreSQL runs',
+      { sql: silence(), container: 'running', agent: { answered: true, postgres: 'running' } },
+    ],
+    ['when its agent is silent too', { sql: silence(), container: 'running', agent: { answered: false } }],
+    ['when it answers as a standby', { sql: standbyAnswer({ name: PRIMARY }) }],
+    ['when it waits for other names', { sql: writable({ names: '' }) }],
+    ['when it is on another timeline', { sql: writable({ timeline: 4 }) }],
+    ['when a setting lets commits pass', { sql: writable({ weak: ['synchronous_commit is off'] }) }],
+    ['when another node answers', { sql: writable({ name: STANDBY }) }],
+  ])('%s', (_what, seen) => {
+    expect(after(seen)).toBe(AT - 200);
+    expect(confirmedAfter(ledger, round({ at: AT, ...seen }), undefined, LIMIT)).toBeUndefined();
+  });
+
+  test('when the primary is gone, and nobody knows what it did before', () => {
+    const gone: Partial<Round> = { sql: silence(), container: 'exited' };
+    expect(after(gone, AT - LIMIT - 1)).toBe(AT - LIMIT - 1);
+    expect(confirmedAfter(ledger, round({ at: AT, ...gone }), undefined, LIMIT)).toBeUndefined();
+  });
+});
+
+test('the time in which a silence becomes certain belongs to the limit', () => {
+  expect(confirmedWithinMs(policy)).toBe(5000 + 3 * 300);
+  expect(confirmedWithinMs({ ...policy, probeInterval: 1000, confirmations: 10 })).toBe(15_000);
+});
+
+test.each<[number | undefined, boolean]>([
+  [AT, true],
+  [AT - LIMIT, true],
+  [AT - LIMIT - 1, false],
+  [AT + 1000, true],
+  [AT + 1001, false],
+  [undefined, false],
+])('confirmed at %p is fresh: %p', (confirmedAt, fresh) => {
+  expect(isFresh({ confirmedAt, at: AT, limitMs: LIMIT })).toBe(fresh);
+});
+
+test('a ledger that nobody confirmed is unknown, and keeps what it knew', () => {
+  expect(doubted(ledger, { confirmedAt: AT - 840_000, at: AT, limitMs: LIMIT }, AT)).toEqual({
+    ...ledger,
+    state: 'unknown',
+    since: AT,
+    why: 'it said protected, and was last confirmed 14 min 00 s before now (limit: 5.00 s): what its primary did since nobody has seen',
+  });
+});
+
+describe('a heartbeat of the watch', () => {
+  test('tells until when the ledger holds', () => {
+    expect(confirmedByBeat(ledger, { ledger: ledgerKey(ledger), confirmedAt: AT })).toEqual({
+      ...ledger,
+      confirmedAt: AT,
+    });
+  });
+
+  test.each<[string, unknown]>([
+    ['about another ledger', { ledger: ledgerKey({ ...ledger, epoch: 8 }), confirmedAt: AT }],
+    ['without a time', { ledger: ledgerKey(ledger) }],
+    ['of an older version', 'watching'],
+    ['that is not there', undefined],
+  ])('%s tells nothing', (_what, beat) => {
+    expect(confirmedByBeat(ledger, beat)).toEqual(ledger);
+  });
+
+  test('that is older than what is known changes nothing', () => {
+    const known = { ...ledger, confirmedAt: AT };
+    expect(confirmedByBeat(known, { ledger: ledgerKey(ledger), confirmedAt: AT - 1 })).toBe(known);
+  });
+});
