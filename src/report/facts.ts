@@ -32,7 +32,7 @@ export function reportFacts(report: Report, look: { arrow: string; dateTime: (ep
   else if (report.rpo !== undefined) {
     add(
       'RPO',
-      `${formatBytes(report.rpo.lostBytes)} lost: shutdown checkpoint at ${report.rpo.shutdownCheckpoint}, the new primary had received up to ${report.rpo.receivedByTarget}`,
+      `${report.rpo.lostBytes === null ? 'not proven, since somebody else promoted the new primary' : `${formatBytes(report.rpo.lostBytes)} lost`}: shutdown checkpoint at ${report.rpo.shutdownCheckpoint}, the new primary had received up to ${report.rpo.receivedByTarget}`,
     );
   }
   if (rejoin !== undefined) {

@@ -33,12 +33,13 @@ export function timesTitle(detectMs: number | null): string {
 
 /** What is lost, and how that is known. */
 export function lossSentence(failover: FailoverFacts, dateTime: (epochMs: number) => string): string {
-  const { lossBound, ledger, dataLoss } = failover;
+  const { lossBound, ledger, dataLoss, proof } = failover;
   const consent =
     dataLoss === undefined ? '' : `. Accepted ${lossText(dataLoss.maxBytes)} by ${dataLoss.by}: ${dataLoss.reason}`;
   if (lossBound === null) return `not known: nothing bounds what was acknowledged and did not arrive${consent}`;
   if (lossBound > 0)
     return `at most ${formatBytes(lossBound)} of WAL that the old primary may have acknowledged${consent}`;
+  if (proof !== undefined) return `nothing acknowledged is lost: ${proof}${consent}`;
   if (ledger?.state !== 'protected') return `nothing acknowledged is lost${consent}`;
   const who = ledger.synchronous.length === 0 ? 'a standby' : ledger.synchronous.join(', ');
   return `nothing acknowledged is lost: the ledger said protected since ${dateTime(ledger.since)}, every commit waited for ${who}${consent}`;

@@ -97,6 +97,15 @@ export interface Comparison {
   };
 }
 
+/** Where the WAL of a node ends. */
+export interface WalEnd {
+  timeline: number;
+  lsn: Lsn | null;
+  systemIdentifier: string;
+  /** What its control file says, as {@link ControlData.state}. */
+  state: string;
+}
+
 /** What a PostgreSQL node looks like from a container's own place in the network. */
 export interface PeerAnswer {
   host: string;
@@ -132,6 +141,11 @@ interface PostgresCommands {
   observe: [Record<never, never>, PostgresObservation];
   /** Tries a start without making it: up to 10 s where a library hangs, else some 30 ms. */
   readiness: [Record<never, never>, AgentReadiness];
+  /**
+   * Where the WAL ends that lies on the node: of a standby that is on this timeline and has replayed up to `fromLsn`, or, without
+   * arguments, of a server that does not run. `lsn` is null where it could not be read.
+   */
+  walEnd: [{ timeline?: number; fromLsn?: Lsn }, WalEnd];
   claim: [{ token: Token }, unknown];
   stop: [
     { token: Token; limitMs: number; deadmanMs: number; peers: Endpoint[] },

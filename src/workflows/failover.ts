@@ -143,8 +143,10 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
     case 'done': {
       const lost =
         result?.lossBound === 0
-          ? 'no acknowledged row was lost'
-          : `at most ${sizeOf(result?.lossBound ?? null)} of acknowledged WAL may be lost, as ${request.allowDataLoss?.by ?? 'somebody'} accepted`;
+          ? `no acknowledged row was lost${result.proof === undefined ? '' : ` (${result.proof})`}`
+          : request.allowDataLoss === undefined
+            ? 'that no acknowledged row was lost is not proven'
+            : `at most ${sizeOf(result?.lossBound ?? null)} of acknowledged WAL may be lost, as ${request.allowDataLoss.by} accepted`;
       return run.end(
         'completed',
         `${result?.target ?? '?'} is the primary now: ${lost}. ${story.after ?? `${move.source} was left as it is, fenced`}`,
@@ -219,9 +221,7 @@ async function findFailed(
     ...(request.target === undefined ? {} : { target: request.target }),
     ledger,
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
-    ...(request.incident === undefined
-      ? {}
-      : { kind: request.incident.kind, decidedAt: request.incident.decidedAt }),
+    ...(request.incident === undefined ? {} : { kind: request.incident.kind, decidedAt: request.incident.decidedAt }),
     ...(request.incident?.lastLsn === undefined ? {} : { lastLsn: request.incident.lastLsn }),
     holdLimitMs: described.topology.limits.hold,
   });
@@ -231,9 +231,11 @@ async function findFailed(
 
   const observed = await act(reading, 'Look at every system of the cluster').observe(state.cluster);
   state.members = membersOf(observed);
-  const ledger = (await act(reading, 'Ask the guard for its ledger').readLedger(state.cluster)) ?? null;
+  const kept = (await act(reading, 'Ask the guard for its ledger').readLedger(state.cluster)) ?? null;
+  const ledger = kept === null ? null : withoutRefuted(kept, observed);
   const writable = primaries(observed).map(({ name }) => name);
-  const source = request.expectedPrimary ?? ledger?.primary ?? lastPrimary(observed);
+  const refuted = ledger !== kept;
+  const source = request.expectedPrimary ?? (refuted ? undefined : ledger?.primary) ?? lastPrimary(observed);
   const end = (check: Omit<Check, 'result'>) => {
     state.checks = [{ ...check, result: 'refuse' }];
     const next =
@@ -271,17 +273,34 @@ async function findFailed(
       limit: `one of ${names.join(', ')}`,
       next: `${START} --expected-primary ${names[0]}`,
     });
-  // The ledger is read from a guard that watches: whoever it names was the primary a moment ago.
-  if (ledger?.primary != null && ledger.state !== 'unknown' && ledger.primary !== source)
-    return end({
-      id: 'A1',
-      says: 'the node that failed was the primary',
-      refusal: `${source} was not the primary`,
-      measured: `the ledger names ${ledger.primary}`,
-      limit: ledger.primary,
-      next: `${START} --expected-primary ${ledger.primary}`,
-    });
+  // The ledger is read from a guard that watches: whoever it names was the primary a moment ago. A person may know better.
+  if (ledger?.primary != null && ledger.state !== 'unknown' && ledger.primary !== source) {
+    const consent = request.allowDataLoss;
+    if (consent === undefined)
+      return end({
+        id: 'A1',
+        says: 'the node that failed was the primary',
+        refusal: `${source} was not the primary`,
+        measured: `the ledger names ${ledger.primary}`,
+        limit: `${ledger.primary}; --allow-data-loss with a reason overrules the ledger`,
+        next: `${START} --expected-primary ${ledger.primary}`,
+      });
+    run.warn(
+      `A1: the ledger names ${ledger.primary} as primary, and was overruled: ${consent.by} says that ${source} failed, and accepts a loss, because ${consent.reason}`,
+    );
+  }
   return { move: moveFrom(source, ledger), ledger, looked: true };
+}
+
+/** The ledger; unknown where its primary answers as a standby, which no silence explains: another node was promoted since. */
+function withoutRefuted(ledger: Ledger, observed: ObservedCluster): Ledger {
+  const named = presentNodes(observed).find(({ name }) => name === ledger.primary);
+  if (named?.sql?.inRecovery !== true) return ledger;
+  return {
+    ...ledger,
+    state: 'unknown',
+    why: `it names ${named.name} as primary, which answers as a standby`,
+  };
 }
 
 /** The node that was a primary when it ended, by its own files: the only one without standby.signal. */
@@ -311,6 +330,7 @@ function factsOf(
     routeMs: result?.marks.routeMs ?? null,
     totalMs: since === undefined || released === null ? null : released - since,
     lossBound: result === undefined ? null : result.lossBound,
+    ...(result?.proof === undefined ? {} : { proof: result.proof }),
     ...(request.allowDataLoss === undefined ? {} : { dataLoss: request.allowDataLoss }),
   };
 }

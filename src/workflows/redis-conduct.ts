@@ -7,6 +7,7 @@ import { decideRedis, type RedisDecision, type RedisRequest } from '../cluster/r
 import { redisMembers } from '../cluster/redis/members';
 import type { ObservedRedis } from '../cluster/redis/observed';
 import { planRedis, type DecidedRedis } from '../cluster/redis/plan';
+import { moveProof } from '../cluster/redis/proof';
 import type { RedisTopology } from '../cluster/topology';
 import { planHeadline, planQuestion } from '../report/runbooks';
 import type { RedisFailoverRequest } from './redis-input';
@@ -272,8 +273,9 @@ class RedisRun {
     const { move, without } = this.story;
     switch (kind) {
       case 'planned': {
+        const proof = move === undefined || move.unproven ? undefined : moveProof(move.subSteps);
         const held = move?.heldMs == null ? 'for a time that its worker took to the grave' : formatMs(move.heldMs);
-        return `${target} is the master now, and ${source} its replica; writes waited ${held}, and ${move?.unproven ? `whether ${target} had all that ${source} had taken is not known: somebody else promoted it when ${source} died` : 'no acknowledged one is lost'}`;
+        return `${target} is the master now, and ${source} its replica; writes waited ${held}, and ${proof === undefined ? `whether ${target} had all that ${source} had taken is not known: this run did not compare them and promote it by itself` : `no acknowledged one is lost: ${proof}`}`;
       }
       case 'forced':
         return `${target} took over from ${source}, which ${without === undefined ? 'is its replica now' : 'did not come back'}. ${this.loss(target)}`;

@@ -114,6 +114,8 @@ export interface FailoverFacts {
   totalMs: number | null;
   /** At most this many bytes of acknowledged WAL are lost: 0 when that is proven, null when nothing bounds it. */
   lossBound: number | null;
+  /** What this run proved that by, in half a sentence; absent where nothing is proven. */
+  proof?: string;
   /** Consent to a loss, where somebody gave it. */
   dataLoss?: { maxBytes: number; reason: string; by: string };
 }
@@ -203,8 +205,11 @@ export interface Report {
   protectedAgainMs?: number;
   /** The same moment in milliseconds since the epoch. */
   protectedSince?: number;
-  /** Why no acknowledged row was lost: the two LSNs that prove it. */
-  rpo?: { lostBytes: number; shutdownCheckpoint: Lsn; receivedByTarget: Lsn };
+  /**
+   * Why no acknowledged row was lost, where this run proved it: the two LSNs, and the proof in half a sentence. `lostBytes` is null where
+   * it did not, because somebody else promoted the target.
+   */
+  rpo?: { lostBytes: number | null; shutdownCheckpoint: Lsn; receivedByTarget: Lsn; proof?: string };
   /** Present in a failover. */
   failover?: FailoverFacts;
   /** Present where a node was made a standby again: in `rejoin`, and as a part of `failover`. */

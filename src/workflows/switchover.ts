@@ -124,14 +124,15 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
     ...(after === undefined ? {} : { membersAfter: state.members }),
     ...(facts.timeline === undefined ? {} : { timelineAfter: facts.timeline }),
     ...(facts.protectedAt === undefined ? {} : { protectedAgainMs: facts.protectedAt - since }),
-    ...(facts.move === undefined ? {} : factsOfMove(facts.move)),
+    ...(facts.move === undefined ? {} : factsOfMove(facts.move, move.target)),
   };
   switch (outcome.kind) {
     case 'done': {
       const held = facts.move?.heldMs;
+      // The target's record names this run only where it asked for the promotion, which it does behind the proof.
       const lost = facts.move?.promotedByOthers
         ? 'that no acknowledged row was lost is not proven'
-        : 'no acknowledged row was lost';
+        : `no acknowledged row was lost${rest.rpo === undefined ? '' : ': the shutdown checkpoint was received'}`;
       return run.end(
         'completed',
         `${move.target} is the primary now, ${move.source} ${move.others.length === 0 ? 'its synchronous standby' : 'a standby of it'}. Clients waited ${held == null ? 'for a time that its worker took to the grave' : formatMs(held)}; ${lost}`,
@@ -191,14 +192,23 @@ function failureTypeOf(error: unknown): string | undefined {
   return current instanceof ApplicationFailure ? (current.type ?? undefined) : undefined;
 }
 
-function factsOfMove(move: MoveResult): Partial<Report> {
+function factsOfMove(move: MoveResult, target: string): Partial<Report> {
   return {
     ...(move.heldMs === null ? {} : { heldMs: move.heldMs }),
     ...(move.canaryGapMs === undefined ? {} : { canaryGapMs: move.canaryGapMs }),
     ...(move.shutdownCheckpoint === null || move.receivedByTarget === null
       ? {}
       : {
-          rpo: { lostBytes: 0, shutdownCheckpoint: move.shutdownCheckpoint, receivedByTarget: move.receivedByTarget },
+          rpo: {
+            lostBytes: move.promotedByOthers ? null : 0,
+            shutdownCheckpoint: move.shutdownCheckpoint,
+            receivedByTarget: move.receivedByTarget,
+            ...(move.promotedByOthers
+              ? {}
+              : {
+                  proof: `the old primary stopped cleanly at ${move.shutdownCheckpoint}, and ${target} had received up to ${move.receivedByTarget} before it was promoted`,
+                }),
+          },
         }),
   };
 }

@@ -1,5 +1,5 @@
 import { lockWorkflowId } from '../../src/workflows/messages';
-import { picture } from '../cluster/support/picture';
+import { picture, stopped } from '../cluster/support/picture';
 import { FailingCluster, fails, PRIMARY, refusal, STANDBY, STANDBY_2 } from './support/failing-cluster';
 import { protectedLedger } from './support/guarded-cluster';
 import { WorkflowServer } from './support/server';
@@ -38,7 +38,7 @@ describe('failover', () => {
       });
       expect(report).toMatchObject({
         outcome: 'completed',
-        says: `${STANDBY} is the primary now: no acknowledged row was lost. ${PRIMARY} is a standby again`,
+        says: `${STANDBY} is the primary now: no acknowledged row was lost (${STANDBY} was heard). ${PRIMARY} is a standby again`,
         primaryBefore: PRIMARY,
         primaryAfter: STANDBY,
         timelineBefore: 3,
@@ -190,6 +190,39 @@ describe('failover', () => {
       expect(message).toMatch(/^A1: /);
       expect(message).toMatch(says);
       expect(cluster.did).not.toContain('failOver');
+    });
+
+    test('who accepts a loss overrules the ledger, and is told which belief', async () => {
+      cluster.ledger = protectedLedger();
+      const allowDataLoss = { maxBytes: 1024, reason: 'its disk is gone', by: 'ada' };
+      cluster.result = { lossBound: 700 };
+      const { report } = await cluster.run({ approval: 'given', expectedPrimary: STANDBY, allowDataLoss });
+      expect(cluster.moved?.source).toBe(STANDBY);
+      expect(report.warnings).toContain(
+        `A1: the ledger names ${PRIMARY} as primary, and was overruled: ada says that ${STANDBY} failed, and accepts a loss, because its disk is gone`,
+      );
+      expect(report.says).toContain('may be lost, as ada accepted');
+    });
+
+    test('a ledger whose primary answers as a standby is unknown, and who failed is found without it', async () => {
+      cluster.ledger = protectedLedger();
+      cluster.seen = picture();
+      cluster.seen.node(PRIMARY).sql.inRecovery = true;
+      stopped(cluster.seen.node(STANDBY));
+      const { report } = await cluster.run({ approval: 'given' });
+      expect(cluster.moved).toMatchObject({
+        source: STANDBY,
+        candidates: expect.arrayContaining([PRIMARY]) as unknown,
+        ledger: { state: 'unknown', why: `it names ${PRIMARY} as primary, which answers as a standby` },
+      });
+      expect(report.primaryBefore).toBe(STANDBY);
+    });
+
+    test('nothing is called not lost where the run can not say what proves it', async () => {
+      cluster.result = { lossBound: null, proof: undefined };
+      const { report } = await cluster.run({ approval: 'given' });
+      expect(report.says).toContain('that no acknowledged row was lost is not proven');
+      expect(report.failover?.proof).toBeUndefined();
     });
 
     test('finds by itself who was the primary when no guard kept a ledger: the only node without standby.signal', async () => {

@@ -1,4 +1,5 @@
 import os
+import struct
 import tempfile
 import unittest
 
@@ -183,6 +184,52 @@ class WalEndTest(unittest.IsolatedAsyncioTestCase):
     async def test_where_no_segment_is_left_from_the_start_on_nothing_is_run(self):
         self.reader.dump = None
         self.assertIsNone(await self.reader.end_of_timeline(8, "0/3C00000"))
+
+    def begin(self, *names, address=None):
+        for name in names:
+            at = address if address is not None else wal.segment_number(name, SEGMENT) * SEGMENT
+            with open(os.path.join(self.reader.pg_wal, name), "r+b") as file:
+                file.write(struct.pack("=HHIQ", 0xD116, 7, 8, at))
+
+    async def test_from_a_position_on_only_the_last_segment_that_was_begun_is_read(self):
+        recycled = "00000008000000000000000F"
+        self.put(recycled)
+        self.begin(D, E)
+        self.begin(recycled, address=0x400000)
+        end = "--end=0/4000000"
+        self.outputs = {
+            (8, "0/3800000", end, "--quiet", E, recycled): "pg_waldump: error: error in WAL record at 0/3800990: "
+            "invalid record length at 0/38009C8: expected at least 24, got 0\n",
+            (8, "0/3800990", end, "--limit=1", E, recycled): line("0/03800990", 50),
+        }
+        self.assertEqual(await self.reader.end_near(8, "0/3500000"), "0/38009C8")
+        # What it was asked from lies here too, whatever is read.
+        self.assertEqual(await self.reader.end_near(8, "0/3800A00"), "0/3800A00")
+
+    async def test_a_record_that_fills_the_last_segment_is_found_by_its_beginning(self):
+        self.begin(D, E)
+        self.outputs = {
+            (8, "0/3400000", END, "--quiet", D, E): "",
+            (8, "0/3800000", END, E, E): "",
+            (8, "0/3400000", END, D, E): line("0/03690918", 100),
+        }
+        self.assertEqual(await self.reader.end_near(8, "0/3500000"), "0/3690980")
+
+    async def test_a_position_whose_own_segment_is_not_here_has_no_known_end(self):
+        self.assertIsNone(await self.reader.end_near(8, "0/3500000"))
+
+    async def test_a_standby_that_has_begun_a_newer_timeline_ends_there(self):
+        self.put("00000009000000000000000E")
+        self.begin(D, E, "00000009000000000000000E")
+        with open(os.path.join(self.reader.pg_wal, "00000009.history"), "w") as file:
+            file.write("8\t0/3800100\tx\n")
+        newest = "00000009000000000000000E"
+        self.outputs = {
+            (9, "0/3800000", END, "--quiet", newest, newest): "pg_waldump: error: error in WAL record at 0/3800990: "
+            "invalid record length at 0/38009C8: expected at least 24, got 0\n",
+            (9, "0/3800990", END, "--limit=1", newest, newest): line("0/03800990", 50),
+        }
+        self.assertEqual(await self.reader.standby_end(8, "0/3500000"), (9, "0/38009C8"))
 
     async def test_wal_that_can_not_be_read_has_no_known_end(self):
         self.assertEqual(await self.reader.end({"checkpointTimeline": 8, "redoLsn": "0/3600000"}), (8, None))

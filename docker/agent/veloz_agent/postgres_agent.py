@@ -37,6 +37,7 @@ class PostgresAgent(Rejoining):
             "watchDisk": self.watch_disk,
             "ask": self.ask_peers,
             "compare": self.compare,
+            "walEnd": self.wal_end,
             "health": self.check_health,
             "claim": self.claim,
             "forget": self.forget,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import time
 from typing import Awaitable, Callable
 
 from . import arguments, base_backup, comparison, statefile, wal
 from .bootstrap import Bootstrap
+from .control_file import read_control
 from .errors import CommandError
 from .fencing import Fencing
 from .jobs import Job
@@ -19,7 +21,7 @@ from .wal_end import WalReader
 
 
 class Rejoining(Fencing):
-    """The commands `compare`, `rewind`, `copy` and `discard`."""
+    """The commands `compare`, `walEnd`, `rewind`, `copy` and `discard`."""
 
     def __init__(self, settings: PostgresSettings) -> None:
         super().__init__(settings)
@@ -29,6 +31,30 @@ class Rejoining(Fencing):
     async def compare(self, message: dict) -> dict:
         upstream = arguments.address(message.get("upstream"), "upstream")
         return await comparison.compare(self.settings, self.files, self.wal_reader, upstream)
+
+    async def wal_end(self, message: dict) -> dict:
+        """Where the WAL here ends: of a standby that has replayed up to `fromLsn`, or of a server that does not run."""
+        try:
+            async with asyncio.timeout(comparison.LIMIT_S):
+                control = read_control(self.settings.data, self.settings.bin)
+                if message.get("fromLsn") is None:
+                    if self.server:
+                        raise CommandError("Running", "PostgreSQL runs here; where its WAL ends it says itself.")
+                    timeline, end = await self.wal_reader.end(control)
+                else:
+                    start = arguments.lsn(message, "fromLsn")
+                    timeline = arguments.whole(message, "timeline", 1, 0xFFFFFFFF)
+                    timeline, end = await self.wal_reader.standby_end(timeline, start)
+        except TimeoutError:
+            raise CommandError("WalEndTimeout", f"Reading the WAL took longer than {comparison.LIMIT_S} s.") from None
+        except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+            raise CommandError("WalUnreadable", f"The WAL here can't be read: {error}") from None
+        return {
+            "timeline": timeline,
+            "lsn": end,
+            "systemIdentifier": control["systemIdentifier"],
+            "state": control["state"],
+        }
 
     async def rewind(self, message: dict) -> dict:
         upstream = arguments.address(message.get("upstream"), "upstream")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from typing import Optional
 
 from . import statefile, wal
@@ -93,6 +94,53 @@ class WalReader:
             return None
         length, start, description = records[-1]
         return lsn(wal.record_end(wal.parse_lsn(start.decode()), int(length), description == b"SWITCH", size))
+
+    def _begins(self, name: str, at: int) -> bool:
+        """Does the segment hold WAL of its own? One that was made ahead is empty, or holds what it was before."""
+        try:
+            with open(os.path.join(self.pg_wal, name), "rb") as file:
+                magic, _info, _timeline, address = struct.unpack("=HHIQ", file.read(16))
+        except (OSError, struct.error):
+            return False
+        return magic != 0 and address == at
+
+    async def end_near(self, timeline: int, start: str) -> Optional[str]:
+        """The end of the WAL that lies here from `start` on, which is a position that this node has.
+
+        Looks at the first page of each segment, and reads the last one that was begun: milliseconds, however much
+        lies between. `start` itself where nothing more is here; None when even its segment is not, or is unreadable.
+        """
+        size = self.segment_size(timeline)
+        wanted = wal.parse_lsn(start)
+        # A position at a boundary ends the segment before.
+        first = last = max(0, wanted - 1) // size
+        if not self._begins(wal.segment_name(timeline, first, size), first * size):
+            return None
+        while self._begins(wal.segment_name(timeline, last + 1, size), (last + 1) * size):
+            last += 1
+        # A record may have begun in an earlier segment.
+        for number in range(last, max(-1, last - SEGMENTS_BACK - 1), -1):
+            if not self._begins(wal.segment_name(timeline, number, size), number * size):
+                return None
+            end = await self.end_of_timeline(timeline, lsn(number * size))
+            if end:
+                return lsn(max(wal.parse_lsn(end), wanted))
+        return None
+
+    async def standby_end(self, timeline: int, start: str) -> tuple:
+        """(timeline, LSN): the end of what a standby on `timeline` has, which has replayed up to `start`.
+
+        A newer timeline that left this one, and of which there are records here, goes on where this one ends.
+        """
+        for newer in wal.timelines(self.pg_wal):
+            if newer <= timeline:
+                break
+            history = wal.parse_history(statefile.read(os.path.join(self.pg_wal, f"{newer:08X}.history")) or "")
+            if timeline in [entry["timeline"] for entry in history]:
+                end = await self.end_near(newer, history[-1]["endLsn"])
+                if end:
+                    return (newer, end)
+        return (timeline, await self.end_near(timeline, start))
 
     async def end(self, control: dict) -> tuple:
         """(timeline, LSN): the newest timeline that has records here, and where they end. LSN is None if unreadable.

@@ -331,7 +331,7 @@ async function choose(
   const target = parts.candidates.find(({ name }) => name === decision.candidate);
   if (target === undefined) throw new Error('the checks named neither a candidate nor a refusal');
   const state = states.find(({ name }) => name === target.name);
-  if (state?.receivedLsn != null) journal.receivedByTarget = state.receivedLsn;
+  if (decision.candidateLsn !== undefined) journal.receivedByTarget = decision.candidateLsn;
   if (state?.inRecovery === true && state.timeline !== undefined) journal.timelineBefore = state.timeline;
   journal.names = decision.names;
   return { target, others: decision.others, names: decision.names };

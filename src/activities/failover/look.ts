@@ -1,7 +1,8 @@
 import { decideFailover, type CandidateState } from '../../cluster/failover/decide';
 import { CLOCK_SKEW_MS, confirmedWithinMs, isFresh } from '../../cluster/guard/confirmation';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
-import { lsnBytes, type Lsn } from '../../cluster/lsn';
+import type { Lsn } from '../../cluster/lsn';
+import type { PostgresAgent } from '../../systems/agent';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf, NodeProbe, withinLimit } from '../guard/probe';
 import type { FailoverMove } from './fail-over';
@@ -106,15 +107,15 @@ async function stateOf(
       candidate.agent.call('observe', {}, limitMs),
     ]);
     if (row === undefined) return silent('it returned no row');
-    const received = lastOf(row.received, row.replayed);
     return {
       name,
       promotable,
       answered: true,
       inRecovery: row.inRecovery,
       timeline: row.timeline,
-      receivedLsn: received,
+      receivedLsn: row.received,
       replayedLsn: row.replayed,
+      ...(row.inRecovery && row.received === null ? await walEndOf(candidate.agent, row, limitMs) : {}),
       receiver: row.receiver,
       replayPaused: row.replayPaused,
       applyDelayMs: row.applyDelayMs,
@@ -161,9 +162,22 @@ SELECT r.recovering AS "inRecovery",
   (SELECT system_identifier::text FROM pg_control_system()) AS "systemIdentifier"
 FROM (SELECT pg_is_in_recovery() AS recovering) r`;
 
-/** What was replayed from an archive or from disk may be beyond what was received. */
-function lastOf(received: Lsn | null, replayed: Lsn | null): Lsn | null {
-  if (received === null) return replayed;
-  if (replayed === null) return received;
-  return lsnBytes(replayed) > lsnBytes(received) ? replayed : received;
+/**
+ * The end of the WAL on the disk of a standby that has received nothing since it was started: it streams only once it has replayed all
+ * of that, and until then what it acknowledged before may lie there unseen.
+ */
+async function walEndOf(
+  agent: PostgresAgent,
+  { timeline, replayed }: CandidateRow,
+  limitMs: number,
+): Promise<Pick<CandidateState, 'timeline' | 'walEndLsn' | 'walEndProblem'>> {
+  if (replayed === null) return { walEndLsn: null, walEndProblem: 'it has not begun to replay' };
+  try {
+    const end = await agent.call('walEnd', { timeline, fromLsn: replayed }, limitMs);
+    return { timeline: end.timeline, walEndLsn: end.lsn, ...(end.lsn === null ? { walEndProblem: UNREADABLE } : {}) };
+  } catch (error) {
+    return { walEndLsn: null, walEndProblem: messageOf(error) };
+  }
 }
+
+const UNREADABLE = 'its WAL could not be read to its end';

@@ -1,4 +1,5 @@
 import { HOLD_MARGIN_MS } from '../../cluster/redis/plan';
+import { moveProof } from '../../cluster/redis/proof';
 import type { RedisNodeClient } from '../../systems/redis';
 import { attempt, finalFailure, heartbeat, keepBeating, lastHeartbeat } from '../context';
 import type { ActivityDeps } from '../deps';
@@ -68,8 +69,7 @@ export async function moveMaster(deps: ActivityDeps, move: RedisMove): Promise<R
     );
     if (journal.heldSince !== undefined) journal.heldMs ??= Date.now() - journal.heldSince;
     heartbeat(journal);
-    // The source died, and whether the target had everything before that is only known if somebody compared.
-    const unproven = old === undefined && !journal.subSteps.some(({ id }) => id === 'compare');
+    const unproven = moveProof(journal.subSteps) === undefined;
     return {
       heldMs: journal.heldMs ?? null,
       dropped,

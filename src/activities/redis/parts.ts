@@ -23,7 +23,7 @@ export interface RedisMoveResult {
   /** How many clients were sent to the new master by ending their connections. */
   dropped: number;
   subSteps: SubStep[];
-  /** Nobody compared the two before the source died. Absent otherwise. */
+  /** This run did not compare the two and promote the target itself, so that something may be lost. Absent otherwise. */
   unproven?: true;
 }
 

@@ -20,6 +20,10 @@ export interface CandidateState {
   timeline?: number;
   /** The end of what it received and flushed; null when it has received nothing since it was started. */
   receivedLsn?: Lsn | null;
+  /** The end of the WAL on its disk, by its agent; asked only of one that has received nothing. Null when it can't be read. */
+  walEndLsn?: Lsn | null;
+  /** Why it can't. */
+  walEndProblem?: string;
   /** The end of what it has replayed. What it replayed from its disk it need not have received. */
   replayedLsn?: Lsn | null;
   /** The state of its WAL receiver, null when none runs. */
@@ -43,15 +47,23 @@ export interface Standing {
   position: Position;
 }
 
-/** The position of a standby that answers: the further of received and replayed. Undefined when it is not known. */
+/**
+ * The position of a standby that answers: the end of its WAL, replayed or not. One that has received since it was started had replayed
+ * all that lay on its disk before that. One that has received nothing may have far more on its disk than it has replayed, so that
+ * replayed alone is no position. Undefined when it is not known.
+ */
 export function positionOf(state: CandidateState): Position | undefined {
-  const { answered, timeline, receivedLsn, replayedLsn } = state;
-  if (!answered || timeline === undefined) return undefined;
-  const lsns = [receivedLsn, replayedLsn].filter((lsn) => lsn != null);
-  const [first, ...rest] = lsns;
-  if (first === undefined) return undefined;
-  const lsn = rest.reduce((furthest, each) => (lsnBytes(each) > lsnBytes(furthest) ? each : furthest), first);
-  return { timeline, lsn };
+  const { answered, timeline, replayedLsn } = state;
+  const end = state.receivedLsn ?? state.walEndLsn;
+  if (!answered || timeline === undefined || end == null) return undefined;
+  return { timeline, lsn: replayedLsn == null || lsnBytes(end) > lsnBytes(replayedLsn) ? end : replayedLsn };
+}
+
+/** Why a node that is no standing candidate can't be counted on, for a sentence. */
+export function unheardWords({ name, missing, answered, problem, walEndProblem }: CandidateState): string {
+  if (missing === true) return `${name} has no container`;
+  if (!answered) return `${name} gives no answer${problem === undefined ? '' : `: ${problem}`}`;
+  return `${name} has received nothing since it was started, and where its WAL ends is not known${walEndProblem === undefined ? '' : `: ${walEndProblem}`}`;
 }
 
 /** Positive when `a` is further than `b`, 0 when they are equal. */

@@ -8,7 +8,14 @@ import { formatSize } from '../size';
 import { synchronousNamesFor } from '../synchronous-names';
 import { Checklist } from '../switchover/checklist';
 import type { ClusterTopology } from '../topology';
-import { mostAdvanced, positionOf, positionWords, type CandidateState, type Standing } from './candidates';
+import {
+  mostAdvanced,
+  positionOf,
+  positionWords,
+  unheardWords,
+  type CandidateState,
+  type Standing,
+} from './candidates';
 import { promoteCommand, rejoinCommand } from './commands';
 import { checkLoss, type LossConsent } from './proof';
 
@@ -213,10 +220,6 @@ function chooseCandidate(
   const excluded = standing.filter(({ state }) => !state.promotable).map(({ state }) => state.name);
   const instead =
     best === undefined ? clusterStatus(input.cluster) : promoteCommand(input.cluster, { to: best.state.name });
-  const silence = (state: CandidateState) =>
-    state.answered
-      ? `${state.name} has received and replayed nothing`
-      : `${state.name} gives no answer${state.problem === undefined ? '' : `: ${state.problem}`}`;
   const found = list.require('A2', chosen !== undefined, {
     says: target === undefined ? 'a standby can be promoted' : `${target} is a standby that answers`,
     refusal:
@@ -231,12 +234,12 @@ function chooseCandidate(
         : target !== undefined
           ? named === undefined
             ? `the cluster has no other node ${target} that is there`
-            : silence(named)
+            : unheardWords(named)
           : excluded.length > 0
             ? `${excluded.join(' and ')} has promotable: false`
             : present.length === 0
               ? `${input.failedPrimary} is alone`
-              : present.map(silence).join('; '),
+              : present.map(unheardWords).join('; '),
     limit: target === undefined ? 'at least 1 that answers and has promotable: true' : 'it answers, in recovery',
     next:
       target !== undefined

@@ -4,7 +4,7 @@ import type { Ledger } from '../guard/ledger';
 import { lsnDistance, type Lsn } from '../lsn';
 import { formatSize } from '../size';
 import type { Checklist, CheckWords } from '../switchover/checklist';
-import { comparePositions, positionWords, type CandidateState, type Standing } from './candidates';
+import { comparePositions, positionWords, unheardWords, type CandidateState, type Standing } from './candidates';
 import { lossWords, promoteCommand, UNLIMITED_LOSS } from './commands';
 
 /** Consent to lose acknowledged commits (E8). */
@@ -48,9 +48,7 @@ export interface Loss {
 /** A node that did not answer, and why. */
 function silentWords(node: string, all: readonly CandidateState[]): string {
   const state = all.find(({ name }) => name === node);
-  if (state === undefined) return `${node} is not in the topology`;
-  if (state.missing === true) return `${node} has no container`;
-  return `${node} gives no answer${state.problem === undefined ? '' : `: ${state.problem}`}`;
+  return state === undefined ? `${node} is not in the topology` : unheardWords(state);
 }
 
 /**

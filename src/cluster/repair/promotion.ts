@@ -1,6 +1,13 @@
 import type { Check } from '../check';
 import { clusterStatus, psql } from '../commands';
-import { comparePositions, mostAdvanced, positionOf, positionWords, type CandidateState } from '../failover/candidates';
+import {
+  comparePositions,
+  mostAdvanced,
+  positionOf,
+  positionWords,
+  unheardWords,
+  type CandidateState,
+} from '../failover/candidates';
 import { synchronousNamesFor } from '../synchronous-names';
 import { Checklist } from '../switchover/checklist';
 import type { ClusterTopology } from '../topology';
@@ -49,10 +56,8 @@ export function decidePromotion(
   list.require('I6', silent.length === 0, {
     says: 'every node that may have acknowledged commits answers',
     refusal: `${silent.map(({ name }) => name).join(' and ')} may have acknowledged commits that nobody else has`,
-    measured: told(({ name, answered, problem }) =>
-      answered ? `${name} answers` : `${name} gives no answer${problem === undefined ? '' : `: ${problem}`}`,
-    ),
-    limit: 'all of them',
+    measured: told((state) => (silent.includes(state) ? unheardWords(state) : `${state.name} answers`)),
+    limit: 'all of them answer, and say where their WAL ends',
     next: silent[0] === undefined ? status : `docker start ${silent[0].name}`,
   });
   const systems = new Set(standing.map(({ state }) => state.systemIdentifier));

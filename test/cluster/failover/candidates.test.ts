@@ -6,14 +6,26 @@ describe('the position of a standby', () => {
     ['0/5000000', '0/4000000', '0/5000000'],
     ['0/5000000', '0/6000000', '0/6000000'],
     ['0/FFFFFFFF', '1/0', '1/0'],
-    [null, '0/6000000', '0/6000000'],
     ['0/5000000', null, '0/5000000'],
   ])('received %s, replayed %s: %s', (receivedLsn, replayedLsn, lsn) => {
     expect(positionOf(candidate({ receivedLsn, replayedLsn }))).toEqual({ timeline: 3, lsn });
   });
 
   test.each([
+    ['0/6000000', '0/5000000', '0/6000000'],
+    ['0/5000000', '0/6000000', '0/6000000'],
+    ['0/5000000', null, '0/5000000'],
+  ])('since it was started received nothing, %s on its disk, replayed %s: %s', (walEndLsn, replayedLsn, lsn) => {
+    expect(positionOf(candidate({ receivedLsn: null, walEndLsn, replayedLsn }))).toEqual({ timeline: 3, lsn });
+  });
+
+  test.each([
     ['without an answer', silent('x')],
+    ['with replayed alone: more may lie on its disk', candidate({ receivedLsn: null, replayedLsn: '0/6000000' })],
+    [
+      'while the end of what lies on its disk is unreadable',
+      candidate({ receivedLsn: null, walEndLsn: null, replayedLsn: '0/6000000' }),
+    ],
     ['without a timeline', candidate({ timeline: undefined })],
     ['with nothing received and nothing replayed', candidate({ receivedLsn: null, replayedLsn: null })],
   ])('is not known %s', (_what, state) => {

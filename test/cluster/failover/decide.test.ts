@@ -158,6 +158,25 @@ describe('the ledger has to be confirmed just before the failure', () => {
   });
 });
 
+describe('a standby that was restarted', () => {
+  const restarted = (rest = {}) => second({ receivedLsn: null, replayedLsn: '0/4000000', ...rest });
+
+  test('counts with what lies on its disk, and is promoted when that is the most', () => {
+    const decision = decide({ ledger: both, candidates: [candidate(), restarted({ walEndLsn: '0/6000000' })] });
+    expect(decision).toMatchObject({ candidate: STANDBY_2, candidateLsn: '0/6000000', lossBound: 0 });
+  });
+
+  test('of which nobody can read where its WAL ends is waited for', () => {
+    const unread = restarted({ walEndLsn: null, walEndProblem: 'no answer within 1000 ms' });
+    const decision = decide({ ledger: both, candidates: [candidate(), unread] });
+    expect(checkOf(decision.checks, 'I6')).toMatchObject({
+      result: 'refuse',
+      measured: `${STANDBY_2} has received nothing since it was started, and where its WAL ends is not known: no answer within 1000 ms`,
+    });
+    expect(decision).toMatchObject({ candidate: STANDBY, lossBound: null, needsConsent: true });
+  });
+});
+
 interface Refusal {
   input: Partial<FailoverInput>;
   /** The first check that refuses. */
@@ -222,7 +241,7 @@ const refusals: Record<string, Refusal> = {
   'the only standby has nothing': {
     input: { candidates: [candidate({ receivedLsn: null, replayedLsn: null })] },
     id: 'A2',
-    says: `${STANDBY} has received and replayed nothing`,
+    says: `${STANDBY} has received nothing since it was started, and where its WAL ends is not known`,
     next: `docker start ${STANDBY}`,
   },
   'the only standby is excluded': {

@@ -40,9 +40,10 @@ describe('every node is a standby: whom to promote', () => {
     expect(decide(standby('a'), missing)).toMatchObject({ candidate: 'a', others: [], names: '' });
   });
 
-  test('what it replayed from its own disk counts as much as what it received', () => {
-    const own = standby('b', { receivedLsn: null, replayedLsn: '0/3000200' });
+  test('what lies on its own disk counts as much as what it received, and has to be known', () => {
+    const own = standby('b', { receivedLsn: null, walEndLsn: '0/3000200', replayedLsn: '0/2000000' });
     expect(decide(standby('a'), own).candidate).toBe('b');
+    expect(refusedBy(standby('a'), { ...own, walEndLsn: null })).toEqual(['I6']);
   });
 
   test('nobody, when one gives no answer: it may have what nobody else has', () => {

@@ -68,6 +68,7 @@ export class FailingCluster {
           checks: [{ ...refusal, result: 'ok' }],
           fence: `${PRIMARY}: its container is exited, and the fence lies in its volume`,
           lossBound: 0,
+          proof: `${STANDBY} was heard`,
           receivedByTarget: '0/5000000',
           timelineBefore: 3,
           names: '',
