@@ -17,32 +17,17 @@ CREATE ROLE :"repl_user" LOGIN REPLICATION PASSWORD :'repl_password';
 -- The control role of the runbooks and of the agents' probes: it looks, checkpoints, ends blocking sessions, manages
 -- slots and decides which standbys are synchronous. It reads none of the application's rows.
 CREATE ROLE :"ha_user" LOGIN REPLICATION PASSWORD :'ha_password';
-GRANT pg_monitor, pg_checkpoint, pg_signal_backend, pg_use_reserved_connections TO :"ha_user";
-GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO :"ha_user";
-
+-- Its rights and its database: control.sql.
 CREATE DATABASE :"pg_database" OWNER :"pg_user";
 
--- Rights on functions belong to each database.
+-- The control role's sessions come here where the control database is missing. Rights on functions belong to each database.
 \set grants 'GRANT EXECUTE ON FUNCTION pg_reload_conf(), pg_wal_replay_resume(), pg_switch_wal(), pg_ls_waldir(), pg_control_system(), pg_control_checkpoint(), pg_control_init(), pg_control_recovery() TO ' :"ha_user"
 :grants;
-GRANT EXECUTE ON FUNCTION pg_switch_wal() TO :"pg_user";
 GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), pg_read_binary_file(text), pg_read_binary_file(text, bigint, bigint, boolean) TO :"repl_user";
+GRANT EXECUTE ON FUNCTION pg_switch_wal() TO :"pg_user";
 
 \connect :pg_database
 :grants;
 GRANT EXECUTE ON FUNCTION pg_switch_wal() TO :"pg_user";
--- What the runbooks keep in the database itself: who became primary, when, and by which run. An epoch is taken once.
-CREATE SCHEMA veloz_ha AUTHORIZATION :"ha_user";
-SET ROLE :"ha_user";
-CREATE TABLE veloz_ha.epoch (
-    epoch bigint PRIMARY KEY,
-    node text NOT NULL,
-    timeline int NOT NULL,
-    run text NOT NULL,
-    at timestamptz NOT NULL DEFAULT now()
-);
-GRANT USAGE ON SCHEMA veloz_ha TO :"pg_user";
-GRANT SELECT ON veloz_ha.epoch TO :"pg_user";
-RESET ROLE;
 -- What a canary, or a client's first try, writes goes into the owner's schema.
 ALTER SCHEMA public OWNER TO :"pg_user";

@@ -9,7 +9,7 @@ import {
 import type { AgentSession } from '../systems/agent';
 import { openPoolerAgent, openPostgresAgent, type PoolerAgent, type PostgresAgent } from '../systems/agent';
 import type { DockerClient } from '../systems/docker';
-import { connectControl } from '../systems/control-session';
+import { connectControlDatabase } from '../systems/control-session';
 import { connectPostgres, type Login, type PostgresSession } from '../systems/postgres';
 import { readSecret, type Environment } from '../systems/secrets';
 import type { GuardState } from '../workflows/guard-messages';
@@ -84,9 +84,10 @@ export function accessCluster(deps: ActivityDeps, name: string): ClusterAccess {
     // Async, so that a secret that can't be read rejects as a node that does not answer would.
     sql: async (wanted, queryLimitMs, options) => {
       const { control, database } = cluster.postgres;
-      return connectControl(
+      return connectControlDatabase(
         node(wanted).address,
-        { user: control.user, password: password(control.passwordFrom), database },
+        { user: control.user, password: password(control.passwordFrom) },
+        [control.database, 'postgres', database],
         queryLimitMs,
         options,
       );

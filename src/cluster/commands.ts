@@ -25,9 +25,18 @@ export function sqlText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-/** Statements on one PostgreSQL node, as its superuser. Each is a transaction of its own, as ALTER SYSTEM demands. */
+/**
+ * Statements on one PostgreSQL node, as its superuser. Each is a transaction of its own, as ALTER SYSTEM demands. Never in the
+ * application's database: what its owner made there could run as the superuser.
+ */
 export function psql(node: string, ...statements: string[]): string {
-  return `docker exec ${node} psql -U postgres ${statements.map((statement) => `-c ${shellWord(statement)}`).join(' ')}`;
+  return psqlIn(node, 'postgres', ...statements);
+}
+
+/** As {@link psql}, in a database of one's choice: rights on functions belong to each. */
+export function psqlIn(node: string, database: string, ...statements: string[]): string {
+  const name = /^[\w.-]+$/.test(database) ? database : shellWord(database);
+  return `docker exec ${node} psql -U postgres -d ${name} ${statements.map((statement) => `-c ${shellWord(statement)}`).join(' ')}`;
 }
 
 /** A command of PgBouncer's console. Its own operating system user needs no password there. */

@@ -1,5 +1,6 @@
 import type { Check } from './check';
 import { logs, psql } from './commands';
+import { checkControlPath } from './control-path';
 import {
   answers,
   presentNodes,
@@ -57,6 +58,7 @@ export function healthFindings(topology: ClusterTopology, observed: ObservedClus
   if (answers(primary)) checkPrimary(list, topology, observed, primary);
   for (const standby of standbys(observed))
     if (answers(standby)) checkReplay(list, topology, standby, answers(primary) ? primary : undefined);
+  checkControlPath(list, topology, observed);
   checkPoolMode(list, observed.pooler);
   checkNotHeld(list, topology, observed.pooler);
   if (primary !== undefined) checkRoute(list, primary, observed.pooler);

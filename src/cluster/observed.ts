@@ -53,6 +53,14 @@ export interface NodeSql {
   archiver: { mode: string; failing: boolean };
   /** What the control role may not do, each as a sentence. */
   missingRights: string[];
+  /** The session that was asked: its database, and what limits the sessions of the control role (-1: nothing). */
+  control?: {
+    database: string;
+    connectionLimit: number;
+    databaseConnectionLimit: number;
+    /** Milliseconds until the role's password ends; null when it does not. */
+    validForMs: number | null;
+  };
   databaseBytes: number;
 }
 

@@ -163,9 +163,10 @@ const cluster = z.strictObject({
   postgres: z.strictObject({
     /** `synchronous_standby_names` of a protected cluster. */
     synchronousStandbyNames: z.string().min(1).default('veloz_standby'),
+    /** The application's database. */
     database: z.string().min(1).default('veloz'),
-    /** The control role of the runbooks. */
-    control: credentials,
+    /** The control role of the runbooks, and the database of its own that its sessions use. */
+    control: credentials.extend({ database: z.string().min(1).default('veloz_ha') }),
     /** The role by which the front door is proven: an ordinary client. */
     client: credentials,
     nodes: z.array(postgresNode).min(2, 'a cluster needs at least two PostgreSQL nodes'),

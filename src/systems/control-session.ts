@@ -78,6 +78,37 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /**
+ * The database does not exist (yet), takes no connections, none of this role, or no more of them: a session elsewhere does for
+ * all but what is kept there.
+ */
+const notThisDatabase: ReadonlySet<string> = new Set(['3D000', '55000', '42501', '53300']);
+
+/**
+ * Connects as the control role to the first of its databases that takes it: its own, else another one, which has to do where an
+ * older stack has no control database yet.
+ * @param databases names, the preferred one first
+ * @throws the error of the first one, when none takes it
+ */
+export async function connectControlDatabase(
+  endpoint: Endpoint,
+  login: Omit<Login, 'database'>,
+  databases: readonly string[],
+  queryLimitMs?: number,
+  options?: { connectLimitMs?: number; onEnd?: () => void },
+): Promise<PostgresSession> {
+  let first: unknown;
+  for (const database of new Set(databases)) {
+    try {
+      return await connectControl(endpoint, { ...login, database }, queryLimitMs, options);
+    } catch (error) {
+      if (!notThisDatabase.has(sqlState(error) ?? '')) throw error;
+      first ??= error;
+    }
+  }
+  throw first;
+}
+
+/**
  * Connects as the control role, with settings of its own whatever role, database and server are set to.
  * @param queryLimitMs as for {@link connectPostgres}
  * @param options as for {@link connectPostgres}

@@ -144,8 +144,15 @@ SELECT json_build_object(
       ('end sessions', pg_has_role('pg_signal_backend', 'USAGE')),
       ('set synchronous_standby_names', has_parameter_privilege('synchronous_standby_names', 'ALTER SYSTEM')),
       ('reload the configuration', has_function_privilege('pg_reload_conf()', 'EXECUTE')),
+      ('resume replay', has_function_privilege('pg_wal_replay_resume()', 'EXECUTE')),
+      ('connect while all other connections are taken', pg_has_role('pg_use_reserved_connections', 'USAGE')),
       ('manage replication slots', (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user))
     ) AS needed(what, granted) WHERE NOT granted),
+  'control', json_build_object('database', current_database(),
+    'connectionLimit', (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),
+    'databaseConnectionLimit', (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
+    'validForMs', (SELECT CASE WHEN rolvaliduntil < 'infinity'
+      THEN (extract(epoch FROM rolvaliduntil - clock_timestamp()) * 1000)::bigint END FROM pg_roles WHERE rolname = current_user)),
   'databaseBytes', (SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint FROM pg_database WHERE datallowconn)
 ) AS seen
 FROM (SELECT pg_is_in_recovery() AS recovering) r`;

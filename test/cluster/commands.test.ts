@@ -29,10 +29,10 @@ describe('a command that is shown to a person', () => {
   test('runs each statement on a node as one of its own', () => {
     const command = psql('veloz-postgres-primary', `ALTER SYSTEM SET a = 'x'`, 'SELECT pg_reload_conf()');
     expect(command).toBe(
-      `docker exec veloz-postgres-primary psql -U postgres -c "ALTER SYSTEM SET a = 'x'" -c "SELECT pg_reload_conf()"`,
+      `docker exec veloz-postgres-primary psql -U postgres -d postgres -c "ALTER SYSTEM SET a = 'x'" -c "SELECT pg_reload_conf()"`,
     );
     expect(wordsOf(command)).toEqual([
-      ...['exec', 'veloz-postgres-primary', 'psql', '-U', 'postgres'],
+      ...['exec', 'veloz-postgres-primary', 'psql', '-U', 'postgres', '-d', 'postgres'],
       ...['-c', `ALTER SYSTEM SET a = 'x'`, '-c', 'SELECT pg_reload_conf()'],
     ]);
   });

@@ -59,7 +59,9 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     expect(new Set(signals.map(({ source }) => source)).size).toBeGreaterThanOrEqual(2);
     expect(signals.every(({ at }) => at > report.startedAt - 60_000)).toBe(true);
     // The epoch stands in PostgreSQL too (H1).
-    expect(psql(before.standby, 'SELECT node FROM veloz_ha.epoch ORDER BY epoch DESC LIMIT 1')).toBe(before.standby);
+    expect(psql(before.standby, 'SELECT node FROM veloz_ha.epoch ORDER BY epoch DESC LIMIT 1', 'veloz_ha')).toBe(
+      before.standby,
+    );
     // Nothing of the restart policy was touched.
     const present = (await look()).nodes.filter(({ container }) => container.exists);
     expect(present.map(({ container }) => container.restartPolicy)).not.toContain('no');

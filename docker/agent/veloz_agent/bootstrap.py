@@ -12,7 +12,7 @@ import signal
 import time
 from typing import Callable, Optional
 
-from . import base_backup, control_session, peers, statefile
+from . import base_backup, control_database, control_session, peers, statefile
 from .control_session import open_session
 from .deadman import newest_primary
 from .log import log
@@ -183,16 +183,19 @@ class Bootstrap:
         )  # fmt: skip
         try:
             await self._ready(server)
-            await self._run(
-                ["psql", "-X", "-q", "-h", boot, "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1",
-                 "-f", "/usr/local/share/veloz/roles.sql"],
-                "The creation of roles",
-                {
-                    "VELOZ_PG_USER": s.user, "VELOZ_PG_PASSWORD": s.password, "VELOZ_PG_DATABASE": s.database,
-                    "VELOZ_PG_REPL_USER": s.repl_user, "VELOZ_PG_REPL_PASSWORD": s.repl_password,
-                    "VELOZ_PG_HA_USER": s.ha_user, "VELOZ_PG_HA_PASSWORD": s.ha_password,
-                },
-            )  # fmt: skip
+            for script in ("roles", "control"):
+                await self._run(
+                    ["psql", "-X", "-q", "-h", boot, "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1",
+                     "-f", f"/usr/local/share/veloz/{script}.sql"],
+                    "The creation of roles and databases",
+                    {
+                        "VELOZ_PG_USER": s.user, "VELOZ_PG_PASSWORD": s.password, "VELOZ_PG_DATABASE": s.database,
+                        "VELOZ_PG_REPL_USER": s.repl_user, "VELOZ_PG_REPL_PASSWORD": s.repl_password,
+                        "VELOZ_PG_HA_USER": s.ha_user, "VELOZ_PG_HA_PASSWORD": s.ha_password,
+                        "VELOZ_PG_CONTROL_DATABASE": s.control_database,
+                        "PGOPTIONS": control_database.SUPERUSER_OPTIONS,
+                    },
+                )  # fmt: skip
         finally:
             self._child = server
             server.signal(signal.SIGINT)

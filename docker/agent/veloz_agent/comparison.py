@@ -9,7 +9,7 @@ from typing import Optional
 
 from . import wal
 from .control_file import read_control
-from .control_session import open_session
+from .control_session import open_control, open_session
 from .errors import CommandError
 from .node_files import NodeFiles
 from .settings import PostgresSettings
@@ -29,12 +29,12 @@ _SIZE = (
 
 
 async def _session(settings: PostgresSettings, upstream: dict, replication: bool) -> Connection:
-    user, password = (
-        (settings.repl_user, settings.repl_password) if replication else (settings.ha_user, settings.ha_password)
+    host, port = upstream["host"], upstream["port"]
+    if not replication:
+        return await open_control(host, port, settings.ha_user, settings.ha_password)
+    return await open_session(
+        host, port, settings.repl_user, settings.repl_password, "replication", {"replication": "true"}
     )
-    extra = {"replication": "true"} if replication else None
-    database = "replication" if replication else "postgres"
-    return await open_session(upstream["host"], upstream["port"], user, password, database, extra)
 
 
 async def ask_upstream(settings: PostgresSettings, upstream: dict) -> tuple:

@@ -6,11 +6,12 @@ same, see src/systems/control-session.ts.
 
 from __future__ import annotations
 
-from typing import Optional
+import os
+from typing import Mapping, Optional
 
 from .wire import Connection, ServerError
 
-_SETTINGS = {
+SETTINGS = {
     # Nothing that an application owns is found by a name without a schema.
     "search_path": "pg_catalog, pg_temp",
     "role": "none",
@@ -39,6 +40,14 @@ _SETTINGS = {
 # A server that does not know one of them refuses the connection: they came with PostgreSQL 14 and 17.
 _LATER = {"idle_session_timeout": "0", "transaction_timeout": "0"}
 _UNDEFINED_OBJECT = "42704"
+# The database does not exist, takes no connections, or none of this role, or no more.
+_NOT_THIS_DATABASE = ("3D000", "55000", "42501", "53300")
+
+
+def databases(env: Mapping) -> list:
+    """Where a session of the control role goes, in this order: its own database, and where that is missing, others."""
+    names = [env.get("VELOZ_PG_CONTROL_DATABASE") or "veloz_ha", "postgres", env.get("VELOZ_PG_DATABASE") or "veloz"]
+    return list(dict.fromkeys(names))
 
 
 def startup_options(values: dict) -> str:
@@ -50,8 +59,8 @@ def startup_options(values: dict) -> str:
     return " ".join(f"-c {name}={escaped(value)}" for name, value in values.items())
 
 
-CURRENT = startup_options({**_SETTINGS, **_LATER})
-OLDER = startup_options(_SETTINGS)
+CURRENT = startup_options({**SETTINGS, **_LATER})
+OLDER = startup_options(SETTINGS)
 
 
 async def open_session(
@@ -65,3 +74,17 @@ async def open_session(
         if error.code != _UNDEFINED_OBJECT:
             raise
     return await Connection.open(host, port, user, password, database, {**parameters, "options": OLDER})
+
+
+async def open_control(host: str, port: int, user: str, password: str) -> Connection:
+    """A session in the control database, or in another one where there is none that takes it."""
+    first: Optional[ServerError] = None
+    for database in databases(os.environ):
+        try:
+            return await open_session(host, port, user, password, database)
+        except ServerError as error:
+            if error.code not in _NOT_THIS_DATABASE:
+                raise
+            first = first or error
+    assert first
+    raise first

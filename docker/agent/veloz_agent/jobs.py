@@ -214,10 +214,16 @@ class Jobs:
                 since = loop.time()
 
 
+def quoted(text: str) -> str:
+    """A value of a connection string, whatever it holds."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def conninfo(settings: PostgresSettings, upstream: dict, database: Optional[str] = None) -> str:
     """For the tools; the password comes from the pass file. A vanished upstream is noticed within some seconds."""
     return (
-        f"host={upstream['host']} port={upstream['port']} user={settings.repl_user} "
-        f"{f'dbname={database} ' if database else ''}connect_timeout=3 "
+        f"host={upstream['host']} port={upstream['port']} user={quoted(settings.repl_user)} "
+        f"{f'dbname={quoted(database)} ' if database else ''}connect_timeout=3 "
         "keepalives_idle=2 keepalives_interval=2 keepalives_count=5 tcp_user_timeout=10000"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from . import arguments
-from .control_session import open_session
+from .control_session import open_control
 from .wire import ServerError
 
 # A killed container's address swallows connects without an answer; a living neighbour answers within milliseconds.
@@ -59,7 +59,7 @@ async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_
     began = time.monotonic()
 
     async def conversation() -> None:
-        connection = await open_session(peer["host"], peer["port"], user, password, "postgres")
+        connection = await open_control(peer["host"], peer["port"], user, password)
         try:
             answer.speaks = True
             (row,) = await connection.query(_QUESTION)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 from typing import Optional
 
-from . import base_backup, deadman, fence_file, peers, recovery_settings, statefile
+from . import base_backup, control_database, deadman, fence_file, peers, recovery_settings, statefile
 from .bootstrap import Bootstrap, ensure_slot
 from .control_file import read_control
 from .crashes import Crashes
@@ -339,6 +339,7 @@ class PostgresSupervisor(NodeAgent):
         server.exited.add_done_callback(lambda exited: self._on_exit(server, exited.result()))
         if as_standby:
             asyncio.get_running_loop().call_later(2, lambda: self.spawn_task(self._care_for_slot(server)))
+        self.spawn_task(self._care_for_control_database(server))
 
     def _clear_leftovers(self) -> None:
         """What a restore or a hand left and would decide what this start becomes."""
@@ -370,6 +371,16 @@ class PostgresSupervisor(NodeAgent):
             kill_servers()
         # In place: a container's own end and start would cost half a second. Docker sees it by the health check.
         self._start_later(0 if asked else self.crashes.add(code, self.since_ms - server.since_ms, self.since_ms))
+
+    async def _care_for_control_database(self, server: Child) -> None:
+        """For as long as this server runs. Only a primary can make what is missing; its standbys get it from there."""
+        while self.server is server:
+            await asyncio.sleep(control_database.EVERY_S)
+            if self.server is server and self.server_state() == "running" and not self.files.is_standby:
+                try:
+                    await control_database.ensure(self.settings, self.processes)
+                except Exception as error:  # noqa: BLE001 - it is tried again, and status tells what is missing
+                    log("error", f"The control database can't be put in order; it is tried again: {error!r}")
 
     async def _care_for_slot(self, server: Child) -> None:
         """A standby whose slot is missing on its upstream would ask for it for ever."""

@@ -8,7 +8,7 @@ import subprocess
 import time
 from typing import Optional
 
-from . import base_backup, comparison, quarantine
+from . import base_backup, comparison, control_database, quarantine
 from .bootstrap import ensure_slot
 from .control_file import read_control
 from .errors import CommandError
@@ -63,6 +63,7 @@ class RejoinJobs:
         _, end = await self._reader.end(read_control(s.data, s.bin))
         await self._keep(job, upstream, (diverged_timeline, diverged_at), end)
         ours = base_backup.own_settings(s.data)
+        database = await control_database.for_rewind(s, upstream)
         await self._jobs.enter(job, "pg_rewind")
         await asyncio.to_thread(self._files.mark_rewind)
         # pg_rewind lets a server in single-user mode do the crash recovery, which refuses with the signal; that the
@@ -73,7 +74,7 @@ class RejoinJobs:
                 job,
                 upstream,
                 [
-                    "pg_rewind", "-D", s.data, "-P", f"--source-server={conninfo(s, upstream, 'postgres')}",
+                    "pg_rewind", "-D", s.data, "-P", f"--source-server={conninfo(s, upstream, database)}",
                     f"--config-file={s.config_file}",
                 ],
             )  # fmt: skip

@@ -30,6 +30,8 @@ class Settings:
         self.user = value(env, "VELOZ_PG_USER", "veloz")
         self.password = secret(env, "VELOZ_PG_PASSWORD", "veloz")
         self.database = value(env, "VELOZ_PG_DATABASE", "veloz")
+        # The control role's own; see control_database.py.
+        self.control_database = value(env, "VELOZ_PG_CONTROL_DATABASE", "veloz_ha")
         self.ha_user = value(env, "VELOZ_PG_HA_USER", "veloz_ha")
         self.ha_password = secret(env, "VELOZ_PG_HA_PASSWORD", "veloz_ha")
 

@@ -14,6 +14,8 @@ import os
 import struct
 from typing import Optional
 
+from .saslprep import saslprep
+
 
 class ServerError(Exception):
     """An ErrorResponse. `code` is the SQLSTATE."""
@@ -130,7 +132,7 @@ class _Scram:
     """SCRAM-SHA-256 without channel binding (RFC 7677)."""
 
     def __init__(self, password: str) -> None:
-        self._password = password.encode()
+        self._password = saslprep(password).encode()
         self._nonce = base64.b64encode(os.urandom(18)).decode()
         self._signature = b""
 

@@ -1,20 +1,11 @@
-import { logs, psql, sqlName, sqlText } from '../commands';
+import { logs, psql, sqlText } from '../commands';
+import { checkRights } from '../control-path';
 import type { AnsweringNode, ObservedNode } from '../observed';
 import { notLower } from '../readiness/settings';
 import { formatSize } from '../size';
 import { slotName, type ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
 import { RELOAD, type Pair } from './replication';
-
-/** What gives the control role a right that it lacks. The keys are the sentences in which a node reports it. */
-const grants: Readonly<Record<string, (role: string) => string>> = {
-  'run CHECKPOINT': (role) => `GRANT pg_checkpoint TO ${role}`,
-  'read all settings and statistics': (role) => `GRANT pg_monitor TO ${role}`,
-  'end sessions': (role) => `GRANT pg_signal_backend TO ${role}`,
-  'set synchronous_standby_names': (role) => `GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO ${role}`,
-  'reload the configuration': (role) => `GRANT EXECUTE ON FUNCTION pg_reload_conf() TO ${role}`,
-  'manage replication slots': (role) => `ALTER ROLE ${role} REPLICATION`,
-};
 
 /** C1–C9: the target can be the primary, and the old primary and the others can follow it. */
 export function checkCandidate(
@@ -153,29 +144,6 @@ function checkDirectories(list: Checklist, nodes: readonly ObservedNode[]): void
     measured: directories.map(({ name, path, owner, mode }) => `${path} on ${name}: ${owner} ${mode}`).join('; '),
     limit: 'owner postgres, mode 0700 or 0750',
     next: `docker exec -u root ${wrong?.name} sh -c 'chown postgres: ${wrong?.path} && chmod 0700 ${wrong?.path}'`,
-  });
-}
-
-/** C8: rights are granted on the primary and travel to its standbys. */
-function checkRights(
-  list: Checklist,
-  topology: ClusterTopology,
-  source: ObservedNode,
-  nodes: readonly ObservedNode[],
-): void {
-  const role = topology.postgres.control.user;
-  const missing = [...new Set(nodes.flatMap((node) => node.sql?.missingRights ?? []))];
-  list.require('C8', missing.length === 0, {
-    says: 'the control role has the rights that it needs',
-    refusal: `the control role ${role} lacks rights`,
-    measured: missing.length === 0 ? `role ${role}` : `it can't ${missing.join(', nor ')}`,
-    limit: 'none is missing',
-    next: psql(
-      source.name,
-      ...missing.map(
-        (right) => grants[right]?.(sqlName(role)) ?? `SELECT * FROM pg_roles WHERE rolname = ${sqlText(role)}`,
-      ),
-    ),
   });
 }
 

@@ -1,6 +1,7 @@
 import { formatMs } from '../duration';
 import { clusterStatus, logs, watchRun, workflowIdOf } from '../commands';
-import { presentNodes, type ObservedCluster, type ObservedNode, type ObservedPooler } from '../observed';
+import { letIn } from '../control-path';
+import { presentNodes, primaries, type ObservedCluster, type ObservedNode, type ObservedPooler } from '../observed';
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
 
@@ -23,7 +24,7 @@ function loginRefused(error: string, passwordFrom: string): string | undefined {
   return `export ${passwordFrom}=…   # or ${passwordFrom}_FILE; the worker needs it too, from its start on`;
 }
 
-function nodeNotReady(node: ObservedNode, topology: ClusterTopology): NotReady | undefined {
+function nodeNotReady(node: ObservedNode, topology: ClusterTopology, primary?: string): NotReady | undefined {
   const { name, container, agent } = node;
   const silent = (why: string, next: string): NotReady => ({ name, kind: 'silent', why: without(name, why), next });
   if (container.error !== undefined) return silent(container.error, `docker inspect ${name}`);
@@ -48,7 +49,10 @@ function nodeNotReady(node: ObservedNode, topology: ClusterTopology): NotReady |
   if (agent.startGuard !== null) return { name, kind: 'guarded', why: agent.startGuard, next: logs(name) };
   if (node.sql === null) {
     const error = node.sqlError ?? 'no reason given';
-    const next = loginRefused(error, topology.postgres.control.passwordFrom) ?? logs(name);
+    const next =
+      letIn(topology, name, error, primary) ??
+      loginRefused(error, topology.postgres.control.passwordFrom) ??
+      logs(name);
     return silent(`PostgreSQL does not answer: ${error}`, next);
   }
   return undefined;
@@ -84,8 +88,9 @@ export function systemsNotReady(topology: ClusterTopology, observed: ObservedClu
     const next = socket === undefined ? 'docker version' : `docker -H unix://${socket} version`;
     return [{ name: 'the Docker engine', kind: 'silent', why, next }];
   }
+  const primary = primaries(observed)[0]?.name;
   return [
-    ...presentNodes(observed).map((node) => nodeNotReady(node, topology)),
+    ...presentNodes(observed).map((node) => nodeNotReady(node, topology, primary)),
     poolerNotReady(observed.pooler, topology),
   ].filter((found) => found !== undefined);
 }

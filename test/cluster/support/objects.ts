@@ -43,7 +43,7 @@ export const openTransaction: OpenTransaction = {
 
 /** A statement on a node, as a person is told to run it. */
 export const inside = (node: string, statement: string): string =>
-  `docker exec ${node} psql -U postgres -c "${statement}"`;
+  `docker exec ${node} psql -U postgres -d postgres -c "${statement}"`;
 /** What makes ALTER SYSTEM count. */
 export const reload = '-c "SELECT pg_reload_conf()"';
 

@@ -111,13 +111,13 @@ objects({
     change: (seen) => Object.assign(standby(seen).sql, { lsn: '0/4000149' }),
     id: 'B6',
     says: `${STANDBY} has not replayed what it received: 16.0 MiB not replayed (limit: at most 16.0 MiB, limits.replayLagBytes)`,
-    next: `docker exec ${STANDBY} psql -U postgres -c `,
+    next: `docker exec ${STANDBY} psql -U postgres -d postgres -c `,
   },
   'the target has replayed nothing yet': {
     change: (seen) => (standby(seen).sql.replayLsn = null),
     id: 'B6',
     says: 'nothing is replayed yet',
-    next: `docker exec ${STANDBY} psql -U postgres -c `,
+    next: `docker exec ${STANDBY} psql -U postgres -d postgres -c `,
   },
   'replay on the target is paused': {
     change: (seen) => (standby(seen).sql.replayPaused = true),

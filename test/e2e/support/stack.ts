@@ -105,8 +105,8 @@ function run(args: readonly string[]): string {
 }
 
 /** Runs one SQL statement as superuser inside a node. */
-export function psql(node: string, sql: string): string {
-  return docker('exec', node, 'psql', '-U', 'postgres', '-d', 'veloz', '-Atqc', sql).trim();
+export function psql(node: string, sql: string, database = 'veloz'): string {
+  return docker('exec', node, 'psql', '-U', 'postgres', '-d', database, '-Atqc', sql).trim();
 }
 
 /** Waits until `holds` does. */

@@ -1,0 +1,123 @@
+import { psql, psqlIn, sqlName, sqlText } from './commands';
+import { answers, presentNodes, primaries, type ObservedCluster, type ObservedNode } from './observed';
+import type { Checklist } from './switchover/checklist';
+import { RELOAD } from './switchover/replication';
+import type { ClusterTopology } from './topology';
+
+/** What gives the control role a right that it lacks. The keys are the sentences in which a node reports it. */
+const grants: Readonly<Record<string, (role: string) => string>> = {
+  'run CHECKPOINT': (role) => `GRANT pg_checkpoint TO ${role}`,
+  'read all settings and statistics': (role) => `GRANT pg_monitor TO ${role}`,
+  'end sessions': (role) => `GRANT pg_signal_backend TO ${role}`,
+  'set synchronous_standby_names': (role) => `GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO ${role}`,
+  'reload the configuration': (role) => `GRANT EXECUTE ON FUNCTION pg_reload_conf() TO ${role}`,
+  'resume replay': (role) => `GRANT EXECUTE ON FUNCTION pg_wal_replay_resume() TO ${role}`,
+  'connect while all other connections are taken': (role) => `GRANT pg_use_reserved_connections TO ${role}`,
+  'manage replication slots': (role) => `ALTER ROLE ${role} REPLICATION`,
+};
+
+/** Sessions of the control role that are open at the same time in a failover, with two workers and the agents' questions. */
+const SESSIONS_NEEDED = 20;
+/** A password that ends within this time is told, in milliseconds. */
+const PASSWORD_ENDS_SOON_MS = 14 * 24 * 3600 * 1000;
+const days = (ms: number): string => `${(ms / 86_400_000).toFixed(1)} days`;
+/** The file of the shipped stack; each node has its own. */
+const HBA_FILE = '/etc/veloz/pg_hba.conf';
+
+/** C8: rights are granted on the primary and travel to its standbys. */
+export function checkRights(
+  list: Checklist,
+  topology: ClusterTopology,
+  source: ObservedNode,
+  nodes: readonly ObservedNode[],
+): void {
+  const role = topology.postgres.control.user;
+  const missing = [...new Set(nodes.flatMap((node) => node.sql?.missingRights ?? []))];
+  // Rights on functions belong to the database in which the sessions are.
+  const database = nodes.find(({ sql }) => sql?.control !== undefined)?.sql?.control?.database;
+  list.require('C8', missing.length === 0, {
+    says: 'the control role has the rights that it needs',
+    refusal: `the control role ${role} lacks rights`,
+    measured: missing.length === 0 ? `role ${role}` : `it can't ${missing.join(', nor ')}`,
+    limit: 'none is missing',
+    next: psqlIn(
+      source.name,
+      database ?? 'postgres',
+      ...missing.map(
+        (right) => grants[right]?.(sqlName(role)) ?? `SELECT * FROM pg_roles WHERE rolname = ${sqlText(role)}`,
+      ),
+    ),
+  });
+}
+
+/**
+ * C8: what would keep the control role out one day, told while it is still let in: rights, limits of connections, a password that
+ * ends, a session that had to go to another database than its own.
+ */
+export function checkControlPath(list: Checklist, topology: ClusterTopology, observed: ObservedCluster): void {
+  const nodes = presentNodes(observed).filter(answers);
+  const source = primaries(observed)[0] ?? nodes[0];
+  if (source === undefined) return;
+  checkRights(list, topology, source, nodes);
+  const { user, database } = topology.postgres.control;
+  const role = sqlName(user);
+  for (const { name, sql } of nodes) {
+    const { control } = sql;
+    // An answer of an earlier version of the worker.
+    if (control === undefined) continue;
+    list.advise('C8', control.database === database, {
+      says: `the control role has a database of its own on ${name}`,
+      refusal: `the control role has no database of its own on ${name}`,
+      measured: `its sessions go to ${control.database}`,
+      limit: `${database}, postgres.control.database`,
+      next: `docker logs --tail 20 ${source.name}   # the primary's agent makes it within 10 s, or says why it can't`,
+    });
+    const limit = Math.min(
+      ...[control.connectionLimit, control.databaseConnectionLimit].map((n) => (n < 0 ? Infinity : n)),
+    );
+    const ofRole = control.connectionLimit >= 0 && control.connectionLimit === limit;
+    list.require('C8', limit >= SESSIONS_NEEDED, {
+      says: `the control role may open as many connections to ${name} as it needs`,
+      refusal: `the control role may open too few connections to ${name}`,
+      measured: `${ofRole ? `role ${user}` : `database ${control.database}`} has a connection limit of ${limit}`,
+      limit: `none, or at least ${SESSIONS_NEEDED}`,
+      next: psql(
+        source.name,
+        ofRole
+          ? `ALTER ROLE ${role} CONNECTION LIMIT -1`
+          : `ALTER DATABASE ${sqlName(control.database)} CONNECTION LIMIT -1`,
+      ),
+    });
+    list.require('C8', control.validForMs === null || control.validForMs > PASSWORD_ENDS_SOON_MS, {
+      says: `the password of the control role lasts on ${name}`,
+      refusal: 'the password of the control role ends: nothing can be done for the cluster then',
+      measured:
+        (control.validForMs ?? 0) > 0
+          ? `it ends in ${days(control.validForMs ?? 0)}`
+          : `it ended ${days(-(control.validForMs ?? 0))} ago`,
+      limit: `valid for more than ${days(PASSWORD_ENDS_SOON_MS)}`,
+      next: psql(source.name, `ALTER ROLE ${role} VALID UNTIL 'infinity'`),
+    });
+  }
+}
+
+/**
+ * The command that lets the control role in again, by the words in which a node refused it; undefined for any other error.
+ * @param primary where roles and databases can be changed; the node itself where none is known
+ */
+export function letIn(topology: ClusterTopology, node: string, error: string, primary = node): string | undefined {
+  const { user, database } = topology.postgres.control;
+  const role = sqlName(user);
+  if (error.includes('pg_hba.conf'))
+    return `docker exec -u root ${node} sed -i '1i host all ${role} samenet scram-sha-256' ${HBA_FILE} && ${psql(node, RELOAD)}`;
+  const denied = /permission denied for function (\w+)/.exec(error)?.[1];
+  if (denied !== undefined)
+    return psqlIn(primary, database, `GRANT EXECUTE ON FUNCTION pg_catalog.${denied} TO ${role}`);
+  if (/too many connections for role/.test(error)) return psql(primary, `ALTER ROLE ${role} CONNECTION LIMIT -1`);
+  if (/too many connections for database/.test(error))
+    return psql(primary, `ALTER DATABASE ${sqlName(database)} CONNECTION LIMIT -1`);
+  if (/not permitted to log in/.test(error)) return psql(primary, `ALTER ROLE ${role} LOGIN`);
+  if (/too many clients already|remaining connection slots/.test(error))
+    return psql(node, 'SELECT usename, datname, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC');
+  return undefined;
+}

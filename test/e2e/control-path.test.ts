@@ -1,0 +1,94 @@
+import { Guarded } from './support/guarded';
+import { cli, docker, psql, recovered, roles, waitUntil, whole } from './support/stack';
+
+/** A settings that an application or its administrator may make, all at once. `veloz_ha` is the control role. */
+const settings = [
+  'ALTER ROLE veloz_ha SET search_path = public',
+  "ALTER ROLE ALL SET statement_timeout = '1ms'",
+  "ALTER ROLE veloz_ha SET idle_session_timeout = '50ms'",
+  "ALTER ROLE veloz_ha SET transaction_timeout = '1ms'",
+  'ALTER ROLE veloz_ha SET default_transaction_read_only = on',
+  "ALTER ROLE veloz_ha SET role = 'veloz'",
+  "ALTER ROLE veloz_ha SET datestyle = 'German'",
+  "ALTER ROLE veloz_ha SET local_preload_libraries = 'missing'",
+  'ALTER ROLE veloz_ha SET exit_on_error = on',
+  'ALTER ROLE veloz_ha SET synchronous_commit = off',
+  'ALTER ROLE veloz SET statement_timeout = 0',
+  ...['veloz', 'postgres', 'veloz_ha'].map(
+    (name) => `ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`,
+  ),
+  "ALTER DATABASE veloz_ha SET session_preload_libraries = 'missing'",
+];
+const reset = [
+  ...['veloz_ha', 'ALL', 'veloz'].map((role) => `ALTER ROLE ${role} RESET ALL`),
+  'ALTER ROLE veloz_ha SET search_path = pg_catalog, pg_temp',
+  ...['veloz', 'postgres', 'veloz_ha'].map((name) => `ALTER DATABASE ${name} RESET ALL`),
+];
+const traps = [
+  'pg_has_role(text, text) RETURNS boolean',
+  'json_build_object(text, name, text, text, text, text) RETURNS json',
+];
+
+/** As the superuser, past all of it. */
+function alone(node: string, statement: string): string {
+  const options =
+    'PGOPTIONS=-c statement_timeout=0 -c default_transaction_isolation=read\\ committed -c event_triggers=off';
+  return docker('exec', '-e', options, node, 'psql', '-U', 'postgres', '-d', 'template1', '-Atqc', statement).trim();
+}
+
+describe('the control path needs nothing of the application', () => {
+  let guarded: Guarded;
+  beforeAll(async () => {
+    guarded = await Guarded.start();
+    await whole();
+  });
+  afterAll(() => guarded.close());
+  beforeEach(() => guarded.work(1));
+  afterEach(async () => {
+    await guarded.rest();
+    const { primary } = await roles();
+    for (const statement of reset) alone(primary, statement);
+    await recovered();
+  }, 240_000);
+
+  test('whatever role, database and server are set to, and whatever the application names as the catalog does', async () => {
+    const before = await roles();
+    for (const trap of traps)
+      psql(
+        before.primary,
+        `SET ROLE veloz; CREATE FUNCTION public.${trap} LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''as %'', current_user; END'`,
+      );
+    for (const statement of settings) alone(before.primary, statement);
+
+    const status = await cli(['postgres', 'status', '-o', 'json'], guarded.env);
+    expect(status.stdout).not.toMatch(/as veloz_ha|"result": ?"refuse"/);
+    await guarded.guard();
+    docker('kill', before.primary);
+    await guarded.until('a failover that ended', ({ events }) =>
+      events.some(({ kind, says }) => kind === 'failover' && /no acknowledged row was lost/.test(says)),
+    );
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+    expect(alone(before.standby, 'SHOW server_version')).toMatch(/^\d/);
+  }, 180_000);
+
+  test('nor the database of the application, nor rights in it', async () => {
+    const before = await roles();
+    alone(before.primary, 'DROP DATABASE veloz WITH (FORCE)');
+    // Told while all is well: a right that a failover will need.
+    alone(before.primary, 'ALTER ROLE veloz_ha CONNECTION LIMIT 3');
+    const status = await cli(['postgres', 'status'], guarded.env);
+    expect(status.code).toBe(8);
+    expect(status.stdout + status.stderr).toContain('ALTER ROLE veloz_ha CONNECTION LIMIT -1');
+    alone(before.primary, 'ALTER ROLE veloz_ha CONNECTION LIMIT -1');
+    await guarded.guard();
+    docker('kill', before.primary);
+    await waitUntil('the standby being the primary', async () => (await roles()).primary === before.standby, 60_000);
+    alone(before.standby, 'CREATE DATABASE veloz OWNER veloz');
+    await guarded.until('the failover having ended', ({ events }) =>
+      events.some(({ kind, says }) => kind === 'failover' && /failover ended/.test(says)),
+    );
+    expect(psql(before.standby, 'SELECT node FROM veloz_ha.epoch ORDER BY epoch DESC LIMIT 1', 'veloz_ha')).toBe(
+      before.standby,
+    );
+  }, 180_000);
+});
