@@ -12,6 +12,9 @@ function current(): Context | undefined {
   }
 }
 
+/** The Temporal context of a running activity, where it has one. */
+export { current as currentContext };
+
 /** Which attempt of the activity this is, from 1. */
 export function attempt(): number {
   return current()?.info.attempt ?? 1;
@@ -19,7 +22,25 @@ export function attempt(): number {
 
 /** Says that the activity lives and what it does. Without a Temporal context: nothing. */
 export function heartbeat(details: unknown): void {
-  current()?.heartbeat(details);
+  const context = current();
+  if (context === undefined) return;
+  noteBeat(context);
+  context.heartbeat(details);
+}
+
+/** When an activity last said that it lives, on the clock that only goes forward, and whether it was ever too late with that. */
+const beats = new WeakMap<Context, { at: number; stalled: boolean }>();
+
+function noteBeat(context: Context): void {
+  beats.set(context, { at: performance.now(), stalled: hasStalled(context) });
+}
+
+/** Whether the worker ever stood still for so long that Temporal took the activity for dead. */
+export function hasStalled(context: Context): boolean {
+  const last = beats.get(context);
+  const { heartbeatTimeoutMs } = context.info;
+  if (last === undefined || heartbeatTimeoutMs === undefined || heartbeatTimeoutMs === 0) return false;
+  return last.stalled || performance.now() - last.at > heartbeatTimeoutMs;
 }
 
 /** What the last attempt's last heartbeat said. */

@@ -4,6 +4,7 @@ import { finalFailure } from './context';
 import type { ActivityDeps, ClusterAccess } from './deps';
 import { cutOff, endContainer, hasEnded } from './end-container';
 import { messageOf, withinLimit } from './guard/probe';
+import { Overtaken, stillMine } from './still-mine';
 
 /** Why nobody can write to a node any more. */
 export interface Fence {
@@ -72,7 +73,8 @@ export async function fenceNode(
     }
     try {
       if (!hasEnded(status)) await endContainer(deps.docker, node);
-      const file = { version: 1, run: token.run, upstream, at: Date.now() };
+      const file = { version: 1, run: token.run, attempt: token.attempt, upstream, at: Date.now() };
+      await stillMine(`lay a fence into the volume of ${node}`);
       await deps.docker.putFile(node, FENCE_FILE, JSON.stringify(file), postgresOwner);
       // Whoever started it in between may have read its volume before the fence lay there: then it is fenced by its agent.
       const after = await deps.docker.inspect(node);
@@ -83,6 +85,7 @@ export async function fenceNode(
         );
       problem = `its container is ${after.status} again`;
     } catch (error) {
+      if (error instanceof Overtaken) throw error;
       problem = messageOf(error);
     }
   }
@@ -98,6 +101,7 @@ async function isolate(deps: ActivityDeps, node: string, problem: string): Promi
   try {
     return await cutOff(deps.docker, node);
   } catch (error) {
+    if (error instanceof Overtaken) throw error;
     throw notProven(node, `${problem.replace(/\.$/, '')}; ${messageOf(error)}`);
   }
 }

@@ -4,6 +4,7 @@ import type { PostgresSession } from '../systems/postgres';
 import { keepBeating, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
 import type { MoveRequest } from './move-parts';
+import { stillMine } from './still-mine';
 import { tokenOf, type Stage } from './token';
 
 /** Creates the physical slot of `node` on the server behind `session` unless it is there. Works on a standby too. */
@@ -31,6 +32,7 @@ export async function ensureSynchronousNames(session: PostgresSession, wanted: s
   const shown = async () =>
     (await session.query<{ names: string }>(`SELECT current_setting('synchronous_standby_names') AS names`))[0]?.names;
   if (wanted !== undefined && (await shown()) === wanted) return;
+  await stillMine(`set synchronous_standby_names to '${wanted ?? 'what the file says'}'`);
   // ALTER SYSTEM takes no parameters; the value comes from the topology, and quotes are doubled.
   await session.query(
     wanted === undefined

@@ -43,7 +43,7 @@ describe('a node is fenced', () => {
       expect(engine.did).toEqual([...killed, FILE]);
       expect(engine.files).toEqual([
         {
-          content: { version: 1, run: 'run 7', upstream, at: expect.any(Number) as unknown },
+          content: { version: 1, run: 'run 7', attempt: 5_000_001, upstream, at: expect.any(Number) as unknown },
           owner: { uid: 999, gid: 999 },
         },
       ]);

@@ -251,11 +251,21 @@ class FenceForGoodTest(unittest.IsolatedAsyncioTestCase):
         await self.restarted()
         self.assertTrue(self.agent.fenced_for_good)
 
+    async def test_a_fence_file_of_an_attempt_that_was_overtaken_fences_nobody(self):
+        await self.agent.claim({"token": token("k", 7)})
+        order = {"version": 1, "run": "k", "upstream": UPSTREAM, "at": 1}
+        for run, attempt, fences in (("k", 6, False), ("r", 9, False), ("k", 7, True)):
+            with self.subTest(run=run, attempt=attempt):
+                self.put_fence_file(json.dumps({**order, "run": run, "attempt": attempt}))
+                agent = await self.restarted()
+                self.assertEqual(agent.fenced_for_good, fences)
+                self.assertFalse(os.path.exists(os.path.join(agent.settings.own, fence_file.NAME)))
+
     async def test_a_fence_file_that_nobody_understands_fences_too(self):
         for text in ("", "{", "[]", "null", '{"run": 1}', '{"run": "k"}', '{"run": "k", "upstream": {"host": "a b"}}'):
             with self.subTest(text=text):
                 self.put_fence_file(text)
-                self.assertEqual(fence_file.read(self.agent.settings.own), {"run": None, "upstream": None})
+                self.assertEqual(fence_file.read(self.agent.settings.own), {"run": None, "upstream": None, "attempt": None})
         await self.restarted()
         self.assertEqual((self.agent.desired, self.agent.launched), ("fenced", 0))
 

@@ -55,6 +55,14 @@ class Claims:
         self.current = dict(token)
         return True
 
+    def is_older(self, run: Optional[str], attempt: Optional[int]) -> bool:
+        """Whether an order of this run and attempt was overtaken: by a newer attempt, or by another run."""
+        if run is None or attempt is None:
+            return False
+        if self.current and self.current["run"] == run:
+            return attempt < self.current["attempt"]
+        return run in self._over and (self._over[run] is None or attempt < self._over[run])
+
     def check(self, token: dict) -> None:
         """Lets exactly the claimed run and attempt pass."""
         if self.current != token:

@@ -15,25 +15,34 @@ from .errors import CommandError
 from .statefile import sync_directory
 
 NAME = "fence.json"
+_NOT_UNDERSTOOD = {"run": None, "upstream": None, "attempt": None}
 
 
 def read(directory: str) -> Optional[dict]:
-    """{"run", "upstream"}, both None when the file is there and can't be understood: it is a fence all the same."""
+    """{"run", "upstream", "attempt"}; attempt is None where the file names none.
+
+    Run and upstream are None when the file is there and can't be understood: it is a fence all the same.
+    """
     try:
         with open(os.path.join(directory, NAME), encoding="utf-8") as file:
             text = file.read()
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
-        return {"run": None, "upstream": None}
+        return dict(_NOT_UNDERSTOOD)
     try:
         value = json.loads(text)
         run = value["run"]
         if not isinstance(run, str) or not run:
             raise arguments.bad("run", "the id of a run", run)
-        return {"run": run, "upstream": arguments.address(value.get("upstream"), "upstream")}
+        attempt = value.get("attempt")
+        return {
+            "run": run,
+            "upstream": arguments.address(value.get("upstream"), "upstream"),
+            "attempt": attempt if type(attempt) is int else None,
+        }
     except (ValueError, TypeError, KeyError, AttributeError, CommandError):
-        return {"run": None, "upstream": None}
+        return dict(_NOT_UNDERSTOOD)
 
 
 def remove(directory: str) -> None:

@@ -243,6 +243,11 @@ class PostgresSupervisor(NodeAgent):
         order = fence_file.read(self.settings.own)
         if order is None:
             return False
+        if self.claims.is_older(order["run"], order["attempt"]):
+            # A worker that was frozen laid it down when others had long taken the node.
+            log("warn", "A fence file of an attempt that was overtaken is ignored.", **order)
+            fence_file.remove(self.settings.own)
+            return False
         try:
             self.fence_for_good(order["run"], order["upstream"], sync=True)
             fence_file.remove(self.settings.own)

@@ -3,6 +3,7 @@ import type { ActivityDeps } from '../deps';
 import { cutOff, endContainer, hasEnded } from '../end-container';
 import { messageOf } from '../guard/probe';
 import { SubStepRecorder, type MoveJournal } from '../move-journal';
+import { Overtaken } from '../still-mine';
 import { accessRedis, withConnection, type RedisAccess } from './access';
 import { announce, gatherSentinels } from './announce';
 import { redirectOthers, stateOf, untilRole, type RedisMove, type RedisMoveResult } from './parts';
@@ -148,6 +149,7 @@ async function endMaster(deps: ActivityDeps, source: string): Promise<string> {
       await endContainer(deps.docker, source);
       return 'its container was killed; started again it takes no writes before the Sentinels have spoken';
     } catch (error) {
+      if (error instanceof Overtaken) throw error;
       problem = messageOf(error);
     }
   }
@@ -155,6 +157,7 @@ async function endMaster(deps: ActivityDeps, source: string): Promise<string> {
     const networks = await cutOff(deps.docker, source);
     return `its container could not be ended (${problem}), and was cut off from ${networks.join(', ')}: nobody reaches it`;
   } catch (error) {
+    if (error instanceof Overtaken) throw error;
     throw finalFailure(
       'Refused',
       `H2: ${source} can't be ended: ${problem}; ${messageOf(error)} (limit: proof that it takes no write). Nothing was promoted. Next: docker kill ${source}`,

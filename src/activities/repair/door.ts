@@ -3,6 +3,7 @@ import { keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf, withinLimit } from '../guard/probe';
 import { requirePrimary } from './parts';
+import { stillMine } from '../still-mine';
 
 /** How long a client may take to get through, in milliseconds. */
 const DOOR_LIMIT_MS = 3000;
@@ -58,6 +59,7 @@ export async function restartPooler(
   try {
     await requirePrimary(access, primary);
     if (await reached()) return `clients reach ${primary} by now`;
+    await stillMine(`kill ${access.poolerName}`);
     await deps.docker.kill(access.poolerName);
     await deps.docker.start(access.poolerName);
     await until(`clients reaching ${primary}`, BACK_LIMIT_MS, 200, async () => ((await reached()) ? true : undefined));

@@ -1,0 +1,70 @@
+import type { Context } from '@temporalio/activity';
+import { temporal } from '@temporalio/proto';
+import { currentContext, hasStalled } from './context';
+import { messageOf, withinLimit } from './guard/probe';
+
+/** An answer that is older than this when it is acted on says nothing: the worker stood still in between. In milliseconds. */
+const FRESH_MS = 500;
+/** How long Temporal may take to answer, in milliseconds. */
+const ANSWER_LIMIT_MS = 2000;
+const ASKED = 3;
+
+/** This attempt is not, or not for certain, the one that goes on with its activity: it has changed nothing just now. */
+export class Overtaken extends Error {
+  override readonly name = 'Overtaken';
+}
+
+/**
+ * Returns only with Temporal's fresh word that this attempt is the current one of its activity. To be awaited right before each action
+ * that carries no token which would be refused: a worker that was frozen and thaws must not end, fence or set what others have in use
+ * by now. Outside of an activity, such as in a bench, it returns at once.
+ * @param what the action, as an infinitive: "kill veloz-postgres-primary"
+ * @throws Overtaken when another attempt goes on, or Temporal does not tell
+ */
+export async function stillMine(what: string): Promise<void> {
+  const context = currentContext();
+  const client = clientOf(context);
+  const execution = context?.info.workflowExecution;
+  if (context === undefined || client === undefined || execution === undefined) return;
+  for (let tries = 0; tries < ASKED; tries++) {
+    const asked = performance.now();
+    let told;
+    try {
+      told = await withinLimit(
+        client.workflowService.describeWorkflowExecution({ namespace: client.options.namespace, execution }),
+        ANSWER_LIMIT_MS,
+      );
+    } catch (error) {
+      throw new Overtaken(`Temporal does not say whether this attempt may ${what}: ${messageOf(error)}`);
+    }
+    const why = whyNotMine(context, told);
+    if (why !== undefined) throw new Overtaken(`this attempt may not ${what} any more: ${why}`);
+    if (performance.now() - asked < FRESH_MS) return;
+  }
+  throw new Overtaken(`this worker is too slow to ${what} safely: Temporal's answers were older than ${FRESH_MS} ms`);
+}
+
+const { WORKFLOW_EXECUTION_STATUS_RUNNING } = temporal.api.enums.v1.WorkflowExecutionStatus;
+
+/** Why the attempt is not the current one, as Temporal tells it; undefined where it is. */
+function whyNotMine(
+  context: Context,
+  told: temporal.api.workflowservice.v1.IDescribeWorkflowExecutionResponse,
+): string | undefined {
+  const { activityId, attempt } = context.info;
+  if (told.workflowExecutionInfo?.status !== WORKFLOW_EXECUTION_STATUS_RUNNING)
+    // An activity whose run was terminated goes to its end, unless its worker slept meanwhile: nobody knows what others did then.
+    return hasStalled(context) ? 'its run has ended, and this worker stood still meanwhile' : undefined;
+  const mine = told.pendingActivities?.find((pending) => pending.activityId === activityId);
+  if (mine === undefined) return 'its activity has ended';
+  return mine.attempt === attempt ? undefined : `attempt ${mine.attempt} goes on, and this is attempt ${attempt}`;
+}
+
+/** None in a test that has none. */
+function clientOf(context: Context | undefined): Context['client'] | undefined {
+  try {
+    return context?.client;
+  } catch {
+    return undefined;
+  }
+}
