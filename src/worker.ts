@@ -24,10 +24,12 @@ import {
   heartbeatOf,
   innermost,
   probe,
+  runsKeptMs,
   searchAttributeTypes,
+  shortRetention,
   temporalConfig,
-  unreachable,
   type TemporalConfig,
+  unreachable,
 } from './systems/temporal';
 import { loadTopology } from './systems/topology-file';
 import { WATCH_SLOTS } from './cluster/guard/watch-slots';
@@ -220,6 +222,10 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
   });
   const client = new Client({ connection, namespace: config.namespace });
   await ensureSearchAttributes(connection, config.namespace, logger);
+  // Not every server lets a worker ask for it.
+  const kept = await runsKeptMs(connection, config.namespace).catch(() => undefined);
+  const tooShort = shortRetention(kept, config.namespace);
+  if (tooShort !== undefined) logger.warn({ next: tooShort.next }, tooShort.says);
 
   let handover: HandoverCost | undefined;
   const ending = new AbortController();
@@ -232,7 +238,7 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
     lockHolder: (cluster) => lockHolder(client, cluster),
     guardState: (cluster) => guardState(client, cluster),
     ending: ending.signal,
-    faultPoint: faultPointFromEnvironment(process.env),
+    faultPoint: faultPointFromEnvironment(process.env, (sentence) => logger.warn(sentence)),
   });
   const worker = await Worker.create({
     connection: native,

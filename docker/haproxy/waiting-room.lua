@@ -3,8 +3,9 @@
 -- HAProxy answers 503 at once when a backend has no server that is up. Between the death of an engine and the moment when
 -- the other one holds the lock (two seconds at most) that would fail every request. The waiting room is the backend's last
 -- server: it answers a request that it must be tried again ("503", which HAProxy retries by itself) as soon as an engine
--- is ready, or after HOP_MS, so that no timeout of the outer side strikes. Whoever has waited LIMIT_MS in all gets an
--- answer that is not retried.
+-- is ready, or after HOP_MS, so that no timeout of the outer side strikes. Whoever is older than LIMIT_MS gets an answer
+-- that is not retried, also while an engine is ready: an engine that says ready and lets orders hang would be tried for ever.
+-- Each try that runs into its timeout marks its engine down and so leads through here.
 --
 -- It also is the dead-man switch of a drain. A runbook drains the active engine for the moment of a hand-over; if the
 -- runbook dies there, requests would wait although an engine is ready. So a request that has waited DRAIN_LIMIT_MS while
@@ -23,6 +24,20 @@ local DRAIN_LIMIT_MS = tonumber(os.getenv("VELOZ_HAPROXY_DRAIN_LIMIT_MS") or "")
 local function now_ms()
     local t = core.now()
     return t.sec * 1000 + t.usec // 1000
+end
+
+-- How often each request was here, by its id: whoever was tried more often than that was at an engine, and what became of
+-- it there is not known. Two generations, each kept for longer than a request can take.
+local KEEP_MS = 2 * LIMIT_MS + 60000
+local visits, earlier, turned_at = {}, {}, now_ms()
+
+local function visit(id, at)
+    if at - turned_at > KEEP_MS or at < turned_at then
+        visits, earlier, turned_at = {}, visits, at
+    end
+    local count = (visits[id] or earlier[id] or 0) + 1
+    visits[id] = count
+    return count
 end
 
 -- What is known of the engines; looked at once for all that wait.
@@ -44,14 +59,24 @@ local function look()
     return seen
 end
 
+local function header(applet, name)
+    local values = applet.headers[name]
+    return values and values[0] or nil
+end
+
 core.register_service("waiting_room", "http", function(applet)
     local started = now_ms()
-    local since = tonumber(applet.headers["x-veloz-since"] and applet.headers["x-veloz-since"][0]) or started
+    local since = tonumber(header(applet, "x-veloz-since") or "") or started
+    local count = visit(header(applet, "x-request-id") or "", started)
     local status = 503
     while true do
+        local at = now_ms()
+        if at - since >= LIMIT_MS then
+            status = 500
+            break
+        end
         local engines = look()
         if engines.ready then break end
-        local at = now_ms()
         if at - since >= DRAIN_LIMIT_MS then
             for _, server in ipairs(engines.drained) do
                 server:set_ready()
@@ -59,15 +84,12 @@ core.register_service("waiting_room", "http", function(applet)
                     server:get_name() .. " was drained: it takes them again")
             end
         end
-        if at - since >= LIMIT_MS then
-            status = 500
-            break
-        end
         if at - started >= HOP_MS then break end
         core.msleep(math.max(POLL_MS, engines.waiting // WAKES_PER_MS))
     end
     applet:set_status(status)
     applet:add_header("content-length", "0")
     applet:add_header("x-veloz-waited", tostring(now_ms() - since))
+    applet:add_header("x-veloz-visits", tostring(count))
     applet:start_response()
 end)

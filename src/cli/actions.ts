@@ -37,6 +37,7 @@ export const actions = {
   guardStatus: () => (require('./actions/guard') as typeof import('./actions/guard')).guardStatus,
   guardMode: () => (require('./actions/guard') as typeof import('./actions/guard')).guardMode,
   guardMaintenance: () => (require('./actions/guard') as typeof import('./actions/guard')).guardMaintenance,
+  guardHandOver: () => (require('./actions/guard') as typeof import('./actions/guard')).guardHandOver,
   guardStop: () => (require('./actions/guard') as typeof import('./actions/guard')).guardStop,
   guardWatch: () => (require('./actions/guard-watch') as typeof import('./actions/guard-watch')).guardWatch,
   maintenanceStart: () => (require('./actions/maintenance') as typeof import('./actions/maintenance')).maintenanceStart,

@@ -54,6 +54,12 @@ export function addGuard(program: HaCommand, build: Builder, actions: typeof all
   addWho(maintenance);
   build.act(maintenance, actions.guardMaintenance);
 
+  const handOver = build.command(guard, 'hand-over', 'begin its history anew, before workers are upgraded', [
+    'veloz-ha guard hand-over --reason "upgrade"',
+  ]);
+  addWho(handOver);
+  build.act(handOver, actions.guardHandOver);
+
   const stop = build.command(guard, 'stop', 'end the guard: nothing fails over by itself from then on', [
     'veloz-ha guard stop --reason "the cluster is taken down"',
   ]);

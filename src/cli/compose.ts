@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Problem } from '../systems/problem';
+import { loadTopology } from '../systems/topology-file';
 import type { Cli } from './io';
 import { packageRoot } from './paths';
 
@@ -22,6 +23,17 @@ export const postgresServices = (standbys: 1 | 2): string[] => [
   ...(standbys === 2 ? ['postgres-standby-2'] : []),
   'pgbouncer',
 ];
+
+/**
+ * The environment of a program that finds the Docker engine by itself: the topology's `docker.socketPath`, where it names
+ * one, wins over `DOCKER_HOST` and `DOCKER_CONTEXT`, so that Compose and the runbooks speak to one engine.
+ */
+export function dockerEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const socketPath = loadTopology(environment).docker?.socketPath;
+  if (socketPath === undefined) return environment;
+  const { DOCKER_CONTEXT: _, DOCKER_TLS_VERIFY: __, DOCKER_CERT_PATH: ___, ...rest } = environment;
+  return { ...rest, DOCKER_HOST: `unix://${socketPath}` };
+}
 
 /**
  * Runs Docker Compose on the stack. What it says goes to stderr, or to stdout where that is the result (`logs`).
@@ -46,7 +58,7 @@ export async function runCompose(
   const shown = options.output === 'stdout' || !cli.quiet;
   const child = spawn('bash', [script, ...args], {
     cwd: packageRoot,
-    env: cli.io.env,
+    env: dockerEnvironment(cli.io.env),
     stdio: [
       'ignore',
       options.output === 'stdout' ? 'inherit' : shown ? 2 : 'pipe',

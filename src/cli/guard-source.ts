@@ -26,6 +26,7 @@ import {
 import {
   guardQuery,
   guardWorkflowId,
+  handOverUpdate,
   maintenanceUpdate,
   setModeUpdate,
   stopGuardUpdate,
@@ -136,6 +137,11 @@ export class TemporalGuard implements GuardSource {
       ...change,
       ...decision,
     });
+  }
+
+  /** Has it begin its history anew. @returns what follows, in its own words. @throws Problem as {@link TemporalGuard.stop} does */
+  handOver(decision: Decision): Promise<string> {
+    return this.update(handOverUpdate.name, 'hand over', decision);
   }
 
   /**

@@ -9,11 +9,11 @@ const INVALID_ARGUMENT = 3;
 /** Runs as the server's visibility store knows them: open ones first, then by the time of their end. */
 export async function listRuns(
   temporal: TemporalClient,
-  options: { limit: number; openOnly?: boolean },
+  options: { limit: number; openOnly?: boolean; guards?: boolean },
 ): Promise<RunRow[]> {
   const names = searchAttributeNames;
-  // The guard is no run: it has no end, and `guard status` shows it.
-  const query = `${names.runbook} IS NOT NULL AND WorkflowType != 'guard'${options.openOnly === true ? " AND ExecutionStatus = 'Running'" : ''}`;
+  // The guard is no run: it has no end, and `guard status` shows it. Whoever is about to stop the workers wants to see it.
+  const query = `${names.runbook} IS NOT NULL${options.guards === true ? '' : " AND WorkflowType != 'guard'"}${options.openOnly === true ? " AND ExecutionStatus = 'Running'" : ''}`;
   const rows: RunRow[] = [];
   try {
     for await (const info of temporal.client.workflow.list({ query, pageSize: Math.min(options.limit, 100) })) {

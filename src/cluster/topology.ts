@@ -230,6 +230,25 @@ export const topologySchema = z
           });
         owner.set(node.name, clusterName);
       }
+      const slots = new Map<string, string>();
+      for (const [index, { name }] of value.postgres.nodes.entries()) {
+        const slot = slotName(name);
+        const other = slots.get(slot);
+        // One of the two would stream from the other one's slot, and each repair would drop it for one of them.
+        if (other !== undefined && other !== name)
+          context.addIssue({
+            code: 'custom',
+            path: ['clusters', clusterName, 'postgres', 'nodes', index, 'name'],
+            message: `expected a name whose replication slot is its own: ${name} and ${other} both have ${slot}`,
+          });
+        else if (slot.length > 63)
+          context.addIssue({
+            code: 'custom',
+            path: ['clusters', clusterName, 'postgres', 'nodes', index, 'name'],
+            message: `expected at most 63 characters, the longest name of a replication slot; ${name} has ${slot.length}`,
+          });
+        slots.set(slot, name);
+      }
       if (value.redis !== undefined && value.redis.quorum > value.redis.sentinels.length)
         context.addIssue({
           code: 'custom',

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Leader } from './leader';
-import type { Order, OrderRequest } from './order';
+import { fingerprint, type Order, type OrderRequest } from './order';
 import type { EngineTimes } from './settings';
 import { StaleEpoch, StoreUnavailable, type Store } from './store';
 
@@ -46,6 +46,8 @@ const RETRY_MS = 25;
  */
 export class Desk {
   private counter = 0;
+  /** Orders that are being placed, by key and fingerprint. */
+  private readonly underWay = new Map<string, Promise<Outcome>>();
   /** Orders that this process has accepted, and the last one's id. */
   accepted = 0;
   lastOrder: string | undefined;
@@ -60,10 +62,30 @@ export class Desk {
   ) {}
 
   /**
+   * An order that is sent again while its first sending is under way waits for the same outcome: a proxy that gives up
+   * and comes again would otherwise leave a statement more in PostgreSQL each time.
    * @returns when the order is durable, or when it is known that it can't be had in time
    * @throws Error on a mistake of the program
    */
   async place(intake: Intake): Promise<Outcome> {
+    // Whoever was passed on goes no further, so the two kinds have not the same outcome.
+    const name = `${intake.key}\n${fingerprint(intake.asked)}\n${intake.passedOn}`;
+    const earlier = this.underWay.get(name);
+    if (earlier !== undefined) {
+      const outcome = await earlier;
+      // The first sending is answered 201; this one finds the order there.
+      return outcome.kind === 'accepted' ? { ...outcome, again: true } : outcome;
+    }
+    const placing = this.placeOnce(intake);
+    this.underWay.set(name, placing);
+    try {
+      return await placing;
+    } finally {
+      this.underWay.delete(name);
+    }
+  }
+
+  private async placeOnce(intake: Intake): Promise<Outcome> {
     const began = performance.now();
     const spent = () => performance.now() - began;
     let id: string | undefined;

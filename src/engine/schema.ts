@@ -12,7 +12,7 @@ const FENCE = '1986358394, 1';
 const MAKING = '1986358394, 2';
 
 /** The version of the schema that this program needs. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** Which version is there; no row, or no table, where there is none. */
 export const schemaVersionSql = "SELECT to_regclass('veloz_engine.schema_version') IS NOT NULL AS there";
@@ -95,8 +95,12 @@ END $kept$;
 
 CREATE OR REPLACE TRIGGER fence BEFORE INSERT ON veloz_engine.orders FOR EACH ROW EXECUTE FUNCTION veloz_engine.fence();
 CREATE OR REPLACE TRIGGER kept BEFORE UPDATE OR DELETE ON veloz_engine.orders FOR EACH ROW EXECUTE FUNCTION veloz_engine.kept();
+CREATE OR REPLACE TRIGGER kept_whole BEFORE TRUNCATE ON veloz_engine.orders FOR EACH STATEMENT EXECUTE FUNCTION veloz_engine.kept();
 CREATE OR REPLACE TRIGGER next_epoch BEFORE UPDATE ON veloz_engine.epoch FOR EACH ROW EXECUTE FUNCTION veloz_engine.next_epoch();
 CREATE OR REPLACE TRIGGER kept BEFORE DELETE ON veloz_engine.epoch FOR EACH ROW EXECUTE FUNCTION veloz_engine.kept();
+CREATE OR REPLACE TRIGGER kept_whole BEFORE TRUNCATE ON veloz_engine.epoch FOR EACH STATEMENT EXECUTE FUNCTION veloz_engine.kept();
+CREATE OR REPLACE TRIGGER kept BEFORE UPDATE OR DELETE ON veloz_engine.epoch_history FOR EACH ROW EXECUTE FUNCTION veloz_engine.kept();
+CREATE OR REPLACE TRIGGER kept_whole BEFORE TRUNCATE ON veloz_engine.epoch_history FOR EACH STATEMENT EXECUTE FUNCTION veloz_engine.kept();
 
 -- As it is shown: numbers as texts, so that none loses digits on its way.
 CREATE OR REPLACE FUNCTION veloz_engine.shown(kept veloz_engine.orders) RETURNS jsonb

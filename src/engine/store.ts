@@ -38,6 +38,19 @@ export type Accepted = { order: Order; again: boolean; sameBody: boolean };
 const STATEMENT_LIMIT_MS = 3000;
 /** Connections through the pooler. It shares 20 of its own among all clients. */
 const CONNECTIONS = 16;
+/**
+ * Orders whose answer did not come in time and that may still wait in PostgreSQL, each with a server process of its own
+ * that nothing ends before its commit is confirmed (SyncRep) or its disk answers. With more than these no further order
+ * is sent until fewer wait: else a standby that is gone for a minute uses up `max_connections`.
+ */
+const HANGING_LIMIT = CONNECTIONS;
+/** PostgreSQL is asked this often how many of them wait. */
+const HANGING_ASKED_EVERY_MS = 500;
+/** How many orders of this role have been waiting in PostgreSQL for longer than a commit takes. */
+const hangingSql = `SELECT count(*)::int AS hanging FROM pg_catalog.pg_stat_activity
+  WHERE usename = current_user AND datname = pg_catalog.current_database() AND state = 'active'
+    AND pid <> pg_catalog.pg_backend_pid() AND query LIKE '%veloz_engine.accept%'
+    AND query_start < pg_catalog.clock_timestamp() - interval '1 second'`;
 
 /** SQLSTATEs after which the same statement may go well on another connection, or later. */
 const isPassing = (code: string) => /^(?:08|53|57P|25006|40|55P03|XX|3F000|42P01|42883|26000)/.test(code);
@@ -51,6 +64,9 @@ export class Store {
   private readonly pool: Pool;
   private schemaMade = false;
   private warming = false;
+  /** Orders that were given up since PostgreSQL last said how many hang, and those that it said hang. */
+  private hanging = 0;
+  private hangingAskedAt = -Infinity;
   /** When PostgreSQL last answered, by `performance.now()`. */
   answeredAt = -Infinity;
 
@@ -140,6 +156,7 @@ export class Store {
     identity: { id: string; node: string; epoch: number; at: Date },
   ): Promise<Accepted> {
     const print = fingerprint(asked);
+    await this.brake();
     const [row] = await this.run<{ earlier: { fingerprint: string; order: Order } | null }>(
       'accept',
       'SELECT veloz_engine.accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS earlier',
@@ -174,6 +191,24 @@ export class Store {
       idempotencyKey: key,
     };
     return { order, again: false, sameBody: true };
+  }
+
+  /**
+   * Holds an order back while too many earlier ones hang in PostgreSQL.
+   * @throws StoreUnavailable when they do: this order is not written
+   */
+  private async brake(): Promise<void> {
+    if (this.hanging < HANGING_LIMIT) return;
+    if (performance.now() - this.hangingAskedAt > HANGING_ASKED_EVERY_MS) {
+      this.hangingAskedAt = performance.now();
+      const [row] = await this.run<{ hanging: number }>('hanging', hangingSql, []);
+      this.hanging = row?.hanging ?? 0;
+      if (this.hanging < HANGING_LIMIT) return;
+    }
+    throw new StoreUnavailable(
+      `${this.hanging} earlier orders wait for their commit in PostgreSQL (limit: ${HANGING_LIMIT})`,
+      false,
+    );
   }
 
   /** One order, by its id. @throws StoreUnavailable */
@@ -225,10 +260,10 @@ export class Store {
       const query = name === '' ? client.query<Row>(text) : client.query<Row>({ name, text, values: [...values] });
       query.catch(ignore);
       const limit = new Promise<never>((_resolve, reject) => {
-        timer = setTimeout(
-          () => reject(new StoreUnavailable(`no answer within ${STATEMENT_LIMIT_MS} ms`, true)),
-          STATEMENT_LIMIT_MS,
-        );
+        timer = setTimeout(() => {
+          if (name === 'accept') this.hanging += 1;
+          reject(new StoreUnavailable(`no answer within ${STATEMENT_LIMIT_MS} ms`, true));
+        }, STATEMENT_LIMIT_MS);
       });
       const result = await Promise.race([query, limit]);
       broken = false;

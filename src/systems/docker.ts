@@ -97,9 +97,20 @@ export function tarOf(name: string, content: string, owner: { uid: number; gid: 
   return Buffer.concat([header, body, Buffer.alloc((512 - (body.length % 512)) % 512), Buffer.alloc(1024)]);
 }
 
-/** A client of the engine behind a socket path; without one, of what `DOCKER_HOST` or the default socket names. */
+/**
+ * A client of the engine behind a socket path; without one, of what `DOCKER_HOST` or the default socket names. The library
+ * merges what it is given with what `DOCKER_HOST` says, and prefers a host: so every part of that is named here.
+ */
+export function dockerEngine(socketPath?: string): Docker {
+  if (socketPath === undefined) return new Docker();
+  const none = { host: undefined, port: undefined, pathPrefix: undefined, username: undefined };
+  const noTls = { ca: undefined, cert: undefined, key: undefined };
+  return new Docker({ socketPath, protocol: 'http', ...none, ...noTls });
+}
+
+/** A client of the engine behind a socket path, whatever `DOCKER_HOST` says; without one, of what that names. */
 export function createDockerClient(socketPath?: string): DockerClient {
-  const docker = new Docker(socketPath === undefined ? undefined : { socketPath });
+  const docker = dockerEngine(socketPath);
   return {
     async ping() {
       await withLimit(docker.ping(), 2000, "the Docker engine's answer to a ping");

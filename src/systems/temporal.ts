@@ -2,6 +2,8 @@ import { connect } from 'node:net';
 import { Client, Connection, isGrpcServiceError, ServiceError } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { temporal } from '@temporalio/proto';
+import { msToTs } from '@temporalio/common/lib/time';
+import { formatMs } from '../cluster/duration';
 import { searchAttributeNames, TASK_QUEUE } from '../workflows/messages';
 import { Problem } from './problem';
 
@@ -93,6 +95,53 @@ export async function connectTemporal(
     throw unreachable(address, why, error);
   }
   return { client: new Client({ connection, namespace }), connection, address, namespace };
+}
+
+/** For how long `veloz-ha temporal` has its server keep runs that have ended, and what `status` asks for. */
+export const KEEP_RUNS_MS = 30 * 86_400_000;
+const NAMESPACE_LIMIT_MS = 5_000;
+
+/**
+ * For how long the server keeps runs that have ended, with their reports and histories; undefined where it does not say.
+ * Milliseconds.
+ * @throws Error when the server gives no answer
+ */
+export async function runsKeptMs(connection: Connection, namespace: string): Promise<number | undefined> {
+  const { config } = await connection.withDeadline(Date.now() + NAMESPACE_LIMIT_MS, () =>
+    connection.workflowService.describeNamespace({ namespace }),
+  );
+  const seconds = Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0);
+  return seconds > 0 ? seconds * 1000 : undefined;
+}
+
+/**
+ * Has the server keep ended runs for {@link KEEP_RUNS_MS}, where it keeps them for less. Those that ended before keep
+ * their own time.
+ * @returns whether it was changed
+ * @throws Error when the server refuses, or gives no answer
+ */
+export async function keepRuns({ connection, namespace }: TemporalClient): Promise<boolean> {
+  const kept = await runsKeptMs(connection, namespace);
+  if (kept !== undefined && kept >= KEEP_RUNS_MS) return false;
+  await connection.withDeadline(Date.now() + NAMESPACE_LIMIT_MS, () =>
+    connection.workflowService.updateNamespace({
+      namespace,
+      config: { workflowExecutionRetentionTtl: msToTs(KEEP_RUNS_MS) },
+    }),
+  );
+  return true;
+}
+
+/** What is said of a server that keeps ended runs for less than {@link KEEP_RUNS_MS}; undefined where it keeps them. */
+export function shortRetention(
+  keptMs: number | undefined,
+  namespace: string,
+): { says: string; next: string } | undefined {
+  if (keptMs === undefined || keptMs >= KEEP_RUNS_MS) return undefined;
+  return {
+    says: `the namespace ${namespace} keeps runs and their reports for ${formatMs(keptMs)} (wanted: ${formatMs(KEEP_RUNS_MS)}): an older report is gone`,
+    next: `temporal operator namespace update --namespace ${namespace} --retention ${KEEP_RUNS_MS / 3_600_000}h`,
+  };
 }
 
 /** The error for a Temporal that can't be reached. */

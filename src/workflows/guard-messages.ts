@@ -18,6 +18,7 @@ export interface GuardEvent {
     | 'ledger'
     | 'mode'
     | 'maintenance'
+    | 'handed over'
     | 'primary failed'
     | 'primary back'
     | 'failover'
@@ -127,5 +128,10 @@ export const setModeUpdate = defineUpdate<string, [{ mode: GuardMode } & Decisio
  * ledger, and neither fails over, nor relaxes, nor fences.
  */
 export const maintenanceUpdate = defineUpdate<string, [{ on: boolean; for?: string } & Decision]>('maintenance');
+/**
+ * Has the guard begin its history anew, with all that it knows, before another version of the workers takes it over. Returns
+ * what follows, in a sentence.
+ */
+export const handOverUpdate = defineUpdate<string, [Decision?]>('handOver');
 /** Ends the guard. */
 export const stopGuardUpdate = defineUpdate<string, [Decision?]>('stop');

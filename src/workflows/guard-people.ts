@@ -3,6 +3,7 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import { durationMs } from '../cluster/duration';
 import {
   guardQuery,
+  handOverUpdate,
   maintenanceUpdate,
   setModeUpdate,
   stopGuardUpdate,
@@ -24,6 +25,8 @@ export interface GuardControls {
   /** Takes back the question that waits for an answer, if there is one. */
   withdraw(why: string): void;
   stop(): void;
+  /** Begins the history anew. Returns what has to end before, if anything. */
+  handOver(): string | undefined;
 }
 
 const nameOf = (decision: Decision | undefined): string => decision?.by ?? 'somebody who gave no name';
@@ -92,6 +95,19 @@ export function listenToPeople(guard: GuardControls): void {
       },
       description: 'The guard watches and does nothing: {"on": true, "for": "30m"}',
     },
+  );
+  setHandler(
+    handOverUpdate,
+    (decision?: Decision) => {
+      const first = guard.handOver();
+      guard.note('handed over', `to the next version, by ${nameOf(decision)}${because(decision)}`);
+      return changed(
+        first === undefined
+          ? 'the guard begins its history anew: stop the workers, install, start them'
+          : `the guard begins its history anew once ${first} has ended: wait for that before you stop the workers`,
+      );
+    },
+    { description: 'Begin the history anew, before another version of the workers takes over' },
   );
   setHandler(
     stopGuardUpdate,

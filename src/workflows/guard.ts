@@ -10,7 +10,6 @@ import {
   patched,
   proxyActivities,
   setCurrentDetails,
-  setWorkflowOptions,
   startChild,
   upsertSearchAttributes,
   uuid4,
@@ -51,6 +50,9 @@ const keys = {
 };
 
 /**
+ * An error that nobody threw on purpose (a version of the code that goes another way than the recorded one, a mistake of the
+ * program) fails the workflow task, which is tried again until the right code is there: it must not end the guard, as it ends a run.
+ *
  * The guard of a cluster: watches it, keeps its ledger, and starts a failover when the primary is proven to be gone. One of them a
  * cluster, under the id `guard/<cluster>`; it runs until somebody stops it.
  */
@@ -74,14 +76,14 @@ export async function guard(input?: GuardInput | null): Promise<GuardState> {
     );
   return new Guard(described, given).run();
 }
-setWorkflowOptions({ failureExceptionTypes: [Error] }, guard);
-
 /** With this everything that is found is told. */
 const nothingTold = { failed: false, splitBrain: false, standbyLost: false, standbyBack: false } as const;
 
 class Guard {
   private readonly state: GuardState;
   private stopped = false;
+  /** Somebody asked for a new history: the next version of the code finds nothing in it that it would do in another way. */
+  private handsOver = false;
   /** The stretch of watching that is under way; cancelled when there is news from people. */
   private stretch: CancellationScope | undefined;
   /** News that was told already, and attempts in a row that did not end well. */
@@ -134,6 +136,10 @@ class Guard {
       stop: () => {
         this.stopped = true;
       },
+      handOver: () => {
+        this.handsOver = true;
+        return this.busyWith();
+      },
     });
   }
 
@@ -169,8 +175,8 @@ class Guard {
       await this.rejoinNext();
       this.explain();
       const { historyLength, continueAsNewSuggested } = workflowInfo();
-      const busy = state.acting !== undefined || state.redis?.acting !== undefined || this.toRejoin.length > 0;
-      if ((historyLength > HISTORY_LIMIT || continueAsNewSuggested) && !busy) {
+      const due = historyLength > HISTORY_LIMIT || continueAsNewSuggested || this.handsOver;
+      if (due && this.busyWith() === undefined) {
         await this.redis?.end();
         // One that was started with another limit takes this one over now.
         const beginAnew = makeContinueAsNewFunc<typeof guard>({ workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT });
@@ -181,6 +187,14 @@ class Guard {
     }
     await this.redis?.end();
     return state;
+  }
+
+  /** Why its history can't begin anew just now: it waits for the end of a run that it started. */
+  private busyWith(): string | undefined {
+    const { state } = this;
+    const acting = state.acting ?? state.redis?.acting;
+    if (acting !== undefined) return acting.workflowId;
+    return this.toRejoin.length > 0 ? `the rejoin of ${this.toRejoin.map(({ node }) => node).join(', ')}` : undefined;
   }
 
   /** What follows from the state, for people. */

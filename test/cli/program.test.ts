@@ -114,6 +114,7 @@ test('every command has a description and an example', async () => {
     'stack up',
     'stack down',
     'stack reset',
+    'guard hand-over',
     'stack logs',
     'temporal',
     'temporal stop',

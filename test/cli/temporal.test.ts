@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo, type Server } from 'node:net';
-import { connectTemporal, temporalConfig } from '../../src/systems/temporal';
+import { connectTemporal, shortRetention, temporalConfig } from '../../src/systems/temporal';
 
 const none = { TEMPORAL_CONFIG_FILE: '/nowhere/temporal.toml' };
 
@@ -39,4 +39,13 @@ test('somebody listens who is no Temporal: the why says so', async () => {
   } finally {
     server.close();
   }
+});
+
+test('a namespace that keeps runs for less than 30 days is told, with the command that changes it', () => {
+  const day = 86_400_000;
+  expect(shortRetention(day, 'prod')).toEqual({
+    says: expect.stringContaining('the namespace prod keeps runs and their reports for') as string,
+    next: 'temporal operator namespace update --namespace prod --retention 720h',
+  });
+  for (const enough of [30 * day, 365 * day, undefined]) expect(shortRetention(enough, 'prod')).toBeUndefined();
 });

@@ -255,3 +255,29 @@ test('a slot is named after its node in the letters that PostgreSQL allows', () 
   expect(slotName('veloz-postgres-standby-2')).toBe('veloz_postgres_standby_2');
   expect(slotName('DB.One')).toBe('db_one');
 });
+
+describe('the slots of nodes', () => {
+  test.each([
+    [['pg-1', 'pg.1'], 'pg_1'],
+    [['PG-1', 'pg-1'], 'pg_1'],
+    [['pg1.example.com', 'pg1-example-com'], 'pg1_example_com'],
+  ])('%j would share one, and are refused', ([first, second], slot) => {
+    const document = changed(({ postgres }) => {
+      Object.assign(postgres.nodes[0] ?? {}, { name: first });
+      Object.assign(postgres.nodes[1] ?? {}, { name: second });
+    });
+    expect(mistakesOf(document)).toEqual([
+      {
+        path: 'clusters.veloz.postgres.nodes[1].name',
+        message: `expected a name whose replication slot is its own: ${second} and ${first} both have ${slot}`,
+      },
+    ]);
+  });
+
+  test('are no longer than PostgreSQL allows', () => {
+    const named = (length: number) =>
+      mistakesOf(changed(({ postgres }) => Object.assign(postgres.nodes[1] ?? {}, { name: 'n'.repeat(length) })));
+    expect(named(63)).toEqual([]);
+    expect(named(64)).toEqual([expect.objectContaining({ path: 'clusters.veloz.postgres.nodes[1].name' })]);
+  });
+});

@@ -14,7 +14,11 @@ const kept = { id: '1-1', node: 'engine-1', epoch: 1 } as Accepted['order'];
 type Identity = Parameters<Store['accept']>[2];
 
 /** A desk before a leader whose role and a store whose answers a test sets. */
-function desk(leader: Partial<Leader>, answers: (Error | ((given: Identity) => Accepted))[], passOn?: PassOn) {
+function desk(
+  leader: Partial<Leader>,
+  answers: (Error | ((given: Identity) => Accepted | Promise<Accepted>))[],
+  passOn?: PassOn,
+) {
   const given: Identity[] = [];
   let ended = 0;
   const superseded: number[] = [];
@@ -89,6 +93,24 @@ describe('where it is active', () => {
   ])('while PostgreSQL is away, maybe written: %s, a client is told: %s', async (maybe, kind) => {
     const set = desk({}, [new StoreUnavailable('away', maybe)]);
     await expect(set.desk.place(intake)).resolves.toMatchObject({ kind });
+  });
+
+  test('an order that is sent again while it is under way is written once, and both hear of it', async () => {
+    let confirm: () => void = () => undefined;
+    const confirmed = new Promise<void>((resolve) => (confirm = resolve));
+    const set = desk({}, [(given) => confirmed.then(() => fresh(given))]);
+    const first = set.desk.place(intake);
+    const again = [set.desk.place(intake), set.desk.place({ ...intake })];
+    const other = set.desk.place({ ...intake, asked: { ...intake.asked, quantity: '2' } });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(set.given).toHaveLength(2);
+    confirm();
+    await expect(first).resolves.toMatchObject({ kind: 'accepted', again: false, order: { id: '1-1' } });
+    for (const one of again)
+      await expect(one).resolves.toMatchObject({ kind: 'accepted', again: true, order: { id: '1-1' } });
+    await expect(other).resolves.toMatchObject({ kind: 'accepted', order: { id: '1-2' } });
+    await set.desk.place(intake);
+    expect(set.given).toHaveLength(3);
   });
 
   test('a mistake of the program is no outcome', async () => {

@@ -47,7 +47,10 @@ describe('the Docker client', () => {
       });
     });
     await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+    // A path of the topology wins over whatever the environment says.
+    process.env.DOCKER_HOST = 'tcp://192.0.2.1:2376';
     docker = createDockerClient(socketPath);
+    delete process.env.DOCKER_HOST;
   });
   afterAll(async () => {
     server.closeAllConnections();

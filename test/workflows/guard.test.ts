@@ -4,7 +4,7 @@ import type { WatchRequest } from '../../src/activities';
 import { guardWorkflowId, type GuardEvent, type GuardState } from '../../src/workflows/guard-messages';
 import { PRIMARY, STANDBY } from '../cluster/support/picture';
 import { dead, GuardedCluster, protectedLedger, refused, seen } from './support/guarded-cluster';
-import { WorkflowServer } from './support/server';
+import { eventually, WorkflowServer } from './support/server';
 
 const kinds = ({ events }: GuardState): string[] => events.map(({ kind }) => kind);
 const event = ({ events }: GuardState, kind: GuardEvent['kind']) => events.findLast((each) => each.kind === kind);
@@ -71,6 +71,67 @@ describe('guard', () => {
           .then(() => undefined, causeOf),
       );
       expect(failure).toMatchObject({ type: 'BadInput', message: expect.stringContaining('guard/') as unknown });
+    });
+  });
+
+  describe('when workers of another version take it over', () => {
+    test('whose code goes another way, it stays open and stuck, and goes on when the right code is back', async () => {
+      const cluster = new GuardedCluster(server);
+      const tomorrow = await server.bundle(require.resolve('./support/guard-of-tomorrow'));
+      const queue = await server.withWorker(cluster.activities(), async (taskQueue) => {
+        const workflowId = guardWorkflowId(cluster.name);
+        await server.client.start('guard', { taskQueue, workflowId, args: [] });
+        await cluster.watches();
+        return taskQueue;
+      });
+      try {
+        const broken = async () => {
+          await cluster.sees(seen('ledger', { ledger: protectedLedger() }));
+          await eventually('a workflow task that fails', async () => {
+            const { raw, status } = await cluster.handle.describe();
+            expect(status.name).toBe('RUNNING');
+            return (raw.pendingWorkflowTask?.attempt ?? 1) > 2 ? true : undefined;
+          });
+        };
+        await server.withWorker(cluster.activities(), broken, queue, tomorrow);
+        await server.withWorker(
+          cluster.activities(),
+          async () => {
+            await cluster.watches(({ ledger }) => ledger.state === 'protected');
+            expect(await cluster.state()).toMatchObject({ ledger: { state: 'protected' } });
+          },
+          queue,
+        );
+      } finally {
+        await cluster.handle.terminate();
+      }
+    });
+
+    test('it begins its history anew before, with all that it knows', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const { runId } = await cluster.state();
+        const said = await cluster.handle.executeUpdate('handOver', { args: [{ by: 'ada', why: 'upgrade' }] });
+        expect(said).toBe('the guard begins its history anew: stop the workers, install, start them');
+        const state = await cluster.until('a new history', (each) => each.runId !== runId);
+        expect(state.ledger).toMatchObject({ state: 'protected', primary: PRIMARY });
+        expect(event(state, 'handed over')?.says).toBe('to the next version, by ada: upgrade');
+        const { historyLength } = await cluster.handle.describe();
+        expect(historyLength).toBeLessThan(30);
+      });
+    });
+
+    test('while a failover goes on, it waits for its end', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const { runId } = await cluster.state();
+        await cluster.sees(dead());
+        const run = await cluster.run();
+        expect(await cluster.handle.executeUpdate('handOver', { args: [] })).toContain(`once ${run.id} has ended`);
+        expect((await cluster.state()).runId).toBe(runId);
+        await run.end({});
+        await cluster.until('a new history', (each) => each.runId !== runId);
+      });
     });
   });
 

@@ -92,6 +92,10 @@ class NodeFilesTest(unittest.TestCase):
 
 
 class SettingsTest(unittest.TestCase):
+    def test_a_slot_is_named_as_the_workers_name_it(self):
+        for node, slot in (("veloz-a", "veloz_a"), ("pg1.Example.com", "pg1_example_com"), ("PG_1", "pg_1")):
+            self.assertEqual(settings.PostgresSettings({"VELOZ_NODE": node}).slot, slot)
+
     def test_defaults_and_own_node_is_no_peer(self):
         found = settings.PostgresSettings({"VELOZ_NODE": "veloz-a", "VELOZ_PG_PEERS": "veloz-a:5432, veloz-b"})
         self.assertEqual(found.peers, [{"host": "veloz-b", "port": 5432}])

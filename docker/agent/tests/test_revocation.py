@@ -6,7 +6,7 @@ import unittest.mock
 
 import support  # noqa: F401
 
-from veloz_agent import peer_channel, revocation, statefile
+from veloz_agent import peer_channel, postgres_agent, revocation, statefile
 from veloz_agent.errors import CommandError
 from veloz_agent.node_files import NodeFiles
 from veloz_agent.peer_channel import ChannelError
@@ -143,6 +143,21 @@ class AgentTest(unittest.IsolatedAsyncioTestCase):
         self.assertIn("takes its role as primary back", await self.expired(agent))
         self.assertEqual(self.asked, [("b", "r")])
         self.assertFalse(agent.files.is_standby)
+
+    async def test_an_expiry_that_fails_is_tried_again(self):
+        failures = [OSError("input/output error"), ValueError("pg_control is damaged")]
+        with unittest.mock.patch.object(postgres_agent, "EXPIRE_AGAIN_S", 0.02):
+            agent = await self.fenced(deadman_ms=300)
+            write = agent.files.write_signal
+
+            def write_signal():
+                if failures:
+                    raise failures.pop()
+                write()
+
+            agent.files.write_signal = write_signal
+            self.assertIn("takes its role as primary back", await self.expired(agent))
+        self.assertEqual(failures, [])
 
     async def test_asked_it_becomes_a_standby(self):
         self.replies = [{**REVOKED, "answer": "asked", "why": "promoted"}]

@@ -15,6 +15,7 @@ from .node import NodeAgent, now_ms
 from .pgbouncer_console import TROUBLE, Console
 from .pgbouncer_files import read_route, route_path, write_route
 from .processes import Child
+from .route_check import RouteCheck
 from .settings import PgBouncerSettings
 from .wire import Connection
 
@@ -27,6 +28,10 @@ WATCH_S = 60
 WATCH_EVERY_S = 0.2
 # How often the address of the route's host is looked up; a node gets another one when its container starts.
 FOLLOW_EVERY_S = 1
+# How often the routed node is asked whether it is the primary, while no hold is armed.
+CHECK_EVERY_S = 1
+# A run that spoke to this agent so lately knows better where clients are to go.
+RUN_SPOKE_S = 10
 # docker-compose grants 30 s.
 STOP_LIMIT_S = 10
 
@@ -83,6 +88,11 @@ class PgBouncerAgent(NodeAgent):
         self.console = Console(settings)
         self._watch: Optional[asyncio.Task] = None
         self._ready = False
+        self._check = RouteCheck()
+        # Nodes that a run named and that the environment does not: asked, too.
+        self._named: list = []
+        self._run_spoke = -RUN_SPOKE_S
+        self.last_correction: Optional[dict] = None
         self.commands = {
             "observe": self.observe,
             "ask": self.ask_peers,
@@ -99,7 +109,7 @@ class PgBouncerAgent(NodeAgent):
         return self.deadman.armed
 
     def state(self) -> dict:
-        return {"expiredRun": self.expired_run, "lastExpiry": self.last_expiry}
+        return {"expiredRun": self.expired_run, "lastExpiry": self.last_expiry, "nodes": self._named}
 
     def health(self) -> tuple:
         if self.server and self._ready:
@@ -108,6 +118,12 @@ class PgBouncerAgent(NodeAgent):
 
     async def prepare(self, saved: dict) -> None:
         self.expired_run = saved.get("expiredRun")
+        self._named = saved.get("nodes") or []
+        # The route is as old as the last time this container ran: the node may be a standby by now.
+        better = await self._better_route()
+        if better is not None:
+            log("warn", f"{self.route['host']} is a standby by now: clients go to {better['host']}:{better['port']}.")
+            self.route = better
         # The address that the file has may be anybody's by now.
         self._write_route(self.route, await addresses.look_up(self.route["host"]))
         self.server = self.processes.spawn(
@@ -119,6 +135,7 @@ class PgBouncerAgent(NodeAgent):
         log("info", f"Started PgBouncer, clients go to {self.route['host']}:{self.route['port']}.")
         self.spawn_task(self._await_ready())
         self.spawn_task(self._follow_address())
+        self.spawn_task(self._keep_off_standbys())
 
     async def _await_ready(self) -> None:
         while self.server and not self._ready:
@@ -176,6 +193,7 @@ class PgBouncerAgent(NodeAgent):
             if hold
             else None,
             "lastExpiry": self.last_expiry,
+            "lastCorrection": self.last_correction,
             "token": self.claims.current,
         }
 
@@ -205,6 +223,7 @@ class PgBouncerAgent(NodeAgent):
                 )
             else:
                 self._end_watch()
+                self._named = candidates
                 self.deadman.arm(limit_ms)
                 self.hold = Hold(token, candidates)
                 self.spawn_task(self._pause(self.hold, pause_limit_ms))
@@ -273,6 +292,7 @@ class PgBouncerAgent(NodeAgent):
         async with self.change:
             self.claims.check(token)
             self._end_watch()
+            self._run_spoke = time.monotonic()
             return await self._go_to(route)
 
     async def _go_to(self, route: dict) -> dict:
@@ -318,10 +338,54 @@ class PgBouncerAgent(NodeAgent):
                 except (CommandError, *TROUBLE) as error:
                     log("error", f"The new address of {route['host']}, {address}, could not be taken: {error!r}")
 
+    def _left_alone(self) -> bool:
+        """Nobody else decides where clients go: no hold, no watch after one, and no run that has just spoken."""
+        watched = self._watch is not None and not self._watch.done()
+        return self.hold is None and not watched and time.monotonic() - self._run_spoke >= RUN_SPOKE_S
+
+    async def _better_route(self) -> Optional[dict]:
+        """Where clients should go instead of to a standby. While the routed node is well, it alone is asked."""
+        first = await self._ask([self.route])
+        self._check.learn(first)
+        if not first[0].standby:
+            return None
+        others: list = []
+        for each in [*self.settings.peers, *self._named]:
+            if each != self.route and each not in others:
+                others.append(each)
+        answers = first + await self._ask(others)
+        better = self._check.better(self.route, answers)
+        self._check.learn(answers)
+        return better
+
+    async def _keep_off_standbys(self) -> None:
+        """A node may become a standby in many ways that tell nobody here: writers follow the one that is the primary."""
+        while True:
+            await asyncio.sleep(CHECK_EVERY_S)
+            if self.server is None or not self._left_alone():
+                continue
+            route = self.route
+            better = await self._better_route()
+            # Asked twice: the first answers may be of two different moments.
+            if better is None or await self._better_route() != better:
+                continue
+            async with self.change:
+                if self.route != route or not self._left_alone():
+                    continue
+                try:
+                    await self._go_to(better)
+                except (CommandError, *TROUBLE) as error:
+                    log("error", f"{route['host']} is a standby, and {better['host']} could not be taken: {error!r}")
+                    continue
+            did = f"{route['host']} is a standby: clients go to {better['host']}:{better['port']}, the only primary."
+            self.last_correction = {"at": now_ms(), "did": did}
+            log("warn", did)
+
     async def release(self, message: dict) -> dict:
         token = arguments.token(message)
         async with self.change:
             self.claims.check(token)
+            self._run_spoke = time.monotonic()
             hold = self.hold
             if hold is None:
                 return {"already": True, "heldMs": 0}
@@ -335,6 +399,8 @@ class PgBouncerAgent(NodeAgent):
 
     async def claim(self, message: dict) -> dict:
         before = (self.claims.current or {}).get("run")
+        # Also one that is refused: somebody is at work.
+        self._run_spoke = time.monotonic()
         result = await super().claim(message)
         if (self.claims.current or {}).get("run") != before:
             self._end_watch()

@@ -20,6 +20,8 @@ from .settings import PostgresSettings
 # A full disk fails every write at once: a client that tries again has failed often before anybody else notices.
 DISK_EVERY_S = 0.025
 MAX_DISK_WATCH_MS = 10_000
+# A switch that expired and could not be carried out is tried again this often.
+EXPIRE_AGAIN_S = 1
 
 CLEAN = ("shut down", "shut down in recovery")
 
@@ -269,6 +271,15 @@ class PostgresAgent(Rejoining):
         return named + [peer for peer in self.settings.peers if peer not in named]
 
     async def expire(self) -> None:
+        """Tried until it is done: a switch that is armed and expired keeps every other run away."""
+        while True:
+            try:
+                return await self._expire_once()
+            except Exception as error:  # noqa: BLE001 - whatever is odd now may be well in a second
+                log("error", f"The dead-man switch expired and could not be carried out; it is tried again: {error!r}")
+            await asyncio.sleep(EXPIRE_AGAIN_S)
+
+    async def _expire_once(self) -> None:
         async with self.change:
             if not self.deadman.expired or self.desired == "up" or self.take_fence_file():
                 return

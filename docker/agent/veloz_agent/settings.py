@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import socket
 from typing import Mapping
 
@@ -12,6 +13,11 @@ from .arguments import parse_address_list
 
 def value(env: Mapping, name: str, default: str) -> str:
     return env.get(name) or default
+
+
+def slot_name(node: str) -> str:
+    """The replication slot of a node: the same rule as `slotName` of the workers, who look for it by that name."""
+    return re.sub("[^a-z0-9_]", "_", node.lower())
 
 
 def secret(env: Mapping, name: str, default: str) -> str:
@@ -61,7 +67,7 @@ class PostgresSettings(Settings):
         self.synchronous_standby_names = env.get("VELOZ_PG_SYNCHRONOUS_STANDBY_NAMES", "veloz_standby")
         self.wal_segment_mb = int(value(env, "VELOZ_PG_WAL_SEGMENT_MB", "4"))
         self.application_name = value(env, "VELOZ_PG_APPLICATION_NAME", "veloz_standby")
-        self.slot = self.node.replace("-", "_")
+        self.slot = slot_name(self.node)
 
 
 class PgBouncerSettings(Settings):
@@ -82,6 +88,7 @@ class PgBouncerSettings(Settings):
         self.admin_password = secret(env, "VELOZ_PGBOUNCER_ADMIN_PASSWORD", "pgbouncer_admin")
         routes = parse_address_list(env.get("VELOZ_PG_ROUTE") or "veloz-postgres-primary:5432", 5432)
         self.first_route = routes[0]
+        self.peers = parse_address_list(env.get("VELOZ_PG_PEERS", ""), 5432)
 
 
 def become(user: str, directories: list) -> None:

@@ -250,7 +250,7 @@ export class Observatory {
   private async listen(): Promise<void> {
     const primary = this.primaryName();
     try {
-      this.endEvents = await this.deps.docker.events(
+      const end = await this.deps.docker.events(
         [primary],
         ({ action }) => {
           if (action === 'die') this.died.resolve();
@@ -263,6 +263,9 @@ export class Observatory {
           if (!this.closed) setTimeout(() => void this.listen(), 1000).unref();
         },
       );
+      // Closed while the stream was being opened: nobody else ends it.
+      if (this.closed) end();
+      else this.endEvents = end;
     } catch {
       if (!this.closed) setTimeout(() => void this.listen(), 1000).unref();
     }

@@ -107,6 +107,17 @@ export async function guardMaintenance(
   return order(cli, options, (guard, decided) => guard.maintenance(change, decided));
 }
 
+/** `guard hand-over`: its history begins anew, before workers of another version take it over. Where nobody guards, nothing is changed. */
+export function guardHandOver(cli: Cli, options: OrderOptions): Promise<number> {
+  return withGuard(cli, options, async (guard) => {
+    const { kind } = await guard.look(GUARD_LIMIT_MS);
+    if (kind === 'nobody')
+      tell(cli, guard, `nobody guards cluster ${guard.cluster}: there is nothing to hand over`, {}, START_AGAIN);
+    else tell(cli, guard, await guard.handOver(decision(cli, options)), {});
+    return exitCodes.ok;
+  });
+}
+
 /** `guard stop`: nobody watches any more. Where nobody does, nothing is changed. */
 export function guardStop(cli: Cli, options: OrderOptions): Promise<number> {
   return withGuard(cli, options, async (guard) => {

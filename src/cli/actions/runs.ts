@@ -17,12 +17,16 @@ import { followToEnd, showEnd } from './follow';
 /** `runs`: the latest runs. */
 export function runs(cli: Cli, options: { limit: number; open?: boolean }): Promise<number> {
   return withTemporal(cli, async (temporal) => {
-    const rows = await listRuns(temporal, { limit: options.limit, openOnly: options.open });
+    const rows = await listRuns(temporal, { limit: options.limit, openOnly: options.open, guards: options.open });
     if (cli.format === 'json') printDocument(cli, { version: 1, runs: rows });
     else if (cli.format === 'jsonl') for (const row of rows) printDocument(cli, { version: 1, event: 'run', run: row });
     else if (rows.length === 0)
       say(cli, options.open === true ? 'No run is open.' : 'No run yet. Start one: veloz-ha postgres switchover');
-    else print(cli, runsTable(rows, cli.io.now(), cli.style));
+    else {
+      print(cli, runsTable(rows, cli.io.now(), cli.style));
+      if (rows.some(({ runbook }) => runbook === 'guard'))
+        say(cli, 'A guard has no end. Before workers of another version start: veloz-ha guard hand-over');
+    }
     return exitCodes.ok;
   });
 }

@@ -1,8 +1,12 @@
+import { WorkflowNotFoundError } from '@temporalio/client';
 import { exitCodes } from '../../failures';
 import { formatMs } from '../../cluster/duration';
 import { clusterText } from '../../report/status';
 import { tradingSections } from '../../report/trading';
 import { Problem } from '../../systems/problem';
+import { innermost, type TemporalClient } from '../../systems/temporal';
+import type { RunRow } from '../../report/runs';
+import { listRuns } from '../runs-list';
 import { askLine } from '../ask';
 import { composeArguments, COMPOSE_PROJECT, postgresServices, runCompose } from '../compose';
 import { clusterName, withTemporal } from '../context';
@@ -13,6 +17,8 @@ import { whoami } from '../who';
 
 /** How long a guard may take to say that it is there. */
 const GUARD_LIMIT_MS = 2000;
+/** More runs than this are never open in one namespace at a time. */
+const OPEN_RUNS_LIMIT = 1000;
 const DEFAULT_TIMEOUT_MS = 180_000;
 
 /** `stack up`: starts the stack, and waits until it is healthy, replicates synchronously, and takes orders. */
@@ -49,6 +55,13 @@ export async function stackUp(
 /** `stack down`: stops and removes the containers and the network. The data stays. */
 export async function stackDown(cli: Cli): Promise<number> {
   await stopGuard(cli);
+  await openRunsOf(cli, async (_temporal, open) => {
+    for (const { workflowId, runbook } of open)
+      cli.io.stderr.write(
+        `The ${runbook} ${workflowId} is open and goes on when the stack is up. Next: veloz-ha abort ${workflowId}\n`,
+      );
+    return Promise.resolve();
+  });
   await runCompose(cli, composeArguments(2, ['down']));
   done(cli, 'down', 'The stack is down. Its data is kept in its volumes.', 'veloz-ha stack up');
   return exitCodes.ok;
@@ -76,6 +89,7 @@ export async function stackReset(cli: Cli, options: { yes?: boolean }): Promise<
     }
   }
   await stopGuard(cli);
+  await endRuns(cli);
   await runCompose(cli, composeArguments(2, ['down', '--volumes']));
   done(cli, 'reset', 'The stack and its data are gone.', 'veloz-ha stack up');
   return exitCodes.ok;
@@ -99,6 +113,50 @@ async function stopGuard(cli: Cli): Promise<void> {
   } catch (error) {
     // Without Temporal, or without a worker, no guard acts.
     if (!(error instanceof Problem)) throw error;
+  }
+}
+
+/**
+ * Ends every open run of the cluster: what they would go on with is about to be gone, and each would do its next step, or hold the
+ * lock, in a stack that it knows nothing of. A guard that gave no answer is one of them.
+ */
+async function endRuns(cli: Cli): Promise<void> {
+  await openRunsOf(cli, async (temporal, open) => {
+    const reason = `the stack was reset by ${whoami(cli.io.env)}: its databases are gone`;
+    for (const { workflowId, runbook } of open) {
+      // Whoever ends meanwhile, as the child of one that was ended, has ended.
+      const ended = await temporal.client.workflow
+        .getHandle(workflowId)
+        .terminate(reason)
+        .then(
+          () => true,
+          (error: unknown) => (error instanceof WorkflowNotFoundError ? true : innermost(error)),
+        );
+      cli.io.stderr.write(
+        ended === true
+          ? `The ${runbook} ${workflowId} was open and is terminated.\n`
+          : `The ${runbook} ${workflowId} is open and could not be terminated: ${ended}. Next: temporal workflow terminate --workflow-id ${workflowId}\n`,
+      );
+    }
+  });
+}
+
+/** The open runs of the cluster, where Temporal can be reached; where not, that is told. */
+async function openRunsOf(cli: Cli, use: (temporal: TemporalClient, open: RunRow[]) => Promise<void>): Promise<void> {
+  const cluster = clusterName(cli, undefined);
+  try {
+    await withTemporal(cli, async (temporal) => {
+      const open = await listRuns(temporal, { limit: OPEN_RUNS_LIMIT, openOnly: true, guards: true });
+      await use(
+        temporal,
+        open.filter((run) => run.cluster === cluster),
+      );
+    });
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    cli.io.stderr.write(
+      `Runs of ${cluster} that may be open are left alone: ${error.message}. A run that is open goes on with the next stack. Next: veloz-ha runs --open\n`,
+    );
   }
 }
 

@@ -14,7 +14,15 @@ import {
 import { tradingHints, tradingProblems } from '../../report/trading';
 import { Problem } from '../../systems/problem';
 import { loadTopology } from '../../systems/topology-file';
-import { connectTemporal, countGuards, pollers, temporalConfig, type TemporalClient } from '../../systems/temporal';
+import {
+  connectTemporal,
+  countGuards,
+  pollers,
+  runsKeptMs,
+  shortRetention,
+  temporalConfig,
+  type TemporalClient,
+} from '../../systems/temporal';
 import { HANDOVER_PROBE_ID, type HandoverCost } from '../../workflows/messages';
 import { clusterName } from '../context';
 import { toProblem } from '../errors';
@@ -73,12 +81,16 @@ async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
     };
   }
   try {
-    const [workers, handover, open, guard, guards] = await Promise.all([
+    const [workers, handover, open, guard, guards, tooShort] = await Promise.all([
       pollers(temporal).catch((error: unknown) => note(problems, error, [])),
       handoverCost(temporal),
       listRuns(temporal, { limit: 20, openOnly: true }).catch((error: unknown) => note(problems, error, [])),
       new TemporalGuard(temporal, cluster, cli.io.env).look(GUARD_LIMIT_MS),
       countGuards(temporal),
+      runsKeptMs(temporal.connection, temporal.namespace).then(
+        (kept) => shortRetention(kept, temporal.namespace),
+        () => undefined,
+      ),
     ]);
     if (workers.length === 0 && problems.length === 0) {
       problems.push({
@@ -97,6 +109,7 @@ async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
       hints: [
         ...(handover?.slow === true ? [slowHandoverHint(handover)] : []),
         ...(wait === undefined ? [] : [{ says: wait, next: TOO_MANY_GUARDS }]),
+        ...(tooShort === undefined ? [] : [tooShort]),
       ],
     };
   } finally {

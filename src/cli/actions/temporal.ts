@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { exitCodes } from '../../failures';
 import { fastHandoverSettings } from '../../cluster/handover';
 import { Problem } from '../../systems/problem';
-import { connectTemporal, probe, searchAttributeTypes, temporalConfig } from '../../systems/temporal';
+import {
+  connectTemporal,
+  innermost,
+  keepRuns,
+  probe,
+  searchAttributeTypes,
+  temporalConfig,
+} from '../../systems/temporal';
 import { findDetached, lastLines, startDetached, stopDetached, waitReady } from '../daemon';
 import { print, printDocument, say, type Cli } from '../io';
 import { findTemporalBinary, stateDirectory } from '../paths';
@@ -42,6 +49,7 @@ export async function temporalServer(cli: Cli, options: TemporalOptions): Promis
   if (options.detach !== true) return foreground(cli, options, command, database);
   const started = await startDetached(cli.io.env, name, command);
   await waitReady(started, `Temporal at ${address}`, () => answers(cli, address), READY_LIMIT_MS);
+  await keepRunsAt(cli, address);
   tell(cli, options, { pid: started.pid, database, logFile: started.logFile });
   return exitCodes.ok;
 }
@@ -120,8 +128,10 @@ async function foreground(cli: Cli, options: TemporalOptions, command: string[],
     void waitUntil(
       () => answers(cli, address),
       () => over,
-    ).then((ready) => {
-      if (ready) tell(cli, options, { database });
+    ).then(async (ready) => {
+      if (!ready) return;
+      await keepRunsAt(cli, address);
+      tell(cli, options, { database });
     });
     const code = await finished;
     if (code === 0) return exitCodes.ok;
@@ -155,6 +165,7 @@ async function alreadyThere(cli: Cli, options: TemporalOptions, pid: number | un
       next: pid === undefined ? `veloz-ha temporal --port ${options.port + 1}` : 'veloz-ha temporal stop',
     });
   }
+  if (pid !== undefined) await keepRunsAt(cli, address);
   if (options.detach !== true && pid === undefined) say(cli, 'A Temporal server runs there already.');
   tell(cli, options, { pid });
   return exitCodes.ok;
@@ -171,6 +182,24 @@ async function answers(cli: Cli, address: string): Promise<boolean> {
     return true;
   } catch {
     return false;
+  }
+}
+
+/**
+ * The development server keeps ended runs for a day, and has no option for more. Of a server that was started by us it is
+ * changed, also with an older database; a failure is told, and is no reason not to use the server.
+ */
+async function keepRunsAt(cli: Cli, address: string): Promise<void> {
+  try {
+    const config = temporalConfig(cli.io.env);
+    const temporal = await connectTemporal({ ...config, address, connectionOptions: { address } }, 5_000);
+    try {
+      await keepRuns(temporal);
+    } finally {
+      await temporal.connection.close();
+    }
+  } catch (error) {
+    cli.io.stderr.write(`The time for which ended runs are kept could not be set: ${innermost(error)}\n`);
   }
 }
 

@@ -1,6 +1,6 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
-import { rewindOrCopy, type RejoinWork, type RejoinWorkRequest } from '../../../src/activities/rejoin/data';
+import { rewindOrCopy, windowMs, type RejoinWork, type RejoinWorkRequest } from '../../../src/activities/rejoin/data';
 import { PRIMARY, STANDBY } from '../../cluster/support/picture';
 import { done, FakeAgent, job } from './fake-agent';
 
@@ -160,4 +160,14 @@ describe('a node that copies the primary at its own first start', () => {
     agent.seen = { desired: 'up', postgres: { state: 'starting', pid: 9, sinceMs: 6 }, control: {}, startGuard: null };
     expect(await work(agent, { plan: undefined })).toMatchObject({ done: true, method: 'copy' });
   });
+});
+
+test('a copy of five days fits into one history, and a short one is shown closely', () => {
+  expect(windowMs(undefined)).toBe(2000);
+  expect(windowMs(10_000)).toBe(5000);
+  let calls = 1;
+  for (let age = windowMs(undefined); age < 5 * 86_400_000; calls++) age += windowMs(age);
+  // Six events each; the server ends a workflow at 51 200.
+  expect(6 * calls).toBeLessThan(48_000);
+  expect(windowMs(5 * 86_400_000)).toBe(60_000);
 });

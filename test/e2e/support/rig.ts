@@ -40,7 +40,11 @@ export class Rig {
   }
 
   dying(at: string): NodeJS.ProcessEnv {
-    return { VELOZ_HA_DIE_AT: at, VELOZ_HA_DIE_ONCE: join(this.stand.folder, `died-${++this.counter}`) };
+    return {
+      VELOZ_HA_TEST_FAULTS: 'yes-end-this-worker',
+      VELOZ_HA_DIE_AT: at,
+      VELOZ_HA_DIE_ONCE: join(this.stand.folder, `died-${++this.counter}`),
+    };
   }
 
   /** Starts a switchover as the Web UI would: some id, one JSON payload or none. */

@@ -60,14 +60,21 @@ export class WorkflowServer {
     return this.environment.address ?? '';
   }
 
+  /** Bundles another module's workflows, for a worker of another version. */
+  bundle(workflowsPath: string): Promise<WorkflowBundleWithSourceMap> {
+    return bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
+  }
+
   /**
    * Runs `body` with a worker of its own that has these activities.
    * @param taskQueue default: one of its own
+   * @param workflowBundle default: the suite's
    */
   async withWorker<T>(
     activities: object,
     body: (taskQueue: string) => Promise<T>,
     taskQueue = `test-${++this.queues}`,
+    workflowBundle = this.workflowBundle,
   ): Promise<T> {
     const worker = await Worker.create({
       ...workerTuning,
@@ -76,7 +83,7 @@ export class WorkflowServer {
       connection: this.environment.nativeConnection,
       taskQueue,
       activities,
-      workflowBundle: this.workflowBundle,
+      workflowBundle,
     });
     const watcher = await Worker.create({
       ...watcherTuning,
