@@ -16,6 +16,7 @@ import { recordPromotion, type RecordResult } from './failover/record';
 import { fenceRogue, type RogueRequest } from './guard/fence-rogue';
 import { relaxSynchrony, restoreSynchrony } from './guard/synchrony';
 import { watchCluster, type WatchRequest, type WatchResult } from './guard/watch';
+import { watchMembers, type MembersWatchRequest, type MembersWatchResult } from './guard/watch-members';
 import { checkpointNodes, prepareMove, unprepareMove } from './prepare';
 import { redisActivities, type RedisActivities } from './redis';
 import { watchRedis, type RedisWatchRequest, type RedisWatchResult } from './redis/watch';
@@ -29,6 +30,7 @@ export type { FailoverMove, FailoverResult } from './failover/fail-over';
 export type { EngineProof, HandoverRequest, HandoverResult, ServiceRequest } from './engine';
 export type { RedisMove, RedisMoveResult, RedisProof, RedisRemedy } from './redis';
 export type { WatchRequest, WatchResult } from './guard/watch';
+export type { MembersWatchRequest, MembersWatchResult } from './guard/watch-members';
 export type { RedisWatchRequest, RedisWatchResult } from './redis/watch';
 export type { RejoinLook, RejoinRequest, RejoinWork } from './rejoin';
 
@@ -54,6 +56,7 @@ export interface Activities extends RejoinActivities, RepairActivities, EngineAc
   verifyMove(request: MoveRequest, soakMs: number): Promise<VerifyResult>;
   releaseNodes(request: Pick<MoveRequest, 'cluster' | 'run' | 'source' | 'target' | 'others'>): Promise<void>;
   watchCluster(request: WatchRequest): Promise<WatchResult>;
+  watchMembers(request: MembersWatchRequest): Promise<MembersWatchResult>;
   watchRedis(request: RedisWatchRequest): Promise<RedisWatchResult>;
   relaxSynchrony(cluster: string, primary: string): Promise<string>;
   restoreSynchrony(cluster: string, primary: string): Promise<string>;
@@ -97,6 +100,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     verifyMove: (request, soakMs) => verifyMove(deps, request, soakMs),
     releaseNodes: (request) => releaseNodes(deps, request),
     watchCluster: (request) => watchCluster(deps, request),
+    watchMembers: (request) => watchMembers(deps, request),
     watchRedis: (request) => watchRedis(deps, request),
     relaxSynchrony: (cluster, primary) => relaxSynchrony(deps, cluster, primary),
     restoreSynchrony: (cluster, primary) => restoreSynchrony(deps, cluster, primary),

@@ -71,6 +71,7 @@ export function guardTroubles(state: GuardState, now: number): string[] {
   if (state.acting !== undefined) troubles.push(`a ${state.acting.what} goes on: ${state.acting.workflowId}`);
   else if (against > 0) troubles.push(`it sees signs of a failure: ${state.sees}`);
   if (isBackingOff(state, now)) troubles.push('its last attempt did not end well, and it waits before the next one');
+  troubles.push(...(state.mending?.nodes ?? []).map(({ node, says }) => `${node}: ${says}`));
   troubles.push(...redisTroubles(state, now));
   if (state.ledger.state !== 'protected') troubles.push(`the ledger says ${state.ledger.state}: ${state.ledger.why}`);
   else if (isUnconfirmed(state.ledger, now))
@@ -127,6 +128,7 @@ export function guardCard(state: GuardState, now: number, style: Style): string 
       ...actingLines(state.acting, state.mode === 'approve', now, style),
     ].join('\n'),
   );
+  if ((state.mending?.nodes.length ?? 0) > 0) parts.push(mendingPart(state, now, style));
   if (state.redis !== undefined) parts.push(redisPart(state.redis, now, style));
 
   const facts: [string, string][] = [['Mode', `${state.mode}: ${modeWords[state.mode]}`]];
@@ -195,6 +197,35 @@ function verdict(state: GuardState, now: number, style: Style): string {
     case 'unknown':
       return yellow('UNKNOWN');
   }
+}
+
+/** What is left over, one paragraph a node: what is so, what is done about it, how the last attempt ended. */
+function mendingPart(state: GuardState, now: number, style: Style): string {
+  const { nodes = [], acting } = state.mending ?? {};
+  const fact = (name: string, value: string) => hang(`  ${style.colour.dim(padEnd(name, 9))}  `, value, style);
+  const lines = nodes.flatMap((each) => [
+    fact('Left over', `${each.node}: ${each.says}`),
+    fact('', mendingNext(state, each, style)),
+    ...(each.last === undefined || each.lastAt === undefined
+      ? []
+      : [fact('', `attempt ${each.attempts} at ${style.clock(each.lastAt)}, last: ${each.last}`)]),
+  ]);
+  return [...lines, ...actingLines(acting, false, now, style)].join('\n');
+}
+
+function mendingNext(
+  state: GuardState,
+  { acts, byHand, nextAt, attempts }: NonNullable<GuardState['mending']>['nodes'][number],
+  style: Style,
+): string {
+  if (byHand !== undefined) return `It stays so: a person did that. Next: ${byHand}`;
+  if (state.mode !== 'auto' || state.maintenance !== undefined)
+    return `Nothing is done about it ${state.maintenance === undefined ? `in ${state.mode}` : 'in maintenance mode'}. Next: veloz-ha repair --cluster ${state.cluster}`;
+  if (!acts) return 'It is brought back as soon as that has changed.';
+  if (state.mending?.acting !== undefined) return `It is being brought back: attempt ${attempts}`;
+  return nextAt === undefined
+    ? 'It is brought back in a moment.'
+    : `It is brought back: attempt ${attempts + 1} at ${style.clock(nextAt)}, or as soon as something changes`;
 }
 
 /** Redis in the card: who is the master, what is seen of it, and what follows. */
@@ -281,6 +312,7 @@ function paintKind(kind: GuardEvent['kind'], style: Style): string {
     case 'in doubt':
     case 'backoff':
     case 'maintenance':
+    case 'mending':
     case 'redis moved':
     case 'redis doubt':
     case 'redis run':
@@ -288,6 +320,7 @@ function paintKind(kind: GuardEvent['kind'], style: Style): string {
     case 'primary back':
     case 'standby back':
     case 'restored':
+    case 'mended':
     case 'redis back':
       return colour.green(text);
     default:

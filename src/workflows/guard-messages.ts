@@ -30,6 +30,8 @@ export interface GuardEvent {
     | 'fenced'
     | 'in doubt'
     | 'backoff'
+    | 'mending'
+    | 'mended'
     | 'redis failed'
     | 'redis back'
     | 'redis moved'
@@ -62,11 +64,39 @@ export interface GuardState {
   backoffUntil?: number;
   /** Evidence of what is going on now; empty while all is well. */
   signals: Signal[];
+  /** What a fault, a fence or a run left, and what is done about it; absent in a guard that was started before it did that. */
+  mending?: MendingState;
   /** What it knows of Redis; absent where the cluster has none. */
   redis?: RedisGuardState;
   events: GuardEvent[];
   startedAt: number;
 }
+
+/** What is left over, and what the guard does about it. */
+export interface MendingState {
+  nodes: {
+    /** The node; `the primary` where nobody takes writes. */
+    node: string;
+    /** What is so, in half a sentence. */
+    says: string;
+    /** The guard does something about it, in `auto`. */
+    acts: boolean;
+    /** A person stopped it, and it stays stopped: the command that takes that back. */
+    byHand?: string;
+    /** Attempts since something changed last. */
+    attempts: number;
+    /** How the last one ended, and when, in milliseconds since the epoch. */
+    last?: string;
+    lastAt?: number;
+    /** When the next one comes at the latest, in milliseconds since the epoch. */
+    nextAt?: number;
+  }[];
+  /** The repair that it started and that has not ended. */
+  acting?: { workflowId: string; since: number; what: string };
+}
+
+/** What the guard knows of the last attempt at each node: the key of what was so after it, null until it was looked at. */
+export type MendingKnowledge = Record<string, { key: string | null; notBefore: number }>;
 
 /** What the guard knows of Redis, and does about it. */
 export interface RedisGuardState {
@@ -106,6 +136,8 @@ export interface GuardKnowledge {
   /** The state, and the kind of failure, that it saw last. */
   sees: string;
   failures: number;
+  /** Of what is left over. */
+  mending?: MendingKnowledge;
   /** Of Redis. */
   redis?: RedisGuardKnowledge;
 }

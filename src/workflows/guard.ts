@@ -31,6 +31,7 @@ import {
 } from './guard-messages';
 import type { FailoverInput } from './failover-input';
 import { listenToPeople, phaseKey } from './guard-people';
+import { MendingGuard } from './guard-mending';
 import { emptyRedisState, nothingKnownOfRedis, RedisGuard } from './guard-redis';
 import { MAX_BACKOFF_MS, stretchMs, watching } from './guard-watching';
 import { searchAttributeNames, WORKFLOW_TASK_TIMEOUT } from './messages';
@@ -94,6 +95,8 @@ class Guard {
   private readonly toRejoin: { node: string; reason: string }[] = [];
   /** Watches Redis, where the cluster has one. */
   private readonly redis: RedisGuard | undefined;
+  /** Brings back what a failover, a fence or a fault left. */
+  private readonly mending: MendingGuard | undefined;
 
   constructor(
     private readonly described: ClusterDescription,
@@ -120,12 +123,14 @@ class Guard {
     if (input.carried === undefined)
       this.note('started', `started by ${input.startedBy ?? 'the Web UI or an API client'}, mode ${this.state.mode}`);
     this.redis = this.redisGuard();
+    this.mending = this.mendingGuard();
     listenToPeople({
       state: this.state,
       note: (kind, says) => this.note(kind, says),
       changed: () => {
         this.forget();
         this.redis?.news();
+        this.mending?.news();
         this.explain();
         this.stretch?.cancel();
       },
@@ -163,6 +168,35 @@ class Guard {
     });
   }
 
+  private mendingGuard(): MendingGuard | undefined {
+    const { state, known, described } = this;
+    // A guard that was started by a version which left that to people goes on as it began, until its history begins anew.
+    if (!patched('guard-mending')) {
+      delete state.mending;
+      delete known.mending;
+      return undefined;
+    }
+    const mending = (state.mending ??= { nodes: [] });
+    return new MendingGuard({
+      state: Object.assign(state, { mending }),
+      policy: described.topology.guard,
+      known: (known.mending ??= {}),
+      note: (kind, says, run) => this.note(kind, says, run),
+      explain: () => this.explain(),
+      busy: () => this.starting || state.acting !== undefined || this.toRejoin.length > 0,
+      mended: () => this.mended(),
+    });
+  }
+
+  /** What the last attempt was in vain for may be possible now. */
+  private mended(): void {
+    if (this.state.backoffUntil === undefined || this.known.failed) return;
+    delete this.state.backoffUntil;
+    this.known.failures = 0;
+    this.forget();
+    this.stretch?.cancel();
+  }
+
   async run(): Promise<GuardState> {
     const { state } = this;
     upsertSearchAttributes([
@@ -171,6 +205,7 @@ class Guard {
       { key: keys.phase, value: state.mode },
     ]);
     this.redis?.begin();
+    this.mending?.begin();
     while (!this.stopped) {
       await this.rejoinNext();
       this.explain();
@@ -178,6 +213,7 @@ class Guard {
       const due = historyLength > HISTORY_LIMIT || continueAsNewSuggested || this.handsOver;
       if (due && this.busyWith() === undefined) {
         await this.redis?.end();
+        await this.mending?.end();
         // One that was started with another limit takes this one over now.
         const beginAnew = makeContinueAsNewFunc<typeof guard>({ workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT });
         await beginAnew({ cluster: state.cluster, carried: state, known: this.known });
@@ -186,13 +222,14 @@ class Guard {
       if (result !== undefined) await this.take(result);
     }
     await this.redis?.end();
+    await this.mending?.end();
     return state;
   }
 
   /** Why its history can't begin anew just now: it waits for the end of a run that it started. */
   private busyWith(): string | undefined {
     const { state } = this;
-    const acting = state.acting ?? state.redis?.acting;
+    const acting = state.acting ?? state.redis?.acting ?? state.mending?.acting;
     if (acting !== undefined) return acting.workflowId;
     return this.toRejoin.length > 0 ? `the rejoin of ${this.toRejoin.map(({ node }) => node).join(', ')}` : undefined;
   }
@@ -220,7 +257,7 @@ class Guard {
       this.forget();
     }
     const run = `${this.runId('failover')}/${uuid4()}`;
-    const { failures: _failures, redis: _redis, ...known } = this.known;
+    const { failures: _failures, redis: _redis, mending: _mending, ...known } = this.known;
     const mayHold =
       this.acts() && state.mode === 'auto' && state.ledger.state === 'protected' && state.acting === undefined;
     this.stretch = new CancellationScope();

@@ -4,7 +4,7 @@ import { formatMs } from '../cluster/duration';
 import type { Ledger } from '../cluster/guard/ledger';
 import { membersOf } from '../cluster/members';
 import { primaries, type ObservedCluster } from '../cluster/observed';
-import { decideRound, unsettled, type RepairRound } from '../cluster/repair/round';
+import { decideRound, unsettled, type RepairRound, type RepairTask } from '../cluster/repair/round';
 import { act, reading } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 
@@ -15,6 +15,23 @@ export interface RepairLook {
   ledger: Ledger | null;
 }
 
+/** What a repair leaves to people. */
+export interface RepairLimits {
+  /** Nodes that a person stopped. */
+  leave?: readonly string[] | undefined;
+  /** No person has seen the plan. */
+  unattended?: boolean | undefined;
+}
+
+/** The tasks that a repair may carry out. Pure. */
+export function withinLimits(tasks: readonly RepairTask[], { leave = [], unattended }: RepairLimits): RepairTask[] {
+  return tasks.filter(({ kind, node }) => {
+    // A slot that nobody uses may be a backup tool's.
+    if (unattended === true && kind === 'drop-slot') return false;
+    return !(['wake', 'rejoin', 'start-primary'].includes(kind) && leave.includes(node ?? ''));
+  });
+}
+
 /**
  * Looks until what is seen stays: dead-man switches of the run that is over have acted, and nothing is on its way. Waiting changes
  * nothing, and what they do is often all that is needed.
@@ -23,6 +40,7 @@ export async function lookUntilSettled(
   run: Run,
   described: ClusterDescription,
   woken: readonly string[],
+  limits: RepairLimits = {},
 ): Promise<RepairLook> {
   const { state } = run;
   const waited = new Map<string, number>();
@@ -31,7 +49,9 @@ export async function lookUntilSettled(
     const ledger = (await act(reading, 'Ask the guard for its ledger').readLedger(described.name)) ?? null;
     const open = primaries(observed).length === 1 && observed.pooler.console?.paused === false;
     const door = open ? await act(reading, 'Ask at the front door').lookThroughDoor(described.name) : undefined;
-    const round = decideRound(described.topology, observed, { ledger, woken, door });
+    const { leave = [] } = limits;
+    const decided = decideRound(described.topology, observed, { ledger, woken: [...woken, ...leave], door });
+    const round = { ...decided, tasks: withinLimits(decided.tasks, limits) };
     state.members = membersOf(observed);
     state.checks = round.findings;
     const unrest = unsettled(observed, round);

@@ -107,7 +107,7 @@ class Repair {
   }
 
   private async look(): Promise<RepairLook> {
-    return (this.seen = await lookUntilSettled(this.run, this.described, this.story.woken));
+    return (this.seen = await lookUntilSettled(this.run, this.described, this.story.woken, this.request));
   }
 
   /** All is well, or people have to decide. */

@@ -16,7 +16,13 @@ export const standbyInputSchema = z.strictObject({
   node: text.optional(),
 });
 /** What may be asked of `repair`. */
-export const repairInputSchema = z.strictObject({ ...commonInput });
+export const repairInputSchema = z.strictObject({
+  ...commonInput,
+  /** Nodes that a person stopped: their containers are not started, and they are made no standby. */
+  leave: z.array(text).max(32).optional(),
+  /** No person has seen the plan: nothing is removed that may be somebody else's, such as a slot. */
+  unattended: z.boolean().default(false),
+});
 
 export type RejoinInput = z.input<typeof rejoinInputSchema>;
 export type RejoinRequest = z.output<typeof rejoinInputSchema>;

@@ -25,3 +25,4 @@ async function run(input: unknown): Promise<{ says: string }> {
 export const failover = (input: unknown) => run(input);
 export const rejoin = (input: unknown) => run(input);
 export const redisFailover = (input: unknown) => run(input);
+export const repair = (input: unknown) => run(input);

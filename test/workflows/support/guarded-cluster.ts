@@ -3,6 +3,8 @@ import { ApplicationFailure } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
 import type {
   Activities,
+  MembersWatchRequest,
+  MembersWatchResult,
   RedisWatchRequest,
   RedisWatchResult,
   WatchRequest,
@@ -100,6 +102,9 @@ export class GuardedCluster {
   };
   /** What it asked of each stretch of watching Redis. */
   readonly askedRedis: RedisWatchRequest[] = [];
+  /** What it asked of each stretch of looking after what is left over. */
+  readonly askedMembers: MembersWatchRequest[] = [];
+  private membersStretch: Stretch<MembersWatchRequest, MembersWatchResult> | undefined;
   private stretch: Stretch<WatchRequest, WatchResult> | undefined;
   private redisStretch: Stretch<RedisWatchRequest, RedisWatchResult> | undefined;
 
@@ -122,6 +127,7 @@ export class GuardedCluster {
         }),
       watchCluster: (request) => this.watch(request),
       watchRedis: (request) => this.watchRedis(request),
+      watchMembers: (request) => this.watchMembers(request),
       relaxSynchrony: (_cluster, primary) => {
         this.did.push(`relax ${primary}`);
         return this.acts.relax();
@@ -147,6 +153,28 @@ export class GuardedCluster {
     return inStretch(request, redisSeen('quiet', { master: request.master }), (stretch) => {
       this.redisStretch = stretch;
     });
+  }
+
+  private watchMembers(request: MembersWatchRequest): Promise<MembersWatchResult> {
+    this.askedMembers.push(request);
+    return inStretch(request, { why: 'quiet', leftOver: [], due: [], byHand: [] }, (stretch) => {
+      this.membersStretch = stretch;
+    });
+  }
+
+  /** Has the stretch of looking after what is left over find something. */
+  async seesMembers(
+    result: MembersWatchResult,
+    when: (request: MembersWatchRequest) => boolean = () => true,
+  ): Promise<MembersWatchRequest> {
+    const { end, request } = await eventually(
+      `a stretch in which ${result.why} is seen of the members`,
+      () => this.heard(() => this.membersStretch, when),
+      () => this.askedMembers.at(-1),
+    );
+    this.membersStretch = undefined;
+    end(result);
+    return request;
   }
 
   /** Has the stretch that is under way find something. `when`: only one that was asked so. */
@@ -253,8 +281,9 @@ export class GuardedCluster {
   private readonly runs: string[] = [];
 
   /** The run that the guard is busy with: its id, its input, and how to end it. */
-  async run(what: 'failover' | 'rejoin' | 'redis failover' = 'failover') {
-    const actingIn = (state: GuardState) => (what === 'redis failover' ? state.redis?.acting : state.acting);
+  async run(what: 'failover' | 'rejoin' | 'repair' | 'redis failover' = 'failover') {
+    const actingIn = (state: GuardState) =>
+      what === 'redis failover' ? state.redis?.acting : what === 'repair' ? state.mending?.acting : state.acting;
     const state = await this.until(`a ${what}`, (each) => actingIn(each)?.what === what);
     const id = actingIn(state)?.workflowId ?? '';
     this.runs.push(id);

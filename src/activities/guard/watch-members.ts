@@ -1,0 +1,221 @@
+import { FULL_DISK_BYTES } from '../../cluster/guard/evidence';
+import {
+  leftOver,
+  stoppedByHand,
+  wordsOf,
+  type LeftOver,
+  type MemberFacts,
+  type MembersRound,
+} from '../../cluster/guard/mending';
+import type { NodeAnswer } from '../../cluster/guard/signals';
+import { openPostgresAgent, type PostgresAgent } from '../../systems/agent';
+import { keepBeating } from '../context';
+import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
+import { askFrom, HeldAgent } from './held-agents';
+import { NodeProbe, withinLimit } from './probe';
+import { endOfStretch } from './stretch';
+
+/** What the guard asks of one stretch of looking after what is left over. Names and numbers only. */
+export interface MembersWatchRequest {
+  cluster: string;
+  /** Something may be done about it: else it is only told. */
+  mayAct: boolean;
+  /** What the guard knows to be left over: with what key an attempt ended in vain, and when the next one is due. */
+  known: { node: string; says: string; key: string | null; notBefore: number }[];
+  /** Return after this time, in milliseconds, if nothing happens. */
+  forMs: number;
+}
+
+/** Why a stretch ended, and what was seen then. */
+export interface MembersWatchResult {
+  /** `due`: something is to be done now. `sees`: what is left over has changed. `quiet`: neither. */
+  why: 'due' | 'sees' | 'quiet';
+  leftOver: LeftOver[];
+  /** The nodes that are due. */
+  due: string[];
+  /** Nodes that a person stopped. */
+  byHand: string[];
+}
+
+/** How often all is looked at while it is well, and while something is odd, in milliseconds. */
+const EVERY_MS = 2000;
+const ODD_EVERY_MS = 1000;
+/** How long a node or an agent may take to answer, in milliseconds. */
+const LIMIT_MS = 1000;
+/** What is so for this long is told in these words, in milliseconds. */
+const LASTS_MS = 5000;
+/** A lock that is held is asked for again after this time, in milliseconds. */
+const LOCK_EVERY_MS = 1000;
+
+/**
+ * Looks after the nodes that a fault, a fence or a run left in a state that does not change by itself, until the guard has to know, or
+ * the time is over. Changes nothing; nothing of it stands in the workflow's history.
+ */
+export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequest): Promise<MembersWatchResult> {
+  const access = accessCluster(deps, request.cluster);
+  const policy = access.topology.guard;
+  const stopBeating = keepBeating(() => 'watching', 600);
+  const ends = endOfStretch(deps, request.forMs);
+  const look = new MembersLook(deps, access);
+  /** Since when each of them has been so, by a clock that nobody sets. */
+  const since = new Map<string, { key: string; at: number }>();
+  const words = new Map<string, { says: string; at: number }>();
+  const keys = new Map(request.known.map(({ node, key }) => [node, key]));
+  let lockedUntil = 0;
+  try {
+    for (;;) {
+      const round = await look.round();
+      const found = leftOver(round, policy);
+      const byHand = stoppedByHand(round);
+      const now = performance.now();
+      for (const node of since.keys()) if (!found.some((each) => each.node === node)) since.delete(node);
+      for (const { node, key } of found) {
+        if (since.get(node)?.key !== key) since.set(node, { key, at: now });
+        // What an attempt left is where the next change counts from.
+        if (keys.get(node) === null) keys.set(node, key);
+      }
+      for (const each of found) {
+        if (words.get(each.node)?.says !== wordsOf(each)) words.set(each.node, { says: wordsOf(each), at: now });
+      }
+      const settled = found.filter(({ node, settleMs }) => now - (since.get(node)?.at ?? now) >= settleMs);
+      // What is known already stays told until it is over, also while it changes.
+      const told = found.filter(
+        (each) => settled.includes(each) || request.known.some(({ node }) => node === each.node),
+      );
+      const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys)) : [];
+      if (due.length > 0 && now >= lockedUntil) {
+        if ((await deps.lockHolder(request.cluster)) === undefined)
+          return { why: 'due', leftOver: told, due: due.map(({ node }) => node), byHand };
+        lockedUntil = now + LOCK_EVERY_MS;
+      }
+      // A server that crashes again and again would be in other words at each look.
+      const lasting = settled.filter(({ node }) => now - (words.get(node)?.at ?? now) >= LASTS_MS);
+      if (differs(request, found, lasting)) return { why: 'sees', leftOver: told, due: [], byHand };
+      if (ends.over()) return { why: 'quiet', leftOver: told, due: [], byHand };
+      await pause(found.length > 0 || look.odd ? ODD_EVERY_MS : EVERY_MS, ends.signal);
+    }
+  } finally {
+    stopBeating();
+    look.close();
+    ends.close();
+  }
+}
+
+/** Its time has come, or something has changed since the last attempt. */
+function isDue(
+  { node, key, leaves }: LeftOver,
+  { known }: MembersWatchRequest,
+  keys: ReadonlyMap<string, string | null>,
+): boolean {
+  if (leaves !== undefined) return false;
+  const before = known.find((each) => each.node === node);
+  if (before === undefined) return true;
+  return Date.now() >= before.notBefore || keys.get(node) !== key;
+}
+
+/** People are told something else than they were: something new, something in other words, or that it is over. */
+function differs({ known }: MembersWatchRequest, found: readonly LeftOver[], lasting: readonly LeftOver[]): boolean {
+  if (known.some(({ node }) => !found.some((each) => each.node === node))) return true;
+  return lasting.some(({ node, says, leaves }) => {
+    const told = known.find((each) => each.node === node);
+    return told === undefined || told.says !== wordsOf({ says, leaves });
+  });
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end, { once: true });
+  });
+}
+
+/** Sessions with every node that are opened once and kept; agents are asked only of nodes that are not as they should be. */
+class MembersLook {
+  /** The last look found nobody writable, or somebody who does not stream. */
+  odd = false;
+  private readonly probes: NodeProbe[];
+  private readonly agents = new Map<string, HeldAgent<PostgresAgent>>();
+
+  constructor(
+    private readonly deps: ActivityDeps,
+    private readonly access: ClusterAccess,
+  ) {
+    const { nodes } = access.topology.postgres;
+    this.probes = nodes.map(({ name }) => new NodeProbe(access, name, LIMIT_MS, () => undefined));
+    for (const { name } of nodes)
+      this.agents.set(name, new HeldAgent(name, () => openPostgresAgent(deps.docker, name)));
+  }
+
+  close(): void {
+    for (const probe of this.probes) probe.close();
+    for (const agent of this.agents.values()) agent.close();
+  }
+
+  async round(): Promise<MembersRound> {
+    const answers = await Promise.all(this.probes.map((probe) => probe.ask()));
+    const primaries = answers.filter(({ answered, inRecovery }) => answered && inRecovery === false);
+    const [only, another] = primaries;
+    const primary = another === undefined ? only : undefined;
+    const streams = (primary?.standbys ?? []).map(({ node }) => node);
+    const members = await Promise.all(answers.map((answer) => this.member(answer, primary, streams)));
+    this.odd = primary === undefined || members.some(({ name }) => name !== primary.name && !streams.includes(name));
+    return {
+      writable: primaries.map(({ name }) => name),
+      streams,
+      commitsWait:
+        (primary?.names ?? '') !== '' && !(primary?.standbys ?? []).some(({ state }) => state === 'streaming'),
+      members,
+    };
+  }
+
+  private async member(
+    { name, answered, inRecovery }: NodeAnswer,
+    primary: NodeAnswer | undefined,
+    streams: readonly string[],
+  ): Promise<MemberFacts> {
+    const { optional } = this.access.node(name);
+    const sql = answered ? { sql: { inRecovery: inRecovery !== false } } : {};
+    // Nothing more is to be known of those who are well.
+    if (name === primary?.name || streams.includes(name))
+      return { name, optional, container: { status: 'running' }, ...sql };
+    const container = await this.container(name);
+    if (container.status !== 'running') return { name, optional, container, ...sql };
+    const agent = await this.agent(name, primary?.name);
+    return { name, optional, container, ...sql, ...(agent === undefined ? {} : { agent }) };
+  }
+
+  private async container(name: string): Promise<MemberFacts['container']> {
+    try {
+      const { status, exitCode } = await withinLimit(this.deps.docker.inspect(name), LIMIT_MS);
+      return { status, ...(exitCode === undefined ? {} : { exitCode }) };
+    } catch {
+      return { status: 'unknown' };
+    }
+  }
+
+  private async agent(name: string, primary: string | undefined): Promise<MemberFacts['agent']> {
+    const held = this.agents.get(name);
+    if (held === undefined) return undefined;
+    try {
+      const said = await held.use(LIMIT_MS, (session) => session.call('observe', {}));
+      const asked =
+        primary === undefined ? undefined : await askFrom(held, this.access.internal(primary), LIMIT_MS / 2);
+      return {
+        desired: said.desired,
+        postgres: said.postgres.state,
+        busy: said.deadman !== null || said.job?.state === 'running',
+        startGuard: said.startGuard,
+        diskFull: said.disk.freeBytes < FULL_DISK_BYTES,
+        ...(asked?.answered === true ? { reaches: asked.sees } : {}),
+      };
+    } catch {
+      return undefined;
+    }
+  }
+}

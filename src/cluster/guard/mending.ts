@@ -1,0 +1,210 @@
+import type { GuardPolicy } from './policy';
+
+/** What is known of one PostgreSQL node, for the question whether something was left of a fault. */
+export interface MemberFacts {
+  name: string;
+  optional: boolean;
+  /** Docker's word; `unknown` where the engine gave no answer. With the code where it has ended. */
+  container: { status: string; exitCode?: number };
+  /** What it says by SQL; absent where it does not answer. */
+  sql?: { inRecovery: boolean };
+  /** What its agent says; absent where it was not asked, or does not answer. */
+  agent?: {
+    desired: 'up' | 'held' | 'fenced';
+    postgres: 'running' | 'starting' | 'stopping' | 'stopped';
+    /** A dead-man switch or a job is at work: something is about to change by itself. */
+    busy: boolean;
+    startGuard: string | null;
+    diskFull: boolean;
+    /** From its place in the network it reaches the primary; absent where there is none to reach. */
+    reaches?: boolean;
+  };
+}
+
+/** One look at all of them. */
+export interface MembersRound {
+  /** Nodes that take writes, by their own word. */
+  writable: string[];
+  /** Nodes to which the only primary streams, or that are about to catch up. */
+  streams: string[];
+  /** The primary waits for standbys, and none streams: every commit waits. */
+  commitsWait: boolean;
+  members: MemberFacts[];
+}
+
+/** Something that a fault, a fence or a run left, and that is not as it should be. */
+export interface LeftOver {
+  /** The node; {@link NOBODY} where nobody takes writes. */
+  node: string;
+  /** Half a sentence: what is so. */
+  says: string;
+  /** Two looks with the same key: nothing has changed that could make an attempt end otherwise. */
+  key: string;
+  /** Half a sentence: why nothing is done about it now. Absent where the guard does. */
+  leaves?: string;
+  /** A person stopped it: the command that takes that back. */
+  byHand?: string;
+  /** How long it must have been so before anything is done, in milliseconds. */
+  settleMs: number;
+}
+
+/** The node of what is left over where nobody takes writes. */
+export const NOBODY = 'the primary';
+
+/** A node that restarts, connects anew or is being looked after by its own agent has done so within this time, in milliseconds. */
+const SETTLE_MS = 5000;
+/** A WAL receiver that lost its primary tries every five seconds. */
+const CONNECT_MS = 10_000;
+/** An agent that says nothing may have no processor time: ending its container comes after patience. */
+const SILENT_MS = 20_000;
+/** The guard's failover goes first: it has acted, or was refused, by then. */
+const HEADLESS_MS = 10_000;
+/** The first wait after an attempt that was in vain doubles up to this, in milliseconds. */
+export const MAX_MENDING_BACKOFF_MS = 5 * 60_000;
+
+const ended: ReadonlySet<string> = new Set(['exited', 'dead']);
+
+/**
+ * A container that was told to end has ended with code 0, or 143 where nobody listened to the signal: `docker stop`, by a person or a
+ * tool. One that was killed, ran out of memory or crashed has another code. What a person stopped stays stopped.
+ */
+export function wasStoppedByHand({ status, exitCode }: MemberFacts['container']): boolean {
+  return status === 'created' || (ended.has(status) && (exitCode === 0 || exitCode === 143));
+}
+
+/** The nodes that a person stopped or froze, and that are to be left alone. */
+export function stoppedByHand({ members }: Pick<MembersRound, 'members'>): string[] {
+  return members
+    .filter(({ container }) => container.status === 'paused' || wasStoppedByHand(container))
+    .map(({ name }) => name);
+}
+
+/** How long to wait after so many attempts that were in vain, in milliseconds. */
+export function mendingBackoffMs(attempts: number, { backoff }: Pick<GuardPolicy, 'backoff'>): number {
+  return Math.min(MAX_MENDING_BACKOFF_MS, backoff * 2 ** Math.max(0, attempts - 1));
+}
+
+/**
+ * What was left over and is not as it should be. Pure. Two writable nodes are another matter, and so is a node whose state is about
+ * to change by itself: nothing is told of either.
+ */
+export function leftOver(
+  round: MembersRound,
+  policy: Pick<GuardPolicy, 'standbyLostAfter' | 'onStandbyLost'>,
+): LeftOver[] {
+  const { writable, members } = round;
+  if (writable.length > 1) return [];
+  const [primary] = writable;
+  if (primary === undefined) return headless(members);
+  return members.flatMap((member) => {
+    if (member.name === primary || round.streams.includes(member.name)) return [];
+    const found = strayOf(member, primary);
+    if (found === undefined) return [];
+    // While commits wait for it nobody may take the lock from whoever lets them go on.
+    const waits = round.commitsWait && policy.onStandbyLost === 'relax' ? policy.standbyLostAfter + SETTLE_MS : 0;
+    return [{ ...found, node: member.name, key: keyOf(member), settleMs: Math.max(found.settleMs, waits) }];
+  });
+}
+
+/** What people are told of it. */
+export const wordsOf = ({ says, leaves }: Pick<LeftOver, 'says' | 'leaves'>): string =>
+  leaves === undefined ? says : `${says}; ${leaves}`;
+
+/** Why a node is no standby of the primary; undefined where it is about to be one, or nobody can tell. */
+function strayOf(
+  { name, optional, container, sql, agent }: MemberFacts,
+  primary: string,
+): Omit<LeftOver, 'node' | 'key'> | undefined {
+  const { status } = container;
+  const settleMs = SETTLE_MS;
+  if (status === 'absent')
+    return optional ? undefined : { says: 'it has no container', leaves: 'somebody has to make one', settleMs };
+  if (status === 'unknown' || status === 'restarting') return undefined;
+  const stopped = asleep({ name, container });
+  if (stopped !== undefined) return { ...stopped, settleMs };
+  if (agent === undefined) return { says: 'its agent does not answer, and it does not stream', settleMs: SILENT_MS };
+  if (agent.busy || agent.postgres === 'starting' || agent.postgres === 'stopping') return undefined;
+  const what =
+    agent.desired !== 'up'
+      ? `it is ${agent.desired} by a run that is over`
+      : agent.startGuard !== null
+        ? `it keeps itself down: ${agent.startGuard}`
+        : agent.postgres === 'stopped'
+          ? 'its PostgreSQL does not run'
+          : sql === undefined
+            ? 'its PostgreSQL gives no answer'
+            : `${primary} does not stream to it`;
+  const leaves = agent.diskFull
+    ? 'its disk is full: that has to be mended first'
+    : agent.reaches === false
+      ? `it can't reach ${primary} over the network: that has to be mended first`
+      : undefined;
+  return {
+    says: what,
+    ...(leaves === undefined ? {} : { leaves }),
+    settleMs: agent.desired === 'up' && agent.postgres === 'running' ? CONNECT_MS : settleMs,
+  };
+}
+
+/** What is to be said of a container that does not run. */
+function asleep({
+  name,
+  container,
+}: Pick<MemberFacts, 'name' | 'container'>): Pick<LeftOver, 'says' | 'leaves' | 'byHand'> | undefined {
+  const { status, exitCode } = container;
+  if (status === 'paused')
+    return { says: 'its container is paused', leaves: 'somebody froze it', byHand: `docker unpause ${name}` };
+  if (status !== 'created' && !ended.has(status)) return undefined;
+  const says = `its container is ${status}${exitCode === undefined ? '' : `, exit code ${exitCode}`}`;
+  return wasStoppedByHand(container)
+    ? { says, leaves: 'it was told to stop', byHand: `docker start ${name}` }
+    : { says };
+}
+
+/**
+ * Nobody takes writes. Something is done only where every node is accounted for: a standby that answers, a container that does not
+ * run, or a server that is kept down for good. A server that may run somewhere may be the primary, and merely not be seen from here.
+ */
+function headless(members: readonly MemberFacts[]): LeftOver[] {
+  const present = members.filter(({ optional, container }) => !(optional && container.status === 'absent'));
+  const words = present.map((member) => accountOf(member));
+  if (present.length === 0 || words.some((word) => word === undefined)) return [];
+  const found = {
+    node: NOBODY,
+    says: `nobody takes writes: ${present.map(({ name }, index) => `${name} ${words[index]}`).join(', ')}`,
+    key: present.map(keyOf).join(', '),
+    settleMs: HEADLESS_MS,
+  };
+  const able = present.some(
+    ({ sql, agent, container }) => sql !== undefined || agent !== undefined || isKilled(container),
+  );
+  return [
+    able
+      ? found
+      : {
+          ...found,
+          leaves: 'every node was told to stop',
+          byHand: `docker start ${present.map(({ name }) => name).join(' ')}`,
+        },
+  ];
+}
+
+const isKilled = (container: MemberFacts['container']): boolean =>
+  ended.has(container.status) && !wasStoppedByHand(container);
+
+function accountOf({ container, sql, agent }: MemberFacts): string | undefined {
+  if (sql !== undefined) return 'is a standby';
+  if (['exited', 'dead', 'created', 'absent'].includes(container.status)) return `is ${container.status}`;
+  if (agent === undefined || agent.busy || agent.postgres !== 'stopped') return undefined;
+  if (agent.startGuard !== null) return 'keeps itself down';
+  return agent.desired === 'up' ? undefined : `is ${agent.desired} by a run that is over`;
+}
+
+/** Coarse on purpose: a server that crashes again and again is no change, and neither is what an attempt did to it. */
+function keyOf({ name, container, agent }: MemberFacts): string {
+  const way =
+    agent === undefined
+      ? 'silent'
+      : `${agent.reaches === false ? 'cut off' : 'reached'}${agent.diskFull ? ', full' : ''}`;
+  return `${name} ${ended.has(container.status) ? 'ended' : container.status}, ${way}`;
+}

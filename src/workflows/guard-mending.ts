@@ -1,0 +1,248 @@
+import {
+  CancellationScope,
+  ChildWorkflowCancellationType,
+  isCancellation,
+  ParentClosePolicy,
+  proxyActivities,
+  sleep,
+  startChild,
+  uuid4,
+} from '@temporalio/workflow';
+import type { Activities, MembersWatchResult } from '../activities';
+import { formatMs } from '../cluster/duration';
+import { mendingBackoffMs, NOBODY, wordsOf, type LeftOver } from '../cluster/guard/mending';
+import type { GuardPolicy } from '../cluster/guard/policy';
+import type { GuardEvent, GuardState, MendingKnowledge, MendingState } from './guard-messages';
+import { STRETCH_MS, stretchMs, watching } from './guard-watching';
+import { rootMessage, rootType } from './runbook/runner';
+import type { RepairInput } from './standby-input';
+
+/** Another run holds the lock of the cluster, or is about to take it: it is tried again after this time, in milliseconds. */
+const BUSY_MS = 2000;
+/** A reason has to fit into the input of a run. */
+const REASON_LENGTH = 480;
+
+/** The guard, as the part of it that looks after what is left over needs it. */
+export interface MendingHost {
+  readonly state: GuardState & { mending: MendingState };
+  readonly policy: GuardPolicy;
+  readonly known: MendingKnowledge;
+  note(kind: GuardEvent['kind'], says: string, run?: string): void;
+  /** The state was changed: people are shown it. */
+  explain(): void;
+  /** Another run of the guard is being started, or goes on. */
+  busy(): boolean;
+  /** A node is what it should be again: what an earlier attempt at something was in vain for may be possible now. */
+  mended(): void;
+}
+
+/**
+ * Brings back what a failover, a fence or a fault left: a node that can be a standby again becomes one, and a cluster in which nobody
+ * takes writes although everybody is accounted for gets its primary back. The actor is the runbook `repair`; this part decides when,
+ * tries again for as long as it takes, at once when something changed, and leaves alone what a person stopped.
+ */
+export class MendingGuard {
+  private ended = false;
+  private stretch: CancellationScope | undefined;
+  private looping: Promise<void> | undefined;
+
+  constructor(private readonly host: MendingHost) {}
+
+  private get mending(): MendingState {
+    return this.host.state.mending;
+  }
+
+  begin(): void {
+    this.looping = this.loop();
+  }
+
+  /** Ends the watching and waits for that. What it started goes on. */
+  async end(): Promise<void> {
+    this.ended = true;
+    this.stretch?.cancel();
+    await this.looping;
+  }
+
+  /** The mode, or maintenance, was changed by people. */
+  news(): void {
+    this.stretch?.cancel();
+  }
+
+  private async loop(): Promise<void> {
+    while (!this.ended) {
+      try {
+        const result = await this.watch();
+        if (result === undefined) continue;
+        this.tell(result);
+        if (result.why === 'due' && this.acts()) await this.mend(result);
+        this.host.explain();
+      } catch (error) {
+        if (isCancellation(error)) return;
+        // It must never end the guard of the primary; nothing is known that would get here.
+        this.host.note('mending', `what is left over could not be looked after: ${rootMessage(error)}`);
+        await this.pause(BUSY_MS);
+      }
+    }
+  }
+
+  /** Nothing but people keeps it from acting. */
+  private acts(): boolean {
+    const { state } = this.host;
+    return state.mode === 'auto' && state.maintenance === undefined && this.mending.acting === undefined;
+  }
+
+  private watch(): Promise<MembersWatchResult | undefined> {
+    const { state, known } = this.host;
+    const forMs = state.maintenance?.until == null ? STRETCH_MS : stretchMs(Date.now(), [state.maintenance.until]);
+    return this.undisturbed(() =>
+      proxyActivities<Activities>(watching('Look after what is left over')).watchMembers({
+        cluster: state.cluster,
+        mayAct: this.acts(),
+        known: this.mending.nodes.map(({ node, says }) => ({
+          node,
+          says,
+          key: known[node]?.key ?? null,
+          notBefore: known[node]?.notBefore ?? 0,
+        })),
+        forMs,
+      }),
+    );
+  }
+
+  private async undisturbed<T>(body: () => Promise<T>): Promise<T | undefined> {
+    this.stretch = new CancellationScope();
+    try {
+      return await this.stretch.run(body);
+    } catch (error) {
+      // The guard itself was cancelled, and not only its watching.
+      if (!isCancellation(error) || CancellationScope.current().consideredCancelled) throw error;
+      return undefined;
+    } finally {
+      this.stretch = undefined;
+    }
+  }
+
+  private pause(ms: number): Promise<void> {
+    return this.undisturbed(() => sleep(ms, { summary: 'Waiting before what is left over is looked at again' }));
+  }
+
+  /** What is left over now, for people; what is over is told once. */
+  private tell({ leftOver }: MembersWatchResult): void {
+    const { host, mending } = this;
+    const { known } = host;
+    const before = mending.nodes;
+    mending.nodes = leftOver.map((each) => {
+      const told = before.find(({ node }) => node === each.node);
+      if (told === undefined) host.note('mending', `${each.node}: ${wordsOf(each)}`);
+      const { attempts, ...rest } = told ?? { attempts: 0 };
+      return { ...rest, ...shown(each), attempts };
+    });
+    for (const { node, attempts } of before) {
+      if (leftOver.some((each) => each.node === node)) continue;
+      const after = attempts === 0 ? '' : ` after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`}`;
+      host.note(
+        'mended',
+        node === NOBODY ? `somebody takes writes again${after}` : `${node} is a standby again${after}`,
+      );
+      delete known[node];
+      host.mended();
+    }
+    for (const { node, key } of leftOver) {
+      const knows = known[node];
+      if (knows?.key === null) knows.key = key;
+    }
+  }
+
+  /** Starts the runbook, which looks again itself, lives on by itself, and whose end is listened for. */
+  private async mend({ leftOver, due, byHand }: MembersWatchResult): Promise<void> {
+    const { host, mending } = this;
+    const { state, known } = host;
+    if (host.busy()) return this.pause(BUSY_MS);
+    const wanted = leftOver.filter(({ node }) => due.includes(node));
+    const reason = wanted.map((each) => `${each.node}: ${each.says}`).join('; ');
+    const stamp = new Date(Date.now()).toISOString().replace(/\D/g, '').slice(2, 14);
+    const workflowId = `repair-${state.cluster}-${stamp}-${uuid4().slice(0, 4)}`;
+    const input: RepairInput = {
+      cluster: state.cluster,
+      mode: 'run',
+      approval: 'given',
+      unattended: true,
+      ...(byHand.length === 0 ? {} : { leave: byHand }),
+      soak: '0s',
+      startedBy: `guard of ${state.cluster}`,
+      reason: reason.slice(0, REASON_LENGTH),
+    };
+    let child;
+    try {
+      child = await startChild('repair', {
+        workflowId,
+        args: [input],
+        // The end of the guard must not end what it started.
+        parentClosePolicy: ParentClosePolicy.ABANDON,
+        cancellationType: ChildWorkflowCancellationType.ABANDON,
+        staticSummary: `Started by the guard: ${reason}`.slice(0, REASON_LENGTH),
+      });
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      this.failed(due, `the repair could not be started: ${rootMessage(error)}`);
+      return;
+    }
+    mending.acting = { workflowId, since: Date.now(), what: 'repair' };
+    for (const node of due) {
+      const told = mending.nodes.find((each) => each.node === node);
+      const changed = known[node] !== undefined && known[node].key !== wanted.find((each) => each.node === node)?.key;
+      // Something has changed since: what was in vain then is no reason to wait longer now.
+      const attempts = (changed ? 0 : (told?.attempts ?? 0)) + 1;
+      if (told !== undefined) told.attempts = attempts;
+    }
+    host.note('mending', `${reason}: repair started, ${workflowId}`, workflowId);
+    void child.result().then(
+      (report: unknown) => {
+        this.failed(due, (report as { says?: string }).says ?? 'completed', workflowId, false);
+        this.runEnded();
+      },
+      (error: unknown) => {
+        const says = rootMessage(error);
+        if (rootType(error) === 'Busy') this.later(due, BUSY_MS, `another run holds the lock: ${says}`, false);
+        else this.failed(due, says, workflowId);
+        this.runEnded();
+      },
+    );
+  }
+
+  /** An attempt has ended. Whether it was in vain is what the next look tells. */
+  private failed(nodes: readonly string[], says: string, run?: string, tells = true): void {
+    const attempts = Math.max(
+      1,
+      ...this.mending.nodes.filter(({ node }) => nodes.includes(node)).map((each) => each.attempts),
+    );
+    const ms = mendingBackoffMs(attempts, this.host.policy);
+    this.later(nodes, ms, says, true);
+    const then = tells ? `. Tried again in ${formatMs(ms)}, or when something changes` : '';
+    this.host.note('mending', `attempt ${attempts} ended: ${says.replace(/\.$/, '')}${then}`, run);
+  }
+
+  private later(nodes: readonly string[], ms: number, says: string, counts: boolean): void {
+    const at = Date.now();
+    for (const node of nodes) {
+      this.host.known[node] = { key: null, notBefore: at + ms };
+      const told = this.mending.nodes.find((each) => each.node === node);
+      if (told === undefined) continue;
+      if (!counts) told.attempts = Math.max(0, told.attempts - 1);
+      Object.assign(told, { last: says, lastAt: at, nextAt: at + ms });
+    }
+  }
+
+  private runEnded(): void {
+    delete this.mending.acting;
+    this.host.explain();
+    this.stretch?.cancel();
+  }
+}
+
+const shown = (each: LeftOver) => ({
+  node: each.node,
+  says: wordsOf(each),
+  acts: each.leaves === undefined,
+  ...(each.byHand === undefined ? {} : { byHand: each.byHand }),
+});

@@ -1,0 +1,129 @@
+import {
+  leftOver,
+  mendingBackoffMs,
+  NOBODY,
+  stoppedByHand,
+  wasStoppedByHand,
+  type MemberFacts,
+  type MembersRound,
+} from '../../../src/cluster/guard/mending';
+
+const policy = { standbyLostAfter: 10_000, onStandbyLost: 'relax' } as const;
+const up = { desired: 'up', postgres: 'running', busy: false, startGuard: null, diskFull: false } as const;
+const runs = (name: string, rest: Partial<MemberFacts> = {}): MemberFacts => ({
+  name,
+  optional: false,
+  container: { status: 'running' },
+  ...rest,
+});
+const primary = runs('p', { sql: { inRecovery: false } });
+const fenced = { ...up, desired: 'fenced', postgres: 'stopped' } as const;
+const beside = (member: MemberFacts, rest: Partial<MembersRound> = {}) =>
+  leftOver({ writable: ['p'], streams: [], commitsWait: false, members: [primary, member], ...rest }, policy);
+const without = (...members: MemberFacts[]) =>
+  leftOver({ writable: [], streams: [], commitsWait: false, members }, policy);
+
+describe('beside a primary', () => {
+  test.each<[string, MemberFacts]>([
+    ['a node that a run fenced for good', runs('s', { agent: { ...fenced, reaches: true } })],
+    ['a node whose container was killed', runs('s', { container: { status: 'exited', exitCode: 137 } })],
+    [
+      'a node that keeps itself down',
+      runs('s', { agent: { ...up, postgres: 'stopped', startGuard: 'p is a primary' } }),
+    ],
+    ['a standby that does not stream', runs('s', { sql: { inRecovery: true }, agent: up })],
+    ['a node whose agent says nothing any more', runs('s')],
+  ])('%s is brought back', (_what, member) => {
+    const [found, ...more] = beside(member);
+    expect(more).toEqual([]);
+    expect(found).toMatchObject({ node: 's' });
+    expect(found?.leaves).toBeUndefined();
+  });
+
+  test.each<[string, MemberFacts, RegExp]>([
+    ['one that was told to stop', runs('s', { container: { status: 'exited', exitCode: 0 } }), /told to stop/],
+    ['one that somebody froze', runs('s', { container: { status: 'paused' } }), /froze/],
+    ['one that is cut off', runs('s', { agent: { ...fenced, reaches: false } }), /can't reach p/],
+    ['one whose disk is full', runs('s', { agent: { ...up, postgres: 'stopped', diskFull: true } }), /disk is full/],
+  ])('%s is told, and left', (_what, member, why) => {
+    expect(beside(member)[0]?.leaves).toMatch(why);
+  });
+
+  test.each<[string, MemberFacts]>([
+    ['that streams or catches up', runs('s', { sql: { inRecovery: true } })],
+    ['whose dead-man switch or job is at work', runs('s', { agent: { ...fenced, busy: true } })],
+    ['that starts', runs('s', { agent: { ...up, postgres: 'starting' } })],
+    ['that Docker restarts', runs('s', { container: { status: 'restarting' } })],
+    ['of which Docker says nothing', runs('s', { container: { status: 'unknown' } })],
+    ['that is optional and was never made', runs('s', { optional: true, container: { status: 'absent' } })],
+  ])('nothing is said of a node %s', (what, member) => {
+    expect(beside(member, what.startsWith('that streams') ? { streams: ['s'] } : {})).toEqual([]);
+  });
+
+  test('while commits wait, those who let them go on come first', () => {
+    const killed = runs('s', { container: { status: 'exited', exitCode: 137 } });
+    expect(beside(killed)[0]?.settleMs).toBe(5000);
+    expect(beside(killed, { commitsWait: true })[0]?.settleMs).toBe(15_000);
+  });
+
+  test('a network that is back and a disk that is free are changes; what a server does that crashes is none', () => {
+    const key = (agent: MemberFacts['agent']) => beside(runs('s', agent === undefined ? {} : { agent }))[0]?.key;
+    const cut = key({ ...fenced, reaches: false });
+    expect(key({ ...fenced, reaches: true })).not.toBe(cut);
+    expect(key({ ...up, postgres: 'stopped', diskFull: true })).not.toBe(key({ ...up, postgres: 'stopped' }));
+    expect(key({ ...up, postgres: 'stopped' })).toBe(key({ ...up, postgres: 'running' }));
+  });
+});
+
+describe('where nobody takes writes', () => {
+  const standby = runs('s', { sql: { inRecovery: true } });
+
+  test.each<[string, MemberFacts]>([
+    ['the old primary is fenced for good, by a run that is over', runs('p', { agent: fenced })],
+    ['it is a standby too, since its promotion was lost', runs('p', { sql: { inRecovery: true } })],
+    ['its container was killed', runs('p', { container: { status: 'exited', exitCode: 137 } })],
+  ])('and %s: somebody is made the primary', (_what, old) => {
+    const [found] = without(old, standby);
+    expect(found).toMatchObject({ node: NOBODY, settleMs: 10_000 });
+    expect(found?.leaves).toBeUndefined();
+  });
+
+  test.each<[string, MemberFacts]>([
+    ['runs by its agent’s word', runs('p', { agent: up })],
+    ['may run: its agent says nothing', runs('p')],
+    ['is frozen', runs('p', { container: { status: 'paused' } })],
+    ['is about to come back by itself', runs('p', { agent: { ...fenced, busy: true } })],
+    ['is unknown to Docker', runs('p', { container: { status: 'unknown' } })],
+  ])('nothing is done about an old primary that %s: it may be the primary, and not be seen from here', (_what, old) => {
+    expect(without(old, standby)).toEqual([]);
+  });
+
+  test('a whole cluster that people stopped stays stopped', () => {
+    const stopped = (name: string) => runs(name, { container: { status: 'exited', exitCode: 0 } });
+    expect(without(stopped('p'), stopped('s'))[0]?.leaves).toBeDefined();
+  });
+});
+
+test('two writable nodes are another matter', () => {
+  expect(
+    leftOver({ writable: ['p', 's'], streams: [], commitsWait: false, members: [primary, runs('s')] }, policy),
+  ).toEqual([]);
+});
+
+test('told to stop: code 0, or the signal that nobody listened to; killed, out of memory and crashed are others', () => {
+  const ended = (exitCode: number) => wasStoppedByHand({ status: 'exited', exitCode });
+  expect([0, 143].map(ended)).toEqual([true, true]);
+  expect([1, 134, 137, 139].map(ended)).toEqual([false, false, false, false]);
+  expect(wasStoppedByHand({ status: 'running' })).toBe(false);
+  const members = [
+    runs('a', { container: { status: 'paused' } }),
+    runs('b', { container: { status: 'exited', exitCode: 137 } }),
+  ];
+  expect(stoppedByHand({ members })).toEqual(['a']);
+});
+
+test('the wait doubles from the back-off of the policy up to five minutes', () => {
+  expect([1, 2, 3, 10].map((attempts) => mendingBackoffMs(attempts, { backoff: 15_000 }))).toEqual([
+    15_000, 30_000, 60_000, 300_000,
+  ]);
+});

@@ -1,0 +1,78 @@
+import type { MembersWatchResult } from '../../src/activities';
+import type { LeftOver } from '../../src/cluster/guard/mending';
+import type { GuardEvent, GuardState } from '../../src/workflows/guard-messages';
+import { STANDBY } from '../cluster/support/picture';
+import { GuardedCluster } from './support/guarded-cluster';
+import { WorkflowServer } from './support/server';
+
+const says = ({ events }: GuardState, kind: GuardEvent['kind']) =>
+  events.filter((each) => each.kind === kind).map((each) => each.says);
+const fenced: LeftOver = { node: STANDBY, says: 'it is fenced by a run that is over', key: 'fenced', settleMs: 5000 };
+const due: MembersWatchResult = { why: 'due', leftOver: [fenced], due: [STANDBY], byHand: ['veloz-third'] };
+
+/** What the guard does about what a fault left: what it sees is scripted, and the repair is a stand-in. */
+describe('guard, of what is left over', () => {
+  let server: WorkflowServer;
+  beforeAll(async () => {
+    server = await WorkflowServer.start(require.resolve('./support/guard-workflows'));
+  });
+  afterAll(() => server.close());
+
+  test('in auto it is brought back by a repair that nobody has to approve, and that leaves alone what people stopped', async () => {
+    const cluster = new GuardedCluster(server, { mode: 'auto' });
+    await cluster.protected(async () => {
+      await cluster.seesMembers(due);
+      const { input, end } = await cluster.run('repair');
+      expect(input).toMatchObject({
+        approval: 'given',
+        unattended: true,
+        leave: ['veloz-third'],
+        startedBy: `guard of ${cluster.name}`,
+        reason: `${STANDBY}: ${fenced.says}`,
+      });
+      await end({ says: 'it is a standby again' });
+      await cluster.seesMembers({ why: 'sees', leftOver: [], due: [], byHand: [] }, ({ known }) => known.length === 1);
+      const state = await cluster.until('the end', ({ mending }) => mending?.nodes.length === 0);
+      expect(says(state, 'mended')).toEqual([`${STANDBY} is a standby again after 1 attempt`]);
+    });
+  });
+
+  test('an attempt that is in vain is followed by another, later each time, and at once when something has changed', async () => {
+    const cluster = new GuardedCluster(server, { mode: 'auto', backoff: '20s' });
+    await cluster.protected(async () => {
+      const once = async (key: string) => {
+        const request = await cluster.seesMembers(
+          { ...due, leftOver: [{ ...fenced, key }], due: [STANDBY], byHand: [] },
+          ({ mayAct }) => mayAct,
+        );
+        const { end } = await cluster.run('repair');
+        await end({ type: 'Failed', says: 'no room' });
+        return { request, state: await cluster.state() };
+      };
+      const wait = ({ mending }: GuardState) => (mending?.nodes[0]?.nextAt ?? 0) - (mending?.nodes[0]?.lastAt ?? 0);
+      const first = await once('fenced');
+      expect(first.state.mending?.nodes[0]).toMatchObject({ attempts: 1, last: 'no room' });
+      expect(wait(first.state)).toBe(20_000);
+      // What is so after the attempt is what the next change is told from.
+      await cluster.seesMembers({ why: 'sees', leftOver: [fenced], due: [], byHand: [] }, ({ mayAct }) => mayAct);
+      const second = await once('fenced');
+      expect(second.request.known).toEqual([
+        { node: STANDBY, says: fenced.says, key: 'fenced', notBefore: expect.any(Number) as unknown },
+      ]);
+      expect(wait(second.state)).toBe(40_000);
+      await cluster.seesMembers({ why: 'sees', leftOver: [fenced], due: [], byHand: [] }, ({ mayAct }) => mayAct);
+      expect(wait((await once('network back')).state)).toBe(20_000);
+    });
+  });
+
+  test.each(['approve', 'off'] as const)('in %s it is told, and nothing is done', async (mode) => {
+    const cluster = new GuardedCluster(server, { mode });
+    await cluster.guarded(async () => {
+      const request = await cluster.seesMembers({ why: 'sees', leftOver: [fenced], due: [], byHand: [] });
+      expect(request.mayAct).toBe(false);
+      const state = await cluster.until('it being told', ({ mending }) => mending?.nodes.length === 1);
+      expect(says(state, 'mending')).toEqual([`${STANDBY}: ${fenced.says}`]);
+      expect(state.mending?.acting).toBeUndefined();
+    });
+  });
+});
