@@ -126,7 +126,7 @@ function strayOf(
   if (agent.busy || agent.postgres === 'starting' || agent.postgres === 'stopping') return undefined;
   const what =
     agent.desired !== 'up'
-      ? `it is ${agent.desired} by a run that is over`
+      ? `it is ${agent.desired}`
       : agent.startGuard !== null
         ? `it keeps itself down: ${agent.startGuard}`
         : agent.postgres === 'stopped'
@@ -197,7 +197,7 @@ function accountOf({ container, sql, agent }: MemberFacts): string | undefined {
   if (['exited', 'dead', 'created', 'absent'].includes(container.status)) return `is ${container.status}`;
   if (agent === undefined || agent.busy || agent.postgres !== 'stopped') return undefined;
   if (agent.startGuard !== null) return 'keeps itself down';
-  return agent.desired === 'up' ? undefined : `is ${agent.desired} by a run that is over`;
+  return agent.desired === 'up' ? undefined : `is ${agent.desired}`;
 }
 
 /** Coarse on purpose: a server that crashes again and again is no change, and neither is what an attempt did to it. */

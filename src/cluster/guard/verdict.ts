@@ -18,6 +18,12 @@ import type { FailureKind, Round, Verdict } from './signals';
 /** A primary that crashed so often within the rounds that are kept does not come back by itself. */
 const CRASH_LOOP = 3;
 
+/**
+ * A disk that is full for a moment is none that stays full: a sort that spills until nothing is left fails, and gives back all of it at
+ * once, within about a second. In milliseconds.
+ */
+export const FULL_FOR_MS = 1500;
+
 /** What the rules look at while the primary is silent. */
 interface Silence {
   newest: Round;
@@ -106,10 +112,10 @@ function judgeAnswer(rounds: readonly Round[], newest: Round, policy: GuardPolic
       says: `${sql.name} answered in ${formatMs(sql.ms)} and takes writes${sql.timeline === undefined ? '' : `, on timeline ${sql.timeline}`}`,
     };
   const disk = `${formatSize(newest.agent?.freeDiskBytes ?? 0)} free (limit: at least ${formatSize(FULL_DISK_BYTES)})`;
-  if (full.length < policy.confirmations)
+  if (full.length < policy.confirmations || newest.at - first.at < FULL_FOR_MS)
     return {
       state: 'suspect',
-      says: `${sql.name} answers, but its disk is full in ${full.length} of ${policy.confirmations} rounds: ${disk}`,
+      says: `${sql.name} answers, but its disk has been full for ${formatMs(newest.at - first.at)}, ${full.length} rounds: ${disk}; it counts as failed after ${formatMs(FULL_FOR_MS)} and ${policy.confirmations} rounds`,
       // Each write that is let through fails: clients wait while it is confirmed.
       hold: true,
       signals,

@@ -58,13 +58,19 @@ const cases: Record<string, Case> = {
     rounds: times(2, full),
     state: 'suspect',
     hold: true,
-    says: 'disk is full in 2 of 3 rounds: 4 KiB free (limit: at least 16.0 MiB)',
+    says: 'its disk has been full for 200 ms, 2 rounds: 4 KiB free (limit: at least 16.0 MiB); it counts as failed after 1.50 s and 3 rounds',
   },
-  'its disk is full in enough rounds': {
-    rounds: times(3, full),
+  'its disk is full for a moment, in enough rounds': {
+    rounds: times(4, full),
+    state: 'suspect',
+    hold: true,
+    says: 'its disk has been full for 600 ms, 4 rounds',
+  },
+  'its disk is full in enough rounds, for long enough': {
+    rounds: times(9, full),
     state: 'failed',
     kind: 'unwritable',
-    says: "answers and can't write: its disk has been full for 400 ms, 3 rounds: 4 KiB free",
+    says: "answers and can't write: its disk has been full for 1.60 s, 9 rounds: 4 KiB free",
     since: 200,
   },
   'its disk was full, and is not': {

@@ -157,7 +157,8 @@ export class GuardedCluster {
 
   private watchMembers(request: MembersWatchRequest): Promise<MembersWatchResult> {
     this.askedMembers.push(request);
-    return inStretch(request, { why: 'quiet', leftOver: [], due: [], byHand: [] }, (stretch) => {
+    const quiet: MembersWatchResult = { why: 'quiet', leftOver: [], due: [], byHand: [] };
+    return inStretch(request, quiet, (stretch) => {
       this.membersStretch = stretch;
     });
   }
