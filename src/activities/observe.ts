@@ -1,6 +1,6 @@
 import type { ObservedCluster, ObservedNode, ObservedPooler } from '../cluster/observed';
 import type { NodeReadiness } from '../cluster/readiness/observed';
-import { openPoolerAgent, openPostgresAgent } from '../systems/agent';
+import { openPoolerAgent, openPostgresAgent, type PostgresObservation } from '../systems/agent';
 import { observePooledDatabase } from '../systems/pgbouncer';
 import { observeSqlOf, type PostgresSession } from '../systems/postgres';
 import { readinessOf } from '../systems/postgres-readiness';
@@ -15,6 +15,26 @@ const READINESS_LIMIT_MS = 6000;
 
 /** Before its first start has made one. */
 const noDirectory = { path: '/var/lib/postgresql', owner: 'nobody', mode: 'none' };
+
+/** What a picture keeps of an agent's observation. */
+export function agentPart(said: PostgresObservation): NonNullable<ObservedNode['agent']> {
+  return {
+    postgresState: said.postgres.state,
+    desired: said.desired,
+    claimedBy: said.token?.run ?? null,
+    deadmanInMs: said.deadman?.inMs ?? null,
+    controlState: said.control?.state ?? null,
+    controlTimeline: said.control?.timeline ?? null,
+    systemIdentifier: said.control?.systemIdentifier ?? null,
+    checksums: said.control?.checksums ?? false,
+    standbySignal: said.signals.standby,
+    upstream: said.upstream,
+    freeDiskBytes: said.disk.freeBytes,
+    dataDirectory: said.dataDirectory ?? noDirectory,
+    archiveReady: said.archiveReady,
+    startGuard: said.startGuard,
+  };
+}
 
 async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: string): Promise<ObservedNode> {
   const node = access.node(name);
@@ -56,22 +76,7 @@ async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: stri
   });
   const agent = asked.then(
     (said) => {
-      seen.agent = {
-        postgresState: said.postgres.state,
-        desired: said.desired,
-        claimedBy: said.token?.run ?? null,
-        deadmanInMs: said.deadman?.inMs ?? null,
-        controlState: said.control?.state ?? null,
-        controlTimeline: said.control?.timeline ?? null,
-        systemIdentifier: said.control?.systemIdentifier ?? null,
-        checksums: said.control?.checksums ?? false,
-        standbySignal: said.signals.standby,
-        upstream: said.upstream,
-        freeDiskBytes: said.disk.freeBytes,
-        dataDirectory: said.dataDirectory ?? noDirectory,
-        archiveReady: said.archiveReady,
-        startGuard: said.startGuard,
-      };
+      seen.agent = agentPart(said);
     },
     (error: unknown) => {
       seen.agentError = messageOf(error);

@@ -1,5 +1,5 @@
 import type { Check } from './check';
-import { logs, psql } from './commands';
+import { logs, psql, sqlText } from './commands';
 import { checkControlPath } from './control-path';
 import {
   answers,
@@ -10,7 +10,7 @@ import {
   type AnsweringNode,
   type ObservedCluster,
 } from './observed';
-import { checkReadiness } from './readiness/decide';
+import { findingKey, readinessFindings } from './readiness/findings';
 import { formatSize } from './size';
 import { Checklist } from './switchover/checklist';
 import { checkDisk } from './switchover/candidate';
@@ -27,7 +27,7 @@ import { checkTransactions } from './switchover/stopping';
 import { systemsNotReady, type NotReady } from './switchover/systems';
 import { checkNotHeld, checkPoolMode, checkRoute } from './switchover/traffic';
 import { isExpectedNames, synchronousNamesFor } from './synchronous-names';
-import { slotName, type ClusterTopology } from './topology';
+import { isNodesSlot, slotName, type ClusterTopology } from './topology';
 
 /** Checks that stop a switchover, but under which the cluster is still what it promises to be: worth knowing. */
 const onlyWorthKnowing: ReadonlySet<string> = new Set(['B4', 'D3']);
@@ -62,10 +62,11 @@ export function healthFindings(topology: ClusterTopology, observed: ObservedClus
   checkPoolMode(list, observed.pooler);
   checkNotHeld(list, topology, observed.pooler);
   if (primary !== undefined) checkRoute(list, primary, observed.pooler);
-  checkReadiness(list, topology, observed);
   checkLeftovers(list, topology, observed, primary?.name);
 
-  return list.checks
+  const found = new Set(list.checks.map(findingKey));
+  const ahead = readinessFindings(topology, observed).filter((check) => !found.has(findingKey(check)));
+  return [...list.checks, ...ahead]
     .filter((check) => check.result === 'refuse' || check.result === 'warn')
     .map((check) => (onlyWorthKnowing.has(check.id) ? { ...check, result: 'warn' } : check));
 }
@@ -163,12 +164,18 @@ function checkLeftovers(
       .filter(({ name }) => node.name === primary && name !== primary)
       .map(({ name }) => slotName(name));
     for (const slot of node.sql.slots) {
+      const ours = slot.type === 'physical' && isNodesSlot(topology, slot.name);
       list.advise('J10', slot.active || slot.retainedBytes === 0 || wanted.includes(slot.name), {
         says: `no unused slot of ${node.name} retains WAL`,
-        refusal: `slot ${slot.name} of ${node.name} is not used by anybody and retains WAL`,
+        refusal: ours
+          ? `slot ${slot.name} of ${node.name} is not used by anybody and retains WAL`
+          : `slot ${slot.name} of ${node.name}, which is no node's of this cluster, is not used now and retains WAL`,
         measured: `${formatSize(slot.retainedBytes)} retained`,
         limit: 'none',
-        next: psql(node.name, `SELECT pg_drop_replication_slot('${slot.name}')`),
+        // What is somebody else's is told and never proposed to be dropped: its backup or its subscription would end with it.
+        next: ours
+          ? psql(node.name, `SELECT pg_drop_replication_slot('${slot.name}')`)
+          : psql(node.name, `SELECT * FROM pg_replication_slots WHERE slot_name = ${sqlText(slot.name)}`),
       });
     }
   }

@@ -300,6 +300,11 @@ export function slotName(node: string): string {
   return node.toLowerCase().replace(/[^a-z0-9_]/g, '_');
 }
 
+/** Is a slot named after a node of the cluster? All others are somebody else's: a backup's, a subscriber's. */
+export function isNodesSlot(topology: ClusterTopology, slot: string): boolean {
+  return topology.postgres.nodes.some(({ name }) => slotName(name) === slot);
+}
+
 /** One mistake in a topology file. */
 export interface TopologyMistake {
   /** Path of the key: `clusters.veloz.postgres.nodes[1].address.port`. */

@@ -1,4 +1,5 @@
 import { CONFIRMED_WITHIN_MS } from '../cluster/guard/confirmation';
+import { problemSentence, type Check } from '../cluster/check';
 import type { Ledger } from '../cluster/guard/ledger';
 import type { GuardMode } from '../cluster/guard/policy';
 import type { GuardEvent, GuardState, RedisGuardState } from '../workflows/guard-messages';
@@ -73,6 +74,7 @@ export function guardTroubles(state: GuardState, now: number): string[] {
   if (isBackingOff(state, now)) troubles.push('its last attempt did not end well, and it waits before the next one');
   troubles.push(...(state.mending?.nodes ?? []).map(({ node, says }) => `${node}: ${says}`));
   troubles.push(...redisTroubles(state, now));
+  for (const finding of notReady(state)) troubles.push(`not ready: ${problemSentence(finding)}`);
   if (state.ledger.state !== 'protected') troubles.push(`the ledger says ${state.ledger.state}: ${state.ledger.why}`);
   else if (isUnconfirmed(state.ledger, now))
     troubles.push(
@@ -80,6 +82,10 @@ export function guardTroubles(state: GuardState, now: number): string[] {
     );
   return troubles;
 }
+
+/** What would keep a failover or a planned move from working. */
+const notReady = (state: GuardState): Check[] =>
+  (state.readiness?.findings ?? []).filter(({ result }) => result === 'refuse');
 
 /** The same of Redis. */
 function redisTroubles({ redis }: GuardState, now: number): string[] {
@@ -141,6 +147,7 @@ export function guardCard(state: GuardState, now: number, style: Style): string 
     ]);
   }
   facts.push(['Ledger', ledgerText(state.ledger, now, style)], ['', ledgerDetail(state.ledger)]);
+  facts.push(...readyFacts(state, now, style));
   facts.push(['Guards', `since ${style.dateTime(state.startedAt)} (${formatAge(now - state.startedAt)})`]);
   parts.push(facts.map(([name, value]) => fact(name, value, 11)).join('\n'));
 
@@ -191,7 +198,9 @@ function verdict(state: GuardState, now: number, style: Style): string {
     case 'protected':
       return isUnconfirmed(state.ledger, now)
         ? yellow('UNKNOWN')
-        : colour.bold(colour.green(`${glyphs.done} PROTECTED`));
+        : notReady(state).length > 0
+          ? yellow('PROTECTED, NOT READY')
+          : colour.bold(colour.green(`${glyphs.done} PROTECTED`));
     case 'degraded':
       return yellow('DEGRADED');
     case 'unknown':
@@ -226,6 +235,27 @@ function mendingNext(
   return nextAt === undefined
     ? 'It is brought back in a moment.'
     : `It is brought back: attempt ${attempts + 1} at ${style.clock(nextAt)}, or as soon as something changes`;
+}
+
+/** Whether a failover would work: each finding with what was measured, its limit and the command. */
+function readyFacts({ readiness }: GuardState, now: number, style: Style): [string, string][] {
+  // Told by whoever started the guard with a version that asks nobody: nothing is claimed.
+  if (readiness === undefined) return [];
+  const since = `since ${moment(readiness.at, now, style)}`;
+  const { findings, ready } = readiness;
+  const facts: [string, string][] = [
+    [
+      'Ready',
+      ready
+        ? `yes, ${since}`
+        : `${style.colour.red('no')}, ${since}: a failover or a planned move would fail or be long`,
+    ],
+  ];
+  for (const finding of findings) {
+    facts.push(['', problemSentence(finding)]);
+    if (finding.next !== undefined) facts.push(['', `next: ${finding.next}`]);
+  }
+  return facts;
 }
 
 /** Redis in the card: who is the master, what is seen of it, and what follows. */
@@ -310,6 +340,7 @@ function paintKind(kind: GuardEvent['kind'], style: Style): string {
     case 'relaxed':
     case 'fenced':
     case 'in doubt':
+    case 'not ready':
     case 'backoff':
     case 'maintenance':
     case 'mending':
@@ -318,6 +349,7 @@ function paintKind(kind: GuardEvent['kind'], style: Style): string {
     case 'redis run':
       return colour.yellow(text);
     case 'primary back':
+    case 'ready':
     case 'standby back':
     case 'restored':
     case 'mended':

@@ -1,6 +1,7 @@
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
 import type { Ledger } from '../cluster/guard/ledger';
 import type { GuardMode } from '../cluster/guard/policy';
+import type { Readiness } from '../cluster/readiness/findings';
 import type { Signal } from '../cluster/guard/signals';
 import type { Decision } from './messages';
 
@@ -29,6 +30,8 @@ export interface GuardEvent {
     | 'split brain'
     | 'fenced'
     | 'in doubt'
+    | 'ready'
+    | 'not ready'
     | 'backoff'
     | 'mending'
     | 'mended'
@@ -66,6 +69,8 @@ export interface GuardState {
   signals: Signal[];
   /** What a fault, a fence or a run left, and what is done about it; absent in a guard that was started before it did that. */
   mending?: MendingState;
+  /** Whether a failover or a planned move would work now; absent while nobody has asked. */
+  readiness?: Readiness;
   /** What it knows of Redis; absent where the cluster has none. */
   redis?: RedisGuardState;
   events: GuardEvent[];
@@ -138,6 +143,8 @@ export interface GuardKnowledge {
   failures: number;
   /** Of what is left over. */
   mending?: MendingKnowledge;
+  /** The key of the readiness that was told last. */
+  ready?: string;
   /** Of Redis. */
   redis?: RedisGuardKnowledge;
 }

@@ -17,6 +17,7 @@ import {
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { Activities, ClusterDescription, WatchResult } from '../activities';
+import { problemSentence } from '../cluster/check';
 import { formatMs } from '../cluster/duration';
 import { confirmedLedger, emptyLedger } from '../cluster/guard/ledger';
 import { relaxedLedger } from '../cluster/guard/ledger-rules';
@@ -338,6 +339,8 @@ class Guard {
         this.note('primary failed', result.sees);
         if (this.acts() && state.acting === undefined) await this.failOver(result);
         return;
+      case 'ready':
+        return this.takeReadiness(result);
       case 'standby lost':
         return this.standbyLost(result);
       case 'standby back':
@@ -345,6 +348,21 @@ class Guard {
       case 'split brain':
         return this.splitBrain(result);
     }
+  }
+
+  /** Protected is not enough: what would keep a failover or a planned move from working is told as soon as it is so. */
+  private takeReadiness({ readiness }: WatchResult): void {
+    if (readiness === undefined) return;
+    const { key, ...seen } = readiness;
+    const before = this.state.readiness;
+    this.state.readiness = seen;
+    this.known.ready = key;
+    const [first] = seen.findings;
+    if (first === undefined) {
+      if (before !== undefined) this.note('ready', 'nothing is in the way of a failover or a planned move any more');
+      return;
+    }
+    this.note(seen.ready ? 'ready' : 'not ready', seen.findings.map(problemSentence).join('; '));
   }
 
   private async failOver(result: WatchResult): Promise<void> {

@@ -287,6 +287,13 @@ const unwell: Record<string, Unwell> = {
     says: '1 KiB retained',
     next: "SELECT pg_drop_replication_slot('veloz_postgres_standby_2')",
   },
+  "a backup's slot is not used now: it is told, and not proposed to be dropped": {
+    change: (seen) =>
+      primary(seen).sql.slots.push({ name: 'barman', type: 'physical', active: false, retainedBytes: 2048 }),
+    is: ['J10 warn'],
+    says: "which is no node's of this cluster, is not used now and retains WAL: 2 KiB retained",
+    next: "SELECT * FROM pg_replication_slots WHERE slot_name = 'barman'",
+  },
   'a container has no restart policy': {
     change: (seen) => (standby(seen).container.restartPolicy = 'no'),
     is: ['K6 warn'],

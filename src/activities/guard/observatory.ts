@@ -25,7 +25,7 @@ export class Observatory {
   /** Every time that a round tells: what is counted between two of them is a duration, whatever happens to the wall clock. */
   readonly clock = new SteadyClock();
   private readonly probes = new Map<string, NodeProbe>();
-  private readonly agents = new Map<string, HeldAgent<PostgresAgent>>();
+  readonly agents = new Map<string, HeldAgent<PostgresAgent>>();
   private readonly lastAnswers = new Map<string, { at: number; answer: NodeAnswer }>();
   private endEvents: (() => void) | undefined;
   /** Wakes whoever pauses between two rounds. */

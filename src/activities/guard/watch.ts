@@ -14,8 +14,10 @@ import type { Lsn } from '../../cluster/lsn';
 import { judge } from '../../cluster/guard/verdict';
 import { keepBeating, lastHeartbeat } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
+import { readinessKey, type Readiness } from '../../cluster/readiness/findings';
 import { ClientHold } from './client-hold';
 import { Observatory } from './observatory';
+import { ReadinessWatch } from './readiness-watch';
 import { endOfStretch } from './stretch';
 
 /** What the guard asks of one stretch of watching. Names and numbers only. */
@@ -27,14 +29,21 @@ export interface WatchRequest {
   /** The run id of the failover that would follow: nodes are taken and clients are held under it. */
   incidentRun: string;
   /** What the guard knows already: the same news is not told again. */
-  known: { failed: boolean; splitBrain: boolean; standbyLost: boolean; standbyBack: boolean; sees: string };
+  known: {
+    failed: boolean;
+    splitBrain: boolean;
+    standbyLost: boolean;
+    standbyBack: boolean;
+    sees: string;
+    ready?: string;
+  };
   /** Return after this time, in milliseconds, if nothing happens. */
   forMs: number;
 }
 
 /** Why a stretch of watching ended, and what was seen then. */
 export interface WatchResult {
-  why: 'failed' | 'healthy' | 'ledger' | 'standby lost' | 'standby back' | 'split brain' | 'sees' | 'quiet';
+  why: 'failed' | 'healthy' | 'ledger' | 'standby lost' | 'standby back' | 'split brain' | 'sees' | 'ready' | 'quiet';
   at: number;
   state: Verdict['state'];
   /** What is seen, in a sentence. */
@@ -55,6 +64,8 @@ export interface WatchResult {
   splitBrain?: SplitBrain;
   /** Since when no standby confirms, in milliseconds since the epoch. */
   standbyLostSince?: number;
+  /** Whether a failover would work now, where that changed. */
+  readiness?: Readiness & { key: string };
 }
 
 /** How many rounds a verdict looks back on. */
@@ -83,6 +94,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   const limitMs = confirmedWithinMs(policy);
   const observatory = new Observatory(deps, access, request.ledger.primary, policy);
   const hold = new ClientHold(deps, access, observatory.pooler, request);
+  const readiness = new ReadinessWatch(access, observatory.agents);
   const ends = endOfStretch(deps, request.forMs);
   const rounds: Round[] = [];
   let oddSince: number | undefined;
@@ -93,6 +105,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   let lastLsn: Lsn | undefined;
   try {
     await observatory.open();
+    readiness.start();
     for (;;) {
       const round = await observatory.round(() => hold.begin());
       rounds.push(round);
@@ -161,6 +174,10 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
           (await deps.lockHolder(request.cluster)) === undefined
         )
           return { why: 'standby back', ...seen };
+        const news = readiness.news(request.known.ready);
+        // A run that is under way has every node on its way to somewhere.
+        if (news !== undefined && (await deps.lockHolder(request.cluster)) === undefined)
+          return { why: 'ready', ...seen, readiness: { ...news, key: readinessKey(news) } };
       }
 
       // What stays odd is told, so that a person who asks the guard hears it.
@@ -177,6 +194,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
     // A failover that follows goes on with the hold; nobody else may leave clients waiting.
     if (!failed) await hold.end();
     observatory.close();
+    readiness.close();
     ends.close();
   }
 }

@@ -1,7 +1,7 @@
 import { formatMs } from '../duration';
 import { answers, presentNodes, type AnsweringNode } from '../observed';
 import { isExpectedNames, synchronousNamesFor } from '../synchronous-names';
-import { slotName } from '../topology';
+import { isNodesSlot, slotName } from '../topology';
 import { waitFor, type Repair } from './repair-parts';
 
 /** F4 and F2: clients reach the primary, and nobody holds them. */
@@ -71,9 +71,10 @@ export function repairPrimary({ topology, observed, actions, list }: Repair, pri
   const members = presentNodes(observed).map((node) => slotName(node.name));
   for (const node of presentNodes(observed).filter(answers)) {
     for (const slot of node.sql.slots) {
-      // The primary keeps WAL for its standbys, also while they are away; a logical slot is somebody's subscription.
+      // The primary keeps WAL for its standbys, also while they are away; any slot that is no node's is somebody's backup or subscription.
       const wantedHere = node === primary && members.includes(slot.name) && slot.name !== slotName(name);
       if (slot.active || wantedHere || slot.type !== 'physical' || slot.retainedBytes === 0) continue;
+      if (!isNodesSlot(topology, slot.name)) continue;
       actions.push({
         kind: 'drop-slot',
         node: node.name,

@@ -75,7 +75,7 @@ export function chooseRejoin(
       next: `veloz-ha postgres add-standby --cluster ${observed.cluster}`,
     });
   }
-  checkRoomFor(list, primary, node.name);
+  checkRoomFor(list, topology, primary, node.name);
   checkDirectory(list, node);
   checkSpace(list, topology, primary, node, wish.method === 'copy' ? 'certain' : 'possible');
   list.skip('J4', `${primary.name} has written a checkpoint on its timeline`, 'the run writes one before it compares');

@@ -49,7 +49,7 @@ export function chooseAddition(
     }
     return choice;
   }
-  checkRoomFor(list, primary, node.name);
+  checkRoomFor(list, topology, primary, node.name);
   checkDirectory(list, node);
   checkSpace(list, topology, primary, node, 'possible');
   return choice;

@@ -3,13 +3,13 @@ import type { AnsweringNode, ObservedNode } from '../observed';
 import { formatSize } from '../size';
 import { checkDisk } from '../switchover/candidate';
 import type { Checklist } from '../switchover/checklist';
-import { slotName, type ClusterTopology } from '../topology';
+import { isNodesSlot, slotName, type ClusterTopology } from '../topology';
 
 /** A copy takes this much more than the databases: WAL that is written meanwhile (C9). */
 export const COPY_MARGIN = 1.1;
 
 /** C1 and C2: the primary has a walsender and a slot for one more standby, unless it has them already. */
-export function checkRoomFor(list: Checklist, primary: AnsweringNode, node: string): void {
+export function checkRoomFor(list: Checklist, topology: ClusterTopology, primary: AnsweringNode, node: string): void {
   const { walSenders, replicationSlots, replication, slots } = primary.sql;
   const connected = replication.some((row) => row.slot === slotName(node));
   const freeSenders = walSenders.max - walSenders.used;
@@ -22,7 +22,10 @@ export function checkRoomFor(list: Checklist, primary: AnsweringNode, node: stri
   });
   const there = slots.some((slot) => slot.name === slotName(node));
   const freeSlots = replicationSlots.max - replicationSlots.used;
-  const stale = slots.find((slot) => !slot.active && slot.name !== slotName(node));
+  const stale = slots.find(
+    (slot) =>
+      !slot.active && slot.type === 'physical' && isNodesSlot(topology, slot.name) && slot.name !== slotName(node),
+  );
   list.require('C2', there || freeSlots >= 1, {
     says: `${primary.name} has a replication slot for ${node}`,
     refusal: `${primary.name} has no free replication slot for ${node}`,

@@ -3,7 +3,7 @@ import { checkRights } from '../control-path';
 import type { AnsweringNode, ObservedNode } from '../observed';
 import { notLower } from '../readiness/settings';
 import { formatSize } from '../size';
-import { slotName, type ClusterTopology } from '../topology';
+import { isNodesSlot, slotName, type ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
 import { RELOAD, type Pair } from './replication';
 
@@ -14,7 +14,7 @@ export function checkCandidate(
   { source, standby: target }: Pair,
   others: readonly ObservedNode[],
 ): void {
-  checkRoomForFollowers(list, target, [source, ...others]);
+  checkRoomForFollowers(list, topology, target, [source, ...others]);
   checkSettings(list, source, target, others);
   checkConnectBack(list, source, target);
   checkFitness(list, source, target);
@@ -24,7 +24,12 @@ export function checkCandidate(
 }
 
 /** C1 and C2: a walsender and a slot for each node that will follow the target and does not do so yet. */
-function checkRoomForFollowers(list: Checklist, target: AnsweringNode, followers: readonly ObservedNode[]): void {
+function checkRoomForFollowers(
+  list: Checklist,
+  topology: ClusterTopology,
+  target: AnsweringNode,
+  followers: readonly ObservedNode[],
+): void {
   const { walSenders, replicationSlots, replication, slots } = target.sql;
   const starting = followers.filter((node) => !replication.some((row) => row.slot === slotName(node.name)));
   const freeSenders = walSenders.max - walSenders.used;
@@ -41,7 +46,13 @@ function checkRoomForFollowers(list: Checklist, target: AnsweringNode, followers
   });
   const without = followers.filter((node) => !slots.some((slot) => slot.name === slotName(node.name)));
   const freeSlots = replicationSlots.max - replicationSlots.used;
-  const stale = slots.find((slot) => !slot.active && !followers.some((node) => slotName(node.name) === slot.name));
+  const stale = slots.find(
+    (slot) =>
+      !slot.active &&
+      slot.type === 'physical' &&
+      isNodesSlot(topology, slot.name) &&
+      !followers.some((node) => slotName(node.name) === slot.name),
+  );
   list.require('C2', freeSlots >= without.length, {
     says: `${target.name} has free replication slots for its standbys`,
     refusal: `${target.name} has too few free replication slots for its standbys`,

@@ -39,6 +39,35 @@ export function checkTransactions(
   });
 }
 
+/**
+ * D1: the archiver has little to do, and would be through with what a stop leaves it soon enough: the files that wait, and the one
+ * that the stop itself completes.
+ */
+export function checkArchiver(list: Checklist, topology: ClusterTopology, source: AnsweringNode): void {
+  const { archiver } = source.sql;
+  const says = 'the WAL archive has no backlog, and a stop would not wait for it';
+  if (archiver.mode === 'off') return list.skip('D1', says, 'archive_mode is off');
+  const archive = source.readiness?.agent?.archive;
+  const waiting = Math.max(source.agent?.archiveReady ?? 0, archive?.ready ?? 0);
+  const [backlog, stop] = [topology.limits.archiveBacklog, topology.limits.stop];
+  const fileMs = Math.max(archive?.fileMs ?? 0, archive?.presentMs ?? 0);
+  const stopMs = (waiting + 1) * fileMs;
+  const measured = archive?.fileMs != null || archive?.presentMs != null;
+  // A file that is under way has no end yet: nobody knows how long it takes, only how long it has taken.
+  const unknown = archive !== undefined && waiting > 0 && archive.fileMs === null;
+  list.require('D1', waiting <= backlog && !archiver.failing && stopMs <= stop && !unknown, {
+    says,
+    refusal: `${source.name} would not stop before its WAL archive has caught up`,
+    measured:
+      `${waiting} segments wait${archiver.failing ? ', and the archiver fails' : ''}` +
+      (measured
+        ? `; a segment takes ${unknown ? 'more than ' : ''}${formatMs(fileMs)}, so the ${waiting + 1} that a stop leaves take ${unknown ? 'more than ' : ''}${formatMs(stopMs)}`
+        : '; how long a segment takes is not known'),
+    limit: `at most ${backlog}, limits.archiveBacklog, not failing, and ${formatMs(stop)} in all, limits.stop`,
+    next: psql(source.name, 'SELECT * FROM pg_stat_archiver'),
+  });
+}
+
 /** D1–D3 and D5: the primary can be stopped soon. D4 is measured by the checkpoint step itself. */
 export function checkStoppable(
   list: Checklist,
@@ -46,18 +75,8 @@ export function checkStoppable(
   source: AnsweringNode,
   pauseLimitMs: number,
 ): void {
-  const { archiver, baseBackups } = source.sql;
-  const waiting = source.agent?.archiveReady ?? 0;
-  const backlog = topology.limits.archiveBacklog;
-  if (archiver.mode === 'off') list.skip('D1', 'the WAL archive has no backlog', 'archive_mode is off');
-  else
-    list.require('D1', waiting <= backlog && !archiver.failing, {
-      says: 'the WAL archive has no backlog',
-      refusal: `${source.name} would not stop before its WAL archive has caught up`,
-      measured: `${waiting} segments wait${archiver.failing ? ', and the archiver fails' : ''}`,
-      limit: `at most ${backlog}, limits.archiveBacklog, and not failing`,
-      next: psql(source.name, 'SELECT * FROM pg_stat_archiver'),
-    });
+  const { baseBackups } = source.sql;
+  checkArchiver(list, topology, source);
   list.require('D2', baseBackups === 0, {
     says: 'no base backup runs',
     refusal: 'a base backup runs, and the stop would break it off',

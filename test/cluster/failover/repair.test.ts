@@ -408,16 +408,19 @@ const cases: Record<string, Case> = {
   },
   'a slot that nobody uses retains WAL': {
     make: change((seen) => {
-      seen
-        .node(PRIMARY)
-        .sql.slots.push({ name: 'old_node', type: 'physical', active: false, retainedBytes: 5_000_000 });
+      seen.node(PRIMARY).sql.slots.push(
+        { name: 'veloz_postgres_standby_2', type: 'physical', active: false, retainedBytes: 5_000_000 },
+        // A backup tool's, and a subscriber's: they are told by status and left alone.
+        { name: 'barman', type: 'physical', active: false, retainedBytes: 5_000_000 },
+        { name: 'debezium', type: 'logical', active: false, retainedBytes: 5_000_000 },
+      );
       seen
         .node(STANDBY)
         .sql.slots.push({ name: 'veloz_postgres_primary', type: 'physical', active: false, retainedBytes: 77 });
     }),
     does: [`drop-slot ${PRIMARY}`, `drop-slot ${STANDBY}`],
-    why: 'slot old_node is not used by anybody and retains 5000000 bytes',
-    first: { slot: 'old_node', check: 'J10' },
+    why: 'slot veloz_postgres_standby_2 is not used by anybody and retains 5000000 bytes',
+    first: { slot: 'veloz_postgres_standby_2', check: 'J10' },
   },
   'a standby belongs to another system: people decide, whatever else can be done': {
     make: change((seen) => {

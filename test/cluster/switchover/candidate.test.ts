@@ -21,11 +21,11 @@ objects({
     change: (seen) =>
       Object.assign(standby(seen).sql, {
         replicationSlots: { used: 10, max: 10 },
-        slots: [{ name: 'old_node', type: 'physical', active: false, retainedBytes: 0 }],
+        slots: [{ name: 'veloz_postgres_standby', type: 'physical', active: false, retainedBytes: 0 }],
       }),
     id: 'C2',
     says: `${STANDBY} has too few free replication slots for its standbys: 0 of 10 free (limit: at least 1)`,
-    next: inside(STANDBY, "SELECT pg_drop_replication_slot('old_node')"),
+    next: inside(STANDBY, "SELECT pg_drop_replication_slot('veloz_postgres_standby')"),
   },
   'the target may have too few slots': {
     change: (seen) => (standby(seen).sql.replicationSlots = { used: 0, max: 0 }),

@@ -1,7 +1,7 @@
 import { Checklist } from '../../../src/cluster/switchover/checklist';
 import { checkStoppable } from '../../../src/cluster/switchover/stopping';
 import { content, inside, objects, openTransaction, primary } from '../support/objects';
-import { picture, PRIMARY } from '../support/picture';
+import { picture, PRIMARY, ready } from '../support/picture';
 
 // D: the primary can be stopped soon
 
@@ -12,8 +12,26 @@ objects({
       Object.assign(primary(seen).agent ?? {}, { archiveReady: 9 });
     },
     id: 'D1',
-    says: `${PRIMARY} would not stop before its WAL archive has caught up: 9 segments wait (limit: at most 8, limits.archiveBacklog, and not failing)`,
+    says: `${PRIMARY} would not stop before its WAL archive has caught up: 9 segments wait; how long a segment takes is not known (limit: at most 8, limits.archiveBacklog, not failing, and 3.00 s in all, limits.stop)`,
     next: inside(PRIMARY, 'SELECT * FROM pg_stat_archiver'),
+  },
+  'a segment takes so long that a stop would wait for it': {
+    change: (seen) => {
+      primary(seen).sql.archiver.mode = 'on';
+      ready(primary(seen)).agent.archive = { ready: 0, fileMs: 8000, presentMs: null };
+    },
+    id: 'D1',
+    says: '0 segments wait; a segment takes 8.00 s, so the 1 that a stop leaves take 8.00 s',
+    next: 'pg_stat_archiver',
+  },
+  'the first segment is under way, and nobody knows for how long': {
+    change: (seen) => {
+      primary(seen).sql.archiver.mode = 'on';
+      ready(primary(seen)).agent.archive = { ready: 1, fileMs: null, presentMs: 400 };
+    },
+    id: 'D1',
+    says: '1 segments wait; a segment takes more than 400 ms',
+    next: 'pg_stat_archiver',
   },
   'the archiver fails': {
     change: (seen) => (primary(seen).sql.archiver = { mode: 'on', failing: true }),
@@ -61,6 +79,7 @@ content([
     (seen) => {
       primary(seen).sql.archiver.mode = 'on';
       Object.assign(primary(seen).agent ?? {}, { archiveReady: 8 });
+      ready(primary(seen)).agent.archive = { ready: 8, fileMs: 300, presentMs: 20 };
     },
   ],
   ['D3', 'a young transaction', (seen) => (primary(seen).sql.openTransactions = [{ ...openTransaction, ageMs: 2000 }])],

@@ -1,0 +1,151 @@
+import type { NodeSql, ObservedCluster, ObservedNode } from '../../cluster/observed';
+import { readinessFindings, readinessKey, type Readiness } from '../../cluster/readiness/findings';
+import type { NodeReadiness } from '../../cluster/readiness/observed';
+import type { PostgresAgent } from '../../systems/agent';
+import { observeSqlOf, type PostgresSession } from '../../systems/postgres';
+import { readinessOf } from '../../systems/postgres-readiness';
+import { agentPart } from '../observe';
+import type { ClusterAccess } from '../deps';
+import type { HeldAgent } from './held-agents';
+import { messageOf } from './probe';
+
+/** How often the nodes are asked, in milliseconds. */
+const EVERY_MS = 4000;
+/** What costs more, such as a start that is tried, is asked in each of so many looks. */
+const DEEP_EVERY = 3;
+const SQL_LIMIT_MS = 3000;
+const AGENT_LIMIT_MS = 11_000;
+
+interface Seen {
+  session?: PostgresSession;
+  sql: NodeSql | null;
+  agent: ObservedNode['agent'];
+  readiness: NodeReadiness;
+}
+
+/**
+ * Asks of each node, all the time and beside the watching, whether it could be stopped, started, promoted and followed. It holds
+ * its own sessions, so that a question that takes long never delays the watch.
+ */
+export class ReadinessWatch {
+  private readonly nodes = new Map<string, Seen>();
+  private timer: NodeJS.Timeout | undefined;
+  private closed = false;
+  private looks = 0;
+  /** What was seen last, and what was seen the same twice: a moment's lag is no news. */
+  private last: Readiness | undefined;
+  private confirmed: Readiness | undefined;
+
+  constructor(
+    private readonly access: ClusterAccess,
+    private readonly agents: ReadonlyMap<string, HeldAgent<PostgresAgent>>,
+    private readonly everyMs = EVERY_MS,
+  ) {}
+
+  start(): void {
+    this.timer = setTimeout(() => void this.turn(), this.everyMs / 4);
+    this.timer.unref();
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+    for (const { session } of this.nodes.values()) session?.close();
+  }
+
+  /** What two looks agree on, if it is not what is known already. */
+  news(known: string | undefined): Readiness | undefined {
+    return this.confirmed === undefined || readinessKey(this.confirmed) === known ? undefined : this.confirmed;
+  }
+
+  private async turn(): Promise<void> {
+    const began = performance.now();
+    try {
+      this.take(await this.look());
+    } catch {
+      // Nothing of a look that failed is told; the next one begins anew.
+      this.last = undefined;
+    }
+    if (this.closed) return;
+    this.timer = setTimeout(() => void this.turn(), Math.max(this.everyMs - (performance.now() - began), 500));
+    this.timer.unref();
+  }
+
+  private take(observed: ObservedCluster): void {
+    // Without a primary that answers there is other news.
+    if (observed.nodes.filter(({ sql }) => sql?.inRecovery === false).length !== 1) {
+      this.last = undefined;
+      return;
+    }
+    const findings = readinessFindings(this.access.topology, observed);
+    const now: Readiness = { at: observed.at, ready: !findings.some(({ result }) => result === 'refuse'), findings };
+    if (this.last !== undefined && readinessKey(this.last) === readinessKey(now)) this.confirmed = now;
+    this.last = now;
+  }
+
+  private async look(): Promise<ObservedCluster> {
+    const deep = this.looks++ % DEEP_EVERY === 0 || this.last === undefined;
+    const { topology, name, poolerName } = this.access;
+    const nodes = await Promise.all(topology.postgres.nodes.map(async (node) => this.node(node.name, deep)));
+    return {
+      cluster: name,
+      at: Date.now(),
+      docker: { ok: true },
+      nodes,
+      pooler: { name: poolerName, agent: null, console: null },
+    };
+  }
+
+  private async node(name: string, deep: boolean): Promise<ObservedNode> {
+    const seen = this.seen(name);
+    await Promise.all([this.askSql(name, seen, deep), ...(deep ? [this.askAgent(name, seen)] : [])]);
+    const { promotable, optional } = this.access.node(name);
+    const there = seen.sql !== null || seen.agent !== null;
+    return {
+      name,
+      internal: this.access.internal(name),
+      promotable,
+      optional,
+      container: { exists: there, running: there, status: there ? 'running' : 'unknown', restartPolicy: 'unknown' },
+      agent: seen.agent,
+      sql: seen.sql,
+      readiness: { ...seen.readiness },
+    };
+  }
+
+  private seen(name: string): Seen {
+    const found = this.nodes.get(name) ?? { sql: null, agent: null, readiness: { agent: null, sql: null } };
+    this.nodes.set(name, found);
+    return found;
+  }
+
+  private async askSql(name: string, seen: Seen, deep: boolean): Promise<void> {
+    try {
+      seen.session ??= await this.access.sql(name, SQL_LIMIT_MS);
+      if (this.closed) return seen.session.close();
+      if (deep || seen.sql === null) seen.sql = await observeSqlOf(seen.session);
+      seen.readiness.sql = await readinessOf(seen.session);
+      delete seen.readiness.sqlError;
+    } catch (error) {
+      seen.session?.close();
+      delete seen.session;
+      seen.sql = null;
+      seen.readiness.sql = null;
+      seen.readiness.sqlError = messageOf(error);
+    }
+  }
+
+  private async askAgent(name: string, seen: Seen): Promise<void> {
+    try {
+      const session = await this.agents.get(name)?.get();
+      if (session === undefined) return;
+      seen.agent = agentPart(await session.call('observe', {}));
+      seen.readiness.agent = await session.call('readiness', {}, AGENT_LIMIT_MS);
+      delete seen.readiness.agentError;
+    } catch (error) {
+      // The session is the watch's own: what is wrong with it is the watch's matter.
+      seen.readiness.agent = null;
+      seen.readiness.agentError = messageOf(error);
+    }
+  }
+}
