@@ -6,7 +6,7 @@ import { chaosSummary, falseClaims, isClean, type Loss, type Round } from './cha
 import { allReports, Applied, drawn, healthy, playRound, type Campaign } from './chaos/campaign';
 import { claimOf } from './chaos/claims';
 import { Looker } from './chaos/health';
-import { help } from './chaos/help';
+import { help, startOver } from './chaos/help';
 import { placesOf } from './chaos/places';
 import { Processes } from './chaos/processes';
 import { parseActions, type Action } from './chaos/schedule';
@@ -91,11 +91,15 @@ async function bench(options: Options): Promise<number> {
     const { target, means } = campaign;
     const { clients, rate, standbys } = options;
     const watched: WatcherOptions = { clients, rate, standbys, orders: means.engines, redis: means.redis };
-    const watchers = new Watchers(target, watched, `${process.pid}-${began.toString(36)}`);
-    cleanup.defer(() => watchers.stop());
-    await watchers.start();
+    const watch = async (): Promise<Watchers> => {
+      const started = new Watchers(target, watched, `${process.pid}-${Date.now().toString(36)}`);
+      cleanup.defer(() => started.stop());
+      await started.start();
+      return started;
+    };
+    let watchers = await watch();
     const applied = new Applied();
-    cleanup.defer(() => applied.takeBackAll(tell));
+    cleanup.defer(() => applied.close(tell));
     const containers = Object.values(placesOf(target.cluster, standbys, []));
 
     const first = await healthy(campaign, watchers);
@@ -106,17 +110,23 @@ async function bench(options: Options): Promise<number> {
     for (let number = options.round ?? 1; !isOver(); number += options.round === undefined ? 1 : 0) {
       const actions = options.do ?? drawn(campaign, number);
       let isBeyondHelp = false;
-      const played = await playRound(campaign, watchers, applied, number, actions, async () => {
-        const helped = await help(campaign, watchers, containers);
+      const now = watchers;
+      const played = await playRound(campaign, now, applied, number, actions, async () => {
+        const helped = await help(campaign, now, containers);
         isBeyondHelp = helped === undefined;
         return helped ?? 'nothing';
       });
       rounds.push(played);
-      if (!isClean(chaosSummary([played], []))) await tellHowToRepeat(campaign, options, played, began);
-      if (isBeyondHelp) {
+      if (!isClean(chaosSummary([played], []))) await tellHowToRepeat(campaign, options, played);
+      if (!isBeyondHelp) continue;
+      if (campaign.disks !== undefined) {
         broken = `round ${number} left a cluster that neither repair nor a start of every container mended`;
         break;
       }
+      tell('  nothing helped: the stack is emptied and started anew');
+      await now.stop();
+      campaign.guarded = await startOver(campaign);
+      watchers = await watch();
     }
     foundLate = await watchers.lookUpAll();
     for (const { says } of foundLate.slice(0, 10)) tell(`LOST, found at the end: ${says}`);
@@ -152,8 +162,7 @@ async function bench(options: Options): Promise<number> {
 async function tellHowToRepeat(
   { guarded }: Campaign,
   { seed, standbys, postgresOnly, disks }: Options,
-  { round, did, runs }: Round,
-  began: number,
+  { round, began, did, runs }: Round,
 ): Promise<void> {
   const state = await guarded.state().catch(() => undefined);
   for (const { at, kind, says } of state?.events.filter((event) => event.at >= began) ?? [])

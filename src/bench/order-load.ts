@@ -7,7 +7,7 @@ import { patiently } from './writers';
 
 /** What came of the orders of one load. Times are milliseconds. */
 export interface LoadResult {
-  /** Orders that were sent, each once: this client never sends again. */
+  /** Orders that were sent, each once unless the load was told to send again. */
   attempts: number;
   /** Answered 201, or 200 where HAProxy had sent them again. */
   acknowledged: number;
@@ -54,13 +54,15 @@ interface Placed {
   double?: boolean;
 }
 
+/** A client that sends again waits this long first. */
+const AGAIN_MS = 500;
 /** A client gives an order up after this long. */
 const CLIENT_LIMIT_MS = 30_000;
 const ORDER = JSON.stringify({ symbol: 'BTCUSDT', side: 'buy', quantity: '0.01', price: '50000' });
 
 /**
  * Clients at the front door that send orders at a fixed rate, whatever becomes of earlier ones, each with a key of its own and
- * each once.
+ * each once, unless they are told to send again.
  */
 export class OrderLoad {
   private readonly agent = new Agent({ keepAlive: true, maxFreeSockets: 2000 });
@@ -76,11 +78,13 @@ export class OrderLoad {
   /**
    * @param prefix of the orders' keys
    * @param rate orders a second
+   * @param tries how often a client sends an order, with the same key, that was not acknowledged
    */
   constructor(
     private readonly door: Endpoint,
     private readonly prefix: string,
     private readonly rate: number,
+    private readonly tries = 1,
   ) {}
 
   /** What came of the orders so far. */
@@ -121,9 +125,8 @@ export class OrderLoad {
     }, 2);
   }
 
-  private send(key: string): void {
-    const began = performance.now();
-    const one: Placed = { at: Date.now() };
+  private send(key: string, tries = 1, began = performance.now()): void {
+    const one: Placed = this.placed.get(key) ?? { at: Date.now() };
     this.placed.set(key, one);
     this.open += 1;
     let ended = false;
@@ -131,6 +134,10 @@ export class OrderLoad {
       if (ended) return;
       ended = true;
       this.open -= 1;
+      if ((failure !== undefined || id === undefined) && tries < this.tries && this.timer !== undefined) {
+        setTimeout(() => this.send(key, tries + 1, began), AGAIN_MS).unref();
+        return;
+      }
       if (failure !== undefined || id === undefined) {
         const what = failure ?? 'an answer without an id';
         this.failures[what] = (this.failures[what] ?? 0) + 1;
@@ -180,6 +187,7 @@ export class OrderLoad {
   /** Sends no more, and waits for the answers that are still to come. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
+    this.timer = undefined;
     const until = performance.now() + CLIENT_LIMIT_MS + 1000;
     while (this.open > 0 && performance.now() < until) await sleep(10);
     this.agent.destroy();

@@ -93,6 +93,8 @@ function contradicts(claim: Claim, loss: Loss): boolean {
 /** What one round did and cost. */
 export interface Round {
   round: number;
+  /** Milliseconds since the epoch. */
+  began: number;
   /** What was done, as `--do` repeats it. */
   did: string;
   /** What became of each action, in words. */

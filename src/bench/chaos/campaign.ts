@@ -46,8 +46,23 @@ export interface Campaign {
 /** Faults that are applied now, and how each is taken back. */
 export class Applied {
   private readonly open = new Set<TakeBack>();
+  private closed = false;
 
-  add(back: TakeBack): TakeBack {
+  /** Whether nothing may be applied any more: the campaign ends. */
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
+  /** Takes back what is left, and from then on everything as soon as it is applied. */
+  async close(tell: (text: string) => void): Promise<void> {
+    this.closed = true;
+    await this.takeBackAll(tell);
+  }
+
+  /** Keeps how a fault is taken back, until it is. */
+  async add(back: TakeBack): Promise<TakeBack> {
+    // It was under way when the campaign ended.
+    if (this.closed) await back();
     const once: TakeBack = async () => {
       await back();
       this.open.delete(once);
@@ -76,8 +91,14 @@ export function drawn(campaign: Campaign, round: number): Action[] {
 async function apply(campaign: Campaign, places: Places, id: string, action: Action): Promise<TakeBack> {
   const { what, where } = action;
   const { target, client, stand, processes, guarded, disks } = campaign;
-  if (isRunbook(what))
-    return startRunbook(client, { taskQueue: stand.taskQueue, cluster: target.name, id }, what, where);
+  if (isRunbook(what)) {
+    // Of three nodes the optional one is taken away and comes back.
+    const standby =
+      (what === 'remove-standby' ? target.cluster.postgres.nodes.find(({ optional }) => optional)?.name : undefined) ??
+      places.standby ??
+      '';
+    return startRunbook(client, { taskQueue: stand.taskQueue, cluster: target.name, id, standby }, what, where);
+  }
   if (where.startsWith('worker') || where === 'temporal') return processes.apply(what, where, guarded);
   const containerAt = (place: string): string => {
     const container = places[place];
@@ -108,7 +129,8 @@ async function carryOut(
   await sleep(afterMs);
   let back: TakeBack;
   try {
-    back = applied.add(await apply(campaign, places, id, action));
+    if (applied.isClosed) throw new Error('the campaign ends');
+    back = await applied.add(await apply(campaign, places, id, action));
   } catch (error) {
     const told = `${name}: not possible just then: ${(error as Error).message.slice(0, 200)}`;
     campaign.tell(`  ${told}`);
@@ -193,7 +215,10 @@ export async function playRound(
     proof = await healthy(campaign, watchers);
   }
   const master = activeIn('look' in proof ? proof.look : undefined, 'redis') ?? places['redis-master'] ?? '';
-  const seen = await watchers.end(began, master);
+  const seen = await watchers.end(began, master).catch((error: unknown) => {
+    tell(`  what was acknowledged could not be looked up: ${(error as Error).message}`);
+    return watchers.unverified();
+  });
   const runs = await runsSince(campaign, began);
   for (const row of seen.dual) tell(`  DUAL WRITE: ${row}`);
   for (const { tier, says } of seen.lost.slice(0, 10)) tell(`  LOST (${tier}): ${says}`);
@@ -204,6 +229,7 @@ export async function playRound(
     seen;
   return {
     round,
+    began,
     did,
     told: ended.map(({ told }) => told),
     faults: ended.filter(({ done }, index) => done && !isRunbook(actions[index]?.what ?? '')).length,

@@ -27,7 +27,6 @@ export function catalogueOf(places: Places, { redis, engines, disks }: Means): P
     ...(engines ? there('engine-active', 'engine-standby', 'haproxy') : []),
   ];
   const containers = [...postgres, ...others];
-  const servers = containers.filter((place) => !place.startsWith('sentinel'));
   return [
     // Half of everything hits the databases.
     { what: 'kill', where: postgres, forMs: DOWN, weight: 3 },
@@ -40,7 +39,7 @@ export function catalogueOf(places: Places, { redis, engines, disks }: Means): P
     { what: 'link', where: ['primary-standby', 'pooler-primary'], forMs: CUT },
     { what: 'stop', where: containers, forMs: DOWN },
     { what: 'restart', where: containers },
-    { what: 'crash', where: servers, weight: 2 },
+    { what: 'crash', where: containers, weight: 2 },
     ...(disks
       ? ([
           { what: 'disk-full', where: postgres, forMs: DOWN, weight: 2 },
@@ -48,6 +47,8 @@ export function catalogueOf(places: Places, { redis, engines, disks }: Means): P
         ] as const)
       : []),
     { what: 'switchover', where: endings, forMs: [100, 5000], weight: 3 },
+    { what: 'rejoin-copy', where: endings, forMs: [500, 5000] },
+    ...(postgres.length > 2 ? [{ what: 'remove-standby', where: ['runs'], forMs: [3000, 10_000] as const }] : []),
     ...(redis ? [{ what: 'redis-failover', where: endings, forMs: [100, 3000] as const, weight: 2 }] : []),
     ...(engines ? [{ what: 'engine-switchover', where: endings, forMs: [100, 3000] as const, weight: 2 }] : []),
     ...(redis && engines ? [{ what: 'maintenance', where: ['runs'], forMs: [5000, 20_000] as const }] : []),

@@ -1,5 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { docker } from '../shell';
+import { join } from 'node:path';
+import { packageRoot } from '../../cli/paths';
+import { guardWorkflowId } from '../../workflows/guard-messages';
+import { Guarded } from '../guarded';
+import { docker, run } from '../shell';
+import { ensureStack, whole } from '../target';
 import { healthy, type Campaign } from './campaign';
 import { startRunbookNow } from './runbooks';
 import type { Watchers } from './watchers';
@@ -34,4 +39,24 @@ export async function help(
   if (await isHealthy()) return 'repair, and every container started anew';
   await repair();
   return (await isHealthy()) ? 'repair, every container started anew, and repair' : undefined;
+}
+
+/** Empties the stack, and starts it and its guard anew: the last resort. What was promised before is gone with it. */
+export async function startOver({ client, stand, target, standbys, guarded, means }: Campaign): Promise<Guarded> {
+  await client.workflow
+    .getHandle(guardWorkflowId(target.name))
+    .terminate('the stack is emptied')
+    .catch(() => undefined);
+  const open = `ExecutionStatus = "Running"`;
+  for await (const { workflowId } of client.workflow.list({ query: open }))
+    await client.workflow
+      .getHandle(workflowId)
+      .terminate('the stack is emptied')
+      .catch(() => undefined);
+  await run(join(packageRoot, 'bin', 'veloz-ha'), ['stack', 'reset', '--yes'], { limitMs: 180_000 });
+  await ensureStack(standbys, means.redis || means.engines ? 'all of it' : 'postgres');
+  await whole(target, standbys);
+  const again = await Guarded.start(client, stand.taskQueue, guarded.cluster);
+  await again.calm();
+  return again;
 }

@@ -13,6 +13,8 @@ const workflows: Readonly<Record<string, string>> = {
   'engine-switchover': 'engineSwitchover',
   'redis-failover': 'redisFailover',
   maintenance: 'maintenance',
+  'rejoin-copy': 'rejoin',
+  'remove-standby': 'removeStandby',
 };
 export const isRunbook = (what: string): boolean => what in workflows;
 
@@ -26,14 +28,27 @@ const ASK_EVERY_MS = 1000;
  */
 export async function startRunbook(
   client: Client,
-  { taskQueue, cluster, id }: { taskQueue: string; cluster: string; id: string },
+  { taskQueue, cluster, id, standby }: { taskQueue: string; cluster: string; id: string; standby: string },
   what: string,
   ending: string,
 ): Promise<TakeBack> {
   const common = { cluster, approval: 'given', soak: '0s', startedBy: 'bench:chaos', reason: 'a chaos campaign' };
-  const args = [what === 'maintenance' ? { ...common, side: 1, hold: '5m' } : common];
+  const own: Record<string, object> = {
+    maintenance: { side: 1, hold: '5m' },
+    // The whole standby anew, although it is well: a long copy, and then a lost standby.
+    'rejoin-copy': { node: standby, method: 'copy' },
+    'remove-standby': { node: standby },
+  };
+  const args = [{ ...common, ...own[what] }];
   const handle = await client.workflow.start(workflows[what] ?? what, { taskQueue, workflowId: id, args });
   if (what === 'maintenance') return () => moveBack(handle);
+  if (what === 'remove-standby')
+    return async () => {
+      await bounded(handle.result());
+      const added = { ...common, node: standby };
+      const adding = { taskQueue, workflowId: `${id}-back`, args: [added] };
+      await bounded((await client.workflow.start('addStandby', adding)).result());
+    };
   if (ending === 'terminated') return () => handle.terminate('a chaos campaign').then(quiet, quiet);
   if (ending === 'aborted')
     return async () => {

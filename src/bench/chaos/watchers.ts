@@ -32,6 +32,8 @@ export interface WatchedRound extends Omit<RowWindow, 'acknowledged'> {
 
 const DIRECT_RATE = 10;
 const ORDER_RATE = 10;
+/** An order without an answer is sent again with its key: it must not stand there twice. */
+const ORDER_TRIES = 3;
 const REDIS_CLIENTS = 4;
 const REDIS_RATE = 10;
 
@@ -67,7 +69,9 @@ export class Watchers {
     );
     const { haproxy, redis } = cluster;
     this.orders =
-      options.orders && haproxy !== undefined ? new OrderLoad(haproxy.address, `chaos-${era}`, ORDER_RATE) : undefined;
+      options.orders && haproxy !== undefined
+        ? new OrderLoad(haproxy.address, `chaos-${era}`, ORDER_RATE, ORDER_TRIES)
+        : undefined;
     this.redis =
       options.redis && redis !== undefined
         ? new RedisWriters(doorOf(redis), `veloz:chaos:${era}`, REDIS_CLIENTS, REDIS_RATE)
@@ -154,6 +158,12 @@ export class Watchers {
       ordersDouble,
       redisAcknowledged,
     };
+  }
+
+  /** Ends a round whose rows nobody can be asked for: none counts as acknowledged. */
+  unverified(): WatchedRound {
+    const none = { lost: [], dualWrites: 0, dual: [], ordersAcknowledged: 0, ordersDouble: 0, redisAcknowledged: 0 };
+    return { ...this.rows.take(), acknowledged: 0, ...none };
   }
 
   /** Looks every row of the whole campaign up once more: what was there after its round, and is gone. */

@@ -23,6 +23,7 @@ const row = (over: Partial<AcknowledgedRow>): AcknowledgedRow => ({
 });
 const round = (over: Partial<Round> = {}): Round => ({
   round: 1,
+  began: 1_000_000,
   did: 'kill:primary@0+500',
   told: [],
   faults: 1,
