@@ -48,7 +48,7 @@ test.each([
   ],
   [
     'guard',
-    'Error: guard needs a subcommand: start, status, watch, mode, maintenance, stop. Next: veloz-ha guard --help [BadInput]\n',
+    'Error: guard needs a subcommand: start, status, watch, mode, maintenance, hand-over, stop. Next: veloz-ha guard --help [BadInput]\n',
   ],
   [
     'guard mode on',

@@ -278,6 +278,6 @@ describe('the slots of nodes', () => {
     const named = (length: number) =>
       mistakesOf(changed(({ postgres }) => Object.assign(postgres.nodes[1] ?? {}, { name: 'n'.repeat(length) })));
     expect(named(63)).toEqual([]);
-    expect(named(64)).toEqual([expect.objectContaining({ path: 'clusters.veloz.postgres.nodes[1].name' })]);
+    expect(named(64)).toContainEqual(expect.objectContaining({ path: 'clusters.veloz.postgres.nodes[1].name' }));
   });
 });

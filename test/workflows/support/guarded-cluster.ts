@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { QueryNotRegisteredError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
 import type {
@@ -246,8 +247,12 @@ export class GuardedCluster {
     return eventually(
       what,
       async () => {
-        last = await this.state();
-        return holds(last) ? last : undefined;
+        last = await this.state().catch((error: unknown) => {
+          // A history that has only just begun anew has no handler yet.
+          if (error instanceof QueryNotRegisteredError) return undefined;
+          throw error;
+        });
+        return last !== undefined && holds(last) ? last : undefined;
       },
       () => last,
     );
