@@ -73,8 +73,9 @@ export class Desk {
     const earlier = this.underWay.get(name);
     if (earlier !== undefined) {
       const outcome = await earlier;
-      // The first sending is answered 201; this one finds the order there.
-      return outcome.kind === 'accepted' ? { ...outcome, again: true } : outcome;
+      // The first sending is answered 201, here or by the engine to which it was passed on; this one finds the order there.
+      if (outcome.kind === 'accepted') return { ...outcome, again: true };
+      return outcome.kind === 'passed on' && outcome.status === 201 ? { ...outcome, status: 200 } : outcome;
     }
     const placing = this.placeOnce(intake);
     this.underWay.set(name, placing);

@@ -12,6 +12,8 @@ export interface ContainerState {
   health?: string;
   /** With which code it ended; absent while it runs, and where it never ran. */
   exitCode?: number;
+  /** When it ended, in milliseconds since the epoch by the engine's clock; absent where `exitCode` is. */
+  endedAt?: number;
 }
 
 /** The one thing that cannot be had without Docker: the containers' states and a way into them. */
@@ -77,6 +79,19 @@ async function tolerating(codes: readonly number[], answer: Promise<unknown>, li
   }
 }
 
+/** How and when a container ended. */
+function endOf({
+  ExitCode,
+  FinishedAt,
+}: {
+  ExitCode: number;
+  FinishedAt: string;
+}): Pick<ContainerState, 'exitCode' | 'endedAt'> {
+  const at = Date.parse(FinishedAt);
+  // The engine tells the year 1 of one that never ran.
+  return { exitCode: ExitCode, ...(at > 0 ? { endedAt: at } : {}) };
+}
+
 /** One file as a tar archive (POSIX ustar), which is what the engine takes. */
 export function tarOf(name: string, content: string, owner: { uid: number; gid: number }): Buffer {
   const body = Buffer.from(content, 'utf8');
@@ -124,7 +139,7 @@ export function createDockerClient(socketPath?: string): DockerClient {
           running: info.State.Running && !info.State.Paused,
           restartPolicy: info.HostConfig.RestartPolicy?.Name ?? 'no',
           health: info.State.Health?.Status,
-          ...(['exited', 'dead'].includes(info.State.Status) ? { exitCode: info.State.ExitCode } : {}),
+          ...(['exited', 'dead'].includes(info.State.Status) ? endOf(info.State) : {}),
         };
       } catch (error) {
         if ((error as { statusCode?: number }).statusCode === 404) {

@@ -129,6 +129,12 @@ describe('where another one is active', () => {
     await expect(set.desk.place(intake)).resolves.toEqual({ kind: 'passed on', status: 201, body: '{}' });
   });
 
+  test('its answer to one that was sent again meanwhile says that it is there already', async () => {
+    const set = desk(elsewhere, [], answering({ status: 201, body: '{}' }));
+    const [first, again] = await Promise.all([set.desk.place(intake), set.desk.place(intake)]);
+    expect([first, again]).toMatchObject([{ status: 201 }, { status: 200, body: '{}' }]);
+  });
+
   test('one that is not active yet is asked again', async () => {
     const set = desk(elsewhere, [], answering({ status: 503, body: '' }, { status: 200, body: '{}' }));
     await expect(set.desk.place(intake)).resolves.toMatchObject({ kind: 'passed on', status: 200 });

@@ -44,9 +44,23 @@ class DecisionTest(unittest.TestCase):
             self.assertIsNone(self.check.better(A, answers), answers)
 
     def test_a_primary_of_an_older_timeline_is_not_followed(self):
-        self.check.learn([answer("c", "primary", 3)])
+        self.check.learn(A, [answer("c", "primary", 3)])
         self.assertIsNone(self.check.better(A, [answer("a", "standby"), answer("b", "primary", 2)]))
         self.assertEqual(self.check.better(A, [answer("a", "standby"), answer("b", "primary", 3)]), B)
+
+
+    def test_a_silent_node_is_left_only_for_one_that_was_promoted_in_its_place(self):
+        silent = answer("a", "silent")
+        self.assertTrue(self.check.learn(A, [answer("a", "primary", 2)]))
+        self.assertFalse(self.check.learn(A, [answer("a", "primary", 2)]))
+        self.assertIsNone(self.check.better(A, [silent, answer("b", "primary", 2)]))
+        self.assertIsNone(self.check.better(A, [silent, answer("b", "primary", 3, system="2")]))
+        self.assertIsNone(self.check.better(A, [silent, answer("b", "primary", 3), answer("c", "primary", 4)]))
+        self.assertEqual(self.check.better(A, [silent, answer("b", "primary", 3)]), B)
+        # Also after a restart, and not where clients are led by somebody else to a node that was never seen well.
+        again = RouteCheck(self.check.as_state())
+        self.assertEqual(again.better(A, [silent, answer("b", "primary", 3)]), B)
+        self.assertIsNone(again.better(C, [answer("c", "silent"), answer("b", "primary", 3)]))
 
 
 class PoolerTest(unittest.IsolatedAsyncioTestCase):
@@ -73,7 +87,7 @@ class PoolerTest(unittest.IsolatedAsyncioTestCase):
         self.roles = {"a": "primary", "b": "standby"}
         self.agent._ask = self.ask
         self.agent._run_spoke = -10
-        self.task = asyncio.ensure_future(self.agent._keep_off_standbys())
+        self.task = asyncio.ensure_future(self.agent._follow_the_primary())
         self.addCleanup(self.task.cancel)
 
     async def ask(self, nodes, _limit_ms=0):
@@ -91,7 +105,7 @@ class PoolerTest(unittest.IsolatedAsyncioTestCase):
         self.roles = {"a": "standby", "b": "primary"}
         await self.follows(B)
         self.assertEqual(self.agent.route, B)
-        self.assertIn("a is a standby", (await self.agent.observe({}))["lastCorrection"]["did"])
+        self.assertIn("a is not the primary any more", (await self.agent.observe({}))["lastCorrection"]["did"])
 
     async def test_a_hold_and_a_run_that_has_just_spoken_decide_for_themselves(self):
         await self.agent.claim({"token": TOKEN})

@@ -109,7 +109,12 @@ class PgBouncerAgent(NodeAgent):
         return self.deadman.armed
 
     def state(self) -> dict:
-        return {"expiredRun": self.expired_run, "lastExpiry": self.last_expiry, "nodes": self._named}
+        return {
+            "expiredRun": self.expired_run,
+            "lastExpiry": self.last_expiry,
+            "nodes": self._named,
+            "routeCheck": self._check.as_state(),
+        }
 
     def health(self) -> tuple:
         if self.server and self._ready:
@@ -119,10 +124,11 @@ class PgBouncerAgent(NodeAgent):
     async def prepare(self, saved: dict) -> None:
         self.expired_run = saved.get("expiredRun")
         self._named = saved.get("nodes") or []
-        # The route is as old as the last time this container ran: the node may be a standby by now.
+        self._check = RouteCheck(saved.get("routeCheck"))
+        # The route is as old as the last time this container ran: another node may be the primary by now.
         better = await self._better_route()
         if better is not None:
-            log("warn", f"{self.route['host']} is a standby by now: clients go to {better['host']}:{better['port']}.")
+            log("warn", f"{self.route['host']} is not the primary any more: clients go to {better['host']}:{better['port']}.")
             self.route = better
         # The address that the file has may be anybody's by now.
         self._write_route(self.route, await addresses.look_up(self.route["host"]))
@@ -135,7 +141,7 @@ class PgBouncerAgent(NodeAgent):
         log("info", f"Started PgBouncer, clients go to {self.route['host']}:{self.route['port']}.")
         self.spawn_task(self._await_ready())
         self.spawn_task(self._follow_address())
-        self.spawn_task(self._keep_off_standbys())
+        self.spawn_task(self._follow_the_primary())
 
     async def _await_ready(self) -> None:
         while self.server and not self._ready:
@@ -344,22 +350,27 @@ class PgBouncerAgent(NodeAgent):
         return self.hold is None and not watched and time.monotonic() - self._run_spoke >= RUN_SPOKE_S
 
     async def _better_route(self) -> Optional[dict]:
-        """Where clients should go instead of to a standby. While the routed node is well, it alone is asked."""
-        first = await self._ask([self.route])
-        self._check.learn(first)
-        if not first[0].standby:
+        """Where clients should go instead. While the routed node takes writes, it alone is asked."""
+        route = self.route
+        first = await self._ask([route])
+        await self._learn(route, first)
+        if first[0].writable:
             return None
         others: list = []
         for each in [*self.settings.peers, *self._named]:
-            if each != self.route and each not in others:
+            if each != route and each not in others:
                 others.append(each)
         answers = first + await self._ask(others)
-        better = self._check.better(self.route, answers)
-        self._check.learn(answers)
+        better = self._check.better(route, answers)
+        await self._learn(route, answers)
         return better
 
-    async def _keep_off_standbys(self) -> None:
-        """A node may become a standby in many ways that tell nobody here: writers follow the one that is the primary."""
+    async def _learn(self, route: dict, answers: list) -> None:
+        if self._check.learn(route, answers):
+            await self.save_durably()
+
+    async def _follow_the_primary(self) -> None:
+        """Roles may change in many ways that tell nobody here: writers follow the one that is the primary."""
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             if self.server is None or not self._left_alone():
@@ -375,9 +386,9 @@ class PgBouncerAgent(NodeAgent):
                 try:
                     await self._go_to(better)
                 except (CommandError, *TROUBLE) as error:
-                    log("error", f"{route['host']} is a standby, and {better['host']} could not be taken: {error!r}")
+                    log("error", f"{route['host']} is not the primary any more, and {better['host']} could not be taken: {error!r}")
                     continue
-            did = f"{route['host']} is a standby: clients go to {better['host']}:{better['port']}, the only primary."
+            did = f"{route['host']} is not the primary any more: clients go to {better['host']}:{better['port']}, the only one."
             self.last_correction = {"at": now_ms(), "did": did}
             log("warn", did)
 

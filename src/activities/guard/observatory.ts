@@ -19,6 +19,12 @@ const DISK_EVERY_MS = 500;
 const OTHERS_EVERY_MS = 350;
 const SILENT_OTHERS_EVERY_MS = 1000;
 
+/** Docker's word on a container, and when it ended if it has. */
+interface ContainerEnd {
+  word: ContainerWord;
+  endedAt?: number;
+}
+
 /** All the ways in which the guard looks at a cluster, opened once and kept: probes, agents, and Docker's events. */
 export class Observatory {
   readonly pooler: HeldAgent<PoolerAgent>;
@@ -117,11 +123,19 @@ export class Observatory {
     }
     deep ??= this.deepLook(primary);
     const { container, agent, witnesses } = deep;
-    const word = await container;
+    const { word, endedAt } = await container;
     if (gone.has(word)) {
       // Two independent ways say so: nobody has to wait for the others.
       deep.forget();
-      return { at, lateMs, primary, sql, others: await withinSoon(others), container: word };
+      return {
+        at,
+        lateMs,
+        primary,
+        sql,
+        others: await withinSoon(others),
+        container: word,
+        ...(endedAt === undefined ? {} : { endedAt }),
+      };
     }
     return {
       at,
@@ -150,8 +164,8 @@ export class Observatory {
     return { container, agent, witnesses, forget };
   }
 
-  private async askPrimary(primary: string, container: Promise<ContainerWord> | undefined): Promise<NodeAnswer> {
-    if (this.wasCutOff && container !== undefined && gone.has(await container))
+  private async askPrimary(primary: string, container: Promise<ContainerEnd> | undefined): Promise<NodeAnswer> {
+    if (this.wasCutOff && container !== undefined && gone.has((await container).word))
       return { name: primary, answered: false, ms: 0, problem: 'the session was ended' };
     const { died } = this;
     const asked = this.probes.get(primary)?.ask() ?? Promise.reject(new Error('no such node'));
@@ -177,12 +191,12 @@ export class Observatory {
     );
   }
 
-  private async containerOf(node: string): Promise<ContainerWord> {
+  private async containerOf(node: string): Promise<ContainerEnd> {
     try {
-      const { status } = await withinLimit(this.deps.docker.inspect(node), this.policy.probeLimit * 2);
-      return status as ContainerWord;
+      const { status, endedAt } = await withinLimit(this.deps.docker.inspect(node), this.policy.probeLimit * 2);
+      return { word: status as ContainerWord, ...(endedAt === undefined ? {} : { endedAt }) };
     } catch {
-      return 'unknown';
+      return { word: 'unknown' };
     }
   }
 

@@ -4,7 +4,7 @@ import {
   confirmedByBeat,
   confirmedWithinMs,
   doubted,
-  isFresh,
+  wasFresh,
   type WatchBeat,
 } from '../../cluster/guard/confirmation';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
@@ -116,7 +116,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       const now = observatory.clock.now();
       // What has not been confirmed for too long promises nothing: it is told so, or proven anew where the primary answers.
       const age = { confirmedAt, at: round.at, limitMs };
-      const stale = request.ledger.state === 'protected' && !isFresh(age);
+      const stale = request.ledger.state === 'protected' && !wasFresh(round, confirmedAt, limitMs);
       const believed = stale ? doubted(request.ledger, age, now) : request.ledger;
       const ledger = nextLedger(believed, round, policy, now, rounds) ?? (stale ? believed : undefined);
       confirmedAt = confirmedAfter(ledger ?? request.ledger, round, confirmedAt, limitMs);

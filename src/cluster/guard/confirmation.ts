@@ -9,7 +9,8 @@ import type { Round } from './signals';
  *
  * - the ledger's primary answers, takes writes on the ledger's timeline with the recorded names, and the round changes nothing; or
  * - the primary certainly can't acknowledge anything in this round (its container has ended or is frozen, or its agent says that
- *   PostgreSQL does not run), and the ledger was fresh until then: what can't acknowledge makes no ledger wrong.
+ *   PostgreSQL does not run), and the ledger was fresh until then, or until the container ended: what can't acknowledge makes no
+ *   ledger wrong.
  *
  * Whatever happens while nobody looks, or while the primary can't be heard and may run, is not in the ledger: names emptied by hand, a
  * standby that joins for the first time and confirms. So an old ledger promises nothing, and when its primary is heard again,
@@ -87,9 +88,16 @@ export function confirmedAfter(
     const whole = ledger.state !== 'protected' || sql.weak === undefined;
     return same && whole ? round.at : before;
   }
-  return !sql.answered && isPowerless(round) && isFresh({ confirmedAt: before, at: round.at, limitMs })
-    ? round.at
-    : before;
+  return !sql.answered && isPowerless(round) && wasFresh(round, before, limitMs) ? round.at : before;
+}
+
+/**
+ * Was the ledger confirmed shortly enough before this round, or before the primary's container ended? What has ended acknowledges
+ * nothing from then on, so it does not matter for how long nobody looked at it.
+ */
+export function wasFresh({ at, container, endedAt }: Round, confirmedAt: number | undefined, limitMs: number): boolean {
+  const moments = endedAt !== undefined && isGone(container) && endedAt <= at ? [at, endedAt] : [at];
+  return moments.some((moment) => isFresh({ confirmedAt, at: moment, limitMs }));
 }
 
 /** Certainly no commit can be acknowledged by the primary in this round. */

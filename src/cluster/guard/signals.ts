@@ -43,6 +43,8 @@ export interface Round {
   others: NodeAnswer[];
   /** The following are asked only once something is suspicious; absent before. */
   container?: ContainerWord;
+  /** When that container ended, in milliseconds since the epoch by Docker's clock; absent where it has not, or nobody knows. */
+  endedAt?: number;
   /** The primary's agent, which is reached through Docker and so also while the network is cut. */
   agent?: {
     answered: boolean;

@@ -4,6 +4,7 @@ import {
   confirmedWithinMs,
   doubted,
   isFresh,
+  wasFresh,
 } from '../../../src/cluster/guard/confirmation';
 import { ledgerKey, type Ledger } from '../../../src/cluster/guard/ledger';
 import type { Round } from '../../../src/cluster/guard/signals';
@@ -66,8 +67,21 @@ describe('a round leaves it as old as it was', () => {
   test('when the primary is gone, and nobody knows what it did before', () => {
     const gone: Partial<Round> = { sql: silence(), container: 'exited' };
     expect(after(gone, AT - LIMIT - 1)).toBe(AT - LIMIT - 1);
+    // Nor was it known shortly before it ended.
+    expect(after({ ...gone, endedAt: AT - 1000 }, AT - LIMIT - 1001)).toBe(AT - LIMIT - 1001);
+    // A clock that is wrong proves nothing.
+    expect(after({ ...gone, endedAt: AT + 60_000 }, AT + 59_000)).toBe(AT + 59_000);
     expect(confirmedAfter(ledger, round({ at: AT, ...gone }), undefined, LIMIT)).toBeUndefined();
   });
+});
+
+test('a primary that ended just after it was confirmed has acknowledged nothing since, however late that is found out', () => {
+  const gone: Partial<Round> = { sql: silence(), container: 'exited', endedAt: AT - 60_000 };
+  expect(after(gone, AT - 60_000 - LIMIT)).toBe(AT);
+  expect(after({ ...gone, container: 'running' }, AT - 60_000 - LIMIT)).toBe(AT - 60_000 - LIMIT);
+  expect(wasFresh(round({ at: AT, ...gone }), AT - 60_000 - LIMIT - 1, LIMIT)).toBe(false);
+  // Found out and written down: it stays so.
+  expect(after(gone, AT - 300)).toBe(AT);
 });
 
 test('the time in which a silence becomes certain belongs to the limit', () => {
