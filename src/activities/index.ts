@@ -14,6 +14,7 @@ import { planFailOver, type FailoverOutlook } from './failover/plan';
 import { undoFailOver } from './failover/undo';
 import { recordPromotion, type RecordResult } from './failover/record';
 import { fenceRogue, type RogueRequest } from './guard/fence-rogue';
+import type { LostStandbys } from '../cluster/guard/standby-loss';
 import { relaxSynchrony, restoreSynchrony } from './guard/synchrony';
 import { watchCluster, type WatchRequest, type WatchResult } from './guard/watch';
 import { watchMembers, type MembersWatchRequest, type MembersWatchResult } from './guard/watch-members';
@@ -58,7 +59,7 @@ export interface Activities extends RejoinActivities, RepairActivities, EngineAc
   watchCluster(request: WatchRequest): Promise<WatchResult>;
   watchMembers(request: MembersWatchRequest): Promise<MembersWatchResult>;
   watchRedis(request: RedisWatchRequest): Promise<RedisWatchResult>;
-  relaxSynchrony(cluster: string, primary: string): Promise<string>;
+  relaxSynchrony(cluster: string, primary: string, lost?: Pick<LostStandbys, 'mark'>): Promise<string>;
   restoreSynchrony(cluster: string, primary: string): Promise<string>;
   fenceRogue(request: RogueRequest): Promise<string>;
   readLedger(cluster: string): Promise<Ledger | undefined>;
@@ -102,7 +103,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     watchCluster: (request) => watchCluster(deps, request),
     watchMembers: (request) => watchMembers(deps, request),
     watchRedis: (request) => watchRedis(deps, request),
-    relaxSynchrony: (cluster, primary) => relaxSynchrony(deps, cluster, primary),
+    relaxSynchrony: (cluster, primary, lost) => relaxSynchrony(deps, cluster, primary, lost),
     restoreSynchrony: (cluster, primary) => restoreSynchrony(deps, cluster, primary),
     fenceRogue: (request) => fenceRogue(deps, request),
     readLedger: async (cluster) => (await deps.guardState?.(cluster))?.ledger,

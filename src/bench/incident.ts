@@ -150,7 +150,7 @@ async function recovery(
 }
 
 /** Waits until clients have written without a gap for a while. Returns when that began. */
-async function writingAgain(writers: Writers, injectedAt: number): Promise<number> {
+export async function writingAgain(writers: Writers, injectedAt: number): Promise<number> {
   for (;;) {
     const from = Date.now();
     const before = writers.acknowledgedSoFar();

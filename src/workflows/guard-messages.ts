@@ -65,6 +65,8 @@ export interface GuardState {
   acting?: { workflowId: string; since: number; what: string };
   /** It does nothing before this time, because an attempt did not end well. Milliseconds since the epoch. */
   backoffUntil?: number;
+  /** It leaves the names of synchronous standbys alone before this time, because setting them did not end well. Milliseconds since the epoch. */
+  namesBackoffUntil?: number;
   /** Evidence of what is going on now; empty while all is well. */
   signals: Signal[];
   /** What a fault, a fence or a run left, and what is done about it; absent in a guard that was started before it did that. */

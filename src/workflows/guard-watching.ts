@@ -1,5 +1,6 @@
 import { workflowInfo, type ActivityOptions } from '@temporalio/workflow';
 import { watchQueueOf } from './messages';
+import { changing } from './runbook/activity-options';
 
 /** One stretch of watching; then a new one, so that a guard which nobody disturbs writes some thirty events an hour. */
 export const STRETCH_MS = 10 * 60_000;
@@ -15,6 +16,14 @@ export const watching = (summary: string): ActivityOptions => ({
   retry: { initialInterval: '50ms', backoffCoefficient: 1.5, maximumInterval: '2s' },
   summary,
 });
+
+/** How the names of synchronous standbys are set: nobody watches meanwhile, so it is soon over, well or not. */
+export const settingNames = {
+  ...changing,
+  startToCloseTimeout: '8s',
+  scheduleToCloseTimeout: '10s',
+  retry: { ...changing.retry, maximumAttempts: 3 },
+} as const satisfies ActivityOptions;
 
 /** How long a stretch may last that is to end at the first of these times, in milliseconds. */
 export function stretchMs(now: number, wakes: readonly (number | null | undefined)[]): number {

@@ -34,7 +34,7 @@ import type { FailoverInput } from './failover-input';
 import { listenToPeople, phaseKey } from './guard-people';
 import { MendingGuard } from './guard-mending';
 import { emptyRedisState, nothingKnownOfRedis, RedisGuard } from './guard-redis';
-import { MAX_BACKOFF_MS, stretchMs, watching } from './guard-watching';
+import { MAX_BACKOFF_MS, settingNames, stretchMs, watching } from './guard-watching';
 import { searchAttributeNames, WORKFLOW_TASK_TIMEOUT } from './messages';
 import { act, changing } from './runbook/activity-options';
 import { describeCluster } from './runbook/begin';
@@ -257,6 +257,11 @@ class Guard {
       delete state.backoffUntil;
       this.forget();
     }
+    if (state.namesBackoffUntil !== undefined && now >= state.namesBackoffUntil) {
+      delete state.namesBackoffUntil;
+      this.known.standbyLost = false;
+      this.known.standbyBack = false;
+    }
     const run = `${this.runId('failover')}/${uuid4()}`;
     const { failures: _failures, redis: _redis, mending: _mending, ...known } = this.known;
     const mayHold =
@@ -270,7 +275,7 @@ class Guard {
           mayHold,
           incidentRun: run,
           known,
-          forMs: stretchMs(now, [state.maintenance?.until, state.backoffUntil]),
+          forMs: stretchMs(now, [state.maintenance?.until, state.backoffUntil, state.namesBackoffUntil]),
         }),
       );
       this.incidentRun = run;
@@ -478,12 +483,22 @@ class Guard {
     this.note('backoff', `${says}. Nothing is tried again before ${formatMs(ms)} have passed`, run);
   }
 
+  /** The names are tried again later. A failover does not wait for that: a primary that dies meanwhile is failed over at once. */
+  private backOffFromNames(says: string): void {
+    // A guard that was started by a version in which everything waited goes on as it began, until its history begins anew.
+    if (!patched('guard-names-apart')) return this.backOff(says);
+    const { backoff } = this.described.topology.guard;
+    this.state.namesBackoffUntil = Date.now() + backoff;
+    this.note('backoff', `${says}. It is tried again after ${formatMs(backoff)}`);
+  }
+
   private async standbyLost(result: WatchResult): Promise<void> {
     const { state } = this;
     const { onStandbyLost, standbyLostAfter } = this.described.topology.guard;
     this.known.standbyLost = true;
     const { primary } = state.ledger;
-    this.note('standby lost', `no standby has confirmed for ${formatMs(standbyLostAfter)}; commits wait`);
+    const says = result.standbyLost?.says ?? `no standby has confirmed for ${formatMs(standbyLostAfter)}; commits wait`;
+    this.note('standby lost', says);
     if (onStandbyLost === 'block' || !this.acts() || primary === null) return;
     // The ledger first: from here on nobody may believe that a standby has everything.
     const before = state.ledger;
@@ -494,12 +509,14 @@ class Guard {
       Date.now(),
     );
     try {
-      const says = await act(changing, 'Let commits go on without a standby').relaxSynchrony(state.cluster, primary);
-      this.note('relaxed', says);
+      const relaxing = act(settingNames, 'Let commits go on without a standby');
+      const relaxed = await relaxing.relaxSynchrony(state.cluster, primary, result.standbyLost);
+      this.known.standbyBack = false;
+      this.note('relaxed', relaxed);
     } catch (error) {
       // Refused: nothing was relaxed, and what the ledger knew before is still so. Any other failure leaves that open.
       if (rootType(error) === 'Refused') state.ledger = before;
-      this.backOff(`synchronous_standby_names could not be relaxed: ${rootMessage(error)}`);
+      this.backOffFromNames(`synchronous_standby_names could not be relaxed: ${rootMessage(error)}`);
     }
   }
 
@@ -508,7 +525,7 @@ class Guard {
     this.known.standbyBack = true;
     if (!this.acts() || state.ledger.primary === null) return;
     try {
-      const says = await act(changing, 'Have commits wait for the standby again').restoreSynchrony(
+      const says = await act(settingNames, 'Have commits wait for the standby again').restoreSynchrony(
         state.cluster,
         state.ledger.primary,
       );
@@ -516,7 +533,7 @@ class Guard {
       this.known.standbyBack = false;
       this.note('restored', says);
     } catch (error) {
-      this.backOff(`synchronous_standby_names could not be restored: ${rootMessage(error)}`);
+      this.backOffFromNames(`synchronous_standby_names could not be restored: ${rootMessage(error)}`);
     }
   }
 

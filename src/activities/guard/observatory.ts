@@ -18,6 +18,9 @@ const DISK_EVERY_MS = 500;
 /** How often the others are asked while the primary is well, in milliseconds; a second primary is seen within two seconds. */
 const OTHERS_EVERY_MS = 350;
 const SILENT_OTHERS_EVERY_MS = 1000;
+/** How soon rounds follow in a hurry, in milliseconds, and how many of them. */
+const SOON_MS = 40;
+const HURRIED_ROUNDS = 3;
 
 /** Docker's word on a container, and when it ended if it has. */
 interface ContainerEnd {
@@ -41,6 +44,8 @@ export class Observatory {
   /** Docker said that the primary's container died: it need not be asked by SQL any more. */
   private died: { promise: Promise<void>; resolve: () => void };
   private wasCutOff = false;
+  /** So many rounds follow soon: the session of a standby ended, and the primary may hear of it a moment later. */
+  private hurried = 0;
   private wasSilent = false;
   private nextAt = this.clock.now();
   private diskAt = 0;
@@ -78,9 +83,14 @@ export class Observatory {
     for (const probe of this.probes.values()) probe.close();
   }
 
-  /** Waits for the next round, or for a sign that something happened. */
-  async pause(signal: AbortSignal): Promise<void> {
-    this.nextAt += this.policy.probeInterval;
+  /**
+   * Waits for the next round, or for a sign that something happened.
+   * @param withinMs at most this long, in milliseconds, where something is due
+   */
+  async pause(signal: AbortSignal, withinMs = Infinity): Promise<void> {
+    const within = this.hurried > 0 ? Math.min(SOON_MS, withinMs) : withinMs;
+    this.hurried = Math.max(0, this.hurried - 1);
+    this.nextAt = Math.min(this.nextAt + this.policy.probeInterval, this.clock.now() + within);
     const wait = this.nextAt - this.clock.now();
     // Rounds that were missed are not made up for.
     if (wait < -this.policy.probeInterval) this.nextAt = this.clock.now();
@@ -286,7 +296,13 @@ export class Observatory {
   }
 
   private alarm(node: string): void {
-    if (node !== this.primaryName()) return;
+    if (node !== this.primaryName()) {
+      // A standby that ended: whether commits wait for it is asked at once.
+      this.lastAnswers.delete(node);
+      this.hurried = HURRIED_ROUNDS;
+      this.wake?.();
+      return;
+    }
     this.alarmed = true;
     this.wake?.();
   }

@@ -15,7 +15,7 @@ SELECT r.recovering AS "inRecovery",
   (SELECT system_identifier::text FROM pg_control_system()) AS "systemIdentifier",
   CASE WHEN NOT r.recovering THEN current_setting('synchronous_standby_names') END AS names,
   CASE WHEN NOT r.recovering THEN (SELECT coalesce(json_agg(json_build_object('slot', s.slot_name,
-      'syncState', a.sync_state, 'state', a.state)), '[]')
+      'syncState', a.sync_state, 'state', a.state, 'flush', a.flush_lsn::text)), '[]')
     FROM pg_stat_replication a JOIN pg_replication_slots s ON s.active_pid = a.pid) END AS standbys,
   CASE WHEN NOT r.recovering THEN
     array(SELECT 'synchronous_commit is ' || v || ' for the whole server' FROM current_setting('synchronous_commit') v
@@ -41,7 +41,7 @@ interface Row extends Record<string, unknown> {
   lsn: Lsn | null;
   systemIdentifier: string;
   names: string | null;
-  standbys: { slot: string; syncState: string; state: string }[] | null;
+  standbys: { slot: string; syncState: string; state: string; flush?: Lsn | null }[] | null;
   weak: string[] | null;
   receiver: string | null;
   replayPaused: boolean;
@@ -133,9 +133,19 @@ export class NodeProbe {
   }
 
   /** Slots are named after their nodes. */
-  private named({ slot, syncState, state }: { slot: string; syncState: string; state: string }) {
+  private named({
+    slot,
+    syncState,
+    state,
+    flush,
+  }: {
+    slot: string;
+    syncState: string;
+    state: string;
+    flush?: Lsn | null;
+  }) {
     const node = this.access.topology.postgres.nodes.find(({ name }) => slotName(name) === slot);
-    return { node: node?.name ?? slot, syncState, state };
+    return { node: node?.name ?? slot, syncState, state, ...(flush == null ? {} : { flush }) };
   }
 }
 

@@ -1,3 +1,5 @@
+import type { LostStandbys } from '../../cluster/guard/standby-loss';
+import type { Lsn } from '../../cluster/lsn';
 import { synchronousNamesFor } from '../../cluster/synchronous-names';
 import type { PostgresSession } from '../../systems/postgres';
 import { attempt, finalFailure, keepBeating, until } from '../context';
@@ -6,22 +8,33 @@ import { ensureSynchronousNames } from '../prepare';
 import { messageOf } from './probe';
 
 /** The guard does not watch meanwhile; a standby that needs longer is asked again after a back-off. In milliseconds. */
-const CATCH_UP_MS = 5000;
+const CATCH_UP_MS = 3000;
+/** A standby that is further behind would have every commit wait until it has caught up. */
+const NEAR_BYTES = 4 * 1024 * 1024;
+/** How long the primary may take to answer a question about it, in milliseconds. */
+const ANSWER_MS = 2000;
 
 /**
  * Lets commits go on without a standby. Only on a node that is proven to be the only primary: an old primary that wakes up and is
  * relaxed would acknowledge what nobody else has.
+ * @param lost what no standby had confirmed when this was decided: one that has confirmed it since is back, one that is merely still
+ *   listed is not
  * @throws ApplicationFailure `Refused` when that is not proven, or a runbook holds the lock, and nothing was relaxed
  */
-export async function relaxSynchrony(deps: ActivityDeps, cluster: string, primary: string): Promise<string> {
+export async function relaxSynchrony(
+  deps: ActivityDeps,
+  cluster: string,
+  primary: string,
+  lost: Pick<LostStandbys, 'mark'> = {},
+): Promise<string> {
   const access = accessCluster(deps, cluster);
   const stopBeating = keepBeating(() => 'relaxing');
   try {
-    await requireNoRun(deps, cluster);
-    for (const { name } of access.topology.postgres.nodes)
-      if (name !== primary) await requireNoPrimary(deps, access, name);
-    return await withSession(access.sql(primary), async (session) => {
-      if ((await streaming(session)) > 0) return `a standby of ${primary} is back: nothing was relaxed`;
+    const others = access.topology.postgres.nodes.filter(({ name }) => name !== primary);
+    // Clients wait: everybody is asked at the same time.
+    await Promise.all([requireNoRun(deps, cluster), ...others.map(({ name }) => requireNoPrimary(deps, access, name))]);
+    return await withSession(access.sql(primary, ANSWER_MS), async (session) => {
+      if (await confirmed(session, lost.mark)) return `a standby of ${primary} is back: nothing was relaxed`;
       await ensureSynchronousNames(session, '');
       return `commits on ${primary} wait for no standby: synchronous_standby_names is ''`;
     });
@@ -45,9 +58,12 @@ export async function restoreSynchrony(deps: ActivityDeps, cluster: string, prim
   try {
     await requireNoRun(deps, cluster);
     return await withSession(access.sql(primary, 2 * CATCH_UP_MS), async (session) => {
-      // One that is far behind would make every commit wait until it has caught up.
-      await until('a standby catching up', CATCH_UP_MS, 200, async () =>
-        (await caughtUp(session)) ? true : undefined,
+      // One that is far behind would make every commit wait until it has caught up, and one that is frozen or cut off for longer:
+      // it has to confirm something that is written now. Nobody waits for this commit itself, since the names are empty.
+      await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'is a standby there')`);
+      const [at] = await session.query<{ lsn: Lsn }>('SELECT pg_current_wal_flush_lsn()::text AS lsn');
+      await until('a standby confirming', CATCH_UP_MS, 50, async () =>
+        (await confirmed(session, at?.lsn, NEAR_BYTES)) ? true : undefined,
       );
       const names = synchronousNamesFor(access.topology, await streaming(session));
       await ensureSynchronousNames(session, names);
@@ -95,10 +111,15 @@ async function streaming(session: PostgresSession): Promise<number> {
   return row?.count ?? 0;
 }
 
-/** A standby streams and is less than a segment behind. */
-async function caughtUp(session: PostgresSession): Promise<boolean> {
+/**
+ * Does a standby stream that has confirmed this position?
+ * @param withinBytes how far it may be behind now; undefined: as far as it likes
+ */
+async function confirmed(session: PostgresSession, position: Lsn | undefined, withinBytes?: number): Promise<boolean> {
   const rows = await session.query(
-    `SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) < 4 * 1024 * 1024`,
+    `SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND flush_lsn >= coalesce($1::pg_lsn, '0/0')
+      AND ($2::bigint IS NULL OR pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) < $2::bigint)`,
+    [position ?? null, withinBytes ?? null],
   );
   return rows.length > 0;
 }

@@ -8,8 +8,9 @@ import {
   type WatchBeat,
 } from '../../cluster/guard/confirmation';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
-import { nextLedger, standbyLostSince } from '../../cluster/guard/ledger-rules';
+import { nextLedger } from '../../cluster/guard/ledger-rules';
 import { decideSplitBrain, splitBrainIn, type SplitBrain } from '../../cluster/guard/split-brain';
+import type { LostStandbys } from '../../cluster/guard/standby-loss';
 import type { Lsn } from '../../cluster/lsn';
 import { judge } from '../../cluster/guard/verdict';
 import { keepBeating, lastHeartbeat } from '../context';
@@ -18,6 +19,7 @@ import { readinessKey, type Readiness } from '../../cluster/readiness/findings';
 import { ClientHold } from './client-hold';
 import { Observatory } from './observatory';
 import { ReadinessWatch } from './readiness-watch';
+import { StandbyWatcher } from './standby-watcher';
 import { endOfStretch } from './stretch';
 
 /** What the guard asks of one stretch of watching. Names and numbers only. */
@@ -66,6 +68,8 @@ export interface WatchResult {
   standbyLostSince?: number;
   /** Whether a failover would work now, where that changed. */
   readiness?: Readiness & { key: string };
+  /** How certain that is; absent where a version before this one watched. */
+  standbyLost?: LostStandbys;
 }
 
 /** How many rounds a verdict looks back on. */
@@ -93,6 +97,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   );
   const limitMs = confirmedWithinMs(policy);
   const observatory = new Observatory(deps, access, request.ledger.primary, policy);
+  const standbys = new StandbyWatcher(deps, access, policy, request.ledger.primary);
   const hold = new ClientHold(deps, access, observatory.pooler, request);
   const readiness = new ReadinessWatch(access, observatory.agents);
   const ends = endOfStretch(deps, request.forMs);
@@ -101,7 +106,6 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   let lockedUntil = 0;
   let failed = false;
   let silentSince: number | undefined;
-  let lostSince: number | undefined;
   let lastLsn: Lsn | undefined;
   try {
     await observatory.open();
@@ -162,15 +166,12 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       }
       if (verdict.state === 'healthy') {
         if (request.known.failed) return { why: 'healthy', ...seen };
-        lostSince = standbyLostSince(rounds, request.ledger, lostSince);
-        const lost = lostSince !== undefined && seen.at - lostSince >= policy.standbyLostAfter;
-        if (lost && !request.known.standbyLost) {
-          if ((await deps.lockHolder(request.cluster)) === undefined)
-            return { why: 'standby lost', ...seen, standbyLostSince: lostSince };
-        }
+        const lost = await standbys.look(round, request.known.standbyLost);
+        if (lost !== undefined && (await deps.lockHolder(request.cluster)) === undefined)
+          return { why: 'standby lost', ...seen, standbyLost: lost, standbyLostSince: Date.now() - lost.forMs };
         if (
           !request.known.standbyBack &&
-          standbyIsBack(round) &&
+          standbys.isBack(round) &&
           (await deps.lockHolder(request.cluster)) === undefined
         )
           return { why: 'standby back', ...seen };
@@ -187,7 +188,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       if (oddSince !== undefined && seen.at - oddSince >= TELL_AFTER_MS) return { why: 'sees', ...seen };
 
       if (ends.over()) return { why: 'quiet', ...seen };
-      await observatory.pause(ends.signal);
+      await observatory.pause(ends.signal, standbys.dueIn);
     }
   } finally {
     stopBeating();
@@ -212,11 +213,6 @@ function remember(deps: ActivityDeps, { cluster, ledger }: WatchRequest, confirm
 function lastConfirmation(deps: ActivityDeps, { cluster, ledger }: WatchRequest): number | undefined {
   const beats = [lastHeartbeat<unknown>(), remembered.get(deps)?.get(cluster)];
   return beats.reduce<Ledger>(confirmedByBeat, ledger).confirmedAt;
-}
-
-/** The names are empty and a standby streams: what was relaxed can be restored. */
-function standbyIsBack(round: Round): boolean {
-  return round.sql.names === '' && (round.sql.standbys ?? []).some(({ state }) => state === 'streaming');
 }
 
 function signalsOf(verdict: Verdict): Signal[] {

@@ -45,9 +45,6 @@ const confirms = ({ state, syncState }: { state: string; syncState: string }): b
 /** How the `why` of a ledger begins while settings let some commits pass. */
 export const SOME_PASS = 'some commits wait for no standby that is known';
 
-/** Is this round longer over than that the nodes can have been watched in between? In milliseconds. */
-const STALLED_MS = 1000;
-
 /** For how long the ledger's primary has to answer as a standby before that is believed, in milliseconds. */
 const STANDBY_FOR_MS = 1000;
 
@@ -281,27 +278,4 @@ export function relaxedLedger(ledger: Ledger, why: string, now: number): Ledger 
     since: ledger.state === 'degraded' ? ledger.since : now,
     why,
   };
-}
-
-/**
- * Since when no standby confirms although the names are set, so that commits wait: milliseconds since the epoch; undefined while one
- * does, or while commits wait for nobody. A silent primary says nothing about it, and a stall of the observer begins the count anew:
- * a standby may have been there meanwhile.
- * @param rounds oldest first
- * @param since what this returned for earlier rounds, for a limit that is longer than the rounds that are kept
- */
-export function standbyLostSince(
-  rounds: readonly Round[],
-  ledger: Pick<Ledger, 'primary'>,
-  since?: number,
-): number | undefined {
-  let lost: number | undefined;
-  for (const round of [...rounds].reverse()) {
-    const primary = answerOf(round, ledger.primary ?? round.primary);
-    if (primary === undefined || !isWritable(primary)) continue;
-    if (namesOf(primary) === '' || (primary.standbys ?? []).some(confirms)) return lost;
-    lost = round.at;
-    if (round.lateMs > STALLED_MS) return lost;
-  }
-  return lost === undefined || since === undefined ? (lost ?? since) : Math.min(lost, since);
 }

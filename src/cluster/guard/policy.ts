@@ -22,8 +22,10 @@ export const guardPolicySchema = z.strictObject({
   confirmations: z.number().int().min(2).max(50).default(3),
   /** A PostgreSQL that crashed may take this long to come back in place, before it is failed over (I5). */
   restartBudget: duration.prefault('2500ms'),
-  /** A synchronous standby may be gone for this long before `onStandbyLost` applies. */
-  standbyLostAfter: duration.prefault('10s'),
+  /** The containers of all standbys may have ended, by Docker's word, for this long before `onStandbyLost` applies. */
+  standbyDeadAfter: duration.prefault('500ms'),
+  /** All standbys may be silent, and confirm nothing, for this long before `onStandbyLost` applies. */
+  standbyLostAfter: duration.prefault('3s'),
   /** `relax`: commits go on without a standby, and the ledger says degraded. `block`: they wait for its return. */
   onStandbyLost: z.enum(['relax', 'block']).default('relax'),
   /** `fence`: of two writable nodes the one that the ledger does not name is stopped. `alarm`: people are told. */

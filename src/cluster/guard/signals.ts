@@ -18,7 +18,12 @@ export interface NodeAnswer {
   /** Primary: `synchronous_standby_names`. */
   names?: string;
   /** Primary: nodes that stream from it, named by their slots as nodes, and whether commits wait for them. */
-  standbys?: { node: string; syncState: string; state: string }[];
+  standbys?: {
+    node: string;
+    syncState: string;
+    state: string;
+    /** What it has confirmed to be on its disk. */ flush?: Lsn;
+  }[];
   /** Primary: why some of its commits are on no standby that is known, each in half a sentence (B4); absent where all are. */
   weak?: string[];
   /** Standby: the state of its WAL receiver, null when none runs. */

@@ -1,0 +1,139 @@
+import { formatMs } from '../duration';
+import { lsnBytes, type Lsn } from '../lsn';
+import type { GuardPolicy } from './policy';
+import { isGone, isWritable } from './rounds';
+import type { ContainerWord, NodeAnswer, Round } from './signals';
+
+/*
+ * Commits wait for a standby that is away: when do they wait in vain? Two answers, with a limit each:
+ *
+ * - proven: the container of every standby has ended by Docker's word, and does not come back within `standbyDeadAfter`. Nobody will
+ *   confirm anything until somebody starts one, so waiting longer protects nothing.
+ * - silent: no standby confirms anything for `standbyLostAfter`, although something waits to be confirmed. One that was cut off, is
+ *   frozen, or whose disk hangs looks connected for as long as `wal_sender_timeout`: what counts is what it confirms, not that
+ *   the primary still lists it.
+ *
+ * Times are milliseconds of one clock, which the caller chooses: a monotonic one, so that a step of the wall clock means nothing.
+ */
+
+/** What is known of the standbys' confirmations, carried from round to round. */
+export interface StandbyWatch {
+  /** Each standby that streams: what it has confirmed, and since when the primary had more without it confirming anything new. */
+  positions: Readonly<Record<string, { flush: Lsn; behindSince?: number }>>;
+  /** Since when no standby confirms although commits wait for one. */
+  lostSince?: number;
+  /** Since when the container of every standby is gone by Docker's word. */
+  goneSince?: number;
+}
+
+/** Nothing is known yet. */
+export const nothingWatched: StandbyWatch = { positions: {} };
+
+/** No standby confirms, for longer than is waited for it. */
+export interface LostStandbys {
+  /** For how long already, in milliseconds. */
+  forMs: number;
+  /** Docker says that all of them have ended; otherwise they are merely silent. */
+  proven: boolean;
+  says: string;
+  /** What the primary had written: a standby that confirms it is back. */
+  mark?: Lsn;
+}
+
+/** This much between two rounds, in milliseconds, and a standby may have been there in between. */
+const STALLED_MS = 1000;
+
+const primaryOf = (round: Round, primary: string): NodeAnswer | undefined =>
+  [round.sql, ...round.others].find(({ name, answered }) => name === primary && answered);
+
+/**
+ * What a round adds to what is known. Pure. A silent primary says nothing about its standbys, and a stall of the observer begins the
+ * count anew.
+ * @param now milliseconds, of the clock that all times here are of
+ * @param words Docker's word on the containers of all other nodes, where it was asked
+ */
+export function watchStandbys(
+  before: StandbyWatch,
+  round: Round,
+  primary: string,
+  now: number,
+  words?: ReadonlyMap<string, ContainerWord>,
+): StandbyWatch {
+  const answer = primaryOf(round, primary);
+  if (answer === undefined || !isWritable(answer)) return before;
+  const known = round.lateMs > STALLED_MS ? nothingWatched : before;
+  const standbys = (answer.standbys ?? []).filter(({ state }) => state === 'streaming');
+  const positions: StandbyWatch['positions'] = Object.fromEntries(
+    standbys.flatMap(({ node, flush }): [string, StandbyWatch['positions'][string]][] => {
+      if (flush === undefined) return [];
+      const earlier = known.positions[node];
+      const has = answer.lsn === undefined || lsnBytes(flush) >= lsnBytes(answer.lsn);
+      if (has || earlier?.flush !== flush) return [[node, { flush }]];
+      return [[node, { flush, behindSince: earlier.behindSince ?? now }]];
+    }),
+  );
+  const confirming = standbys.filter(({ syncState }) => syncState === 'sync' || syncState === 'quorum');
+  const behind = confirming.map(({ node }) => positions[node]?.behindSince);
+  if ((answer.names ?? '').trim() === '' || behind.some((since) => since === undefined)) return { positions };
+  // The last of them to confirm anything is the one that counts.
+  const lostSince =
+    known.lostSince ?? Math.max(...behind.map((since) => since ?? now), ...(behind.length === 0 ? [now] : []));
+  const gone = confirming.length === 0 && words !== undefined && words.size > 0 && [...words.values()].every(isGone);
+  return { positions, lostSince, ...(gone ? { goneSince: known.goneSince ?? now } : {}) };
+}
+
+/** Are commits waiting in vain by now? Pure. */
+export function lostStandbys(
+  watch: StandbyWatch,
+  round: Round,
+  primary: string,
+  now: number,
+  policy: Pick<GuardPolicy, 'standbyDeadAfter' | 'standbyLostAfter'>,
+): LostStandbys | undefined {
+  const { lostSince, goneSince } = watch;
+  if (lostSince === undefined) return undefined;
+  const forMs = now - lostSince;
+  const mark = primaryOf(round, primary)?.lsn;
+  const rest = { forMs, ...(mark === undefined ? {} : { mark }) };
+  if (goneSince !== undefined && now - goneSince >= policy.standbyDeadAfter)
+    return {
+      ...rest,
+      proven: true,
+      says: `no standby runs by Docker's word for ${formatMs(now - goneSince)} (limit: ${formatMs(policy.standbyDeadAfter)}); commits wait`,
+    };
+  if (forMs >= policy.standbyLostAfter)
+    return {
+      ...rest,
+      proven: false,
+      says: `no standby has confirmed for ${formatMs(forMs)} (limit: ${formatMs(policy.standbyLostAfter)}); commits wait`,
+    };
+  return undefined;
+}
+
+/** Milliseconds until {@link lostStandbys} may say something new; undefined while there is no hurry. */
+export function standbysDueIn(
+  watch: StandbyWatch,
+  now: number,
+  policy: Pick<GuardPolicy, 'standbyDeadAfter' | 'standbyLostAfter'>,
+): number | undefined {
+  const { lostSince, goneSince } = watch;
+  if (lostSince === undefined) return undefined;
+  const due = Math.min(
+    lostSince + policy.standbyLostAfter,
+    goneSince === undefined ? Infinity : goneSince + policy.standbyDeadAfter,
+  );
+  return Math.max(0, due - now);
+}
+
+/**
+ * What was relaxed can be restored: the names are empty, and a node that says of itself that it streams has confirmed something
+ * new, or everything. One that merely is still listed, frozen or cut off, would have every commit wait again.
+ */
+export function isStandbyBack(watch: StandbyWatch, round: Round, primary: string): boolean {
+  const answer = primaryOf(round, primary);
+  if (answer?.names !== '') return false;
+  return (answer.standbys ?? []).some(({ node, state }) => {
+    if (state !== 'streaming' || watch.positions[node]?.behindSince !== undefined) return false;
+    return round.others.some(({ name, answered, receiver }) => name === node && answered && receiver === 'streaming');
+  });
+}
