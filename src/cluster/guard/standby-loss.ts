@@ -78,7 +78,10 @@ export function watchStandbys(
   // The last of them to confirm anything is the one that counts.
   const lostSince =
     known.lostSince ?? Math.max(...behind.map((since) => since ?? now), ...(behind.length === 0 ? [now] : []));
-  const gone = confirming.length === 0 && words !== undefined && words.size > 0 && [...words.values()].every(isGone);
+  // A look without Docker's word neither begins nor ends what its last word said.
+  const said =
+    words === undefined ? known.goneSince !== undefined : words.size > 0 && [...words.values()].every(isGone);
+  const gone = confirming.length === 0 && said;
   return { positions, lostSince, ...(gone ? { goneSince: known.goneSince ?? now } : {}) };
 }
 

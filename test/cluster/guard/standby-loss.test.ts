@@ -34,6 +34,11 @@ describe('a standby that is proven dead', () => {
     });
   });
 
+  test('is counted from the first word of its end, also where rounds are seen before Docker is asked again', () => {
+    const known = after([1000, none, exited], [1200, none], [1250, none, exited], [1400, none]);
+    expect(lost(known, 1000 + policy.standbyDeadAfter)).toMatchObject({ proven: true });
+  });
+
   test.each<[string, StandbyWatch]>([
     ['its container runs again', after([0, none, exited], [400, none, words([STANDBY, 'running'])])],
     ['Docker restarts it', after([0, none, words([STANDBY, 'restarting'])])],
