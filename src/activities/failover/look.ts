@@ -2,7 +2,7 @@ import { decideFailover, type CandidateState } from '../../cluster/failover/deci
 import { CLOCK_SKEW_MS, confirmedWithinMs, isFresh } from '../../cluster/guard/confirmation';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
 import type { Lsn } from '../../cluster/lsn';
-import type { PostgresAgent } from '../../systems/agent';
+import type { PostgresAgent, WalEnd } from '../../systems/agent';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf, NodeProbe, withinLimit } from '../guard/probe';
 import type { FailoverMove } from './fail-over';
@@ -10,6 +10,9 @@ import type { Candidate, FailoverParts } from './parts';
 
 /** How long an agent may take to say how its node is, in milliseconds. */
 const OBSERVE_LIMIT_MS = 1000;
+
+/** How long the failed primary's agent may take to read its WAL to the end, in milliseconds. */
+const SOURCE_END_LIMIT_MS = 3000;
 
 /** What the candidates say, and what follows. */
 export async function decideOn(
@@ -26,7 +29,7 @@ export async function decideOn(
     ledger === null ? systemOf(access, request.source) : undefined,
     ...parts.candidates.map((candidate) => stateOf(deps, access, candidate, ledger?.timeline ?? null, limitMs)),
   ]);
-  const decision = decideFailover(access.topology, {
+  const input = {
     cluster: request.cluster,
     candidates: states,
     ledger,
@@ -36,8 +39,23 @@ export async function decideOn(
     ...(request.target === undefined ? {} : { target: request.target }),
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
     ...(request.lastLsn === undefined ? {} : { lastKnownPrimaryLsn: request.lastLsn }),
-  });
-  return { states, decision };
+  };
+  const decision = decideFailover(access.topology, input);
+  if (decision.lossBound === 0 || request.source === '') return { states, decision };
+  // What was recorded proves nothing. The failed primary's own data may, where its server does not run.
+  const end = await sourceEnd(access, request.source);
+  if (end?.lsn == null) return { states, decision };
+  const oldPrimary = { timeline: end.timeline, lsn: end.lsn };
+  return {
+    states,
+    decision: decideFailover(access.topology, { ...input, systemIdentifier: end.systemIdentifier, oldPrimary }),
+  };
+}
+
+/** Where the WAL of the failed primary ends; undefined where its agent does not answer or its server runs. */
+async function sourceEnd(access: ClusterAccess, node: string): Promise<WalEnd | undefined> {
+  const asked = withSession(access.agent(node), (agent) => agent.call('walEnd', {}, SOURCE_END_LIMIT_MS));
+  return withinLimit(asked, SOURCE_END_LIMIT_MS).catch(() => undefined);
 }
 
 /**

@@ -14,6 +14,7 @@ import {
   positionWords,
   unheardWords,
   type CandidateState,
+  type Position,
   type Standing,
 } from './candidates';
 import { promoteCommand, rejoinCommand } from './commands';
@@ -45,6 +46,8 @@ export interface FailoverInput {
    * write. The ledger has to be confirmed just before (confirmation.ts).
    */
   failedAt: number;
+  /** Where the failed primary's own WAL ends, read while its server does not run; absent where nobody could read it. */
+  oldPrimary?: Position | undefined;
   /** The database system of the failed primary, where it is known. */
   systemIdentifier?: string | undefined;
 }
@@ -118,6 +121,7 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
     consent,
     failedAt,
     confirmedWithinMs,
+    oldPrimary: input.oldPrimary,
   });
   const curableTo = list.checks.length;
   decision.lossBound = loss.bound;

@@ -4,7 +4,15 @@ import type { Ledger } from '../guard/ledger';
 import { lsnDistance, type Lsn } from '../lsn';
 import { formatSize } from '../size';
 import type { Checklist, CheckWords } from '../switchover/checklist';
-import { comparePositions, positionWords, unheardWords, type CandidateState, type Standing } from './candidates';
+import { clusterStatus } from '../commands';
+import {
+  comparePositions,
+  positionWords,
+  unheardWords,
+  type CandidateState,
+  type Position,
+  type Standing,
+} from './candidates';
 import { lossWords, promoteCommand, UNLIMITED_LOSS } from './commands';
 
 /** Consent to lose acknowledged commits (E8). */
@@ -30,6 +38,8 @@ export interface ProofInput {
   failedAt: number;
   /** How long before that the ledger must have been confirmed, in milliseconds. */
   confirmedWithinMs: number;
+  /** Where the failed primary's own WAL ends, read while its server does not run; absent where nobody could read it. */
+  oldPrimary?: Position | undefined;
 }
 
 /** A loss that nobody knows of, and that nobody can rule out either: 0 bytes are said only with a proof. */
@@ -59,6 +69,9 @@ function silentWords(node: string, all: readonly CandidateState[]): string {
  * hearing all tells that nobody has more (why all, and not some, stands in ledger-rules.ts). A newer timeline than the ledger's is no
  * proof: somebody was promoted whom the ledger does not know, and where the two timelines parted, acknowledged commits may lie beyond.
  *
+ * Where the ledger proves nothing, the failed primary's own data may: nothing is acknowledged that its WAL does not hold. It is the proof
+ * where its WAL ends no further than the candidate's, on one timeline, and every other node answers, so that none was promoted meanwhile.
+ *
  * Without the proof it is refused, unless a person consents to a bound that covers the estimate: how far the last known position of
  * the primary, and of any standby that is further, lies beyond the candidate. What the primary wrote after it was last asked is not
  * in it.
@@ -70,10 +83,16 @@ export function checkLoss(list: Checklist, input: ProofInput): Loss {
   const recorded = whyNotProtected(input);
   const missing = missingMembers(input);
   const sameTimeline = ledger !== null && candidate.position.timeline === ledger.timeline;
-  const proven = recorded === undefined && missing.length === 0 && sameTimeline;
+  const byLedger = recorded === undefined && missing.length === 0 && sameTimeline;
+  const bySource = !byLedger && hasAllOf(input);
+  const proven = byLedger || bySource;
 
   const memberAhead = ahead.filter((each) => members.includes(each));
-  const bound = proven ? furthestBeyond(candidate, memberAhead) : estimateOf(input, ahead, sameTimeline);
+  const bound = bySource
+    ? 0
+    : byLedger
+      ? furthestBeyond(candidate, memberAhead)
+      : estimateOf(input, ahead, sameTimeline);
   const lossless = proven && bound === 0;
   const covered =
     consent !== undefined && (bound === null ? consent.maxBytes >= UNLIMITED_LOSS : bound <= consent.maxBytes);
@@ -82,11 +101,12 @@ export function checkLoss(list: Checklist, input: ProofInput): Loss {
     consent === undefined ? list.require(id, good, words) : list.advise(id, good, words);
   const accept = promoteCommand(input.cluster, { to: candidate.state.name, maxLoss: bound ?? UNLIMITED_LOSS });
 
-  checkRecord(list, curable, input, recorded, missing, accept);
-  curable('A6', sameTimeline || ledger === null, {
+  if (bySource) tellSource(list, input);
+  else checkRecord(list, curable, input, recorded, missing, accept);
+  curable('A6', bySource || sameTimeline || ledger === null, {
     says: `${candidate.state.name} is on the timeline of the failed primary`,
     refusal: `${candidate.state.name} is on another timeline than the ledger`,
-    measured: `timeline ${candidate.position.timeline}${ledger === null ? ', and there is no ledger' : `, the ledger speaks of ${ledger.timeline}`}`,
+    measured: `timeline ${candidate.position.timeline}${bySource ? `, as ${input.failedPrimary} itself` : ledger === null ? ', and there is no ledger' : `, the ledger speaks of ${ledger.timeline}`}`,
     limit: 'the same timeline',
     next: accept,
   });
@@ -95,9 +115,42 @@ export function checkLoss(list: Checklist, input: ProofInput): Loss {
   return {
     bound,
     needsConsent: !lossless && !covered,
-    ...(lossless ? { proof: ledgerProof(input) } : {}),
+    ...(lossless ? { proof: bySource ? sourceWords(input) : ledgerProof(input) } : {}),
   };
 }
+
+/** Everything that the failed primary ever wrote is on the candidate, and nobody was promoted in its place. */
+function hasAllOf({ candidate, oldPrimary, rest, all }: ProofInput): boolean {
+  if (oldPrimary === undefined || oldPrimary.timeline !== candidate.position.timeline) return false;
+  const heard = [candidate, ...rest].map(({ state }) => state.name);
+  const nobodyElse =
+    all.every(({ name, missing }) => missing === true || heard.includes(name)) &&
+    rest.every(({ position }) => position.timeline <= oldPrimary.timeline);
+  return nobodyElse && comparePositions(candidate.position, oldPrimary) >= 0;
+}
+
+const sourceWords = ({ failedPrimary, oldPrimary, candidate }: ProofInput): string =>
+  `the WAL of ${failedPrimary} itself ends at ${oldPrimary === undefined ? 'an unknown position' : positionWords(oldPrimary)}, and ${candidate.state.name} has WAL up to ${candidate.position.lsn}`;
+
+/** B3, I7 and I6 where the failed primary's own data answer what the ledger does not. */
+function tellSource(list: Checklist, input: ProofInput): void {
+  list.skip('B3', recordWords.B3, 'the failed primary itself could be read');
+  list.require('I7', true, {
+    says: recordWords.I7,
+    refusal: 'nobody knows whether a standby has every acknowledged commit',
+    measured: sourceWords(input),
+    limit: 'all that the failed primary has',
+    next: clusterStatus(input.cluster),
+  });
+  list.skip('I6', recordWords.I6, 'the failed primary itself could be read');
+}
+
+/** What the checks of the record ask. */
+const recordWords = {
+  B3: 'what a standby had was recorded outside the primary before it failed',
+  I7: 'it is known that every acknowledged commit is on a standby',
+  I6: 'every standby that may have the last commits answers',
+};
 
 /** What the ledger proves, with what was heard. */
 function ledgerProof({ ledger, failedAt }: ProofInput): string {
@@ -150,11 +203,7 @@ function checkRecord(
   accept: string,
 ): void {
   const { ledger, failedPrimary, all } = input;
-  const words = {
-    B3: 'what a standby had was recorded outside the primary before it failed',
-    I7: 'it is known that every acknowledged commit is on a standby',
-    I6: 'every standby that may have the last commits answers',
-  };
+  const words = recordWords;
   const unknown = {
     refusal: 'nobody knows whether a standby has every acknowledged commit',
     limit: `a ledger that says protected of ${failedPrimary}`,
@@ -252,12 +301,15 @@ function furthestBeyond(candidate: Standing, ahead: readonly Standing[]): number
 }
 
 function estimateOf(
-  { candidate, lastKnownPrimaryLsn }: ProofInput,
+  { candidate, lastKnownPrimaryLsn, oldPrimary }: ProofInput,
   ahead: readonly Standing[],
   sameTimeline: boolean,
 ): number | null {
-  if (lastKnownPrimaryLsn === undefined || !sameTimeline) return null;
   const beyond = furthestBeyond(candidate, ahead);
   if (beyond === null) return null;
+  // Its own data tell more than what was last seen of it.
+  if (oldPrimary?.timeline === candidate.position.timeline)
+    return Math.max(beyond, lsnDistance(oldPrimary.lsn, candidate.position.lsn), UNPROVEN_LOSS);
+  if (lastKnownPrimaryLsn === undefined || !sameTimeline) return null;
   return Math.max(beyond, lsnDistance(lastKnownPrimaryLsn, candidate.position.lsn), UNPROVEN_LOSS);
 }

@@ -594,3 +594,39 @@ test("names of the topology's own making are kept as they are", () => {
   });
   expect(decision.names).toBe('FIRST 1 (a, b)');
 });
+
+describe("the failed primary's own WAL, where the ledger proves nothing", () => {
+  const stale = { ...ledgerOf(STANDBY), confirmedAt: FAILED_AT - 60_000 };
+  const end = (lsn: string, timeline = 3) => ({ timeline, lsn });
+
+  test.each<[string, Partial<FailoverInput>]>([
+    ['an old ledger', { ledger: stale }],
+    ['a degraded one', { ledger: { ...stale, state: 'degraded', synchronous: [], names: '' } }],
+    ['none', { ledger: null, systemIdentifier: '77' }],
+    ['one of another timeline', { ledger: { ...stale, timeline: 2 } }],
+    ['one that names a node that has not all', { ledger: stale, candidates: [candidate({ name: STANDBY_2 })] }],
+  ])('beside %s: the candidate has all of it, and nothing is asked', (_what, input) => {
+    const decision = decide({ ...input, oldPrimary: end('0/5000000') });
+    expect(ids(decision.checks, 'refuse', 'warn')).toEqual([]);
+    expect(decision).toMatchObject({ lossBound: 0, needsConsent: false });
+    expect(decision.proof).toMatch(
+      /the WAL of .* itself ends at 0\/5000000 on timeline 3, and .* has WAL up to 0\/5000000/,
+    );
+  });
+
+  test.each<[string, Partial<FailoverInput>, number | null]>([
+    ['it has more', { oldPrimary: end('0/5000100') }, 256],
+    ['it is on another timeline', { oldPrimary: end('0/4000000', 4) }, null],
+    ['another node is silent: it may have been promoted', { candidates: [candidate(), silent(STANDBY_2)] }, 1],
+    [
+      'another node is on a newer timeline',
+      { candidates: [candidate(), second({ timeline: 4 })], target: STANDBY },
+      null,
+    ],
+  ])('proves nothing where %s', (_what, input, bound) => {
+    const decision = decide({ ledger: stale, oldPrimary: end('0/5000000'), ...input });
+    expect(decision.proof).toBeUndefined();
+    expect(decision.lossBound).toBe(bound);
+    expect(refusalSentence(decision.checks)).toBeDefined();
+  });
+});
