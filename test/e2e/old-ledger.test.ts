@@ -4,6 +4,7 @@ import { docker, look, psql, recovered, roles, waitUntil, whole } from './suppor
 
 /** Longer than a ledger proves anything after its last confirmation, in milliseconds. */
 const OLD_MS = 8000;
+const DATA = '/var/lib/postgresql/data';
 
 describe('the primary fails while nobody watches', () => {
   let guarded: Guarded;
@@ -58,9 +59,7 @@ describe('the primary fails while nobody watches', () => {
     await nobodyWatches();
     psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_read AS SELECT generate_series(1, 1000) AS n');
     psql(before.primary, "ALTER SYSTEM SET shared_preload_libraries = 'not_there'");
-    const pid =
-      psql(before.primary, 'SELECT pg_backend_pid() > 0') &&
-      docker('exec', before.primary, 'head', '-1', '/var/lib/postgresql/data/postmaster.pid').trim();
+    const pid = docker('exec', before.primary, 'head', '-1', `${DATA}/postmaster.pid`).trim();
     docker('exec', before.primary, 'kill', '-KILL', pid);
     await sleep(OLD_MS);
 
@@ -74,14 +73,7 @@ describe('the primary fails while nobody watches', () => {
       expect(report.failover?.proof).toMatch(new RegExp(`the WAL of ${before.primary} itself ends at `));
       expect(report.failover?.lossBound).toBe(0);
     } finally {
-      docker(
-        'exec',
-        before.primary,
-        'sed',
-        '-i',
-        '/shared_preload_libraries/d',
-        '/var/lib/postgresql/data/postgresql.auto.conf',
-      );
+      docker('exec', before.primary, 'sed', '-i', '/shared_preload_libraries/d', `${DATA}/postgresql.auto.conf`);
     }
     psql(before.standby, 'DROP TABLE e2e_read');
     await guarded.protectedBy(before.standby, 120_000);
