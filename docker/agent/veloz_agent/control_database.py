@@ -168,6 +168,9 @@ async def for_rewind(settings: PostgresSettings, upstream: dict) -> str:
             )
         except ServerError:
             continue
+        except OSError:
+            # pg_rewind meets the same, and says it in its own words.
+            break
         try:
             (row,) = await session.query(
                 f"SELECT has_function_privilege({literal(_MAY_REWIND)}, 'EXECUTE') AS may"
