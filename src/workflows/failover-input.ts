@@ -22,7 +22,7 @@ export const incidentSchema = z.strictObject({
   since: z.number(),
   /** Milliseconds since the epoch at which it was certain. */
   decidedAt: z.number(),
-  kind: z.enum(['dead', 'crashed', 'hung', 'isolated', 'unwritable']),
+  kind: z.enum(['dead', 'crashed', 'hung', 'isolated', 'unwritable', 'unreachable']),
   says: z.string(),
   signals: z.array(z.custom<Signal>()).default([]),
   /** The last WAL position of the failed primary that was seen. */

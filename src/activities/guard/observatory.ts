@@ -5,8 +5,10 @@ import type { PoolerAgent, PostgresAgent } from '../../systems/agent';
 import { openPoolerAgent, openPostgresAgent } from '../../systems/agent';
 import { SteadyClock } from '../clock';
 import type { ActivityDeps, ClusterAccess } from '../deps';
+import { ClientPathWatch } from './client-path-watch';
 import { askFrom, HeldAgent } from './held-agents';
 import { messageOf, NodeProbe, withinLimit } from './probe';
+import { WriteWatch } from './write-watch';
 
 /** Docker's words of which each means that a container is gone. */
 const gone: ReadonlySet<ContainerWord> = new Set<ContainerWord>(['exited', 'dead', 'absent', 'created']);
@@ -53,6 +55,8 @@ export class Observatory {
   /** Its agent watches the primary's disk now. */
   private diskWatched = false;
   private diskFull = false;
+  private readonly writes: WriteWatch;
+  private readonly clientPath: ClientPathWatch;
 
   constructor(
     private readonly deps: ActivityDeps,
@@ -66,12 +70,17 @@ export class Observatory {
       this.probes.set(name, new NodeProbe(access, name, policy.probeLimit, () => this.alarm(name)));
       this.agents.set(name, new HeldAgent(name, () => openPostgresAgent(deps.docker, name)));
     }
+    const primary = this.primaryName();
+    this.writes = WriteWatch.of(deps, access, primary, policy);
+    const pooler = new HeldAgent(access.poolerName, () => openPoolerAgent(deps.docker, access.poolerName));
+    this.clientPath = new ClientPathWatch(deps, access, primary, pooler);
   }
 
   /** Opens what will be needed at the moment of a failure. What can't be opened now is opened when it is asked for. */
   async open(): Promise<void> {
     await Promise.all([this.pooler.warm(), ...[...this.agents.values()].map((agent) => agent.warm()), this.listen()]);
     void this.watchDisk(this.primaryName());
+    this.clientPath.start();
     this.nextAt = this.clock.now();
   }
 
@@ -81,6 +90,8 @@ export class Observatory {
     this.pooler.close();
     for (const agent of this.agents.values()) agent.close();
     for (const probe of this.probes.values()) probe.close();
+    this.writes.close(this.deps);
+    this.clientPath.close();
   }
 
   /**
@@ -127,9 +138,20 @@ export class Observatory {
     this.wasSilent = !sql.answered;
     if (sql.answered) {
       deep?.forget();
+      const write = this.writes.look(sql);
+      this.clientPath.look(sql);
+      const clientPath = this.clientPath.sign();
       const agent = await this.diskOf(primary);
-      const round = { at, lateMs, primary, sql, others: await others };
-      return agent === undefined ? round : { ...round, agent };
+      return {
+        at,
+        lateMs,
+        primary,
+        sql,
+        others: await others,
+        ...(agent === undefined ? {} : { agent }),
+        ...(write === undefined ? {} : { write }),
+        ...(clientPath === undefined ? {} : { clientPath }),
+      };
     }
     deep ??= this.deepLook(primary);
     const { container, agent, witnesses } = deep;
@@ -178,7 +200,7 @@ export class Observatory {
     if (this.wasCutOff && container !== undefined && gone.has((await container).word))
       return { name: primary, answered: false, ms: 0, problem: 'the session was ended' };
     const { died } = this;
-    const asked = this.probes.get(primary)?.ask() ?? Promise.reject(new Error('no such node'));
+    const asked = this.probes.get(primary)?.ask(this.writes.backend) ?? Promise.reject(new Error('no such node'));
     return Promise.race([
       asked,
       died.promise.then(() => ({ name: primary, answered: false, ms: 0, problem: 'its container died' })),

@@ -5,13 +5,14 @@ import type { PostgresSession } from '../../systems/postgres';
 import type { ClusterAccess } from '../deps';
 
 /** What the guard asks of a node several times a second: one row, whatever the node's role. */
-const question = `
+const question = (waiting = '') => `
 SELECT r.recovering AS "inRecovery",
   CASE WHEN r.recovering
     THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT timeline_id FROM pg_control_checkpoint()))
     ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS timeline,
   (CASE WHEN r.recovering THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
     ELSE pg_current_wal_lsn() END)::text AS lsn,
+  CASE WHEN NOT r.recovering THEN pg_current_wal_flush_lsn()::text END AS flushed,
   (SELECT system_identifier::text FROM pg_control_system()) AS "systemIdentifier",
   CASE WHEN NOT r.recovering THEN current_setting('synchronous_standby_names') END AS names,
   CASE WHEN NOT r.recovering THEN (SELECT coalesce(json_agg(json_build_object('slot', s.slot_name,
@@ -32,13 +33,27 @@ SELECT r.recovering AS "inRecovery",
       WHERE a.sync_state IN ('sync', 'quorum') AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = a.pid))
     END AS weak,
   (SELECT status FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) AS receiver,
-  CASE WHEN r.recovering THEN pg_is_wal_replay_paused() ELSE false END AS "replayPaused"
+  CASE WHEN r.recovering THEN pg_is_wal_replay_paused() ELSE false END AS "replayPaused"${waiting}
 FROM (SELECT pg_is_in_recovery() AS recovering) r`;
+
+/** The question as it is asked while all is well. */
+const usual = question();
+
+/** What a backend waits for that has answered, or is not there: its answer was lost on the way. */
+export const ITS_CLIENT = 'its client';
+
+/** The question with one more: what a backend of the guard's own waits for. Asked only while it hangs: all backends are looked through. */
+const withWait = (pid: number) =>
+  question(`,
+  coalesce((SELECT CASE a.state WHEN 'active' THEN coalesce(a.wait_event_type || ' ' || a.wait_event, 'nothing')
+    ELSE '${ITS_CLIENT}' END FROM pg_stat_get_activity(${Math.trunc(pid)}) a), '${ITS_CLIENT}') AS "writeWaitsFor"`);
 
 interface Row extends Record<string, unknown> {
   inRecovery: boolean;
   timeline: number;
   lsn: Lsn | null;
+  flushed?: Lsn | null;
+  writeWaitsFor?: string | null;
   systemIdentifier: string;
   names: string | null;
   standbys: { slot: string; syncState: string; state: string; flush?: Lsn | null }[] | null;
@@ -65,11 +80,12 @@ export class NodeProbe {
     private readonly onDrop: () => void,
   ) {}
 
-  async ask(): Promise<NodeAnswer> {
+  /** @param writer process id of the guard's own write there, while that hangs */
+  async ask(writer?: number): Promise<NodeAnswer> {
     const began = performance.now();
     const ms = () => Math.round((performance.now() - began) * 10) / 10;
     try {
-      const [row] = await withinLimit(this.query(), this.limitMs);
+      const [row] = await withinLimit(this.query(writer), this.limitMs);
       if (row === undefined) throw new Error('the node returned no row');
       return {
         name: this.name,
@@ -78,6 +94,8 @@ export class NodeProbe {
         inRecovery: row.inRecovery,
         timeline: row.timeline,
         ...(row.lsn === null ? {} : { lsn: row.lsn }),
+        ...(row.flushed == null ? {} : { flushed: row.flushed }),
+        ...(row.writeWaitsFor == null ? {} : { writeWaitsFor: row.writeWaitsFor }),
         systemIdentifier: row.systemIdentifier,
         ...(row.names === null ? {} : { names: row.names }),
         ...(row.standbys === null ? {} : { standbys: row.standbys.map((standby) => this.named(standby)) }),
@@ -98,7 +116,7 @@ export class NodeProbe {
     this.drop();
   }
 
-  private async query(): Promise<Row[]> {
+  private async query(writer?: number): Promise<Row[]> {
     if (this.session === undefined) {
       // One attempt at a time: a dead address swallows connects, and they would pile up.
       this.opening ??= this.open().finally(() => (this.opening = undefined));
@@ -109,7 +127,7 @@ export class NodeProbe {
       }
       this.session = session;
     }
-    return this.session.query<Row>(question);
+    return this.session.query<Row>(writer === undefined ? usual : withWait(writer));
   }
 
   private async open(): Promise<PostgresSession> {

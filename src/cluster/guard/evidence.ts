@@ -5,7 +5,7 @@ import type { Round, Signal } from './signals';
 
 /** The evidence of the newest round, one line per way, for the report. */
 export function evidenceOf(round: Round, since: number, advances: readonly WalAdvance[]): Signal[] {
-  const { at, sql, container, agent, witnesses = [], others } = round;
+  const { at, sql, container, agent, witnesses = [], others, write, clientPath } = round;
   const signals: Signal[] = [];
   const add = (source: string, speaks: Signal['speaks'], says: string, when = at) =>
     signals.push({ at: when, source, says, speaks });
@@ -51,6 +51,32 @@ export function evidenceOf(round: Round, since: number, advances: readonly WalAd
           : `can't reach ${sql.name} either${problem === undefined ? '' : `: ${problem}`}`
         : `could not be asked: ${problem ?? 'no reason given'}`,
     );
+  if (write !== undefined) {
+    const words = write.waitsFor === undefined ? '' : `; the server says that it waits for ${write.waitsFor}`;
+    add(
+      'write',
+      'for',
+      `the guard's own has not reached the disk of ${sql.name} for ${formatMs(write.hangsMs)}${words}`,
+      at - write.hangsMs,
+    );
+  }
+  if (clientPath !== undefined) {
+    const { pooler, cutMs, times, problem, asked, reaches, through } = clientPath;
+    const reached =
+      reaches.length > 0 ? `, and reaches ${reaches.join(' and ')}` : asked.length > 0 ? ', and nobody else either' : '';
+    add(
+      `pooler ${pooler}`,
+      reaches.length === 0 ? 'neither' : 'for',
+      `has not reached ${sql.name} for ${formatMs(cutMs)}, in ${times} ${times === 1 ? 'question' : 'questions'} (${problem ?? 'no reason given'})${reached}`,
+      at - cutMs,
+    );
+    if (through !== 'unknown')
+      add(
+        'through the pool',
+        through === 'answered' ? 'against' : 'for',
+        through === 'answered' ? 'a query was answered' : 'a query gets no answer',
+      );
+  }
   for (const { name, answered, inRecovery, receiver, lsn } of others) {
     if (!answered || inRecovery !== true) continue;
     const advance = advances.find(({ node }) => node === name);

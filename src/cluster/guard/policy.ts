@@ -10,6 +10,10 @@ const duration = z.string().transform((text, context) => {
   }
 });
 
+/** What is always slow for a second or two, such as a disk in a checkpoint, must not be a failure. */
+const atLeast = (minMs: number) =>
+  duration.refine((ms) => ms >= minMs, { error: `expected ${minMs / 1000}s or more` });
+
 /** What the guard of a cluster does, and when. Durations are milliseconds after parsing. */
 export const guardPolicySchema = z.strictObject({
   /** `auto`: fails over by itself. `approve`: plans it and asks. `off`: watches, keeps the ledger, and only tells. */
@@ -22,6 +26,10 @@ export const guardPolicySchema = z.strictObject({
   confirmations: z.number().int().min(2).max(50).default(3),
   /** A PostgreSQL that crashed may take this long to come back in place, before it is failed over (I5). */
   restartBudget: duration.prefault('2500ms'),
+  /** A write may take this long to reach the disk of a primary that answers, before the primary counts as unwritable. */
+  writeLimit: atLeast(3000).prefault('5s'),
+  /** The pooler may be without its way to a primary that is well for this long, before the primary counts as unreachable. */
+  poolerLimit: atLeast(3000).prefault('5s'),
   /** The containers of all standbys may have ended, by Docker's word, for this long before `onStandbyLost` applies. */
   standbyDeadAfter: duration.prefault('500ms'),
   /** All standbys may be silent, and confirm nothing, for this long before `onStandbyLost` applies. */

@@ -14,6 +14,10 @@ export interface NodeAnswer {
   timeline?: number;
   /** Primary: write position; standby: received position. */
   lsn?: Lsn;
+  /** Primary: up to where its WAL is on its own disk, by its own word. */
+  flushed?: Lsn;
+  /** Primary: what the guard's own write waits for there: `IO WalSync` (type and event), or `nothing`. Asked for only while it hangs. */
+  writeWaitsFor?: string;
   systemIdentifier?: string;
   /** Primary: `synchronous_standby_names`. */
   names?: string;
@@ -60,13 +64,44 @@ export interface Round {
   };
   /** Who else can reach the primary's PostgreSQL over the network, asked by their agents (I2). */
   witnesses?: { node: string; sees: boolean; answered: boolean; problem?: string }[];
+  /** A write of the guard's own that is not on the primary's disk; absent while it is no older than a moment. */
+  write?: HangingWrite;
+  /** The pooler can't reach the primary; absent while it can, and where nobody knows. */
+  clientPath?: CutPath;
+}
+
+/** A write that the guard asked a primary for, and that is not on the primary's disk. */
+export interface HangingWrite {
+  /** For how long it has hung while a wakeful observer looked and no other WAL reached the disk, in milliseconds. */
+  hangsMs: number;
+  /** What it waits for, by the server's own word over another session: `IO WalSync`; absent where the server does not tell. */
+  waitsFor?: string;
+}
+
+/** How clients' only way to the primary looks from the pooler's own place in the network. */
+export interface CutPath {
+  pooler: string;
+  /** From the first question that did not reach the primary to the end of the newest one, in milliseconds. */
+  cutMs: number;
+  /** How many questions in a row did not reach it. */
+  times: number;
+  /** Why the newest one did not. */
+  problem?: string;
+  /** The standbys that it was asked about then, and those of them that it reached. */
+  asked: string[];
+  reaches: string[];
+  /**
+   * What became of a query that was sent through the pool since: `answered`, `silent` (PgBouncer took it and nobody answers), or
+   * `unknown`, where that could not be tried.
+   */
+  through: 'answered' | 'silent' | 'unknown';
 }
 
 /** One line of the evidence on which a verdict rests; it stands in the report. */
 export interface Signal {
   /** Milliseconds since the epoch. */
   at: number;
-  /** Which way: `sql`, `docker`, `agent`, `witness <node>`, `receiver <node>`. */
+  /** Which way: `sql`, `write`, `docker`, `agent`, `witness <node>`, `receiver <node>`, `pooler <node>`, `through the pool`. */
   source: string;
   says: string;
   /** Does it speak for a failure, against one, or for neither? */
@@ -83,8 +118,10 @@ export type FailureKind =
   | 'hung'
   /** It runs, and nobody can reach it over the network. */
   | 'isolated'
-  /** It answers, and can't write. */
-  | 'unwritable';
+  /** It answers, and can't write: its disk is full, or takes no writes any more. */
+  | 'unwritable'
+  /** It is well, and the pooler can't reach it, which is clients' only way. */
+  | 'unreachable';
 
 /** What the rounds so far mean. Pure outcome; the guard acts on it. */
 export type Verdict =

@@ -1,5 +1,6 @@
 import { formatMs } from '../duration';
 import { formatSize } from '../size';
+import { judgeClientPath } from './client-path';
 import { evidenceOf, FULL_DISK_BYTES } from './evidence';
 import type { GuardPolicy } from './policy';
 import {
@@ -14,6 +15,7 @@ import {
   type WalAdvance,
 } from './rounds';
 import type { FailureKind, Round, Verdict } from './signals';
+import { judgeWrites } from './writes';
 
 /** A primary that crashed so often within the rounds that are kept does not come back by itself. */
 const CRASH_LOOP = 3;
@@ -42,7 +44,8 @@ interface Silence {
  *
  * What somebody says outright counts at once: Docker that the container ended, the agent that its server ended. Silence counts only
  * when an independent way confirms it (I1), in `confirmations` rounds in a row (I3), none of them seen by an observer that was stalled
- * itself, and only while nobody else sees the primary (I2) and no WAL of it arrives (I4).
+ * itself, and only while nobody else sees the primary (I2) and no WAL of it arrives (I4). A primary that answers has failed where it
+ * certainly can't write, or where clients' only way to it is certainly cut.
  * @param rounds oldest first. They should reach back to the primary's last answer
  * @param silentSince milliseconds since the epoch at which the silence began, where it began before the oldest round
  */
@@ -87,7 +90,7 @@ const inDoubt = (silence: Silence, says: string): Verdict => ({
   signals: signalsOf(silence),
 });
 
-/** The primary answers: it is well, it can't write, or it is none any more. */
+/** The primary answers: it is well, it can't write, its clients can't reach it, or it is none any more. */
 function judgeAnswer(rounds: readonly Round[], newest: Round, policy: GuardPolicy): Verdict {
   const { sql } = newest;
   const signals = evidenceOf(newest, newest.at, []);
@@ -107,10 +110,12 @@ function judgeAnswer(rounds: readonly Round[], newest: Round, policy: GuardPolic
   const full = rounds.slice(rounds.findLastIndex((round) => !isFull(round)) + 1);
   const [first] = full;
   if (first === undefined)
-    return {
-      state: 'healthy',
-      says: `${sql.name} answered in ${formatMs(sql.ms)} and takes writes${sql.timeline === undefined ? '' : `, on timeline ${sql.timeline}`}`,
-    };
+    return (
+      mostCertain(judgeWrites(rounds, policy), judgeClientPath(rounds, policy)) ?? {
+        state: 'healthy',
+        says: `${sql.name} answered in ${formatMs(sql.ms)} and takes writes${sql.timeline === undefined ? '' : `, on timeline ${sql.timeline}`}`,
+      }
+    );
   const disk = `${formatSize(newest.agent?.freeDiskBytes ?? 0)} free (limit: at least ${formatSize(FULL_DISK_BYTES)})`;
   if (full.length < policy.confirmations || newest.at - first.at < FULL_FOR_MS)
     return {
@@ -128,6 +133,10 @@ function judgeAnswer(rounds: readonly Round[], newest: Round, policy: GuardPolic
     since: first.at,
   };
 }
+
+/** Of what is wrong with a primary that answers, a failure comes first. */
+const mostCertain = (...verdicts: readonly (Verdict | undefined)[]): Verdict | undefined =>
+  verdicts.find((verdict) => verdict?.state === 'failed') ?? verdicts.find((verdict) => verdict !== undefined);
 
 /** Docker says that the container is gone, and SQL is silent: two independent ways, and no confirmation is needed (I1). */
 function judgeGone(silence: Silence): Verdict | undefined {
