@@ -2,7 +2,7 @@ import type { Endpoint } from '../cluster/topology';
 import { AgentError, type Token } from '../systems/agent';
 import { finalFailure } from './context';
 import type { ActivityDeps, ClusterAccess } from './deps';
-import { cutOff, endContainer, hasEnded } from './end-container';
+import { cutOff, DoesNotEnd, endContainer, hasEnded } from './end-container';
 import { messageOf, withinLimit } from './guard/probe';
 import { Overtaken, stillMine } from './still-mine';
 
@@ -21,6 +21,8 @@ export interface Fence {
 const AGENT_LIMIT_MS = 1500;
 /** After an attempt that took this long, in milliseconds, the container can't be ended. */
 const KILL_LIMIT_MS = 5000;
+/** How long a small file may take to get into a volume, in milliseconds: clients wait. */
+const PUT_LIMIT_MS = 2000;
 /** The owner of PostgreSQL's volume inside the container (docker/postgres/Dockerfile). */
 const postgresOwner = { uid: 999, gid: 999 };
 /** Read by the agent before anything starts (docs/agent-protocol.md). */
@@ -50,7 +52,7 @@ export async function fenceNode(
     ms: Math.round((performance.now() - began) * 10) / 10,
   });
   let problem = '';
-  // Docker waits ten seconds for the end of a container that it killed: a second attempt would be in vain, and clients wait.
+  let slow = false;
   for (let tries = 0; tries < 4 && performance.now() - began < KILL_LIMIT_MS; tries++) {
     let status: string;
     try {
@@ -73,27 +75,72 @@ export async function fenceNode(
     }
     try {
       if (!hasEnded(status)) await endContainer(deps.docker, node);
-      const file = { version: 1, run: token.run, attempt: token.attempt, upstream, at: Date.now() };
-      await stillMine(`lay a fence into the volume of ${node}`);
-      await deps.docker.putFile(node, FENCE_FILE, JSON.stringify(file), postgresOwner);
-      // Whoever started it in between may have read its volume before the fence lay there: then it is fenced by its agent.
-      const after = await deps.docker.inspect(node);
-      if (hasEnded(after.status))
-        return done(
-          'container',
-          `${node}: its container is ${after.status}, and the fence lies in its volume: whoever starts it, it can start only as a standby`,
-        );
-      problem = `its container is ${after.status} again`;
+      const after = await layFence(deps, token, node, upstream);
+      if (hasEnded(after)) return done('container', inItsVolume(node, after));
+      problem = `its container is ${after} again`;
     } catch (error) {
       if (error instanceof Overtaken) throw error;
       problem = messageOf(error);
+      slow = error instanceof DoesNotEnd;
+      // What hangs on a dead disk hangs at the next try too, and clients wait.
+      if (slow || error instanceof VolumeHangs) break;
     }
   }
   const networks = await isolate(deps, node, problem);
+  const ended = slow ? await endedAfterAll(deps, token, node, upstream, networks) : undefined;
+  if (ended !== undefined) return done('container', inItsVolume(node, ended));
   return done(
     'network',
     `${node} could not be ended (${problem.replace(/\.$/, '')}), and was cut off: nobody reaches it. When it is mended: ${networks.map((network) => `docker network connect ${network} ${node}`).join(' && ')}, then veloz-ha postgres rejoin ${node}`,
   );
+}
+
+/** The volume of a container that has ended takes no file: its disk hangs. */
+class VolumeHangs extends Error {
+  override readonly name = 'VolumeHangs';
+}
+
+const inItsVolume = (node: string, status: string) =>
+  `${node}: its container is ${status}, and the fence lies in its volume: whoever starts it, it can start only as a standby`;
+
+/** Lays the fence into the volume of a container that has ended. Returns Docker's word on the container afterwards. */
+async function layFence(deps: ActivityDeps, token: Token, node: string, upstream: Endpoint): Promise<string> {
+  const file = { version: 1, run: token.run, attempt: token.attempt, upstream, at: Date.now() };
+  await stillMine(`lay a fence into the volume of ${node}`);
+  const put = deps.docker.putFile(node, FENCE_FILE, JSON.stringify(file), postgresOwner).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  // One that arrives later does no harm: it is this run's fence.
+  const failure = await withinLimit(put, PUT_LIMIT_MS).catch(
+    () => new VolumeHangs(`its volume took no file within ${PUT_LIMIT_MS} ms`),
+  );
+  if (failure instanceof Error) throw failure;
+  // Whoever started it in between may have read its volume before the fence lay there: then it is fenced by its agent.
+  return (await deps.docker.inspect(node)).status;
+}
+
+/**
+ * A kill that was only slow, on a machine that has much to do, has ended the container by now: the fence goes into its volume, and it
+ * gets its networks back, which somebody would have to do by hand. Returns Docker's word on it; undefined where it stays cut off.
+ */
+async function endedAfterAll(
+  deps: ActivityDeps,
+  token: Token,
+  node: string,
+  upstream: Endpoint,
+  networks: readonly string[],
+): Promise<string | undefined> {
+  try {
+    if (!hasEnded((await deps.docker.inspect(node)).status)) return undefined;
+    const after = await layFence(deps, token, node, upstream);
+    if (!hasEnded(after)) return undefined;
+    for (const network of networks) await deps.docker.connect(node, network);
+    return after;
+  } catch (error) {
+    if (error instanceof Overtaken) throw error;
+    return undefined;
+  }
 }
 
 /** Nobody reaches it then. Returns the networks that it was on. */

@@ -1,16 +1,14 @@
 import type { Check } from '../../cluster/check';
 import { refusalSentence } from '../../cluster/check';
-import { FULL_DISK_BYTES } from '../../cluster/guard/evidence';
 import type { FailureKind, NodeAnswer } from '../../cluster/guard/signals';
 import type { Ledger } from '../../cluster/guard/ledger';
 import type { Lsn } from '../../cluster/lsn';
-import { formatSize } from '../../cluster/size';
 import { AgentError } from '../../systems/agent';
 import { recoveryOf, type PostgresSession } from '../../systems/postgres';
 import type { DataLoss } from '../../workflows/failover-input';
 import type { SubStep } from '../../workflows/run-state';
 import { attempt, finalFailure, heartbeat, keepBeating, lastHeartbeat, until } from '../context';
-import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
 import { fenceNode } from '../fence';
 import { messageOf } from '../guard/probe';
 import { SubStepRecorder, type MoveJournal } from '../move-journal';
@@ -29,6 +27,7 @@ import {
   type Candidate,
   type FailoverParts,
 } from './parts';
+import { answersThough, requireStillUnreachable, requireStillUnwritable } from './still-lost';
 import { steadyMs } from '../clock';
 
 /** One failover: names and numbers only. */
@@ -270,9 +269,6 @@ async function failOverWith(
   };
 }
 
-/** How long the agent of a node whose disk is full may take to say so once more, in milliseconds. */
-const DISK_LIMIT_MS = 500;
-
 /** Milliseconds that a query may take: longer than clients are held, so that it never ends in the middle of a promotion. */
 const queryLimitOf = ({ holdLimitMs }: FailoverMove): number => holdLimitMs + 30_000;
 
@@ -320,13 +316,15 @@ async function choose(
 ): Promise<Choice> {
   const fencedAt = journal.marks.fencedAt;
   const [first, source] = await Promise.all([decideOn(deps, access, request, parts, undefined, fencedAt), asked]);
-  if (source?.answered === true && source.inRecovery === false && request.kind !== 'unwritable') {
+  if (source?.answered === true && source.inRecovery === false && !answersThough(request.kind)) {
     throw finalFailure(
       'Refused',
       `I8: ${request.source} is a primary that takes writes: it answered within ${source.ms} ms (limit: no reachable primary). Nothing was changed. Next: veloz-ha postgres switchover`,
     );
   }
-  if (request.kind === 'unwritable') await requireFullDisk(access, request.source);
+  // Once it is fenced there is no way back to what it was.
+  if (fencedAt === null && request.kind === 'unwritable') await requireStillUnwritable(access, request.source);
+  if (fencedAt === null && request.kind === 'unreachable') await requireStillUnreachable(access, parts, request.source);
   const { states, decision } = await secondLook(deps, access, request, parts, first, fencedAt);
   journal.checks = decision.checks;
   journal.lossBound = decision.lossBound;
@@ -341,24 +339,6 @@ async function choose(
   if (state?.inRecovery === true && state.timeline !== undefined) journal.timelineBefore = state.timeline;
   journal.names = decision.names;
   return { target, others: decision.others, names: decision.names };
-}
-
-/**
- * A disk that was full for a moment, by a query that spilled and was rolled back, is no reason any more: the same query would fill that
- * of the next primary. One whose agent gives no answer stays full as it was seen.
- * @throws ApplicationFailure `Refused` when there is room again
- */
-async function requireFullDisk(access: ClusterAccess, source: string): Promise<void> {
-  const freeBytes = await withSession(access.agent(source), async (agent) => {
-    const { desired, disk } = await agent.call('observe', {}, DISK_LIMIT_MS);
-    // This run has fenced it: there is no way back to what it was.
-    return desired === 'up' ? disk.freeBytes : 0;
-  }).catch(() => 0);
-  if (freeBytes < FULL_DISK_BYTES) return;
-  throw finalFailure(
-    'Refused',
-    `I8: the disk of ${source} has room again: ${formatSize(freeBytes)} are free (limit: less than ${formatSize(FULL_DISK_BYTES)}). Nothing was changed. Next: veloz-ha postgres status`,
-  );
 }
 
 /**

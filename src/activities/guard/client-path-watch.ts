@@ -62,7 +62,9 @@ export class ClientPathWatch {
   /** Takes note of who streams from the primary. */
   look({ standbys = [] }: NodeAnswer): void {
     const known = this.access.topology.postgres.nodes.map(({ name }) => name);
-    this.standbys = standbys.flatMap(({ node, state }) => (state === 'streaming' && known.includes(node) ? [node] : []));
+    this.standbys = standbys.flatMap(({ node, state }) =>
+      state === 'streaming' && known.includes(node) ? [node] : [],
+    );
   }
 
   /** What the newest questions say; undefined while the primary is reached, and while nobody knows. */
@@ -97,7 +99,8 @@ export class ClientPathWatch {
     let others: PeerAnswer[] = [];
     const { standbys: asked } = this;
     // A server that only says that it is full, or starts, was reached all the same.
-    const reached = (answer?: PeerAnswer) => answer !== undefined && (answer.writable || answer.standby || answer.speaks);
+    const reached = (answer?: PeerAnswer) =>
+      answer !== undefined && (answer.writable || answer.standby || answer.speaks);
     try {
       [primary] = await this.ask([this.primary], LIMIT_MS);
       if (!reached(primary) && asked.length > 0) others = await this.ask(asked, STANDBYS_LIMIT_MS);

@@ -1,6 +1,6 @@
 import { finalFailure, heartbeat, keepBeating, lastHeartbeat, sleep } from '../context';
 import type { ActivityDeps } from '../deps';
-import { cutOff, endContainer, hasEnded } from '../end-container';
+import { cutOff, DoesNotEnd, endContainer, hasEnded } from '../end-container';
 import { messageOf } from '../guard/probe';
 import { SubStepRecorder, type MoveJournal } from '../move-journal';
 import { Overtaken } from '../still-mine';
@@ -151,6 +151,7 @@ async function endMaster(deps: ActivityDeps, source: string): Promise<string> {
     } catch (error) {
       if (error instanceof Overtaken) throw error;
       problem = messageOf(error);
+      if (error instanceof DoesNotEnd) break;
     }
   }
   try {

@@ -63,7 +63,11 @@ export function evidenceOf(round: Round, since: number, advances: readonly WalAd
   if (clientPath !== undefined) {
     const { pooler, cutMs, times, problem, asked, reaches, through } = clientPath;
     const reached =
-      reaches.length > 0 ? `, and reaches ${reaches.join(' and ')}` : asked.length > 0 ? ', and nobody else either' : '';
+      reaches.length > 0
+        ? `, and reaches ${reaches.join(' and ')}`
+        : asked.length > 0
+          ? ', and nobody else either'
+          : '';
     add(
       `pooler ${pooler}`,
       reaches.length === 0 ? 'neither' : 'for',

@@ -11,8 +11,7 @@ const duration = z.string().transform((text, context) => {
 });
 
 /** What is always slow for a second or two, such as a disk in a checkpoint, must not be a failure. */
-const atLeast = (minMs: number) =>
-  duration.refine((ms) => ms >= minMs, { error: `expected ${minMs / 1000}s or more` });
+const atLeast = (minMs: number) => duration.refine((ms) => ms >= minMs, { error: `expected ${minMs / 1000}s or more` });
 
 /** What the guard of a cluster does, and when. Durations are milliseconds after parsing. */
 export const guardPolicySchema = z.strictObject({

@@ -33,7 +33,8 @@ export function judgeWrites(rounds: readonly Round[], policy: GuardPolicy): Verd
   const limit = formatMs(policy.writeLimit);
   const confirming = rounds.slice(
     rounds.findLastIndex(
-      (round) => !isWritable(round.sql) || isStalled(round, policy) || round.write === undefined || !waitsForDisk(round),
+      (round) =>
+        !isWritable(round.sql) || isStalled(round, policy) || round.write === undefined || !waitsForDisk(round),
     ) + 1,
   );
   if (write.hangsMs >= policy.writeLimit && confirming.length >= policy.confirmations)
