@@ -132,6 +132,33 @@ describe('a node is fenced', () => {
       expect(engine.did.at(-1)).toBe(CUT);
     });
 
+    test('its container was killed and goes on: something in it hangs on a dead disk, and Docker never answers the kill', async () => {
+      engine.status[PRIMARY] = 'paused';
+      engine.onKill = () => undefined;
+      engine.docker.kill = (node: string) => {
+        engine.did.push(`kill ${node}`);
+        return new Promise(() => undefined);
+      };
+      const { how, says, ms } = await fence();
+      expect(how).toBe('network');
+      expect(says).toContain('something in it hangs in the kernel');
+      expect(engine.did).toEqual([`kill ${PRIMARY}`, CUT]);
+      // Clients are held for five seconds.
+      expect(ms).toBeLessThan(4500);
+    }, 10_000);
+
+    test('its container has ended, and its volume takes no fence', async () => {
+      engine.status[PRIMARY] = 'exited';
+      engine.docker.putFile = (node: string) => {
+        engine.did.push(`put into ${node}`);
+        return new Promise(() => undefined);
+      };
+      const { how, says } = await fence();
+      expect(how).toBe('network');
+      expect(says).toContain('its volume took no file within 2000 ms');
+      expect(engine.did).toEqual([`put into ${PRIMARY}`, CUT]);
+    }, 10_000);
+
     test('somebody starts it again and again, and its agent never answers', async () => {
       engine.agent = () => new Refusal('Failed', 'the disk is full');
       engine.onPutFile = () => {
@@ -152,6 +179,25 @@ describe('a node is fenced', () => {
       expect((await fence()).how).toBe('network');
     });
   });
+
+  test('by its container after all, where a kill was only slow: it gets its networks back', async () => {
+    engine.status[PRIMARY] = 'paused';
+    engine.docker.kill = (node: string) => {
+      engine.did.push(`kill ${node}`);
+      return new Promise(() => undefined);
+    };
+    engine.onDisconnect = (network) => {
+      engine.networks = engine.networks.filter((each) => each !== network);
+      engine.status[PRIMARY] = 'exited';
+    };
+    expect(await fence()).toMatchObject({ how: 'container' });
+    expect(engine.did).toEqual([
+      `kill ${PRIMARY}`,
+      `disconnect ${PRIMARY} from veloz-ha`,
+      FILE,
+      `connect ${PRIMARY} to veloz-ha`,
+    ]);
+  }, 10_000);
 
   test('not by a run that another one has replaced', async () => {
     engine.agent = () => new Refusal('Superseded', 'run 8 holds it');

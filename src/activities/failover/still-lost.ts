@@ -38,7 +38,7 @@ export async function requireStillUnwritable(access: ClusterAccess, source: stri
   if (ms === undefined) return;
   throw finalFailure(
     'Refused',
-    `I8: the disk of ${source} has room again: ${formatSize(freeBytes)} are free (limit: less than ${formatSize(FULL_DISK_BYTES)}), and a write reached it after ${ms} ms (limit: ${WRITE_LIMIT_MS} ms). Nothing was changed. Next: veloz-ha postgres status`,
+    `I8: the disk of ${source} takes writes: ${formatSize(freeBytes)} are free (limit: less than ${formatSize(FULL_DISK_BYTES)}), and one reached it after ${ms} ms (limit: ${WRITE_LIMIT_MS} ms). Nothing was changed. Next: veloz-ha postgres status`,
   );
 }
 

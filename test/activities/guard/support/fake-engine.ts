@@ -95,6 +95,11 @@ export class FakeEngine {
       this.onDisconnect(network);
       return Promise.resolve();
     },
+    connect: (node: string, network: string) => {
+      this.did.push(`connect ${node} to ${network}`);
+      this.networks.push(network);
+      return Promise.resolve();
+    },
     open: async (node: string) => {
       await new Promise((resolve) => setTimeout(resolve, this.openMs));
       if (this.statusOf(node) !== 'running') throw new Error(`container ${node} is not running`);
