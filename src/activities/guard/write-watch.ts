@@ -153,7 +153,9 @@ export class WriteWatch {
       if (!this.owned) this.end();
     } catch {
       // A server that refuses, or a session that broke or could not be had, says nothing about the disk.
-      if (isOurs()) this.giveUp();
+      if (!isOurs()) return;
+      if (this.owned) this.giveUp();
+      else this.end();
     }
   }
 

@@ -1,4 +1,5 @@
 import { Observatory } from '../../../src/activities/guard/observatory';
+import { FLUSHED_WRITE } from '../../../src/activities/guard/write-watch';
 import { guardPolicySchema } from '../../../src/cluster/guard/policy';
 import {
   FakeEngine,
@@ -128,6 +129,35 @@ describe('the observatory', () => {
     expect(Object.keys(seen)).not.toContain('witnesses');
     expect(Object.keys(seen)).not.toContain('agent');
   });
+
+  test('tells of a write that hangs on a primary that answers, and of a pooler that does not reach it', async () => {
+    let arrive: (row: unknown) => void = () => undefined;
+    const written = new Promise((resolve) => (arrive = resolve));
+    servers.answer = (node, sql) => {
+      if (node !== PRIMARY) return standbyRow;
+      if (sql === FLUSHED_WRITE) return written;
+      if (sql.includes('pg_backend_pid')) return { pid: 71 };
+      return { ...primaryRow, writeWaitsFor: sql.includes('pg_stat_get_activity(71)') ? 'IO WalSync' : null };
+    };
+    const nobody = { writable: false, speaks: false, problem: 'no answer within 1000 ms' };
+    engine.agent = (_node, command, args) =>
+      command === 'ask'
+        ? { answers: [{ ...nobody, standby: (args['addresses'] as { host: string }[])[0]?.host === STANDBY }] }
+        : wellObserved;
+    await begin();
+    let seen = await round();
+    for (const end = Date.now() + 6000; Date.now() < end;) {
+      if (seen.write?.waitsFor !== undefined && seen.clientPath !== undefined) break;
+      await observatory.pause(signal);
+      seen = await round();
+    }
+    expect(seen.sql.answered).toBe(true);
+    expect(seen.write).toMatchObject({ hangsMs: expect.any(Number) as unknown, waitsFor: 'IO WalSync' });
+    expect(seen.clientPath).toMatchObject({ pooler: POOLER, asked: [STANDBY], reaches: [STANDBY], through: 'unknown' });
+    arrive({});
+    await pause(1);
+    expect(Object.keys(await round())).not.toContain('write');
+  }, 10_000);
 
   test('is woken by a session that the server ends, says so at once, and does not ask a dead server again', async () => {
     const slow = guardPolicySchema.parse({ probeInterval: '10s', probeLimit: '60ms' });

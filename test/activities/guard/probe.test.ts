@@ -111,6 +111,18 @@ describe('a probe', () => {
     expect(await probe().ask()).toMatchObject({ weak: ['synchronous_commit is off for veloz in every database'] });
   });
 
+  test('asks what the guard’s own write waits for only while that hangs', async () => {
+    const asked: string[] = [];
+    servers.answer = (_node, sql) => {
+      asked.push(sql);
+      return { ...primaryRow, flushed: '0/4FFFFC0', writeWaitsFor: 'IO WalSync' };
+    };
+    const primary = probe();
+    expect(await primary.ask(4711)).toMatchObject({ flushed: '0/4FFFFC0', writeWaitsFor: 'IO WalSync' });
+    await primary.ask();
+    expect(asked.map((sql) => sql.includes('pg_stat_get_activity(4711)'))).toEqual([true, false]);
+  });
+
   test('closed, it leaves no session behind, also none that was being opened', async () => {
     const open = probe();
     await open.ask();

@@ -1,5 +1,6 @@
 import { nextStreak, type PathQuestion, type PathStreak } from '../../../src/cluster/guard/client-path';
 import type { CutPath, HangingWrite, Round, Verdict } from '../../../src/cluster/guard/signals';
+import { guardPolicySchema } from '../../../src/cluster/guard/policy';
 import { judge } from '../../../src/cluster/guard/verdict';
 import { POOLER, PRIMARY, STANDBY } from '../support/picture';
 import { policy, silence, story, times, writable } from './support/rounds';
@@ -179,6 +180,13 @@ describe('a primary that answers here, and that the pooler does not reach', () =
       [`receiver ${STANDBY}`, 'neither', 'streaming, and nothing new arrived'],
     ]);
   });
+});
+
+test('limits that any disk or network exceeds now and then are refused', () => {
+  for (const key of ['writeLimit', 'poolerLimit']) {
+    expect(guardPolicySchema.safeParse({ [key]: '2999ms' }).error?.issues[0]?.message).toBe('expected 3s or more');
+    expect(guardPolicySchema.safeParse({ [key]: '3s' }).success).toBe(true);
+  }
 });
 
 describe('questions of the pooler', () => {
