@@ -1,6 +1,5 @@
 import { ClientPathWatch } from '../../../src/activities/guard/client-path-watch';
 import { HeldAgent } from '../../../src/activities/guard/held-agents';
-import type { ClusterAccess } from '../../../src/activities/deps';
 import { openPoolerAgent } from '../../../src/systems/agent';
 import { FakeEngine, FakeServers, pause, POOLER, PRIMARY, Refusal, silence, STANDBY } from './support/fake-engine';
 
@@ -28,7 +27,7 @@ describe('a watch of the way that clients take', () => {
         tried += 1;
         return servers.sql('the pool');
       },
-    } as unknown as ClusterAccess;
+    };
     const agent = new HeldAgent(POOLER, () => openPoolerAgent(engine.deps.docker, POOLER));
     watch = new ClientPathWatch(engine.deps, access, PRIMARY, agent, undefined, 20);
     watch.look({
