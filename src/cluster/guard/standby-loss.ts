@@ -67,7 +67,9 @@ export function watchStandbys(
     standbys.flatMap(({ node, flush }): [string, StandbyWatch['positions'][string]][] => {
       if (flush === undefined) return [];
       const earlier = known.positions[node];
-      const has = answer.lsn === undefined || lsnBytes(flush) >= lsnBytes(answer.lsn);
+      // What hangs on the primary's own disk is sent to nobody: that is not the standby's fault.
+      const sent = answer.flushed ?? answer.lsn;
+      const has = sent === undefined || lsnBytes(flush) >= lsnBytes(sent);
       if (has || earlier?.flush !== flush) return [[node, { flush }]];
       return [[node, { flush, behindSince: earlier.behindSince ?? now }]];
     }),
@@ -96,7 +98,8 @@ export function lostStandbys(
   const { lostSince, goneSince } = watch;
   if (lostSince === undefined) return undefined;
   const forMs = now - lostSince;
-  const mark = primaryOf(round, primary)?.lsn;
+  const answer = primaryOf(round, primary);
+  const mark = answer?.flushed ?? answer?.lsn;
   const rest = { forMs, ...(mark === undefined ? {} : { mark }) };
   if (goneSince !== undefined && now - goneSince >= policy.standbyDeadAfter)
     return {

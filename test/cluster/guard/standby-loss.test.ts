@@ -73,6 +73,14 @@ describe('a standby that is silent', () => {
       after([0, frozen('0/5')], [200, frozen('0/6')], [400, frozen('0/7')]),
       200,
     ],
+    [
+      "it has all that is flushed, and the primary's own disk hangs",
+      after(
+        [0, { sql: primary('0/6', [streams(STANDBY, '0/5')], { flushed: '0/5' }) }],
+        [9000, { sql: primary('0/7', [streams(STANDBY, '0/5')], { flushed: '0/5' }) }],
+      ),
+      undefined,
+    ],
     ['it is listed and nothing is written', after([0, frozen('0/5')], [9000, frozen('0/5')]), undefined],
     [
       'it confirms more each time and is always behind',
