@@ -8,12 +8,14 @@ import { recoveryOf, type PostgresSession } from '../../systems/postgres';
 import type { DataLoss } from '../../workflows/failover-input';
 import type { SubStep } from '../../workflows/run-state';
 import { attempt, finalFailure, heartbeat, keepBeating, lastHeartbeat, until } from '../context';
-import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
+import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { hasEnded } from '../end-container';
 import { fenceNode } from '../fence';
 import { messageOf } from '../guard/probe';
 import { SubStepRecorder, type MoveJournal } from '../move-journal';
 import { ensureSlot, ensureSynchronousNames } from '../prepare';
 import { ensureReservedSlot } from '../rejoin/parts';
+import { Overtaken, stillMine } from '../still-mine';
 import { tokenOf } from '../token';
 import { askSource, decideOn } from './look';
 import {
@@ -106,6 +108,8 @@ interface Choice {
   target: Candidate;
   others: string[];
   names: string;
+  /** Nothing proves yet that nothing is lost: the failed primary's own data have to, once it is fenced. */
+  unproven?: true;
 }
 
 /**
@@ -195,6 +199,10 @@ async function failOverWith(
     journal.fence = fenced.says;
     marks.fenceMs = fenced.ms;
     marks.fencedAt = Date.now();
+    if (chosen.unproven === true)
+      await recorder.run('read', `read where the WAL of ${request.source} ends`, () =>
+        wake(deps, access, request.source),
+      );
     choice = await recorder.run(
       'choose',
       'no standby receives any more; the most advanced is chosen',
@@ -331,14 +339,38 @@ async function choose(
   if (decision.proof === undefined) delete journal.proof;
   else journal.proof = decision.proof;
   const refusal = refusalSentence(decision.checks, 'Nothing was promoted');
-  if (refusal !== undefined) throw finalFailure('Refused', refusal, { checks: decision.checks });
+  const unproven = refusal !== undefined && fencedAt === null && decision.needsConsent && isOver(request.kind);
+  if (refusal !== undefined && !unproven) throw finalFailure('Refused', refusal, { checks: decision.checks });
   const target = parts.candidates.find(({ name }) => name === decision.candidate);
   if (target === undefined) throw new Error('the checks named neither a candidate nor a refusal');
   const state = states.find(({ name }) => name === target.name);
   if (decision.candidateLsn !== undefined) journal.receivedByTarget = decision.candidateLsn;
   if (state?.inRecovery === true && state.timeline !== undefined) journal.timelineBefore = state.timeline;
   journal.names = decision.names;
-  return { target, others: decision.others, names: decision.names };
+  return { target, others: decision.others, names: decision.names, ...(unproven ? { unproven } : {}) };
+}
+
+/** Its server is gone: to fence it takes nothing away, and its data can be read then. One that hangs may come back with all of them. */
+const isOver = (kind: FailureKind | undefined): boolean => kind === 'dead' || kind === 'crashed';
+
+/** How long a fenced node's container may take until its agent answers, in milliseconds. */
+const WAKE_LIMIT_MS = 8000;
+
+/** Has the agent of a fenced node answer. Its server stays down: the fence lies in its volume. A node that does not wake up is left. */
+async function wake(deps: ActivityDeps, access: ClusterAccess, node: string): Promise<void> {
+  try {
+    const { status } = await deps.docker.inspect(node);
+    if (hasEnded(status)) {
+      await stillMine(`start the container of ${node} behind its fence`);
+      await deps.docker.start(node);
+    }
+    await until(`the agent of ${node}`, WAKE_LIMIT_MS, 50, () =>
+      withSession(access.agent(node), (agent) => agent.call('observe', {}, 1000)).catch(() => undefined),
+    );
+  } catch (error) {
+    if (error instanceof Overtaken) throw error;
+    // What it could not say is not known, and the checks say so.
+  }
 }
 
 /**

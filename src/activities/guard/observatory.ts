@@ -240,6 +240,7 @@ export class Observatory {
       return {
         answered: true,
         postgres: said.postgres.state,
+        sinceMs: said.postgres.sinceMs,
         desired: said.desired,
         freeDiskBytes: said.disk.freeBytes,
       };

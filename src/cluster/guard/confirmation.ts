@@ -9,8 +9,8 @@ import type { Round } from './signals';
  *
  * - the ledger's primary answers, takes writes on the ledger's timeline with the recorded names, and the round changes nothing; or
  * - the primary certainly can't acknowledge anything in this round (its container has ended or is frozen, or its agent says that
- *   PostgreSQL does not run), and the ledger was fresh until then, or until the container ended: what can't acknowledge makes no
- *   ledger wrong.
+ *   PostgreSQL does not run), and the ledger was fresh until then, or until it ended where that is known: what can't acknowledge makes
+ *   no ledger wrong.
  *
  * Whatever happens while nobody looks, or while the primary can't be heard and may run, is not in the ledger: names emptied by hand, a
  * standby that joins for the first time and confirms. So an old ledger promises nothing, and when its primary is heard again,
@@ -22,6 +22,11 @@ import type { Round } from './signals';
  * certain comes on top. Another worker watches on within 3 s of a worker's death.
  */
 export const CONFIRMED_WITHIN_MS = 5000;
+/**
+ * How long before the known end of a primary a ledger must have been confirmed, in milliseconds: a round and what a heartbeat keeps it
+ * back. A person's script needs longer to take the standby away, to let commits go on without it, and to end the primary.
+ */
+export const CONFIRMED_BEFORE_END_MS = 1000;
 /** By how much the clock of another worker may be ahead, in milliseconds. A confirmation that lies further in the future is none. */
 export const CLOCK_SKEW_MS = 1000;
 
@@ -92,18 +97,31 @@ export function confirmedAfter(
 }
 
 /**
- * Was the ledger confirmed shortly enough before this round, or before the primary's container ended? What has ended acknowledges
- * nothing from then on, so it does not matter for how long nobody looked at it.
+ * Was the ledger confirmed shortly enough before this round? Where it is known when the primary ended, that is the moment that counts:
+ * it acknowledges nothing from then on, so it does not matter for how long nobody looked at it since; and what it did between the last
+ * confirmation and its end is not known, so that has to be one moment.
  */
-export function wasFresh({ at, container, endedAt }: Round, confirmedAt: number | undefined, limitMs: number): boolean {
-  const moments = endedAt !== undefined && isGone(container) && endedAt <= at ? [at, endedAt] : [at];
-  return moments.some((moment) => isFresh({ confirmedAt, at: moment, limitMs }));
+export function wasFresh(round: Round, confirmedAt: number | undefined, limitMs: number): boolean {
+  const end = endOf(round);
+  if (end === undefined) return isFresh({ confirmedAt, at: round.at, limitMs });
+  return (
+    confirmedAt !== undefined && end - confirmedAt <= CONFIRMED_BEFORE_END_MS && confirmedAt - round.at <= CLOCK_SKEW_MS
+  );
 }
+
+/** When the primary ended, in milliseconds since the epoch, by Docker's word or its agent's; undefined where that is not known. */
+function endOf({ at, container, endedAt, agent }: Round): number | undefined {
+  const end = isGone(container) ? endedAt : saysStopped(agent) ? agent?.sinceMs : undefined;
+  return end === undefined || end > at ? undefined : end;
+}
+
+const saysStopped = (agent: Round['agent']): boolean =>
+  agent?.answered === true && (agent.postgres === 'stopped' || agent.postgres === 'starting');
 
 /** Certainly no commit can be acknowledged by the primary in this round. */
 function isPowerless({ container, agent }: Round): boolean {
   if (isGone(container) || container === 'paused') return true;
-  return agent?.answered === true && (agent.postgres === 'stopped' || agent.postgres === 'starting');
+  return saysStopped(agent);
 }
 
 /** A ledger that said `protected` and that nobody has confirmed for too long: what it promised may be true, and nobody knows. */

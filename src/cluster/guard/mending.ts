@@ -58,7 +58,7 @@ const CONNECT_MS = 10_000;
 /** An agent that says nothing may have no processor time: ending its container comes after patience. */
 const SILENT_MS = 20_000;
 /** The guard's failover goes first: it has acted, or was refused, by then. */
-const HEADLESS_MS = 10_000;
+const HEADLESS_MS = 5000;
 /** The first wait after an attempt that was in vain doubles up to this, in milliseconds. */
 export const MAX_MENDING_BACKOFF_MS = 5 * 60_000;
 

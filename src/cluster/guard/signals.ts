@@ -58,6 +58,8 @@ export interface Round {
   agent?: {
     answered: boolean;
     postgres?: 'running' | 'starting' | 'stopping' | 'stopped';
+    /** When the server was started, or ended; milliseconds since the epoch by the node's clock. */
+    sinceMs?: number;
     desired?: 'up' | 'held' | 'fenced';
     freeDiskBytes?: number;
     problem?: string;

@@ -1,4 +1,5 @@
 import {
+  CONFIRMED_BEFORE_END_MS,
   confirmedAfter,
   confirmedByBeat,
   confirmedWithinMs,
@@ -67,21 +68,34 @@ describe('a round leaves it as old as it was', () => {
   test('when the primary is gone, and nobody knows what it did before', () => {
     const gone: Partial<Round> = { sql: silence(), container: 'exited' };
     expect(after(gone, AT - LIMIT - 1)).toBe(AT - LIMIT - 1);
-    // Nor was it known shortly before it ended.
-    expect(after({ ...gone, endedAt: AT - 1000 }, AT - LIMIT - 1001)).toBe(AT - LIMIT - 1001);
     // A clock that is wrong proves nothing.
     expect(after({ ...gone, endedAt: AT + 60_000 }, AT + 59_000)).toBe(AT + 59_000);
     expect(confirmedAfter(ledger, round({ at: AT, ...gone }), undefined, LIMIT)).toBeUndefined();
   });
 });
 
-test('a primary that ended just after it was confirmed has acknowledged nothing since, however late that is found out', () => {
-  const gone: Partial<Round> = { sql: silence(), container: 'exited', endedAt: AT - 60_000 };
-  expect(after(gone, AT - 60_000 - LIMIT)).toBe(AT);
-  expect(after({ ...gone, container: 'running' }, AT - 60_000 - LIMIT)).toBe(AT - 60_000 - LIMIT);
-  expect(wasFresh(round({ at: AT, ...gone }), AT - 60_000 - LIMIT - 1, LIMIT)).toBe(false);
-  // Found out and written down: it stays so.
-  expect(after(gone, AT - 300)).toBe(AT);
+describe('a primary whose end is known', () => {
+  const END = AT - 60_000;
+  const ends: [string, Partial<Round>][] = [
+    ['by Docker', { container: 'exited', endedAt: END }],
+    ['by its agent', { container: 'running', agent: { answered: true, postgres: 'stopped', sinceMs: END } }],
+  ];
+  test.each(ends)('%s: what it acknowledged was known just before, and nothing since', (_by, end) => {
+    const seen: Partial<Round> = { sql: silence(), ...end };
+    expect(after(seen, END - CONFIRMED_BEFORE_END_MS)).toBe(AT);
+    // Found out and written down: it stays so.
+    expect(after(seen, AT - 300)).toBe(AT);
+  });
+  test.each(ends)('%s: what it did for longer than a moment nobody knows', (_by, end) => {
+    const before = END - CONFIRMED_BEFORE_END_MS - 1;
+    expect(after({ sql: silence(), ...end }, before)).toBe(before);
+    expect(wasFresh(round({ at: AT, sql: silence(), ...end }), before, LIMIT)).toBe(false);
+  });
+  test('also where it ended a moment ago: that it was seen lately is not enough', () => {
+    const seen: Partial<Round> = { sql: silence(), container: 'exited', endedAt: AT - 100 };
+    expect(after(seen, AT - 2000)).toBe(AT - 2000);
+    expect(after(seen, AT - 900)).toBe(AT);
+  });
 });
 
 test('the time in which a silence becomes certain belongs to the limit', () => {
