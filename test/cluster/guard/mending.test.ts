@@ -84,7 +84,7 @@ describe('where nobody takes writes', () => {
     ['its container was killed', runs('p', { container: { status: 'exited', exitCode: 137 } })],
   ])('and %s: somebody is made the primary', (_what, old) => {
     const [found] = without(old, standby);
-    expect(found).toMatchObject({ node: NOBODY, settleMs: 10_000 });
+    expect(found).toMatchObject({ node: NOBODY, settleMs: 5000 });
     expect(found?.leaves).toBeUndefined();
   });
 
