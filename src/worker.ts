@@ -15,6 +15,7 @@ import { temporal } from '@temporalio/proto';
 import pino, { type Logger } from 'pino';
 import { createActivities } from './activities';
 import { SLOW_HANDOVER_MS, slowHandoverAdvice } from './cluster/handover';
+import type { LockName } from './cluster/locks';
 import { confirmedByBeat } from './cluster/guard/confirmation';
 import type { Topology } from './cluster/topology';
 import { workflowBundlePath } from './bundle-workflows';
@@ -127,10 +128,10 @@ async function measureHandover(client: Client, taskQueue: string): Promise<Hando
   return (await handle.result()) as HandoverCost;
 }
 
-/** Who holds the lock of a cluster: the id of the run that started the lock child. */
-async function lockHolder(client: Client, cluster: string): Promise<string | undefined> {
+/** Who holds a lock of a cluster: the id of the run that started the lock child. */
+async function lockHolder(client: Client, cluster: string, name?: LockName): Promise<string | undefined> {
   try {
-    const lock = await client.workflow.getHandle(lockWorkflowId(cluster)).describe();
+    const lock = await client.workflow.getHandle(lockWorkflowId(cluster, name)).describe();
     return lock.status.name === 'RUNNING' ? (lock.parentExecution?.workflowId ?? lock.workflowId) : undefined;
   } catch (error) {
     // Only this means that nobody holds it. Whoever is about to fence must not take a busy server for that.
@@ -235,7 +236,7 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
     docker: createDockerClient(topology.docker?.socketPath),
     environment: process.env,
     handoverCost: () => handover,
-    lockHolder: (cluster) => lockHolder(client, cluster),
+    lockHolder: (cluster, lock) => lockHolder(client, cluster, lock),
     guardState: (cluster) => guardState(client, cluster),
     ending: ending.signal,
     faultPoint: faultPointFromEnvironment(process.env, (sentence) => logger.warn(sentence)),

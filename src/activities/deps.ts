@@ -1,3 +1,4 @@
+import type { LockName } from '../cluster/locks';
 import {
   selectCluster,
   type ClusterTopology,
@@ -26,8 +27,8 @@ export interface ActivityDeps {
   environment: Environment;
   /** What the worker measured of its Temporal server; undefined until it has. */
   handoverCost(): HandoverCost | undefined;
-  /** Who holds a cluster's lock, in words; undefined when nobody does. */
-  lockHolder(cluster: string): Promise<string | undefined>;
+  /** The run that holds a lock of a cluster, by default that of PostgreSQL; undefined when nobody does. */
+  lockHolder(cluster: string, lock?: LockName): Promise<string | undefined>;
   /** The state of a cluster's guard; undefined when there is none, or when it gave no answer. */
   guardState?(cluster: string): Promise<GuardState | undefined>;
   /** Aborted when the worker is told to end: an activity that watches for minutes ends then, and another worker goes on. */

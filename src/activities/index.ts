@@ -1,5 +1,6 @@
 import { selectCluster, type ClusterTopology } from '../cluster/topology';
 import type { Ledger } from '../cluster/guard/ledger';
+import type { HeldLock, LockName } from '../cluster/locks';
 import type { ObservedCluster } from '../cluster/observed';
 import type { HandoverCost } from '../workflows/messages';
 import { finalFailure } from './context';
@@ -47,7 +48,8 @@ export interface ClusterDescription {
 export interface Activities extends RejoinActivities, RepairActivities, EngineActivities, RedisActivities {
   describeCluster(cluster?: string): Promise<ClusterDescription>;
   observe(cluster: string): Promise<ObservedCluster>;
-  lockHolder(cluster: string): Promise<string | undefined>;
+  lockHolder(cluster: string, lock?: LockName): Promise<string | undefined>;
+  heldLocks(cluster: string, locks: readonly LockName[]): Promise<HeldLock[]>;
   prepareMove(request: MoveRequest): Promise<string>;
   unprepareMove(request: MoveRequest): Promise<string>;
   checkpointNodes(request: MoveRequest): Promise<{ ms: number; limitMs: number }>;
@@ -91,7 +93,14 @@ export function createActivities(deps: ActivityDeps): Activities {
       return { name: selected.name, topology: selected.cluster, ...(handover === undefined ? {} : { handover }) };
     },
     observe: (cluster) => observeCluster(deps, cluster),
-    lockHolder: (cluster) => deps.lockHolder(cluster),
+    lockHolder: (cluster, lock) => deps.lockHolder(cluster, lock),
+    heldLocks: async (cluster, locks) => {
+      const holders = await Promise.all(locks.map((lock) => deps.lockHolder(cluster, lock)));
+      return locks.flatMap((lock, index) => {
+        const holder = holders[index];
+        return holder === undefined ? [] : [{ lock, holder }];
+      });
+    },
     prepareMove: (request) => prepareMove(deps, request),
     unprepareMove: (request) => unprepareMove(deps, request),
     checkpointNodes: (request) => checkpointNodes(deps, request),

@@ -25,6 +25,7 @@ setWorkflowOptions({ failureExceptionTypes: [Error] }, addStandby);
 function runbookOf(run: Run): StandbyRunbook {
   return {
     start: START,
+    planned: true,
     choose: (topology, observed, node) => chooseAddition(topology, observed, { node }),
     steps: (chosen, story) => rejoinSteps(run, { ...chosen, method: 'auto' }, story),
     standbysAfter: ({ node, others }) => [...others, node],

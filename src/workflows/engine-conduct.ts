@@ -15,7 +15,7 @@ import { planHeadline, planQuestion } from '../report/runbooks';
 import { engineSteps, type EngineStory } from './engine-steps';
 import { act, reading } from './runbook/activity-options';
 import { approvedOrEnd, warnOf } from './runbook/ask';
-import { describeCluster, lockOrEnd } from './runbook/begin';
+import { describeCluster, lockOrEnd, othersOf } from './runbook/begin';
 import type { Run } from './runbook/run';
 import { initialStepStates, rootMessage, rootType, runSteps, type StepsOutcome } from './runbook/runner';
 import type { Report } from './run-state';
@@ -53,9 +53,9 @@ class EngineRun {
     const { state } = run;
     this.described = await describeCluster(request.cluster);
     state.cluster = this.described.name;
-    run.enter('checking', 'Taking the lock of the cluster');
+    run.enter('checking', 'Taking the lock of the engine');
     if (request.mode === 'run') {
-      const busy = await lockOrEnd(run, `veloz-ha engine ${kind}`);
+      const busy = await lockOrEnd(run, `veloz-ha engine ${kind}`, { alone: othersOf(run, this.described) });
       if (busy !== undefined) return busy;
     }
     const { soak } = this.described.topology;
@@ -168,6 +168,7 @@ class EngineRun {
       approvalTimeout: this.request.approvalTimeout,
       usualMs: this.described.topology.approvalTimeout,
       again,
+      lock: { alone: othersOf(run, this.described) },
       rest,
     });
     if (ended !== undefined) return ended;

@@ -19,7 +19,7 @@ import type { Report } from './run-state';
  */
 export async function engineSwitchover(input: EngineSwitchoverInput = {}): Promise<Report> {
   const request = requestOf(parseEngineSwitchoverInput(input), 'veloz-ha engine switchover');
-  const run = new Run('engine-switchover', request);
+  const run = new Run('engine-switchover', request, 'engine');
   // Cancellation is an abort: asked for between steps, never in the middle of one.
   return CancellationScope.nonCancellable(() => conductEngineRun(run, 'switchover', request));
 }
@@ -28,7 +28,7 @@ setWorkflowOptions({ failureExceptionTypes: [Error] }, engineSwitchover);
 /** Takes an engine out of service; where it is the active one, another one takes over first. Ends as {@link engineSwitchover}. */
 export async function engineDrain(input: EngineServiceInput = {}): Promise<Report> {
   const request = requestOf(parseEngineDrainInput(input), 'veloz-ha engine drain');
-  const run = new Run('engine-drain', request);
+  const run = new Run('engine-drain', request, 'engine');
   return CancellationScope.nonCancellable(() => conductEngineRun(run, 'drain', request));
 }
 setWorkflowOptions({ failureExceptionTypes: [Error] }, engineDrain);
@@ -36,7 +36,7 @@ setWorkflowOptions({ failureExceptionTypes: [Error] }, engineDrain);
 /** Puts an engine back into service, as a hot standby. Ends as {@link engineSwitchover}. */
 export async function engineReady(input: EngineServiceInput = {}): Promise<Report> {
   const request = requestOf(parseEngineReadyInput(input), 'veloz-ha engine ready');
-  const run = new Run('engine-ready', request);
+  const run = new Run('engine-ready', request, 'engine');
   return CancellationScope.nonCancellable(() => conductEngineRun(run, 'ready', request));
 }
 setWorkflowOptions({ failureExceptionTypes: [Error] }, engineReady);

@@ -3,6 +3,7 @@ import { formatMs } from '../cluster/duration';
 import { act, changing, holding } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 import { rootDetails, type Step } from './runbook/runner';
+import { proveAndWatch } from './runbook/soak';
 import { rejoinSteps } from './rejoin-steps';
 import type { RejoinFacts } from './run-state';
 
@@ -22,6 +23,16 @@ export const undoFailOver = (move: FailoverMove, cause: unknown): Promise<boolea
     ...move,
     ...(rootDetails(cause).neverAsked === true ? { neverAsked: true } : {}),
   });
+
+/** Gives every node of a failover back. */
+export async function releaseFailover(
+  run: Run,
+  { cluster, run: token, source, candidates }: FailoverMove,
+): Promise<void> {
+  await act(changing, 'Give the nodes back')
+    .releaseNodes({ cluster, run: token, source, target: source, others: candidates })
+    .catch(() => run.warn('the nodes could not be given back; the next run takes them over'));
+}
 
 /** The runbook, as a list that a newcomer can read aloud. */
 export function failoverSteps(
@@ -88,9 +99,12 @@ export function failoverSteps(
                 pauseLimitMs: holdLimitMs,
                 timeline: story.result?.timelineBefore ?? ledger?.timeline ?? 0,
               };
-              const result = await act(changing, 'Prove the new state through the front door').verifyMove(
-                request,
+              const verify = act(changing, 'Prove the new state through the front door');
+              const result = await proveAndWatch(
+                run,
                 soakMs,
+                (watchMs) => verify.verifyMove(request, watchMs),
+                () => releaseFailover(run, move),
               );
               story.after = `${source} is a standby again`;
               return { detail: result.detail, warnings: result.warnings };

@@ -8,8 +8,8 @@ import { membersOf } from '../cluster/members';
 import { presentNodes, primaries, type ObservedCluster } from '../cluster/observed';
 import { formatSize } from '../cluster/size';
 import { parseFailoverInput, type FailoverInput, type FailoverRequest } from './failover-input';
-import { failoverSteps, type FailoverStory } from './failover-steps';
-import { act, changing, reading } from './runbook/activity-options';
+import { failoverSteps, releaseFailover, type FailoverStory } from './failover-steps';
+import { act, reading } from './runbook/activity-options';
 import { approvedOrEnd } from './runbook/ask';
 import { describeCluster, lockOrEnd, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
@@ -19,7 +19,7 @@ import type { FailoverFacts, Report } from './run-state';
 const START = 'veloz-ha postgres promote';
 /** The guard may be trying at this very moment what a person wants to do: its attempts that are refused are over soon. */
 const LOCK_TRIES = 15;
-/** The guard starts it while nobody holds the lock; only what it started for Redis at this very moment may have been faster. */
+/** The guard starts it while nobody holds the lock; only a run that began at this very moment may have been faster. */
 const GUARD_LOCK_TRIES = 5;
 
 /**
@@ -39,18 +39,18 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
   // The guard names the cluster as its topology does: then the lock is taken while the topology is read.
   if (request.incident !== undefined && request.cluster !== undefined) state.cluster = request.cluster;
   const known = state.cluster === request.cluster;
-  const ahead = known ? lockOrEnd(run, START, GUARD_LOCK_TRIES) : undefined;
+  const ahead = known ? lockOrEnd(run, START, { tries: GUARD_LOCK_TRIES }) : undefined;
   ahead?.catch(() => undefined);
   const described = await describeCluster(request.cluster);
   state.cluster = described.name;
-  if (!known) run.enter('checking', 'Taking the lock of the cluster');
+  if (!known) run.enter('checking', 'Taking the lock of PostgreSQL');
   if (request.mode === 'run') {
-    const busy = await (ahead ?? lockOrEnd(run, START, LOCK_TRIES));
+    const busy = await (ahead ?? lockOrEnd(run, START, { tries: LOCK_TRIES }));
     if (busy !== undefined) return busy;
   }
   const found = await findFailed(run, described, request);
   if ('report' in found) return found.report;
-  const { move, ledger, looked } = found;
+  const { move, looked } = found;
   const membersBefore = state.members;
   // A person's time to think is no part of what the run took.
   let since = request.incident?.since ?? state.startedAt;
@@ -63,7 +63,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
     if (refusal !== undefined)
       return run.end('refused', refusal, {
         membersBefore,
-        failover: factsOf(request, ledger),
+        failover: factsOf(request, move.ledger),
         next: commandsOf(planned.checks),
       });
     if (request.mode === 'plan')
@@ -84,10 +84,15 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
       approvalTimeout: request.approvalTimeout,
       usualMs: described.topology.approvalTimeout,
       again: START,
+      lock: { tries: LOCK_TRIES },
       rest: { membersBefore },
     });
     if (ended !== undefined) return ended;
     since = Date.now();
+    if (run.locksByTier) {
+      const changed = await lookOnceMore(run, described, request, move);
+      if (changed !== undefined) return changed;
+    }
     // The guard's certainty is as old as the question.
     delete move.decidedAt;
     // What was approved is who is promoted.
@@ -103,15 +108,8 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
   if (request.incident === undefined) run.enter('running', 'Starting');
   else run.changed('Failing over');
   const outcome = await runSteps(steps, state.steps, run);
-  await act(changing, 'Give the nodes back')
-    .releaseNodes({
-      cluster: state.cluster,
-      run: move.run,
-      source: move.source,
-      target: move.source,
-      others: move.candidates,
-    })
-    .catch(() => run.warn('the nodes could not be given back; the next run takes them over'));
+  // Not without the lock: whoever has it by then has the nodes too.
+  if (!run.locksByTier || run.holdsLock) await releaseFailover(run, move);
   const after = await act(reading, 'Look at every system once more')
     .observe(state.cluster)
     .catch(() => undefined);
@@ -124,7 +122,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
     command: `veloz-ha repair --cluster ${state.cluster}`,
     why: 'looks at what is, and plans what is missing',
   };
-  const timelineBefore = result?.timelineBefore ?? ledger?.timeline;
+  const timelineBefore = result?.timelineBefore ?? move.ledger?.timeline;
   const rest: Partial<Report> = {
     primaryBefore: move.source,
     ...(result === undefined ? {} : { primaryAfter: result.target }),
@@ -137,7 +135,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
       : { protectedAgainMs: story.protectedAt - since, protectedSince: story.protectedAt }),
     ...(result?.marks.releasedAt == null ? {} : { heldMs: Math.max(0, result.marks.releasedAt - since) }),
     ...(story.rejoin === undefined ? {} : { rejoin: story.rejoin }),
-    failover: factsOf(request, ledger, result, since),
+    failover: factsOf(request, move.ledger, result, since),
   };
   switch (outcome.kind) {
     case 'done': {
@@ -198,6 +196,32 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
         },
       );
   }
+}
+
+/**
+ * The lock was free while a person thought: another run may have failed over by then, or commits may go on without a standby. The
+ * ledger is that of now, and what was approved must still be what is to be done.
+ */
+async function lookOnceMore(
+  run: Run,
+  described: ClusterDescription,
+  request: FailoverRequest,
+  move: FailoverMove,
+): Promise<Report | undefined> {
+  const { incident: _asked, ...question } = request;
+  const again = await findFailed(run, described, { ...question, expectedPrimary: move.source });
+  if ('report' in again) return again.report;
+  const [was, is] = [move.ledger?.primary, again.ledger?.primary];
+  if (was != null && is != null && was !== is) {
+    const next = `${START} --cluster ${run.state.cluster}`;
+    return run.end(
+      'refused',
+      `A1: ${is} was the primary last, as the ledger has it (limit: ${was}, as when it was approved). Nothing was changed. Next: ${next}`,
+      { next: [{ command: next, why: 'plans it anew' }] },
+    );
+  }
+  move.ledger = again.ledger ?? move.ledger;
+  return undefined;
 }
 
 const sizeOf = (bytes: number | null): string =>

@@ -17,7 +17,7 @@ import { STRETCH_MS, stretchMs, watching } from './guard-watching';
 import { rootMessage, rootType } from './runbook/runner';
 import type { RepairInput } from './standby-input';
 
-/** Another run holds the lock of the cluster, or is about to take it: it is tried again after this time, in milliseconds. */
+/** Another run holds the lock of PostgreSQL, or is about to take it: it is tried again after this time, in milliseconds. */
 const BUSY_MS = 2000;
 /** A reason has to fit into the input of a run. */
 const REASON_LENGTH = 480;
@@ -203,7 +203,8 @@ export class MendingGuard {
       },
       (error: unknown) => {
         const says = rootMessage(error);
-        if (rootType(error) === 'Busy') this.later(due, BUSY_MS, `another run holds the lock: ${says}`, false);
+        if (rootType(error) === 'Busy')
+          this.later(due, BUSY_MS, `another run holds the lock of PostgreSQL: ${says}`, false);
         else this.failed(due, says, workflowId);
         this.runEnded();
       },

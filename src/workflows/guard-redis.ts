@@ -4,6 +4,7 @@ import {
   getExternalWorkflowHandle,
   isCancellation,
   ParentClosePolicy,
+  patched,
   proxyActivities,
   sleep,
   startChild,
@@ -18,7 +19,7 @@ import { WORKFLOW_TASK_TIMEOUT } from './messages';
 import type { RedisFailoverInput } from './redis-input';
 import { rootMessage, rootType } from './runbook/runner';
 
-/** Another run holds the lock of the cluster: it is tried again after this time, in milliseconds. */
+/** Another run holds the lock of Redis: it is tried again after this time, in milliseconds. */
 const BUSY_MS = 2000;
 /** A reason has to fit into the input of a run. */
 const REASON_LENGTH = 480;
@@ -44,14 +45,14 @@ export interface RedisGuardHost {
   note(kind: GuardEvent['kind'], says: string, run?: string): void;
   /** The state was changed: people are shown it. */
   explain(): void;
-  /** A run for PostgreSQL is being started, or goes on: it has the lock of the cluster, or takes it in a moment. */
+  /** A run for PostgreSQL is being started, or goes on. */
   postgresActs(): boolean;
 }
 
 /**
  * Watches Redis beside PostgreSQL, with stretches of its own, and starts `redisFailover` where the master is proven to have failed, or
  * where an earlier failover left something. Nothing of it holds up what the guard does for PostgreSQL: it shares the state that people
- * see, their orders, and the lock of the cluster, which PostgreSQL's failover takes first.
+ * see and their orders. Each of the two takes the lock of its own tier.
  */
 export class RedisGuard {
   private ended = false;
@@ -85,7 +86,7 @@ export class RedisGuard {
     this.stretch?.cancel();
   }
 
-  /** Takes back the question whether to fail over: the lock that it holds is needed, or it has lost its reason. */
+  /** Takes back the question whether to fail over: another one comes first, or it has lost its reason. */
   async withdraw(why: string): Promise<void> {
     if (this.asking === undefined || this.asking.withdrawn !== undefined) return;
     this.asking.withdrawn = why;
@@ -190,7 +191,7 @@ export class RedisGuard {
       case 'left over':
         known.leftOver = true;
         host.note('redis doubt', result.sees);
-        // A question would keep the lock from whoever needs it more, and what is left over can wait for a person.
+        // A person is not asked about it: what is left over can wait until one looks.
         if (this.acts() && redis.acting === undefined && host.state.mode === 'auto') await this.start({});
         return;
     }
@@ -219,8 +220,8 @@ export class RedisGuard {
   private async start(what: { expectedMaster?: string }): Promise<void> {
     const { redis, host } = this;
     const { state } = host;
-    if (host.postgresActs()) {
-      // It is told anew then, and looked at first.
+    if (host.postgresActs() && !patched('lock-by-tier')) {
+      // Its run takes the only lock that there was. It is told anew then, and looked at first.
       redis.backoffUntil = Date.now() + BUSY_MS;
       return;
     }
@@ -272,7 +273,7 @@ export class RedisGuard {
         if (withdrawn !== undefined)
           host.note('redis run', `redis failover withdrawn before anybody approved it: ${withdrawn}`, workflowId);
         else if (rootType(error) === 'Busy')
-          this.wait(BUSY_MS, `another run holds the lock of the cluster: ${rootMessage(error)}`, workflowId);
+          this.wait(BUSY_MS, `another run holds the lock of Redis: ${rootMessage(error)}`, workflowId);
         else this.backOff(`redis failover ${workflowId} did not end well: ${rootMessage(error)}`, workflowId);
         this.runEnded();
       },

@@ -92,7 +92,7 @@ class Guard {
   private readonly known: GuardKnowledge;
   /** The failover that it has a person asked about, and the primary whose failure is the reason. */
   private asking: { workflowId: string; primary: string | null; withdrawn?: string } | undefined;
-  /** Nodes that it fenced, and that are to become standbys one after the other: each needs the lock of the cluster. */
+  /** Nodes that it fenced, and that are to become standbys one after the other: each needs the lock of PostgreSQL. */
   private readonly toRejoin: { node: string; reason: string }[] = [];
   /** Watches Redis, where the cluster has one. */
   private readonly redis: RedisGuard | undefined;
@@ -311,8 +311,8 @@ class Guard {
     state.sees = result.sees;
     state.signals = result.signals;
     state.ledger = confirmedLedger(state.ledger, result.confirmedAt);
-    // A question about Redis holds the lock that PostgreSQL needs now.
-    if (result.state === 'failed') await this.redis?.withdraw('PostgreSQL needs the lock of the cluster');
+    // One question at a time, and PostgreSQL's first. That of a run from before locks by tier even holds the lock that is needed now.
+    if (result.state === 'failed') await this.redis?.withdraw('PostgreSQL has failed, and goes first');
     switch (result.why) {
       case 'quiet':
         this.known.sees = keyOf(result);
@@ -342,7 +342,7 @@ class Guard {
         this.known.failed = true;
         this.known.sees = keyOf(result);
         this.note('primary failed', result.sees);
-        if (this.acts() && state.acting === undefined) await this.failOver(result);
+        if (this.acts() && this.mayFailOver()) await this.failOver(result);
         return;
       case 'ready':
         return this.takeReadiness(result);
@@ -368,6 +368,14 @@ class Guard {
       return;
     }
     this.note(seen.ready ? 'ready' : 'not ready', seen.findings.map(problemSentence).join('; '));
+  }
+
+  /**
+   * A failure is told only while nobody holds the lock of PostgreSQL. So a run of its own that is under way waits for a copy, or only
+   * watches: the next failover is not held up by it. One that asks a person asks about this very failure.
+   */
+  private mayFailOver(): boolean {
+    return this.state.acting === undefined || (this.asking === undefined && patched('lock-by-tier'));
   }
 
   private async failOver(result: WatchResult): Promise<void> {
@@ -452,24 +460,27 @@ class Guard {
       (report: unknown) => {
         this.note('failover', `${what} ended: ${(report as { says?: string }).says ?? 'completed'}`, workflowId);
         this.known.failures = 0;
-        this.ended();
+        this.ended(workflowId);
       },
       (error: unknown) => {
         const withdrawn = this.asking?.workflowId === workflowId ? this.asking.withdrawn : undefined;
-        if (withdrawn === undefined)
-          this.backOff(`${what} ${workflowId} did not end well: ${rootMessage(error)}`, workflowId);
-        else {
+        const says = `${what} ${workflowId} did not end well: ${rootMessage(error)}`;
+        if (withdrawn !== undefined) {
           this.forget();
           this.note('failover', `${what} withdrawn before anybody approved it: ${withdrawn}`, workflowId);
-        }
-        this.ended();
+        } else if (what === 'failover' && rootType(error) === 'Incomplete' && patched('lock-by-tier')) {
+          // It promoted: the failure of the new primary is another one, and waits for nothing.
+          this.note('failover', says, workflowId);
+        } else this.backOff(says, workflowId);
+        this.ended(workflowId);
       },
     );
   }
 
-  private ended(): void {
-    delete this.state.acting;
-    this.asking = undefined;
+  private ended(workflowId: string): void {
+    // A failover that was started beside it goes on, and is still the one that acts.
+    if (this.state.acting?.workflowId === workflowId) delete this.state.acting;
+    if (this.asking?.workflowId === workflowId) this.asking = undefined;
     // Two writable nodes are left to the run that acts; what is so afterwards is to be told.
     this.known.splitBrain = false;
     this.stretch?.cancel();

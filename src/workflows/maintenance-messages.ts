@@ -10,8 +10,8 @@ export const moveBackUpdate = defineUpdate<string, [Decision?]>('moveBack');
 export const finishUpdate = defineUpdate<string, [Decision?]>('finish');
 
 /**
- * Workflow id of what keeps a second maintenance of a cluster away: two of them could clear both sides. It is not the lock of the
- * cluster, which is free while a maintenance is held.
+ * Workflow id of what keeps a second maintenance of a cluster away: two of them could clear both sides. It is none of the locks of
+ * the tiers, which are free while a maintenance is held.
  */
 export function maintenanceLockId(cluster: string): string {
   return `maintenance-lock/${cluster}`;

@@ -15,7 +15,7 @@ import { durationMs, formatMs } from '../cluster/duration';
 import { maintenanceCommand, maintenanceStart, moveCommand, scopeName } from '../cluster/maintenance/commands';
 import { decideAway, decideBack, moveSays, type TierMove } from '../cluster/maintenance/decide';
 import type { TierRoles } from '../cluster/maintenance/roles';
-import { tierName } from '../cluster/maintenance/sides';
+import { tierName, tiers } from '../cluster/maintenance/sides';
 import { planQuestion } from '../report/runbooks';
 import { clusterLock } from './cluster-lock';
 import { Children, type ChildEnd } from './maintenance-children';
@@ -30,7 +30,7 @@ import { Run } from './runbook/run';
 import { initialStepStates, rootMessage, runSteps, type RunnerHost, type Step } from './runbook/runner';
 import type { MaintenanceState, Outcome, Report } from './run-state';
 
-/** The lock of the cluster goes a moment after the run that held it has ended; a run of somebody else may take longer. */
+/** The lock of a tier goes a moment after the run that held it has ended; a run of somebody else may take longer. */
 const LOCK_LOOKS = 40;
 const LOCK_LOOK_EVERY = '250ms';
 
@@ -467,17 +467,20 @@ class Maintenance {
     };
   }
 
-  /** The lock of the run before is gone a moment after that run. Whoever else holds it makes the next one end as busy. */
+  /** The lock of the run before is gone a moment after that run. Whoever else holds one makes the next run end as busy. */
   private async untilUnlocked(): Promise<void> {
-    const { cluster } = this.run.state;
     for (let looks = 0; looks < LOCK_LOOKS; looks++) {
-      const holder = await act(reading, 'Ask whether the cluster is locked')
-        .lockHolder(cluster)
-        // The runbook that comes next takes the lock, or says that it could not.
-        .catch(() => undefined);
-      if (holder === undefined) return;
-      await sleep(LOCK_LOOK_EVERY, { summary: 'Waiting for the lock of the cluster' });
+      // The runbook that comes next takes its lock, or says that it could not.
+      if (!(await this.isLocked().catch(() => false))) return;
+      await sleep(LOCK_LOOK_EVERY, { summary: 'Waiting until no tier of the cluster is locked' });
     }
+  }
+
+  private async isLocked(): Promise<boolean> {
+    const { cluster } = this.run.state;
+    const asking = act(reading, 'Ask whether a tier of the cluster is locked');
+    if (!this.run.locksByTier) return (await asking.lockHolder(cluster)) !== undefined;
+    return (await asking.heldLocks(cluster, tiers)).length > 0;
   }
 
   private host(abortRequested: () => string | undefined): RunnerHost {

@@ -1,4 +1,5 @@
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
+import type { LockName } from '../cluster/locks';
 import type { RunState } from './run-state';
 
 /** The task queue that workers poll and runs are started on. */
@@ -32,9 +33,12 @@ export const rejectUpdate = defineUpdate<string, [Decision?]>('reject');
 /** Stops a run before the point of no return and puts everything back. Refused after it. */
 export const abortUpdate = defineUpdate<string, [Decision?]>('abort');
 
-/** Workflow id of the lock of a cluster. One open run per id: that is the exclusion. */
-export function lockWorkflowId(cluster: string): string {
-  return `cluster-lock/${cluster}`;
+/**
+ * Workflow id of a lock. One open run per id: that is the exclusion. Each tier has its own, so that the failover of one never waits
+ * for a run of another; that of PostgreSQL has the id under which there was one lock for all.
+ */
+export function lockWorkflowId(cluster: string, lock: LockName = 'postgres'): string {
+  return lock === 'postgres' ? `cluster-lock/${cluster}` : `cluster-lock/${cluster}/${lock}`;
 }
 
 /** Input of the lock: shown in the Web UI, so that a person sees who holds it. */

@@ -2,6 +2,7 @@ import { ApplicationFailure, sleep } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
 import { commandsOf, refusalSentence, splitNext } from '../cluster/check';
 import { durationMs, formatMs } from '../cluster/duration';
+import type { LockName } from '../cluster/locks';
 import { redisFailover, redisStatus } from '../cluster/redis/commands';
 import { decideRedis, type RedisDecision, type RedisRequest } from '../cluster/redis/decide';
 import { redisMembers } from '../cluster/redis/members';
@@ -14,12 +15,12 @@ import type { RedisFailoverRequest } from './redis-input';
 import { redisSteps, type RedisStory } from './redis-steps';
 import { act, reading } from './runbook/activity-options';
 import { approvedOrEnd, warnOf } from './runbook/ask';
-import { describeCluster, lockOrEnd } from './runbook/begin';
+import { aloneOrEnd, describeCluster, lockOrEnd, othersOf } from './runbook/begin';
 import type { Run } from './runbook/run';
 import { initialStepStates, rootMessage, rootType, runSteps, type StepsOutcome } from './runbook/runner';
 import type { Report } from './run-state';
 
-/** How often a run of the guard asks for the lock, a second apart: a person's run of another tier may hold it. */
+/** How often the lock is asked for, a second apart: a run that is about to end may hold it. */
 const LOCK_TRIES = 3;
 
 /** A master that froze this moment was heard of a moment ago: how often is looked, with how many milliseconds between. */
@@ -51,10 +52,10 @@ class RedisRun {
     this.described = await describeCluster(request.cluster);
     state.cluster = this.described.name;
     this.topology = redisOf(this.described);
-    run.enter('checking', 'Taking the lock of the cluster');
+    run.enter('checking', 'Taking the lock of Redis');
     const locked = (await ahead?.lock) === true;
     if (request.mode === 'run' && !locked) {
-      const busy = await lockOrEnd(run, 'veloz-ha redis failover', LOCK_TRIES);
+      const busy = await lockOrEnd(run, 'veloz-ha redis failover', { tries: LOCK_TRIES });
       if (busy !== undefined) return busy;
     }
     const { soak } = this.described.topology;
@@ -62,6 +63,10 @@ class RedisRun {
     this.before = state.redis;
     if ('report' in first) return first.report;
     const { decision } = first;
+    if (request.mode === 'run') {
+      const busy = await aloneOrEnd(run, 'veloz-ha redis failover', this.beside(decision));
+      if (busy !== undefined) return busy;
+    }
     const soakMs = request.soak === undefined ? soak : durationMs(request.soak);
     const { steps: planned, ...hold } = planRedis(this.topology, decision, soakMs, this.described.handover);
     state.plan = {
@@ -109,6 +114,11 @@ class RedisRun {
     // An unknown cluster is told by the topology.
     lock.catch(() => undefined);
     return { lock, picture: this.observe().catch(() => undefined) };
+  }
+
+  /** What must not be under way beside it. Only a planned move waits for others: what replaces or mends a failed master does not. */
+  private beside({ kind }: DecidedRedis): readonly LockName[] {
+    return kind === 'planned' ? othersOf(this.run, this.described) : [];
   }
 
   private question(): RedisRequest {
@@ -181,6 +191,7 @@ class RedisRun {
       approvalTimeout: this.request.approvalTimeout,
       usualMs: this.described.topology.approvalTimeout,
       again,
+      lock: { tries: LOCK_TRIES, alone: this.beside(decision) },
       rest,
     });
     if (ended !== undefined) return ended;

@@ -14,7 +14,7 @@ import type { Report } from './run-state';
  */
 export async function redisFailover(input: RedisFailoverInput = {}): Promise<Report> {
   const request = requestOf(parseRedisFailoverInput(input), 'veloz-ha redis failover');
-  const run = new Run('redis-failover', request);
+  const run = new Run('redis-failover', request, 'redis');
   // Cancellation is an abort: asked for between steps, never in the middle of one.
   return CancellationScope.nonCancellable(() => conductRedisRun(run, request));
 }

@@ -4,6 +4,7 @@ import type { DecidedRedis, PlannedRedisStep } from '../cluster/redis/plan';
 import { act, changing, holding } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 import { rootMessage, type Step } from './runbook/runner';
+import { proveAndWatch } from './runbook/soak';
 
 /** What the steps find out. */
 export interface RedisStory {
@@ -55,8 +56,8 @@ export function redisSteps(
         return {
           ...named,
           run: async () => {
-            // Roles are settled. A container that does not start may take minutes, and PostgreSQL may need the lock.
-            run.unlock();
+            // Roles are settled. A container that does not start may take minutes, and the next failover may need the lock.
+            void run.unlock();
             try {
               const detail = await act(changing, `Start ${source}`).returnRedisNode({ cluster, node: source });
               return { detail };
@@ -74,7 +75,8 @@ export function redisSteps(
           run: async () => {
             const { without } = story;
             const proof = { cluster, run: id, master: target, ...(without === undefined ? {} : { without }) };
-            const { detail } = await act(changing, 'Prove the new state').verifyRedis(proof, soakMs);
+            const verify = act(changing, 'Prove the new state');
+            const { detail } = await proveAndWatch(run, soakMs, (watchMs) => verify.verifyRedis(proof, watchMs));
             return { detail };
           },
         };
@@ -84,7 +86,7 @@ export function redisSteps(
           run: async () => {
             if (fault === undefined) throw new Error(`step ${step.id} has no fault`);
             // These come last: nothing but the start of containers is left.
-            if (fault.kind === 'stopped') run.unlock();
+            if (fault.kind === 'stopped') void run.unlock();
             const remedy = { cluster, run: id, fault, master: target };
             return { detail: await act(changing, says).mendRedis(remedy) };
           },

@@ -2,6 +2,7 @@ import { ApplicationFailure } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
 import { commandsOf, refusalSentence, splitNext } from '../cluster/check';
 import { durationMs, formatMs } from '../cluster/duration';
+import { copyLock } from '../cluster/locks';
 import { membersOf } from '../cluster/members';
 import type { ObservedCluster } from '../cluster/observed';
 import type { StandbyChoice } from '../cluster/rejoin/choose';
@@ -10,9 +11,10 @@ import { planQuestion } from '../report/runbooks';
 import type { RejoinStory } from './rejoin-steps';
 import { act, changing, reading } from './runbook/activity-options';
 import { approvedOrEnd, warnOf } from './runbook/ask';
-import { describeCluster, lockOrEnd } from './runbook/begin';
+import { aloneOrEnd, describeCluster, lockOrEnd, othersOf } from './runbook/begin';
 import type { Run } from './runbook/run';
 import { initialStepStates, rootMessage, rootType, runSteps, type Step } from './runbook/runner';
+import { proveAndWatch } from './runbook/soak';
 import type { Report } from './run-state';
 import type { RejoinRequest, StandbyRequest } from './standby-input';
 
@@ -31,6 +33,8 @@ export interface Chosen {
 export interface StandbyRunbook {
   /** The command that starts it: `veloz-ha postgres rejoin`. */
   start: string;
+  /** It is begun beside no other run. One that puts a fault right goes on beside runs of other tiers. */
+  planned: boolean;
   choose(topology: ClusterTopology, observed: ObservedCluster, node: string | undefined): StandbyChoice;
   steps(chosen: Chosen, story: RejoinStory): Step[];
   /** Nodes that must stream from the primary at the end. */
@@ -52,18 +56,23 @@ export async function conductStandbyRun(
   const { state } = run;
   const described = await describeCluster(request.cluster);
   state.cluster = described.name;
-  run.enter('checking', 'Taking the lock of the cluster');
+  run.enter('checking', 'Taking the lock of PostgreSQL');
   if (request.mode === 'run') {
-    const busy = await lockOrEnd(run, runbook.start);
+    const busy = await lockOrEnd(run, runbook.start, { alone: runbook.planned ? othersOf(run, described) : [] });
     if (busy !== undefined) return busy;
   }
   const first = await look(run, described, runbook, request.node);
   if ('report' in first) return first.report;
   const { chosen } = first;
+  if (request.mode === 'run') {
+    // A node is left to the run that copies its data: that one goes on without the lock of PostgreSQL.
+    const copied = await aloneOrEnd(run, runbook.start, [copyLock(chosen.node)]);
+    if (copied !== undefined) return copied;
+  }
   const membersBefore = state.members;
   const soakMs = request.soak === undefined ? described.topology.soak : durationMs(request.soak);
   const story: RejoinStory = {};
-  const steps = [...runbook.steps(chosen, story), verifyStep(chosen, runbook, soakMs)];
+  const steps = [...runbook.steps(chosen, story), verifyStep(run, chosen, runbook, soakMs)];
   state.plan = {
     primary: chosen.primary,
     target: chosen.node,
@@ -104,9 +113,8 @@ export async function conductStandbyRun(
 
   run.enter('running', 'Starting');
   const outcome = await runSteps(steps, state.steps, run);
-  await act(changing, 'Give the node back')
-    .giveBack({ cluster: state.cluster, run: chosen.run, nodes: [chosen.node] })
-    .catch(() => run.warn('the node could not be given back; the next run takes it over'));
+  // Not without the lock: whoever has it by then may have the node too.
+  if (!run.locksByTier || run.holdsLock) await giveBack(run, chosen);
   const after = await act(reading, 'Look at every system once more')
     .observe(state.cluster)
     .catch(() => undefined);
@@ -214,6 +222,7 @@ async function approve(
     approvalTimeout: request.approvalTimeout,
     usualMs: described.topology.approvalTimeout,
     again: runbook.start,
+    lock: { alone: [...(runbook.planned ? othersOf(run, described) : []), copyLock(chosen.node)] },
     rest,
   });
   if (ended !== undefined) return ended;
@@ -230,7 +239,13 @@ async function approve(
   return undefined;
 }
 
-function verifyStep(chosen: Chosen, runbook: StandbyRunbook, soakMs: number): Step {
+async function giveBack(run: Run, { cluster, run: token, node }: Chosen): Promise<void> {
+  await act(changing, 'Give the node back')
+    .giveBack({ cluster, run: token, nodes: [node] })
+    .catch(() => run.warn('the node could not be given back; the next run takes it over'));
+}
+
+function verifyStep(run: Run, chosen: Chosen, runbook: StandbyRunbook, soakMs: number): Step {
   return {
     id: 'verify',
     says: `Verify one primary and its standbys${soakMs > 0 ? `, and watch for ${formatMs(soakMs)}` : ''}`,
@@ -238,7 +253,13 @@ function verifyStep(chosen: Chosen, runbook: StandbyRunbook, soakMs: number): St
     run: async () => {
       const { cluster, primary } = chosen;
       const request = { cluster, primary, standbys: runbook.standbysAfter(chosen) };
-      const { detail } = await act(changing, 'Prove the new state').verifyStandbys(request, soakMs);
+      const verify = act(changing, 'Prove the new state');
+      const { detail } = await proveAndWatch(
+        run,
+        soakMs,
+        (watchMs) => verify.verifyStandbys(request, watchMs),
+        () => giveBack(run, chosen),
+      );
       return { detail };
     },
   };

@@ -2,6 +2,7 @@ import { ApplicationFailure } from '@temporalio/workflow';
 import type { RejoinLook, RejoinRequest, RejoinWork } from '../activities';
 import { formatMs } from '../cluster/duration';
 import { formatSize } from '../cluster/size';
+import { besideOthers } from './copy-beside';
 import { act, changing } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 import type { Step, StepResult } from './runbook/runner';
@@ -125,8 +126,13 @@ class Rejoin {
     return this.carryOut(this.found.state === 'fenced' ? { ...this.found.plan, method: 'copy' } : undefined, why);
   }
 
+  /** No failover waits until it is through. */
+  private carryOut(plan: Work | undefined, fellBack?: string): Promise<StepResult> {
+    return besideOthers(this.run, this.wish.node, this.primary, () => this.untilDone(plan, fellBack));
+  }
+
   /** The job is the agent's: it is asked every few seconds how far it is, so that people see it. */
-  private async carryOut(plan: Work | undefined, fellBack?: string): Promise<StepResult> {
+  private async untilDone(plan: Work | undefined, fellBack?: string): Promise<StepResult> {
     const { node } = this.wish;
     const verb = plan?.method === 'rewind' ? 'Rewind' : 'Copy';
     const summary = plan?.method === 'rewind' ? `Rewind ${node} to ${this.primary}` : `Copy ${this.primary} to ${node}`;

@@ -28,6 +28,7 @@ setWorkflowOptions({ failureExceptionTypes: [Error] }, rejoin);
 function runbookOf(run: Run, { method }: RejoinRequest): StandbyRunbook {
   return {
     start: START,
+    planned: false,
     choose: (topology, observed, node) => chooseRejoin(topology, observed, { node, method }),
     steps: (chosen, story) => rejoinSteps(run, { ...chosen, method }, story),
     standbysAfter: ({ node, others }) => [...others, node],

@@ -25,6 +25,7 @@ setWorkflowOptions({ failureExceptionTypes: [Error] }, removeStandby);
 
 const runbook: StandbyRunbook = {
   start: START,
+  planned: true,
   choose: (topology, observed, node) => chooseRemoval(topology, observed, { node }),
   steps: (chosen, story) => removalSteps(chosen, (at) => (story.protectedAt = at)),
   standbysAfter: ({ others }) => others,

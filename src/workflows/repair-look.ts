@@ -2,9 +2,11 @@ import { sleep } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
 import { formatMs } from '../cluster/duration';
 import type { Ledger } from '../cluster/guard/ledger';
+import { copyLock } from '../cluster/locks';
 import { membersOf } from '../cluster/members';
 import { primaries, type ObservedCluster } from '../cluster/observed';
 import { decideRound, unsettled, type RepairRound, type RepairTask } from '../cluster/repair/round';
+import { slotName } from '../cluster/topology';
 import { act, reading } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 
@@ -21,11 +23,28 @@ export interface RepairLimits {
   leave?: readonly string[] | undefined;
   /** No person has seen the plan. */
   unattended?: boolean | undefined;
+  /** Nodes whose data another run has copied at this moment: nothing of theirs is touched. */
+  copied?: readonly string[] | undefined;
+}
+
+/** Nodes that a run copies to: it goes on beside a repair. */
+async function nodesBeingCopied({ state, locksByTier }: Run, { topology }: ClusterDescription): Promise<string[]> {
+  if (!locksByTier) return [];
+  const nodes = topology.postgres.nodes.map(({ name }) => name);
+  const held = await act(reading, 'Ask whose data is copied').heldLocks(state.cluster, nodes.map(copyLock));
+  return nodes.filter((node) => held.some(({ lock }) => lock === copyLock(node)));
 }
 
 /** The tasks that a repair may carry out. Pure. */
-export function withinLimits(tasks: readonly RepairTask[], { leave = [], unattended }: RepairLimits): RepairTask[] {
-  return tasks.filter(({ kind, node }) => {
+export function withinLimits(
+  tasks: readonly RepairTask[],
+  { leave = [], unattended, copied = [] }: RepairLimits,
+): RepairTask[] {
+  return tasks.filter((task) => {
+    const { kind, node } = task;
+    const slot = task.kind === 'drop-slot' ? task.slot : undefined;
+    // The slot keeps the WAL that the copy needs at its end.
+    if (copied.some((each) => each === node || slotName(each) === slot)) return false;
     // A slot that nobody uses may be a backup tool's.
     if (unattended === true && kind === 'drop-slot') return false;
     return !(['wake', 'rejoin', 'start-primary'].includes(kind) && leave.includes(node ?? ''));
@@ -49,9 +68,10 @@ export async function lookUntilSettled(
     const ledger = (await act(reading, 'Ask the guard for its ledger').readLedger(described.name)) ?? null;
     const open = primaries(observed).length === 1 && observed.pooler.console?.paused === false;
     const door = open ? await act(reading, 'Ask at the front door').lookThroughDoor(described.name) : undefined;
-    const { leave = [] } = limits;
-    const decided = decideRound(described.topology, observed, { ledger, woken: [...woken, ...leave], door });
-    const round = { ...decided, tasks: withinLimits(decided.tasks, limits) };
+    const copied = await nodesBeingCopied(run, described);
+    const left = [...woken, ...(limits.leave ?? []), ...copied];
+    const decided = decideRound(described.topology, observed, { ledger, woken: left, door });
+    const round = { ...decided, tasks: withinLimits(decided.tasks, { ...limits, copied }) };
     state.members = membersOf(observed);
     state.checks = round.findings;
     const unrest = unsettled(observed, round);

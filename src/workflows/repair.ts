@@ -8,11 +8,12 @@ import { beyondPlan, sameTasks, type RepairTask } from '../cluster/repair/round'
 import { planQuestion } from '../report/runbooks';
 import { lookUntilSettled, type RepairLook } from './repair-look';
 import { roundSteps, type RepairStory, type RoundSetting } from './repair-steps';
-import { act, changing, reading } from './runbook/activity-options';
+import { act, changing } from './runbook/activity-options';
 import { approvedOrEnd } from './runbook/ask';
-import { describeCluster, lockOrEnd, requestOf } from './runbook/begin';
+import { askForHolder, describeCluster, lockOrEnd, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
 import { initialStepStates, rootMessage, runSteps, type Step, type StepsOutcome } from './runbook/runner';
+import { proveAndWatch } from './runbook/soak';
 import type { Plan, Report } from './run-state';
 import { parseRepairInput, type RepairInput, type RepairRequest } from './standby-input';
 
@@ -59,7 +60,7 @@ class Repair {
     const { state } = run;
     this.described = await describeCluster(request.cluster);
     state.cluster = this.described.name;
-    run.enter('checking', 'Taking the lock of the cluster');
+    run.enter('checking', 'Taking the lock of PostgreSQL');
     const busy = await this.lock();
     if (busy !== undefined) return busy;
 
@@ -92,17 +93,17 @@ class Repair {
   private async lock(): Promise<Report | undefined> {
     const { run, request } = this;
     if (request.mode === 'plan') {
-      const holder = await act(reading, 'Ask who holds the lock').lockHolder(run.state.cluster);
+      const holder = await askForHolder(run);
       if (holder === undefined) return undefined;
       const next = watchRun(holder);
       return run.end(
         'busy',
-        `E1: cluster ${run.state.cluster} is locked: run ${holder} holds it (limit: one run at a time, and what one is in the middle of is not to be repaired). Nothing was changed. Next: ${next}`,
+        `E1: PostgreSQL of cluster ${run.state.cluster} is locked: run ${holder} holds it (limit: one run at a time, and what one is in the middle of is not to be repaired). Nothing was changed. Next: ${next}`,
         { next: [{ command: next, why: 'follows the run that holds the lock' }] },
       );
     }
     if (await run.lock()) return undefined;
-    await sleep('1s', { summary: 'Waiting for the lock of a run that has just ended' });
+    await sleep('1s', { summary: 'Waiting for the lock of PostgreSQL: a run that has just ended may have held it' });
     return lockOrEnd(run, START);
   }
 
@@ -242,9 +243,8 @@ class Repair {
       says: `Verify: one primary, its standbys confirm, clients reach it${soakMs > 0 ? `; watch for ${formatMs(soakMs)}` : ''}`,
       expectedMs: soakMs + 200,
       run: async () => ({
-        detail: await act(changing, 'Prove the new state').verifyRepair(
-          { cluster: described.name, primary, standbys },
-          soakMs,
+        detail: await proveAndWatch(this.run, soakMs, (watchMs) =>
+          act(changing, 'Prove the new state').verifyRepair({ cluster: described.name, primary, standbys }, watchMs),
         ),
       }),
     };

@@ -1,9 +1,17 @@
 import { ApplicationFailure } from '@temporalio/workflow';
-import type { MoveRequest, MoveResult } from '../activities';
+import type { Activities, MoveRequest, MoveResult } from '../activities';
 import { formatMs } from '../cluster/duration';
 import { act, changing, holding } from './runbook/activity-options';
 import type { Run } from './runbook/run';
+import { proveAndWatch } from './runbook/soak';
 import type { Step } from './runbook/runner';
+
+/** Gives every node of a move back. */
+export async function releaseMove(run: Run, move: Parameters<Activities['releaseNodes']>[0]): Promise<void> {
+  await act(changing, 'Give the nodes back')
+    .releaseNodes(move)
+    .catch(() => run.warn('the nodes could not be given back; the next run takes them over'));
+}
 
 /** The runbook, as a list that a newcomer can read aloud. */
 export function switchoverSteps(
@@ -75,7 +83,13 @@ export function switchoverSteps(
       id: 'verify',
       says: `Verify through the front door${soakMs > 0 ? `, and watch for ${formatMs(soakMs)}` : ''}`,
       run: async () => {
-        const result = await act(changing, 'Prove the new state through the front door').verifyMove(move, soakMs);
+        const verify = act(changing, 'Prove the new state through the front door');
+        const result = await proveAndWatch(
+          run,
+          soakMs,
+          (watchMs) => verify.verifyMove(move, watchMs),
+          () => releaseMove(run, move),
+        );
         return { detail: result.detail, warnings: result.warnings };
       },
     },

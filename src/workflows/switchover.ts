@@ -4,15 +4,15 @@ import { splitNext } from '../cluster/check';
 import { durationMs, formatMs } from '../cluster/duration';
 import { membersOf } from '../cluster/members';
 import { planSwitchover } from '../cluster/switchover-plan';
-import { act, changing, reading } from './runbook/activity-options';
+import { act, reading } from './runbook/activity-options';
 import { approvedOrEnd } from './runbook/ask';
-import { describeCluster, lockOrEnd, requestOf } from './runbook/begin';
+import { describeCluster, lockOrEnd, othersOf, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
 import { initialStepStates, rootMessage, runSteps } from './runbook/runner';
 import type { Report } from './run-state';
 import { parseSwitchoverInput, type SwitchoverInput, type SwitchoverRequest } from './switchover-input';
 import { limitsOf, look } from './switchover-look';
-import { switchoverSteps } from './switchover-steps';
+import { releaseMove, switchoverSteps } from './switchover-steps';
 
 const cluster = (state: { cluster: string }) => state.cluster;
 
@@ -36,7 +36,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
   const { state } = run;
   const described = await describeCluster(request.cluster);
   state.cluster = described.name;
-  run.enter('checking', 'Taking the lock of the cluster');
+  run.enter('checking', 'Taking the lock of PostgreSQL');
   if (request.notAfter !== undefined && Date.now() > Date.parse(request.notAfter)) {
     return run.end(
       'refused',
@@ -45,7 +45,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
     );
   }
   if (request.mode === 'run') {
-    const busy = await lockOrEnd(run, START);
+    const busy = await lockOrEnd(run, START, { alone: othersOf(run, described) });
     if (busy !== undefined) return busy;
   }
 
@@ -95,6 +95,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
       approvalTimeout: request.approvalTimeout,
       usualMs: described.topology.approvalTimeout,
       again: START,
+      lock: { alone: othersOf(run, described) },
       rest: { membersBefore },
     });
     if (ended !== undefined) return ended;
@@ -107,9 +108,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
 
   run.enter('running', 'Starting');
   const outcome = await runSteps(steps, state.steps, run);
-  await act(changing, 'Give the nodes back')
-    .releaseNodes(move)
-    .catch(() => run.warn('the nodes could not be given back; the next run takes them over'));
+  await giveBack(run, move);
   const after = await act(reading, 'Look at every system once more')
     .observe(cluster(state))
     .catch(() => undefined);
@@ -183,6 +182,12 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
         },
       );
   }
+}
+
+/** Not without the lock: whoever has it by then has the nodes too. */
+async function giveBack(run: Run, move: MoveRequest): Promise<void> {
+  if (run.locksByTier && !run.holdsLock) return;
+  await releaseMove(run, move);
 }
 
 /** The type of the innermost failure of a chain of causes. */

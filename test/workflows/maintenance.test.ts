@@ -1,6 +1,7 @@
 import { WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { maintenanceLockId } from '../../src/workflows/maintenance-messages';
+import { tiers } from '../../src/cluster/maintenance/sides';
 import { lockWorkflowId } from '../../src/workflows/messages';
 import { ENGINES, REDIS } from '../cluster/maintenance/tiers';
 import { PRIMARY, STANDBY } from '../cluster/support/picture';
@@ -100,10 +101,10 @@ describe('maintenance', () => {
     expect(cluster.moved).toEqual([AWAY[1], AWAY[2]]);
   });
 
-  test('a lock of the cluster that is given back soon is waited for', async () => {
+  test.each(tiers)('the lock of %s that is given back soon is waited for', async (tier) => {
     await cluster.run({ nodes: [REDIS[0]], back: 'never' }, async ({ taskQueue }) => {
       const args = [{ cluster: cluster.name, runbook: 'other', holder: 'other', holderRunId: '' }];
-      const workflowId = lockWorkflowId(cluster.name);
+      const workflowId = lockWorkflowId(cluster.name, tier);
       const lock = await server.client.start('clusterLock', { taskQueue, workflowId, args });
       await new Promise((resolve) => setTimeout(resolve, 1500));
       expect(cluster.moved).toEqual([]);

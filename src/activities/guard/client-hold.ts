@@ -20,7 +20,7 @@ export class ClientHold {
     private readonly request: { cluster: string; mayHold: boolean; incidentRun: string },
   ) {}
 
-  /** Asks for the hold, unless that is not wanted or a runbook holds the cluster's lock. Never throws, and waits for nothing. */
+  /** Asks for the hold, unless that is not wanted or a run holds the lock of PostgreSQL. Never throws, and waits for nothing. */
   begin(): Promise<void> {
     if (!this.request.mayHold || this.expired || this.since !== undefined) return Promise.resolve();
     this.beginning ??= this.take()

@@ -15,7 +15,7 @@ export interface RogueRequest {
 
 /**
  * Fences the one of two writable nodes that is not the primary, after one more look at both.
- * @throws ApplicationFailure `Refused` when the other one takes no writes, or a runbook holds the lock
+ * @throws ApplicationFailure `Refused` when the other one takes no writes, or a run holds the lock of PostgreSQL
  */
 export async function fenceRogue(deps: ActivityDeps, request: RogueRequest): Promise<string> {
   const access = accessCluster(deps, request.cluster);
@@ -23,7 +23,7 @@ export async function fenceRogue(deps: ActivityDeps, request: RogueRequest): Pro
   try {
     const holder = await deps.lockHolder(request.cluster);
     if (holder !== undefined)
-      throw finalFailure('Refused', `E2: run ${holder} holds the lock. Next: veloz-ha watch ${holder}`);
+      throw finalFailure('Refused', `E2: run ${holder} holds the lock of PostgreSQL. Next: veloz-ha watch ${holder}`);
     const { inRecovery } = await withSession(access.sql(request.keep, 2000), recoveryOf);
     if (inRecovery)
       throw finalFailure(

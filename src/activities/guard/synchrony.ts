@@ -19,7 +19,7 @@ const ANSWER_MS = 2000;
  * relaxed would acknowledge what nobody else has.
  * @param lost what no standby had confirmed when this was decided: one that has confirmed it since is back, one that is merely still
  *   listed is not
- * @throws ApplicationFailure `Refused` when that is not proven, or a runbook holds the lock, and nothing was relaxed
+ * @throws ApplicationFailure `Refused` when that is not proven, or a run holds the lock of PostgreSQL, and nothing was relaxed
  */
 export async function relaxSynchrony(
   deps: ActivityDeps,
@@ -50,7 +50,7 @@ export async function relaxSynchrony(
 
 /**
  * Has commits wait for the standbys that stream, once one of them is caught up.
- * @throws ApplicationFailure `Refused` when a runbook holds the lock
+ * @throws ApplicationFailure `Refused` when a run holds the lock of PostgreSQL
  */
 export async function restoreSynchrony(deps: ActivityDeps, cluster: string, primary: string): Promise<string> {
   const access = accessCluster(deps, cluster);
@@ -80,7 +80,7 @@ async function requireNoRun(deps: ActivityDeps, cluster: string): Promise<void> 
   if (holder !== undefined)
     throw finalFailure(
       'Refused',
-      `E2: run ${holder} holds the lock of cluster ${cluster}. Next: veloz-ha watch ${holder}`,
+      `E2: run ${holder} holds the lock of PostgreSQL of cluster ${cluster}. Next: veloz-ha watch ${holder}`,
     );
 }
 

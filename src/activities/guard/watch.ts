@@ -157,7 +157,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
             return { why: 'failed', ...seen, failure };
           }
           lockedUntil = observatory.clock.now() + LOCK_EVERY_MS;
-          seen.sees = `${verdict.says}; run ${holder} holds the lock of the cluster, and is waited for`;
+          seen.sees = `${verdict.says}; run ${holder} holds the lock of PostgreSQL, and is waited for`;
         }
       } else if (verdict.state === 'suspect' && verdict.hold) {
         void hold.begin();

@@ -40,7 +40,7 @@ export interface RedisWatchResult {
   signals: Signal[];
   /** The master now. */
   master: string | null;
-  /** The run that holds the lock of the cluster while the master changes. */
+  /** The run that holds the lock of Redis while the master changes. */
   by?: string;
   failure?: { kind: RedisFailureKind; since: number; decidedAt: number };
   /** Two looks with the same key are no news. */
@@ -97,7 +97,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
 
       const master = masterNow(request.master, round.picture, verdict);
       if (master !== undefined && master !== request.master) {
-        const by = await deps.lockHolder(request.cluster);
+        const by = await deps.lockHolder(request.cluster, 'redis');
         return { why: 'master', ...seen, master, ...(by === undefined ? {} : { by }) };
       }
 
@@ -105,7 +105,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
       else if (!request.known.failed && now >= notBefore) {
         failedSince ??= now;
         const [holder, postgres] = await Promise.all([
-          deps.lockHolder(request.cluster),
+          deps.lockHolder(request.cluster, 'redis'),
           now - failedSince < POSTGRES_FIRST_MS ? endedPrimary(deps, request.postgresPrimary) : undefined,
         ]);
         if (holder === undefined && postgres === undefined)
@@ -118,7 +118,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         seen.sees =
           holder === undefined
             ? `${verdict.says}; ${postgres} does not run either, and PostgreSQL goes first`
-            : `${verdict.says}; run ${holder} holds the lock of the cluster, and is waited for`;
+            : `${verdict.says}; run ${holder} holds the lock of Redis, and is waited for`;
       }
 
       if (verdict.state === 'healthy' && round.picture !== undefined) {
@@ -126,7 +126,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         if (faults.length > 0) {
           const says = leftBehindSays(faults);
           const due = left.holds(now) >= REPAIR_AFTER_MS && !request.known.leftOver;
-          if (due && (await deps.lockHolder(request.cluster)) === undefined)
+          if (due && (await deps.lockHolder(request.cluster, 'redis')) === undefined)
             return { why: 'left over', ...seen, sees: says };
         } else {
           left.ends();

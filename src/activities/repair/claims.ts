@@ -2,7 +2,7 @@ import { keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf } from '../guard/probe';
 import { tokenOf } from '../token';
-import { everyAgent, presentNodeNames, take, type RepairRequest } from './parts';
+import { everyAgent, take, takeableNodeNames, type RepairRequest } from './parts';
 
 /**
  * Takes every node whose agent answers, and the pooler: a worker of the run that is over may still be alive, and from here on none
@@ -14,7 +14,7 @@ export async function takeNodes(deps: ActivityDeps, request: RepairRequest): Pro
   const token = tokenOf(request.run, 'prepare', request.turn);
   const stopBeating = keepBeating(() => 'taking the nodes');
   try {
-    const nodes = await presentNodeNames(deps, access);
+    const nodes = await takeableNodeNames(deps, access);
     const left = new Set(await fencedPrimaries(access, nodes));
     const taken: string[] = [];
     const silent: string[] = [];
@@ -72,7 +72,7 @@ export async function endClaims(deps: ActivityDeps, request: Pick<RepairRequest,
   const token = tokenOf(request.run, 'release');
   const stopBeating = keepBeating(() => 'giving the nodes back');
   try {
-    const nodes = await presentNodeNames(deps, access);
+    const nodes = await takeableNodeNames(deps, access);
     const given: string[] = [];
     await Promise.allSettled(
       everyAgent(access, nodes).map((opening) =>

@@ -1,3 +1,4 @@
+import { copyLock } from '../../cluster/locks';
 import type { Token } from '../../systems/agent';
 import { claimPatiently, type Claimable } from '../claim';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
@@ -26,6 +27,13 @@ export async function presentNodeNames(deps: ActivityDeps, access: ClusterAccess
     ),
   );
   return access.topology.postgres.nodes.map(({ name }) => name).filter((_name, index) => present[index]);
+}
+
+/** The nodes that a repair may take: one whose data is copied stays with the run that has it copied. */
+export async function takeableNodeNames(deps: ActivityDeps, access: ClusterAccess): Promise<string[]> {
+  const present = await presentNodeNames(deps, access);
+  const copied = await Promise.all(present.map((node) => deps.lockHolder(access.name, copyLock(node))));
+  return present.filter((_node, index) => copied[index] === undefined);
 }
 
 /** Both kinds of agent, as far as they are asked here. */

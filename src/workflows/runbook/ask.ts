@@ -1,6 +1,8 @@
 import { problemSentence, type Check } from '../../cluster/check';
 import { durationMs, formatMs } from '../../cluster/duration';
+import { tierName } from '../../cluster/maintenance/sides';
 import type { Report } from '../run-state';
+import { lockOrEnd, type LockWish } from './begin';
 import type { Run } from './run';
 
 /** What a person is asked, and what the run says when it ends without an approval. */
@@ -13,22 +15,30 @@ export interface Question {
   usualMs: number;
   /** The command that starts this runbook again. */
   again: string;
+  /** How the lock is taken again that the run let go of while it waited. */
+  lock?: LockWish;
   /** What else the report of a run that ends here tells. */
   rest?: Partial<Report>;
 }
 
 /**
- * Waits until a person approves.
- * @returns the report of a run that ends because nobody did (thrown by `run.end` where the outcome is a failure), or undefined
+ * Waits until a person approves. The run lets go of its lock meanwhile, so that nobody waits for a person's answer, and takes it again
+ * before it looks once more.
+ * @returns the report of a run that ends because nobody did, or because another run holds the lock by then (thrown by `run.end` where the outcome is a failure), or undefined
  */
 export async function approvedOrEnd(run: Run, question: Question): Promise<Report | undefined> {
-  const { asks, approvalTimeout, usualMs, again, rest = {} } = question;
+  const { asks, approvalTimeout, usualMs, again, lock, rest = {} } = question;
   const timeoutMs = approvalTimeout === undefined ? usualMs : durationMs(approvalTimeout);
+  const letGo = run.locksByTier && run.holdsLock;
+  // Free before anybody is asked: an answer must not meet the end of the lock in one task.
+  if (letGo) await run.unlock();
   const answer = await run.approval(timeoutMs, `${asks} Waiting for approval`);
   const { by, why } = run.state.approval;
   switch (answer) {
     case 'approved':
-      return undefined;
+      if (!letGo) return undefined;
+      run.enter('checking', `Approved; taking the lock of ${tierName[run.tier]} again`);
+      return lockOrEnd(run, again, lock);
     case 'rejected':
       return run.end(
         'rejected',

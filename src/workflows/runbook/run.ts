@@ -4,24 +4,18 @@ import {
   condition,
   isCancellation,
   log,
-  ParentClosePolicy,
+  patched,
   setCurrentDetails,
   setHandler,
-  startChild,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import {
-  defineSearchAttributeKey,
-  SearchAttributeType,
-  WorkflowExecutionAlreadyStartedError,
-} from '@temporalio/common';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import type { Tier } from '../../cluster/maintenance/sides';
 import type { FailureType } from '../../failures';
-import { clusterLock } from '../cluster-lock';
 import {
   abortUpdate,
   approveUpdate,
-  lockWorkflowId,
   rejectUpdate,
   searchAttributeNames,
   statusQuery,
@@ -29,6 +23,7 @@ import {
 } from '../messages';
 import type { Outcome, Phase, Report, RunState } from '../run-state';
 import { renderDetails } from './details';
+import { Lock } from './lock';
 import type { RunnerHost } from './runner';
 
 const keys = {
@@ -70,10 +65,19 @@ export class Run implements RunnerHost {
   readonly state: RunState;
   private decision: { kind: 'approved' | 'rejected'; by: string; why?: string } | undefined;
   private abort: string | undefined;
-  /** Where the lock is held. */
-  private holding: CancellationScope | undefined;
+  /**
+   * Each tier has a lock of its own, and it is let go of where the run only waits or watches. False in a run that was begun by a
+   * version with one lock for all tiers, which is held until the end: it goes on as it began.
+   */
+  readonly locksByTier = patched('lock-by-tier');
+  private readonly tierLock: Lock;
 
-  constructor(runbook: string, origin: RunOrigin) {
+  /** @param tier what it changes: runs of the same tier exclude each other */
+  constructor(
+    runbook: string,
+    origin: RunOrigin,
+    readonly tier: Tier = 'postgres',
+  ) {
     const info = workflowInfo();
     this.state = {
       version: 1,
@@ -94,6 +98,7 @@ export class Run implements RunnerHost {
       members: [],
       warnings: [],
     };
+    this.tierLock = new Lock(this.state, this.locksByTier ? tier : 'postgres');
     this.listen();
   }
 
@@ -188,44 +193,25 @@ export class Run implements RunnerHost {
     ]);
   }
 
-  /**
-   * Takes the lock of the cluster for as long as this workflow is open.
-   * @returns false when another run holds it
-   */
-  async lock(): Promise<boolean> {
-    // Of its own, so that it can be let go of before the end, in a run that people can't cancel.
-    const holding = new CancellationScope();
-    try {
-      await holding.run(() =>
-        startChild(clusterLock, {
-          workflowId: lockWorkflowId(this.state.cluster),
-          parentClosePolicy: ParentClosePolicy.TERMINATE,
-          staticSummary: `Lock of cluster ${this.state.cluster}: held by ${this.state.workflowId}`,
-          args: [
-            {
-              cluster: this.state.cluster,
-              runbook: this.state.runbook,
-              holder: this.state.workflowId,
-              holderRunId: this.state.runId,
-            },
-          ],
-        }),
-      );
-      this.holding = holding;
-      return true;
-    } catch (error) {
-      if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
-      throw error;
-    }
+  /** The lock of its tier is its own now. */
+  get holdsLock(): boolean {
+    return this.tierLock.held;
   }
 
   /**
-   * Lets go of the lock before the end of the run: for what takes long, and does no harm beside another run. A failover of another
-   * tier must not wait for it.
+   * Takes the lock of its tier until it lets go, or ends.
+   * @returns false when another run holds it
    */
-  unlock(): void {
-    this.holding?.cancel();
-    this.holding = undefined;
+  lock(): Promise<boolean> {
+    return this.tierLock.take();
+  }
+
+  /**
+   * Lets go of the lock before the end of the run: for what takes long, and does no harm beside another run. Resolves when it is free;
+   * whoever does not need to know that need not wait.
+   */
+  unlock(): Promise<void> {
+    return this.tierLock.release();
   }
 
   /** Waits until somebody approves. */

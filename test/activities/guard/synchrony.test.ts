@@ -66,7 +66,9 @@ describe('commits are let go on without a standby', () => {
 
     test('a run holds the lock', async () => {
       engine.holder = 'switchover/x';
-      await refused(/^E2: run switchover\/x holds the lock of cluster veloz\. Next: veloz-ha watch switchover\/x$/);
+      await refused(
+        /^E2: run switchover\/x holds the lock of PostgreSQL of cluster veloz\. Next: veloz-ha watch switchover\/x$/,
+      );
     });
 
     test('another node is no standby', async () => {

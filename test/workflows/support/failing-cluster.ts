@@ -59,6 +59,7 @@ export class FailingCluster {
       observe: () => this.observed(),
       readLedger: () => Promise.resolve(this.ledger),
       lockHolder: () => Promise.resolve('switchover/other'),
+      heldLocks: () => Promise.resolve([]),
       planFailOver: () => Promise.resolve({ checks: [{ ...refusal, result: 'ok' }], target: STANDBY }),
       failOver: (move) => {
         this.moved = move;

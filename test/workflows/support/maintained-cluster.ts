@@ -1,6 +1,7 @@
 import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { ObservedCluster } from '../../../src/cluster/observed';
+import type { HeldLock, LockName } from '../../../src/cluster/locks';
 import type { Tier } from '../../../src/cluster/maintenance/sides';
 import { lockWorkflowId, statusQuery } from '../../../src/workflows/messages';
 import type { Outcome, Report, RunState } from '../../../src/workflows/run-state';
@@ -64,17 +65,18 @@ export class MaintainedCluster {
       observe: () => Promise.resolve(this.postgres()),
       observeRedis: () => Promise.resolve(redisWith(this.active.redis, this.name)),
       observeEngines: () => Promise.resolve(enginesWith(this.active.engine, this.name)),
-      lockHolder: () => this.lockHolder(),
+      heldLocks: async (_cluster: string, locks: readonly LockName[]) =>
+        (await Promise.all(locks.map((lock) => this.held(lock)))).flat(),
       conduct: (workflow: string, workflowId: string, input: ChildInput) => this.conduct(workflow, workflowId, input),
     };
   }
 
-  private async lockHolder(): Promise<string | undefined> {
+  private async held(lock: LockName): Promise<HeldLock[]> {
     try {
-      const lock = await this.server.client.getHandle(lockWorkflowId(this.name)).describe();
-      return lock.status.name === 'RUNNING' ? (lock.parentExecution?.workflowId ?? lock.workflowId) : undefined;
+      const { status, workflowId } = await this.server.client.getHandle(lockWorkflowId(this.name, lock)).describe();
+      return status.name === 'RUNNING' ? [{ lock, holder: workflowId }] : [];
     } catch {
-      return undefined;
+      return [];
     }
   }
 

@@ -7,6 +7,7 @@ import {
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { Tier } from '../../../src/cluster/maintenance/sides';
 import { clusterLock } from '../../../src/workflows';
 import { lockWorkflowId } from '../../../src/workflows/messages';
 
@@ -19,14 +20,18 @@ export interface StandIns {
 
 const { conduct } = proxyActivities<StandIns>({ startToCloseTimeout: '30s', retry: { maximumAttempts: 1 } });
 
-/** As a runbook does, it holds the lock of the cluster while it changes something, and for a moment longer. */
-async function runbook(workflow: string, input: { cluster: string; mode: 'plan' | 'run' }): Promise<unknown> {
+/** As a runbook does, it holds the lock of its tier while it changes something, and for a moment longer. */
+async function runbook(
+  workflow: string,
+  tier: Tier,
+  input: { cluster: string; mode: 'plan' | 'run' },
+): Promise<unknown> {
   const { workflowId, runId } = workflowInfo();
   const { cluster, mode } = input;
   if (mode === 'run')
     try {
       await startChild(clusterLock, {
-        workflowId: lockWorkflowId(cluster),
+        workflowId: lockWorkflowId(cluster, tier),
         parentClosePolicy: ParentClosePolicy.TERMINATE,
         args: [{ cluster, runbook: workflow, holder: workflowId, holderRunId: runId }],
       });
@@ -40,7 +45,7 @@ async function runbook(workflow: string, input: { cluster: string; mode: 'plan' 
     throw error instanceof ActivityFailure && error.cause !== undefined ? error.cause : error;
   }
 }
-type Input = Parameters<typeof runbook>[1];
-export const switchover = (input: Input) => runbook('switchover', input);
-export const redisFailover = (input: Input) => runbook('redisFailover', input);
-export const engineSwitchover = (input: Input) => runbook('engineSwitchover', input);
+type Input = Parameters<typeof runbook>[2];
+export const switchover = (input: Input) => runbook('switchover', 'postgres', input);
+export const redisFailover = (input: Input) => runbook('redisFailover', 'redis', input);
+export const engineSwitchover = (input: Input) => runbook('engineSwitchover', 'engine', input);
