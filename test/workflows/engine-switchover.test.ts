@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { createActivities } from '../../src/activities';
-import { statusQuery } from '../../src/workflows/messages';
+import { lockWorkflowId, statusQuery } from '../../src/workflows/messages';
 import type { Report, RunState } from '../../src/workflows/run-state';
 import { FakeEngines, FIRST, SECOND } from '../activities/engine/fake-engines';
 import { eventually, WorkflowServer } from './support/server';
@@ -166,6 +166,34 @@ describe('the runbooks of the engines', () => {
     expect(ready.says).toBe(`${FIRST} is in service again; ${SECOND} takes orders as before`);
     expect(world.admin.get(FIRST)).toBe('ready');
     expect(world.epoch).toBe(8);
+  });
+
+  test('a planned run goes on beside no run of another tier, and names the one that is under way', async () => {
+    world.lockHolder = (_cluster, lock) => Promise.resolve(lock === 'postgres' ? 'switchover/x' : undefined);
+    const report = await run('engineSwitchover', given);
+    expect(report).toMatchObject({ type: 'Busy', next: [{ command: 'veloz-ha watch switchover/x' }] });
+    expect(report.says).toBe(
+      'E1: PostgreSQL of cluster veloz is locked: run switchover/x holds it (limit: no planned run beside another run). Nothing was changed. Next: veloz-ha watch switchover/x',
+    );
+    world.lockHolder = (_cluster, lock) => Promise.resolve(lock?.startsWith('copy/') === true ? 'rejoin/x' : undefined);
+    expect((await run('engineSwitchover', given)).says).toMatch(
+      /^E1: \S+ of cluster veloz, whose data is copied, is locked: run rejoin\/x/,
+    );
+    expect(world.changes).toEqual([]);
+  });
+
+  test('its lock is that of the engine; a run of PostgreSQL that began meanwhile is told at the approval', async () => {
+    const report = await run('engineSwitchover', { soak: '0s' }, async (workflowId) => {
+      await waiting(workflowId);
+      const lock = server.client.getHandle(lockWorkflowId('veloz', 'engine'));
+      expect((await lock.describe()).status.name).not.toBe('RUNNING');
+      await expect(server.client.getHandle(lockWorkflowId('veloz')).describe()).rejects.toThrow(/not found/);
+      world.lockHolder = (_cluster, name) => Promise.resolve(name === 'postgres' ? 'failover/y' : undefined);
+      await server.client.getHandle(workflowId).executeUpdate('approve', { args: [{ by: 'bob' }] });
+    });
+    expect(report).toMatchObject({ type: 'Busy' });
+    expect(report.says).toContain('run failover/y holds it');
+    expect(world.changes).toEqual([]);
   });
 
   test('draining a standby moves nothing', async () => {

@@ -1,12 +1,15 @@
+import type { RejoinLook } from '../../src/activities';
+import { copyLock, type LockName } from '../../src/cluster/locks';
 import { lockWorkflowId } from '../../src/workflows/messages';
-import { picture, stopped } from '../cluster/support/picture';
+import { picture, stopped, turned } from '../cluster/support/picture';
 import { FailingCluster, fails, PRIMARY, refusal, STANDBY, STANDBY_2 } from './support/failing-cluster';
 import { protectedLedger } from './support/guarded-cluster';
-import { WorkflowServer } from './support/server';
+import { eventually, WorkflowServer } from './support/server';
 
 const REJOIN = ['lookAtRejoin', 'startAsStandby', 'settleRejoin'];
 const END = ['releaseNodes', 'observe'];
 const DONE = ['failOver', 'recordPromotion', ...REJOIN, 'verifyMove', ...END];
+const LOOKS = ['observe', 'readLedger'];
 
 /** The failover as a workflow on a real server, with activities that do what the test says. */
 describe('failover', () => {
@@ -99,7 +102,7 @@ describe('failover', () => {
         await new Promise((resolve) => setTimeout(resolve, 1500));
         await run.approve();
       });
-      expect(cluster.did).toEqual(['describeCluster', 'planFailOver', ...DONE]);
+      expect(cluster.did).toEqual(['describeCluster', 'planFailOver', ...LOOKS, ...DONE]);
       expect(report.outcome).toBe('completed');
       // The time that a person took to think is none that clients were held for.
       expect(report.heldMs).toBeLessThan(1500);
@@ -131,7 +134,9 @@ describe('failover', () => {
         await run.asks();
         await run.approve();
       });
-      expect(cluster.did).toEqual(['describeCluster', 'observe', 'readLedger', 'planFailOver', ...DONE]);
+      // It is proven under the lock; what follows is only watched, and holds up nobody.
+      const watched = ['failOver', 'recordPromotion', ...REJOIN, 'verifyMove', 'releaseNodes', 'verifyMove', 'observe'];
+      expect(cluster.did).toEqual(['describeCluster', ...LOOKS, 'planFailOver', ...LOOKS, ...watched]);
       expect(cluster.soakedMs).toBe(3000);
       expect(cluster.moved?.run).toBe(`${report.workflowId}/${report.runId}`);
       expect(report).toMatchObject({
@@ -333,6 +338,120 @@ describe('failover', () => {
       });
       expect(report.outcome).toBe('completed');
       expect(cluster.did).not.toContain('lockHolder');
+    });
+  });
+
+  /** Who holds a lock, by the server's word; undefined when nobody does. */
+  async function holderOf(lock?: LockName): Promise<string | undefined> {
+    const asked = server.client.getHandle(lockWorkflowId(cluster.name, lock)).describe();
+    const seen = await asked.catch(() => undefined);
+    return seen?.status.name === 'RUNNING' ? (seen.parentExecution?.workflowId ?? undefined) : undefined;
+  }
+
+  test('by the guard waits for no run of another tier, and for no copy', async () => {
+    await server.withWorker({}, async (taskQueue) => {
+      const others: LockName[] = ['engine', 'redis', copyLock(STANDBY_2)];
+      const held = await Promise.all(
+        others.map((lock) =>
+          server.client.start('clusterLock', {
+            taskQueue,
+            workflowId: lockWorkflowId(cluster.name, lock),
+            args: [{}],
+          }),
+        ),
+      );
+      const { report } = await cluster.run({ ...cluster.incident(), soak: '0s' });
+      expect(report.outcome).toBe('completed');
+      expect(report.steps.map(({ says }) => says).join()).not.toContain('Waiting');
+      expect(cluster.did).toEqual(['describeCluster', ...DONE]);
+      for (const lock of held) await lock.terminate();
+    });
+  });
+
+  test('that waits for a person holds no lock, and ends when somebody else has it at the approval', async () => {
+    await server.withWorker({}, async (taskQueue) => {
+      const { type, message } = await cluster.run({ ...cluster.incident(), approval: 'required' }, async (run) => {
+        await run.asks();
+        expect(await holderOf()).toBeUndefined();
+        const workflowId = lockWorkflowId(cluster.name);
+        const other = await server.client.start('clusterLock', { taskQueue, workflowId, args: [{}] });
+        await run.approve();
+        await eventually('it asks who holds the lock', () => (cluster.did.includes('lockHolder') ? true : undefined));
+        await other.terminate();
+      });
+      expect(type).toBe('Busy');
+      expect(message).toContain(`E1: PostgreSQL of cluster ${cluster.name} is locked: run switchover/other holds it`);
+      expect(cluster.did).not.toContain('failOver');
+    });
+  });
+
+  test('looks once more after the approval: what another run did meanwhile ends it', async () => {
+    const { type, message } = await cluster.run({ soak: '0s' }, async (run) => {
+      await run.asks();
+      cluster.seen = turned(picture());
+      await run.approve();
+    });
+    expect(type).toBe('Refused');
+    expect(message).toContain(`I8: ${STANDBY} is a primary that takes writes`);
+    const later = new FailingCluster(server);
+    const other = await later.run({ soak: '0s' }, async (run) => {
+      await run.asks();
+      later.ledger = protectedLedger({ primary: STANDBY });
+      await run.approve();
+    });
+    expect(other.message).toMatch(/A1: .* was not the primary/);
+    expect(cluster.did.concat(later.did)).not.toContain('failOver');
+  });
+
+  describe('while the old primary is copied', () => {
+    const plan = { method: 'copy', why: 'its WAL is gone' } as const;
+    const work = (done: boolean) => ({
+      done,
+      method: 'copy' as const,
+      phase: 'pg_basebackup',
+      doneBytes: 1,
+      totalBytes: 2,
+      bytesPerSecond: 1,
+      remainingMs: 1,
+      startedAtMs: 1,
+      ms: 1,
+      lost: null,
+      quarantine: null,
+    });
+    const held: (string | undefined)[] = [];
+    beforeEach(() => {
+      held.length = 0;
+      cluster.can.lookAtRejoin = () => {
+        cluster.seen = turned(picture());
+        return Promise.resolve({ state: 'fenced', plan, says: 'it was fenced already' } as RejoinLook);
+      };
+      cluster.can.rewindOrCopy = async () => {
+        held.push(await holderOf(), await holderOf(copyLock(PRIMARY)));
+        return work(held.length > 2);
+      };
+    });
+
+    test('it holds the lock of that node, and not that of PostgreSQL', async () => {
+      const { report } = await cluster.run(cluster.incident());
+      expect(report.outcome).toBe('completed');
+      expect(held).toEqual([undefined, report.workflowId, undefined, report.workflowId]);
+      expect(report.rejoin).toMatchObject({ method: 'copy' });
+    });
+
+    test('another primary makes the copy useless, and that is said', async () => {
+      cluster.can.rewindOrCopy = () => {
+        const seen = turned(picture());
+        seen.node(STANDBY).sql.timeline = 9;
+        cluster.seen = seen;
+        return Promise.resolve(work(true));
+      };
+      const { type, message } = await cluster.run(cluster.incident());
+      expect(type).toBe('Incomplete');
+      expect(message).toContain(
+        `A1: the data of ${PRIMARY} is made of that of ${STANDBY}, and ${STANDBY} is on another timeline now, 9`,
+      );
+      expect(cluster.did).not.toContain('startAsStandby');
+      expect(cluster.did).toContain('releaseNodes');
     });
   });
 

@@ -7,6 +7,7 @@ import {
   type MemberFacts,
   type MembersRound,
 } from '../../cluster/guard/mending';
+import { copyLock } from '../../cluster/locks';
 import type { NodeAnswer } from '../../cluster/guard/signals';
 import { openPostgresAgent, type PostgresAgent } from '../../systems/agent';
 import { keepBeating } from '../context';
@@ -84,8 +85,8 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       );
       const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys)) : [];
       if (due.length > 0 && now >= lockedUntil) {
-        if ((await deps.lockHolder(request.cluster)) === undefined)
-          return { why: 'due', leftOver: told, due: due.map(({ node }) => node), byHand };
+        const free = await freeOf(deps, request.cluster, due);
+        if (free.length > 0) return { why: 'due', leftOver: told, due: free, byHand };
         lockedUntil = now + LOCK_EVERY_MS;
       }
       // A server that crashes again and again would be in other words at each look.
@@ -99,6 +100,14 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
     look.close();
     ends.close();
   }
+}
+
+/** The nodes that no run has at this moment: neither PostgreSQL as a whole nor, for a copy, the node alone. */
+async function freeOf(deps: ActivityDeps, cluster: string, due: readonly LeftOver[]): Promise<string[]> {
+  if ((await deps.lockHolder(cluster)) !== undefined) return [];
+  const nodes = due.map(({ node }) => node);
+  const copied = await Promise.all(nodes.map((node) => deps.lockHolder(cluster, copyLock(node))));
+  return nodes.filter((_node, index) => copied[index] === undefined);
 }
 
 /** Its time has come, or something has changed since the last attempt. */

@@ -70,6 +70,8 @@ export class FakeEngines implements EngineSystems {
   /** HAProxy checks at every so many looks at it. */
   checkEvery = 1;
   private looks = 0;
+  /** Who holds a lock of the cluster. */
+  lockHolder: ActivityDeps['lockHolder'] = () => Promise.resolve(undefined);
   /** Called in a step-down before the lock goes. */
   whileSteppingDown: (node: string) => void = () => undefined;
 
@@ -197,7 +199,7 @@ export class FakeEngines implements EngineSystems {
       identity: 'test',
       environment: { [secret]: 'x' },
       handoverCost: () => undefined,
-      lockHolder: () => Promise.resolve(undefined),
+      lockHolder: (cluster, lock) => this.lockHolder(cluster, lock),
       engineSystems: this,
       ...more,
     };

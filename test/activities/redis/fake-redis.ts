@@ -71,7 +71,7 @@ export class FakeRedis {
   /** How long ago they heard from it, in milliseconds. */
   heardMs = 100;
   flags = 'master';
-  /** The run that holds the lock of the cluster. */
+  /** The run that holds the lock of Redis; another one holds that of PostgreSQL all the time. */
   holder: string | undefined;
   readonly containers = new Map<string, Partial<ContainerState>>();
   private readonly speakers = new Map<string, Speaker>();
@@ -121,7 +121,7 @@ export class FakeRedis {
       identity: 'test',
       environment: { VELOZ_REDIS_PASSWORD: 'secret' },
       handoverCost: () => undefined,
-      lockHolder: () => Promise.resolve(this.holder),
+      lockHolder: (_cluster, lock) => Promise.resolve(lock === 'redis' ? this.holder : 'switchover/postgres'),
     };
   }
 
