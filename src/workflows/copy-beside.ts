@@ -36,7 +36,8 @@ export async function besideOthers<T>(run: Run, node: string, source: string, wo
   await takeAgain(run, node);
   await copying.release();
   const now = await historyNow(run);
-  if (now?.primary !== source || now.timeline !== before?.timeline) throw failure(otherHistory(run, node, source, now));
+  const same = now?.primary === source && (before === undefined || now.timeline === before.timeline);
+  if (!same) throw failure(otherHistory(run, node, source, now));
   if ('cause' in result) throw result.cause;
   return result.value;
 }

@@ -372,10 +372,12 @@ class Guard {
 
   /**
    * A failure is told only while nobody holds the lock of PostgreSQL. So a run of its own that is under way waits for a copy, or only
-   * watches: the next failover is not held up by it. One that asks a person asks about this very failure.
+   * watches: the next failover is not held up by it. Only one that asks a person about this very primary is.
    */
   private mayFailOver(): boolean {
-    return this.state.acting === undefined || (this.asking === undefined && patched('lock-by-tier'));
+    const { acting, ledger } = this.state;
+    if (acting === undefined) return true;
+    return this.asking?.primary !== ledger.primary && patched('lock-by-tier');
   }
 
   private async failOver(result: WatchResult): Promise<void> {

@@ -198,9 +198,11 @@ class Repair {
         return this.stop(since, `the same again after it was done: ${tasks.map(words).join(', ')}`);
       const setting = this.settingOf(now);
       const outcome = await this.carryOut(roundSteps(setting));
-      await act(changing, 'Give the nodes back')
-        .endClaims({ cluster: this.described.name, run: setting.token })
-        .catch(() => run.warn('the nodes could not be given back; the next run takes them over'));
+      // Not without the lock: whoever has it by then has the nodes too.
+      if (!run.locksByTier || run.holdsLock)
+        await act(changing, 'Give the nodes back')
+          .endClaims({ cluster: this.described.name, run: setting.token })
+          .catch(() => run.warn('the nodes could not be given back; the next run takes them over'));
       before = tasks;
       if (outcome.kind !== 'done') return this.broken(outcome, since);
       run.changed('Looking at what is now');

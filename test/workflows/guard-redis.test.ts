@@ -173,12 +173,12 @@ describe('guard, of Redis', () => {
       });
     });
 
-    test('in approve the question gives way to PostgreSQL, which needs the lock', async () => {
+    test('in approve the question gives way to that about PostgreSQL', async () => {
       const cluster = withRedis({ mode: 'approve' });
       await watching(cluster, async () => {
         await cluster.seesRedis(redisDead());
         const { handle } = await cluster.run('redis failover');
-        await cluster.sees(seen('sees', { state: 'failed', sees: 'dead, and a run holds the lock' }));
+        await cluster.sees(seen('sees', { state: 'failed', sees: 'dead' }));
         await expect(handle.result()).rejects.toThrow(/cancelled/i);
         await cluster.until('nothing acting', ({ redis }) => redis?.acting === undefined);
       });

@@ -206,6 +206,28 @@ describe('guard', () => {
       });
     });
 
+    test('the next failure is acted on beside a failover that copies or watches, and its end disturbs nobody', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.sees(dead());
+        const first = await cluster.run();
+        const ledger = protectedLedger({ primary: STANDBY, synchronous: [PRIMARY], epoch: 2 });
+        await cluster.sees(seen('ledger', { ledger }), ({ known }) => known.failed);
+        await cluster.sees(seen('healthy'), (request) => request.ledger.primary === STANDBY);
+        await cluster.sees(dead(), ({ known }) => !known.failed);
+        const next = await cluster.until('the next failover', ({ acting }) => acting?.workflowId !== first.id);
+        await first.end({ type: 'Incomplete', says: 'A1: another primary' });
+        const state = await cluster.until(
+          'the end of the first',
+          (now) => event(now, 'failover')?.says.includes('A1: another primary') === true,
+        );
+        expect(state.acting).toEqual(next.acting);
+        expect(state.backoffUntil).toBeUndefined();
+        const { input } = await cluster.run();
+        expect(input).toMatchObject({ expectedPrimary: STANDBY, approval: 'given' });
+      });
+    });
+
     test('in approve the failover is to ask, and clients are not held', async () => {
       const cluster = new GuardedCluster(server, { mode: 'approve' });
       await cluster.protected(async () => {
