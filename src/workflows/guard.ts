@@ -338,12 +338,14 @@ class Guard {
         if (this.asking !== undefined && this.asking.primary === state.ledger.primary)
           await this.withdraw(`${state.ledger.primary ?? 'the primary'} is well again`);
         return;
-      case 'failed':
+      case 'failed': {
+        const news = !this.known.failed;
         this.known.failed = true;
         this.known.sees = keyOf(result);
         this.note('primary failed', result.sees);
-        if (this.acts() && this.mayFailOver()) await this.failOver(result);
+        if (this.acts() && (state.acting === undefined || (news && this.mayActBeside()))) await this.failOver(result);
         return;
+      }
       case 'ready':
         return this.takeReadiness(result);
       case 'standby lost':
@@ -374,10 +376,8 @@ class Guard {
    * A failure is told only while nobody holds the lock of PostgreSQL. So a run of its own that is under way waits for a copy, or only
    * watches: the next failover is not held up by it. Only one that asks a person about this very primary is.
    */
-  private mayFailOver(): boolean {
-    const { acting, ledger } = this.state;
-    if (acting === undefined) return true;
-    return this.asking?.primary !== ledger.primary && patched('lock-by-tier');
+  private mayActBeside(): boolean {
+    return this.asking?.primary !== this.state.ledger.primary && patched('lock-by-tier');
   }
 
   private async failOver(result: WatchResult): Promise<void> {
