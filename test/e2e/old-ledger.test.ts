@@ -37,6 +37,7 @@ describe('the primary fails while nobody watches', () => {
     docker('stop', before.standby);
     setting(before.primary, "ALTER SYSTEM SET synchronous_standby_names = ''");
     await waitUntil('the empty names', () => psql(before.primary, 'SHOW synchronous_standby_names') === '');
+    psql(before.primary, 'DROP TABLE IF EXISTS e2e_unseen');
     psql(before.primary, 'CREATE TABLE e2e_unseen AS SELECT generate_series(1, 1000) AS n');
     docker('kill', before.primary);
     docker('start', before.standby);
