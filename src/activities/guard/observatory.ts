@@ -17,6 +17,9 @@ const DISK_WATCH_MS = 2000;
 /** The same where nobody watches it: an agent that is older, or does not answer now. */
 const DISK_EVERY_MS = 500;
 
+/** A container that dies within this time after a signal died of it, in milliseconds: docker-compose grants 30 s for an end. */
+const DIES_OF_IT_MS = 40_000;
+
 /** How often the others are asked while the primary is well, in milliseconds; a second primary is seen within two seconds. */
 const OTHERS_EVERY_MS = 350;
 const SILENT_OTHERS_EVERY_MS = 1000;
@@ -45,6 +48,10 @@ export class Observatory {
   private alarmed = false;
   /** Docker said that the primary's container died: it need not be asked by SQL any more. */
   private died: { promise: Promise<void>; resolve: () => void };
+  /** When Docker said last that somebody had a signal sent to the primary's container: when it dies of that, Docker starts it no more. */
+  private signalledAt = -Infinity;
+  /** When the primary's container died after that, by Docker's word. Milliseconds since the epoch. */
+  private endedAt: number | undefined;
   private wasCutOff = false;
   /** So many rounds follow soon: the session of a standby ended, and the primary may hear of it a moment later. */
   private hurried = 0;
@@ -224,6 +231,8 @@ export class Observatory {
   }
 
   private async containerOf(node: string): Promise<ContainerEnd> {
+    // Docker keeps who asks for the state waiting until the teardown of the container is through: 100 to 200 ms longer than the event.
+    if (this.endedAt !== undefined) return { word: 'exited', endedAt: this.endedAt };
     try {
       const { status, endedAt } = await withinLimit(this.deps.docker.inspect(node), this.policy.probeLimit * 2);
       return { word: status as ContainerWord, ...(endedAt === undefined ? {} : { endedAt }) };
@@ -300,13 +309,17 @@ export class Observatory {
       const end = await this.deps.docker.events(
         [primary],
         ({ action }) => {
-          if (action === 'die') this.died.resolve();
-          if (action === 'start') this.died = withResolver();
+          if (action === 'kill') this.signalledAt = this.clock.now();
+          if (action === 'die') {
+            this.died.resolve();
+            if (this.clock.now() - this.signalledAt <= DIES_OF_IT_MS) this.endedAt = this.clock.now();
+          }
+          if (action === 'start') this.forgetEnd();
           if (['die', 'pause', 'unpause', 'start'].includes(action)) this.alarm(primary);
         },
         () => {
           // Its start may be missed from here on: what Docker said last counts no more.
-          this.died = withResolver();
+          this.forgetEnd();
           if (!this.closed) setTimeout(() => void this.listen(), 1000).unref();
         },
       );
@@ -316,6 +329,12 @@ export class Observatory {
     } catch {
       if (!this.closed) setTimeout(() => void this.listen(), 1000).unref();
     }
+  }
+
+  private forgetEnd(): void {
+    this.died = withResolver();
+    this.signalledAt = -Infinity;
+    this.endedAt = undefined;
   }
 
   private alarm(node: string): void {

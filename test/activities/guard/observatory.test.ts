@@ -194,6 +194,23 @@ describe('the observatory', () => {
     expect((await round()).sql).toMatchObject({ answered: true });
   });
 
+  test('a death by somebody’s signal is one before Docker has told the state, which it does only after the teardown', async () => {
+    await begin();
+    await round();
+    servers.answer = (node) => (node === PRIMARY ? silence : standbyRow);
+    // A crash: Docker may start it again.
+    engine.events?.onEvent('die');
+    expect(await round()).toMatchObject({ container: 'running' });
+    engine.events?.onEvent('start');
+    engine.events?.onEvent('kill');
+    engine.events?.onEvent('die');
+    const seen = await round();
+    expect(seen).toMatchObject({ container: 'exited' });
+    expect(Math.abs((seen.endedAt ?? 0) - Date.now())).toBeLessThan(5000);
+    engine.events?.onEvent('start');
+    expect(await round()).toMatchObject({ container: 'running' });
+  });
+
   test('a death that Docker told of before its events broke off does not outlive them', async () => {
     await begin();
     engine.events?.onEvent('die');
