@@ -90,7 +90,7 @@ describe('guard', () => {
           await eventually('a workflow task that fails', async () => {
             const { raw, status } = await cluster.handle.describe();
             expect(status.name).toBe('RUNNING');
-            return (raw.pendingWorkflowTask?.attempt ?? 1) > 2 ? true : undefined;
+            return (raw.pendingWorkflowTask?.attempt ?? 1) > 1 ? true : undefined;
           });
         };
         await server.withWorker(cluster.activities(), broken, queue, tomorrow);

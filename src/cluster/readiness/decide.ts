@@ -1,6 +1,7 @@
 import { answers, presentNodes, primaries, type AnsweringNode, type ObservedCluster } from '../observed';
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from '../switchover/checklist';
+import { checkChecksums, checkPlaces, checkSlots, tellOthers } from './data';
 import { checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
 
 /** Who takes part in a planned move: what is wrong with anybody else only warns. */
@@ -15,7 +16,7 @@ export interface MoveScope {
  */
 export function checkReadiness(
   list: Checklist,
-  _topology: ClusterTopology,
+  topology: ClusterTopology,
   observed: ObservedCluster,
   scope?: MoveScope,
 ): void {
@@ -25,9 +26,14 @@ export function checkReadiness(
   for (const node of nodes) {
     checkStartable(list, node, weigh(node));
     checkLeftOvers(list, node, weigh(node));
+    checkPlaces(list, node);
   }
   const primary = primaries(observed).find(answers);
+  for (const node of nodes) checkChecksums(list, node, node === primary, weigh(node));
   if (primary === undefined) return;
+  tellOthers(list, topology, primary);
+  const others = nodes.filter((node) => node !== primary);
+  checkSlots(list, topology, primary, others, weigh);
   for (const standby of nodes.filter((node) => node !== primary)) {
     // Both ways: it follows the primary now, and the primary would follow it.
     checkNextSettings(list, [standby], primary, weigh(standby));

@@ -1,0 +1,108 @@
+import { psql } from '../commands';
+import { formatMs } from '../duration';
+import type { AnsweringNode } from '../observed';
+import { formatSize } from '../size';
+import type { Checklist } from '../switchover/checklist';
+import { isNodesSlot, slotName, type ClusterTopology } from '../topology';
+import type { Weight } from './start';
+
+/** A slot that may lose its WAL after this many bytes more is told while there is time. */
+const NEARLY_LOST_BYTES = 256 * 1024 * 1024;
+/** A receiver that has said nothing for this long may hold a stop up, in milliseconds. */
+const SILENT_RECEIVER_MS = 10_000;
+
+/** M4: the primary still keeps the WAL that each of its standbys needs. */
+export function checkSlots(
+  list: Checklist,
+  topology: ClusterTopology,
+  primary: AnsweringNode,
+  standbys: readonly AnsweringNode[],
+  weigh: (node: AnsweringNode) => Weight,
+): void {
+  for (const slot of primary.readiness?.sql?.slots ?? []) {
+    const node = standbys.find(({ name }) => slotName(name) === slot.name);
+    if (node === undefined || !isNodesSlot(topology, slot.name)) continue;
+    const says = `${primary.name} keeps the WAL that ${node.name} needs`;
+    if (slot.invalidation !== null || slot.walStatus === 'lost')
+      list[weigh(node)]('M4', false, {
+        says,
+        refusal: `${primary.name} has thrown away WAL that ${node.name} needs: its slot is lost`,
+        measured: `slot ${slot.name} is ${slot.walStatus ?? 'invalid'}${slot.invalidation === null ? '' : `, because of ${slot.invalidation}`}`,
+        limit: 'a slot that is kept',
+        next: `veloz-ha postgres rejoin ${node.name}`,
+      });
+    else if (slot.safeBytes !== null && slot.safeBytes < NEARLY_LOST_BYTES)
+      list.advise('M4', false, {
+        says,
+        refusal: `${primary.name} will soon throw away WAL that ${node.name} needs`,
+        measured: `${formatSize(Math.max(0, slot.safeBytes))} may be written before slot ${slot.name} is lost; it keeps ${formatSize(slot.retainedBytes)}`,
+        limit: `at least ${formatSize(NEARLY_LOST_BYTES)}; max_slot_wal_keep_size`,
+        next: psql(node.name, 'SELECT * FROM pg_stat_wal_receiver'),
+      });
+  }
+}
+
+/** M5: no page of the node failed its checksum. A primary with broken pages is best moved away from. */
+export function checkChecksums(list: Checklist, node: AnsweringNode, isPrimary: boolean, weight: Weight): void {
+  const failures = node.readiness?.sql?.checksumFailures ?? [];
+  if (failures.length === 0) return;
+  list[isPrimary ? 'advise' : weight]('M5', false, {
+    says: `no page of ${node.name} failed its checksum`,
+    refusal: `pages of ${node.name} failed their checksum: its disk is not to be trusted`,
+    measured: failures.map(({ database, count }) => `${count} in ${database}`).join(', '),
+    limit: 'none since its statistics began',
+    next: isPrimary
+      ? psql(node.name, 'SELECT datname, checksum_failures, checksum_last_failure FROM pg_stat_database')
+      : `veloz-ha postgres rejoin ${node.name} --method copy`,
+  });
+}
+
+/** M6: what belongs to others, and what a stop or a promotion means for it. Told, never in the way. */
+export function tellOthers(list: Checklist, topology: ClusterTopology, primary: AnsweringNode): void {
+  const seen = primary.readiness?.sql;
+  if (seen == null) return;
+  for (const { pid, application, user, slot, behindBytes, replyAgeMs } of seen.senders) {
+    if (slot !== null && isNodesSlot(topology, slot)) continue;
+    if ((behindBytes ?? 0) === 0 || (replyAgeMs ?? 0) < SILENT_RECEIVER_MS) continue;
+    list.advise('M6', false, {
+      says: 'nobody else holds a stop up',
+      refusal: `a receiver that is no node of the cluster would hold up a stop of ${primary.name}`,
+      measured: `${application === '' ? `pid ${pid}` : application} of ${user} lacks ${formatSize(behindBytes ?? 0)} and has said nothing for ${formatMs(replyAgeMs ?? 0)}`,
+      limit: `an answer within ${formatMs(SILENT_RECEIVER_MS)}`,
+      next: psql(primary.name, `SELECT pg_terminate_backend(${pid})`),
+    });
+  }
+  const left = seen.slots.filter(
+    ({ type, failover, name }) => type === 'logical' && !failover && !isNodesSlot(topology, name),
+  );
+  if (left.length > 0)
+    list.advise('M6', false, {
+      says: 'no logical slot would be left behind',
+      refusal: 'logical slots stay behind at a switchover or failover: their subscribers have to begin anew',
+      measured: left.map(({ name, database }) => `${name}${database === null ? '' : ` in ${database}`}`).join(', '),
+      limit: 'slots with failover = true, which a standby keeps a copy of (sync_replication_slots)',
+      next: psql(primary.name, 'SELECT slot_name, database, plugin, failover, synced FROM pg_replication_slots'),
+    });
+}
+
+/** M7: everything of the node lies in its data directory, which is what a copy replaces. */
+export function checkPlaces(list: Checklist, node: AnsweringNode): void {
+  const { tablespaces = [], walOutside = null } = node.readiness?.agent ?? {};
+  const missing = tablespaces.filter(({ there }) => !there);
+  if (tablespaces.length === 0 && walOutside === null) return;
+  list.advise('M7', false, {
+    says: `everything of ${node.name} lies in its data directory`,
+    refusal:
+      missing.length > 0
+        ? `${node.name} would not find a tablespace at its next start`
+        : `${node.name} can't be copied anew by itself: not all of it lies in its data directory`,
+    measured: [
+      ...tablespaces.map(
+        ({ oid, path, there }) => `tablespace ${oid} at ${path}${there ? '' : ', which is not there'}`,
+      ),
+      ...(walOutside === null ? [] : [`pg_wal at ${walOutside}`]),
+    ].join(', '),
+    limit: 'no tablespace elsewhere, and pg_wal in its place',
+    next: psql(node.name, 'SELECT oid, spcname, pg_tablespace_location(oid) FROM pg_tablespace'),
+  });
+}

@@ -1,0 +1,79 @@
+import type { SlotReadiness } from '../../../src/cluster/readiness/observed';
+import { slotName } from '../../../src/cluster/topology';
+import { objects, primary, standby } from '../support/objects';
+import { ready, STANDBY } from '../support/picture';
+
+const slot = (rest: Partial<SlotReadiness>): SlotReadiness => ({
+  name: slotName(STANDBY),
+  type: 'physical',
+  active: true,
+  walStatus: 'reserved',
+  safeBytes: null,
+  invalidation: null,
+  retainedBytes: 1024,
+  database: null,
+  plugin: null,
+  failover: false,
+  ...rest,
+});
+
+objects({
+  'the WAL that the standby needs was thrown away': {
+    change: (seen) => ready(primary(seen)).sql.slots.push(slot({ walStatus: 'lost', invalidation: 'wal_removed' })),
+    id: 'M4',
+    says: 'its slot is lost: slot veloz_postgres_standby is lost, because of wal_removed',
+    next: 'veloz-ha postgres rejoin veloz-postgres-standby',
+  },
+  'it soon will be': {
+    change: (seen) => ready(primary(seen)).sql.slots.push(slot({ walStatus: 'extended', safeBytes: 1024 * 1024 })),
+    id: 'M4',
+    result: 'warn',
+    says: '1.0 MiB may be written before slot veloz_postgres_standby is lost',
+    next: 'pg_stat_wal_receiver',
+  },
+  'pages of the candidate failed their checksum': {
+    change: (seen) => ready(standby(seen)).sql.checksumFailures.push({ database: 'veloz', count: 2 }),
+    id: 'M5',
+    says: 'pages of veloz-postgres-standby failed their checksum: its disk is not to be trusted: 2 in veloz',
+    next: 'veloz-ha postgres rejoin veloz-postgres-standby --method copy',
+  },
+  'pages of the primary did, which is a reason to move': {
+    change: (seen) => ready(primary(seen)).sql.checksumFailures.push({ database: 'veloz', count: 2 }),
+    id: 'M5',
+    result: 'warn',
+    says: '2 in veloz',
+    next: 'checksum_last_failure',
+  },
+  "somebody else's receiver is silent": {
+    change: (seen) =>
+      ready(primary(seen)).sql.senders.push({
+        pid: 77,
+        application: 'warehouse',
+        user: 'etl',
+        slot: 'warehouse',
+        slotType: 'logical',
+        state: 'streaming',
+        behindBytes: 4 * 1024 * 1024,
+        replyAgeMs: 61_000,
+      }),
+    id: 'M6',
+    result: 'warn',
+    says: 'warehouse of etl lacks 4.0 MiB and has said nothing for 1 min 01 s',
+    next: 'SELECT pg_terminate_backend(77)',
+  },
+  'a logical slot would be left behind': {
+    change: (seen) =>
+      ready(primary(seen)).sql.slots.push(slot({ name: 'warehouse', type: 'logical', database: 'veloz' })),
+    id: 'M6',
+    result: 'warn',
+    says: 'their subscribers have to begin anew: warehouse in veloz',
+    next: 'pg_replication_slots',
+  },
+  'a tablespace is not there': {
+    change: (seen) => ready(standby(seen)).agent.tablespaces.push({ oid: '16400', path: '/fast', there: false }),
+    id: 'M7',
+    result: 'warn',
+    says: 'would not find a tablespace at its next start: tablespace 16400 at /fast, which is not there',
+    next: 'pg_tablespace_location',
+  },
+});
