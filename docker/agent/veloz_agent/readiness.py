@@ -53,6 +53,7 @@ def _on_disk(data: str, files: ConfigFiles) -> dict:
         "tablespaces": _tablespaces(data),
         "walOutside": _link_target(os.path.join(data, "pg_wal")),
         "archive": _archive(data),
+        "unlogged": _unlogged(data),
     }
 
 
@@ -70,6 +71,15 @@ def _tablespaces(data: str) -> list:
         if target is not None:
             found.append({"oid": name, "path": target, "there": os.path.isdir(path)})
     return found
+
+
+def _unlogged(data: str) -> int:
+    """Tables, indexes and sequences that no WAL is written of: each has an init fork, to which a promotion empties it."""
+    return sum(
+        1
+        for pattern in ("base/*/*_init", "pg_tblspc/*/PG_*/*/*_init")
+        for _ in glob.iglob(os.path.join(glob.escape(data), pattern))
+    )
 
 
 def _archive(data: str) -> dict:

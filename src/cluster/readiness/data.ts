@@ -72,6 +72,15 @@ export function tellOthers(list: Checklist, topology: ClusterTopology, primary: 
       next: psql(primary.name, `SELECT pg_terminate_backend(${pid})`),
     });
   }
+  const unlogged = primary.readiness?.agent?.unlogged ?? 0;
+  if (unlogged > 0)
+    list.advise('M6', false, {
+      says: 'no table would be emptied',
+      refusal: 'unlogged tables are empty after a switchover or failover: no WAL is written of them',
+      measured: `${unlogged} unlogged ${unlogged === 1 ? 'table, index or sequence' : 'tables, indexes and sequences'} on ${primary.name}`,
+      limit: 'none; ALTER TABLE … SET LOGGED keeps a table',
+      next: `docker exec ${primary.name} psql -U postgres -c "SELECT oid::regclass FROM pg_class WHERE relpersistence = 'u'"`,
+    });
   const left = seen.slots.filter(
     ({ type, failover, name }) => type === 'logical' && !failover && !isNodesSlot(topology, name),
   );

@@ -27,6 +27,8 @@ export interface AgentReadiness {
   /** Files in the data directory that would change what a start does. */
   signals: string[];
   tablespaces: { oid: string; path: string; there: boolean }[];
+  /** Tables, indexes and sequences of which no WAL is written: a promotion empties them. Absent from an agent that is older. */
+  unlogged?: number;
   /** Where `pg_wal` really is, if it is a link. */
   walOutside: string | null;
   archive: {

@@ -61,6 +61,13 @@ objects({
     says: 'warehouse of etl lacks 4.0 MiB and has said nothing for 1 min 01 s',
     next: 'SELECT pg_terminate_backend(77)',
   },
+  'tables would be emptied': {
+    change: (seen) => (ready(primary(seen)).agent.unlogged = 2),
+    id: 'M6',
+    result: 'warn',
+    says: 'unlogged tables are empty after a switchover or failover: no WAL is written of them: 2 unlogged tables, indexes and sequences',
+    next: "relpersistence = 'u'",
+  },
   'a logical slot would be left behind': {
     change: (seen) =>
       ready(primary(seen)).sql.slots.push(slot({ name: 'warehouse', type: 'logical', database: 'veloz' })),
