@@ -10,6 +10,7 @@ import {
   patched,
   proxyActivities,
   setCurrentDetails,
+  setHandler,
   startChild,
   upsertSearchAttributes,
   uuid4,
@@ -24,6 +25,7 @@ import { relaxedLedger } from '../cluster/guard/ledger-rules';
 import { renderGuard } from './guard-details';
 import { explainGuard, explainRedis } from './guard-explain';
 import {
+  guardQuery,
   guardWorkflowId,
   type GuardEvent,
   type GuardInput,
@@ -68,8 +70,11 @@ export async function guard(input?: GuardInput | null): Promise<GuardState> {
       `the input of guard is wrong: ${unknown.length > 0 ? `unknown key ${unknown.join(', ')}` : `mode: expected auto, approve or off, got ${String(given.mode)}`}. Known keys: cluster, mode, startedBy. Next: veloz-ha guard start`,
       'BadInput',
     );
+  const { workflowId, runId } = workflowInfo();
+  const { carried } = given;
+  // A history that begins anew can be asked from its first moment on: until the topology is read it is what it was.
+  if (carried !== undefined) setHandler(guardQuery, () => ({ ...carried, runId }));
   const described = await describeCluster(given.cluster);
-  const { workflowId } = workflowInfo();
   // One open run per id is what keeps a second guard of the cluster away, and the id is how others find the ledger.
   if (workflowId !== guardWorkflowId(described.name))
     throw ApplicationFailure.nonRetryable(
