@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ErrorDocument } from '../../src/cli/errors';
+import { lockWorkflowId } from '../../src/workflows/messages';
 import type { Report, RunState } from '../../src/workflows/run-state';
 import {
   asked,
@@ -119,30 +120,35 @@ describe('a switchover is refused when what was asked for can not be', () => {
       }
     }));
 
-  it('another run holds the lock, started from elsewhere under some other id', async () => {
+  it('another run holds the lock; one that waits for a person holds none', async () => {
     const workflowId = `tuesday's maintenance/${randomUUID()}`;
     await rig.start({}, workflowId);
     await untilWaiting(workflowId);
+    const lock = await rig.client.workflow.start('clusterLock', {
+      taskQueue: rig.stand.taskQueue,
+      workflowId: lockWorkflowId('veloz'),
+      args: [{ cluster: 'veloz', runbook: 'e2e', holder: 'e2e', holderRunId: 'e2e' }],
+    });
 
     const { code, report } = await cameToNothing(rig);
     expect({ code, outcome: report.outcome }).toEqual({ code: 4, outcome: 'busy' });
     expect(report.says).toContain(
-      `cluster veloz is locked: run ${workflowId} holds it (limit: one run at a time). Nothing was changed. Next: `,
+      `PostgreSQL of cluster veloz is locked: run ${lock.workflowId} holds it (limit: one run at a time). Nothing was changed. Next: veloz-ha watch `,
     );
-    expect(report.says).toMatch(/Next: veloz-ha watch "tuesday's maintenance\/\S+"$/);
-    expect(report.next[0]?.command).toBe(`veloz-ha watch "${workflowId}"`);
 
     // A plan changes nothing and needs no lock; another cluster has a lock of its own.
     const planned = await cli(['postgres', 'switchover', '--plan', '-o', 'json'], rig.env);
     expect(planned.code).toBe(0);
     expect((await refused(rig, '--cluster', 'elsewhere')).sentence).toContain('its container does not exist');
 
-    expect((await cli(['reject', workflowId, '--why', 'not tonight'], rig.env)).code).toBe(0);
-    expect(await endOf(workflowId)).toMatchObject({ code: 6, outcome: 'rejected' });
-    // The lock ends with the run.
+    // Approved, it needs the lock again.
+    expect((await cli(['approve', workflowId], rig.env)).code).toBe(0);
+    expect(await endOf(workflowId)).toMatchObject({ code: 4, outcome: 'busy' });
+    await lock.terminate('end of the scenario');
     const next = await detached();
     await untilWaiting(next);
-    expect((await cli(['reject', next], rig.env)).code).toBe(0);
+    expect((await cli(['reject', next, '--why', 'not tonight'], rig.env)).code).toBe(0);
+    expect(await endOf(next)).toMatchObject({ code: 6, outcome: 'rejected' });
   });
 
   it('nobody approves in time', () =>
