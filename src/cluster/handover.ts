@@ -11,6 +11,16 @@ export const fastHandoverSettings = {
   'history.timerProcessorMaxTimeShift': '"10ms"',
 } as const;
 
+/**
+ * The settings with which a task queue is one (docs/temporal.md). A server as shipped has four partitions of each queue, and hands a
+ * poll from one to another only one at a time: the poll of a worker that is frozen or gone can keep that of a living one from the
+ * tasks for up to a minute.
+ */
+export const wholeQueueSettings = {
+  'matching.numTaskqueueReadPartitions': '1',
+  'matching.numTaskqueueWritePartitions': '1',
+} as const;
+
 /** What to change on a server whose hand-overs are slow, as one sentence. */
 export const slowHandoverAdvice = `set ${Object.entries(fastHandoverSettings)
   .map(([key, value]) => `${key}=${value}`)

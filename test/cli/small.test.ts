@@ -71,7 +71,9 @@ test('the server is started with tuned hand-overs and the search attributes of r
       ' --search-attribute VelozOutcome=Keyword --search-attribute VelozHeldMs=Int' +
       ' --dynamic-config-value history.transferProcessorMaxPollRPS=2000' +
       ' --dynamic-config-value history.timerProcessorMaxPollRPS=2000' +
-      ' --dynamic-config-value history.timerProcessorMaxTimeShift="10ms"',
+      ' --dynamic-config-value history.timerProcessorMaxTimeShift="10ms"' +
+      ' --dynamic-config-value matching.numTaskqueueReadPartitions=1' +
+      ' --dynamic-config-value matching.numTaskqueueWritePartitions=1',
   );
 });
 

@@ -3,7 +3,7 @@ import { dirname, join, normalize } from 'node:path';
 import { parse } from 'yaml';
 import { parseTopology, topologySchema } from '../../src/cluster/topology';
 import { guardPolicySchema } from '../../src/cluster/guard/policy';
-import { fastHandoverSettings } from '../../src/cluster/handover';
+import { fastHandoverSettings, wholeQueueSettings } from '../../src/cluster/handover';
 import { searchAttributeTypes } from '../../src/systems/temporal';
 import { switchoverInputSchema } from '../../src/workflows/switchover-input';
 import { commandLinesIn, faultOf } from './command-lines';
@@ -193,6 +193,9 @@ describe('what is told of Temporal', () => {
   test('the settings are those with which the server is started', () => {
     expect(pairsBelow('docs/temporal.md', 'Three settings that make it fast')).toEqual(
       Object.entries(fastHandoverSettings),
+    );
+    expect(pairsBelow('docs/temporal.md', 'Two settings that keep a task queue whole')).toEqual(
+      Object.entries(wholeQueueSettings),
     );
   });
 

@@ -8,7 +8,7 @@ import {
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { findTemporalBinary } from '../../../src/cli/paths';
-import { fastHandoverSettings } from '../../../src/cluster/handover';
+import { fastHandoverSettings, wholeQueueSettings } from '../../../src/cluster/handover';
 import { searchAttributeTypes } from '../../../src/systems/temporal';
 import { watcherTuning, workerTuning } from '../../../src/worker';
 import { watchQueueOf } from '../../../src/workflows/messages';
@@ -34,7 +34,11 @@ export class WorkflowServer {
     });
     const path = findTemporalBinary(process.env);
     if (path === undefined) throw new Error('there is no temporal binary. Next: npm run setup');
-    const settings = { ...fastHandoverSettings, 'limit.historyCount.suggestContinueAsNew': LONG_HISTORY };
+    const settings = {
+      ...fastHandoverSettings,
+      ...wholeQueueSettings,
+      'limit.historyCount.suggestContinueAsNew': LONG_HISTORY,
+    };
     const types = { Keyword: SearchAttributeType.KEYWORD, Int: SearchAttributeType.INT } as const;
     // One after the other: the server is given five seconds to start, and bundling takes a whole core.
     const workflowBundle = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
