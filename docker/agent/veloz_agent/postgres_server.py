@@ -78,6 +78,8 @@ class PostgresSupervisor(NodeAgent):
             "LC_ALL": "C.UTF-8",
             "HOME": settings.volume,
             "PGPASSFILE": settings.pass_file,
+            # How long a receiver looks up the name of a node that is gone: a promotion waits for the look-up.
+            "RES_OPTIONS": os.environ.get("RES_OPTIONS", "timeout:1 attempts:1"),
         }
         self.trial = StartTrial(settings, self.processes, self._env)
 
