@@ -76,6 +76,11 @@ export interface WatchResult {
 const ROUNDS_KEPT = 30;
 /** What is odd for this long is told, even when it is no failure. */
 const TELL_AFTER_MS = 1500;
+/**
+ * What is counted over several seconds, a write or the pooler's way, is told that much after it would have been decided, in
+ * milliseconds: to tell ends the stretch, and the next one may be another worker's, which counts anew.
+ */
+const COUNTED_AFTER_MS = 2000;
 /** How often the lock is asked for while a failure waits for it. */
 const LOCK_EVERY_MS = 500;
 
@@ -185,7 +190,9 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       const key = `${verdict.state}${verdict.state === 'failed' ? ` ${verdict.kind}` : ''}`;
       if (key === request.known.sees) oddSince = undefined;
       else oddSince ??= seen.at;
-      if (oddSince !== undefined && seen.at - oddSince >= TELL_AFTER_MS) return { why: 'sees', ...seen };
+      const counts = round.write !== undefined || round.clientPath !== undefined;
+      const tellAfter = counts ? Math.max(policy.writeLimit, policy.poolerLimit) + COUNTED_AFTER_MS : TELL_AFTER_MS;
+      if (oddSince !== undefined && seen.at - oddSince >= tellAfter) return { why: 'sees', ...seen };
 
       if (ends.over()) return { why: 'quiet', ...seen };
       await observatory.pause(ends.signal, standbys.dueIn);
