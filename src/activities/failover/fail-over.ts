@@ -8,16 +8,15 @@ import { recoveryOf, type PostgresSession } from '../../systems/postgres';
 import type { DataLoss } from '../../workflows/failover-input';
 import type { SubStep } from '../../workflows/run-state';
 import { attempt, finalFailure, heartbeat, keepBeating, lastHeartbeat, until } from '../context';
-import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
-import { hasEnded } from '../end-container';
+import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
 import { fenceNode } from '../fence';
 import { messageOf } from '../guard/probe';
 import { SubStepRecorder, type MoveJournal } from '../move-journal';
 import { ensureSlot, ensureSynchronousNames } from '../prepare';
 import { ensureReservedSlot } from '../rejoin/parts';
-import { Overtaken, stillMine } from '../still-mine';
 import { tokenOf } from '../token';
 import { askSource, decideOn } from './look';
+import { wakeSource } from './source-data';
 import {
   claimFailoverParts,
   closeFailoverParts,
@@ -187,7 +186,7 @@ async function failOverWith(
     const chosen = await recorder.run(
       'look',
       'look once more: nobody may be writable, and who has the most?',
-      () => choose(deps, access, request, parts, journal, source),
+      () => choose(deps, access, request, parts, journal, { asked: source, beforeFence: true }),
       (found) => `${found.target.name} is the most advanced`,
     );
     const fenced = await recorder.run(
@@ -201,7 +200,7 @@ async function failOverWith(
     marks.fencedAt = Date.now();
     if (chosen.unproven === true)
       await recorder.run('read', `read where the WAL of ${request.source} ends`, () =>
-        wake(deps, access, request.source),
+        wakeSource(deps, access, request.source),
       );
     choice = await recorder.run(
       'choose',
@@ -320,7 +319,7 @@ async function choose(
   request: FailoverMove,
   parts: FailoverParts,
   journal: FailoverJournal,
-  asked?: Promise<NodeAnswer>,
+  { asked, beforeFence = false }: { asked?: Promise<NodeAnswer>; beforeFence?: boolean } = {},
 ): Promise<Choice> {
   const fencedAt = journal.marks.fencedAt;
   const [first, source] = await Promise.all([decideOn(deps, access, request, parts, undefined, fencedAt), asked]);
@@ -339,7 +338,8 @@ async function choose(
   if (decision.proof === undefined) delete journal.proof;
   else journal.proof = decision.proof;
   const refusal = refusalSentence(decision.checks, 'Nothing was promoted');
-  const unproven = refusal !== undefined && fencedAt === null && decision.needsConsent && isOver(request.kind);
+  // Also in an attempt that finds the fence of one before it: that one may have died before it read anything.
+  const unproven = refusal !== undefined && beforeFence && decision.needsConsent && isOver(request.kind);
   if (refusal !== undefined && !unproven) throw finalFailure('Refused', refusal, { checks: decision.checks });
   const target = parts.candidates.find(({ name }) => name === decision.candidate);
   if (target === undefined) throw new Error('the checks named neither a candidate nor a refusal');
@@ -352,26 +352,6 @@ async function choose(
 
 /** Its server is gone: to fence it takes nothing away, and its data can be read then. One that hangs may come back with all of them. */
 const isOver = (kind: FailureKind | undefined): boolean => kind === 'dead' || kind === 'crashed';
-
-/** How long a fenced node's container may take until its agent answers, in milliseconds. */
-const WAKE_LIMIT_MS = 8000;
-
-/** Has the agent of a fenced node answer. Its server stays down: the fence lies in its volume. A node that does not wake up is left. */
-async function wake(deps: ActivityDeps, access: ClusterAccess, node: string): Promise<void> {
-  try {
-    const { status } = await deps.docker.inspect(node);
-    if (hasEnded(status)) {
-      await stillMine(`start the container of ${node} behind its fence`);
-      await deps.docker.start(node);
-    }
-    await until(`the agent of ${node}`, WAKE_LIMIT_MS, 50, () =>
-      withSession(access.agent(node), (agent) => agent.call('observe', {}, 1000)).catch(() => undefined),
-    );
-  } catch (error) {
-    if (error instanceof Overtaken) throw error;
-    // What it could not say is not known, and the checks say so.
-  }
-}
 
 /**
  * Somebody who is silent gets more time before that is believed: it may be the reason of a refusal; or the one with the most, whom a

@@ -2,17 +2,15 @@ import { decideFailover, type CandidateState } from '../../cluster/failover/deci
 import { CLOCK_SKEW_MS, confirmedWithinMs, isFresh } from '../../cluster/guard/confirmation';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
 import type { Lsn } from '../../cluster/lsn';
-import type { PostgresAgent, WalEnd } from '../../systems/agent';
+import type { PostgresAgent } from '../../systems/agent';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf, NodeProbe, withinLimit } from '../guard/probe';
 import type { FailoverMove } from './fail-over';
 import type { Candidate, FailoverParts } from './parts';
+import { sourceEnd } from './source-data';
 
 /** How long an agent may take to say how its node is, in milliseconds. */
 const OBSERVE_LIMIT_MS = 1000;
-
-/** How long the failed primary's agent may take to read its WAL to the end, in milliseconds. */
-const SOURCE_END_LIMIT_MS = 3000;
 
 /** What the candidates say, and what follows. */
 export async function decideOn(
@@ -50,12 +48,6 @@ export async function decideOn(
     states,
     decision: decideFailover(access.topology, { ...input, systemIdentifier: end.systemIdentifier, oldPrimary }),
   };
-}
-
-/** Where the WAL of the failed primary ends; undefined where its agent does not answer or its server runs. */
-async function sourceEnd(access: ClusterAccess, node: string): Promise<WalEnd | undefined> {
-  const asked = withSession(access.agent(node), (agent) => agent.call('walEnd', {}, SOURCE_END_LIMIT_MS));
-  return withinLimit(asked, SOURCE_END_LIMIT_MS).catch(() => undefined);
 }
 
 /**
