@@ -13,8 +13,8 @@ export const fastHandoverSettings = {
 
 /**
  * The settings with which a task queue is one (docs/temporal.md). A server as shipped has four partitions of each queue, and hands a
- * poll from one to another only one at a time: the poll of a worker that is frozen or gone can keep that of a living one from the
- * tasks for up to a minute.
+ * poll from one to another only one at a time, so that the poll of a worker that is frozen or gone may keep that of a living one from
+ * the tasks. A failover's first task once lay for 51 s while a worker polled; this is the suspected cause, and was not proven.
  */
 export const wholeQueueSettings = {
   'matching.numTaskqueueReadPartitions': '1',

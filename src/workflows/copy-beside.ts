@@ -27,7 +27,9 @@ export async function besideOthers<T>(run: Run, node: string, source: string, wo
   const before = await historyNow(run);
   const copying = new Lock(run.state, copyLock(node));
   if (!(await copying.take()))
-    throw failure(`another run has the data of ${node} copied. Next: veloz-ha runs --cluster ${run.state.cluster}`);
+    throw failure(
+      `another run has the data of ${node} copied (limit: one run a node). Nothing was changed. Next: veloz-ha runs --cluster ${run.state.cluster}`,
+    );
   await run.unlock();
   const result = await work().then(
     (value) => ({ value }),
