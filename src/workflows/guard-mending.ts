@@ -1,5 +1,4 @@
 import {
-  CancellationScope,
   ChildWorkflowCancellationType,
   isCancellation,
   ParentClosePolicy,
@@ -13,7 +12,7 @@ import { formatMs } from '../cluster/duration';
 import { mendingBackoffMs, NOBODY, wordsOf, type LeftOver } from '../cluster/guard/mending';
 import type { GuardPolicy } from '../cluster/guard/policy';
 import type { GuardEvent, GuardState, MendingKnowledge, MendingState } from './guard-messages';
-import { STRETCH_MS, stretchMs, watching } from './guard-watching';
+import { STRETCH_MS, stretchMs, watching, Wait } from './guard-watching';
 import { rootMessage, rootType } from './runbook/runner';
 import type { RepairInput } from './standby-input';
 
@@ -43,7 +42,7 @@ export interface MendingHost {
  */
 export class MendingGuard {
   private ended = false;
-  private stretch: CancellationScope | undefined;
+  private readonly waiting = new Wait();
   private looping: Promise<void> | undefined;
 
   constructor(private readonly host: MendingHost) {}
@@ -59,13 +58,13 @@ export class MendingGuard {
   /** Ends the watching and waits for that. What it started goes on. */
   async end(): Promise<void> {
     this.ended = true;
-    this.stretch?.cancel();
+    this.waiting.cancel();
     await this.looping;
   }
 
   /** The mode, or maintenance, was changed by people. */
   news(): void {
-    this.stretch?.cancel();
+    this.waiting.cancel();
   }
 
   private async loop(): Promise<void> {
@@ -94,7 +93,7 @@ export class MendingGuard {
   private watch(): Promise<MembersWatchResult | undefined> {
     const { state, known } = this.host;
     const forMs = state.maintenance?.until == null ? STRETCH_MS : stretchMs(Date.now(), [state.maintenance.until]);
-    return this.undisturbed(() =>
+    return this.waiting.run(() =>
       proxyActivities<Activities>(watching('Look after what is left over')).watchMembers({
         cluster: state.cluster,
         mayAct: this.acts(),
@@ -109,21 +108,8 @@ export class MendingGuard {
     );
   }
 
-  private async undisturbed<T>(body: () => Promise<T>): Promise<T | undefined> {
-    this.stretch = new CancellationScope();
-    try {
-      return await this.stretch.run(body);
-    } catch (error) {
-      // The guard itself was cancelled, and not only its watching.
-      if (!isCancellation(error) || CancellationScope.current().consideredCancelled) throw error;
-      return undefined;
-    } finally {
-      this.stretch = undefined;
-    }
-  }
-
   private pause(ms: number): Promise<void> {
-    return this.undisturbed(() => sleep(ms, { summary: 'Waiting before what is left over is looked at again' }));
+    return this.waiting.run(() => sleep(ms, { summary: 'Waiting before what is left over is looked at again' }));
   }
 
   /** What is left over now, for people; what is over is told once. */
@@ -237,7 +223,7 @@ export class MendingGuard {
   private runEnded(): void {
     delete this.mending.acting;
     this.host.explain();
-    this.stretch?.cancel();
+    this.waiting.cancel();
   }
 }
 

@@ -1,5 +1,4 @@
 import {
-  CancellationScope,
   ChildWorkflowCancellationType,
   getExternalWorkflowHandle,
   isCancellation,
@@ -14,7 +13,7 @@ import type { Activities, RedisWatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
 import type { GuardPolicy } from '../cluster/guard/policy';
 import type { GuardEvent, GuardState, RedisGuardKnowledge, RedisGuardState } from './guard-messages';
-import { MAX_BACKOFF_MS, stretchMs, watching } from './guard-watching';
+import { MAX_BACKOFF_MS, stretchMs, watching, Wait } from './guard-watching';
 import { WORKFLOW_TASK_TIMEOUT } from './messages';
 import type { RedisFailoverInput } from './redis-input';
 import { rootMessage, rootType } from './runbook/runner';
@@ -56,8 +55,7 @@ export interface RedisGuardHost {
  */
 export class RedisGuard {
   private ended = false;
-  /** The stretch, or the wait, that is under way; cancelled when there is news from people. */
-  private stretch: CancellationScope | undefined;
+  private readonly waiting = new Wait();
   private looping: Promise<void> | undefined;
   /** The failover that it has a person asked about. */
   private asking: { workflowId: string; withdrawn?: string } | undefined;
@@ -76,14 +74,14 @@ export class RedisGuard {
   /** Ends the watching and waits for that. What it started goes on. */
   async end(): Promise<void> {
     this.ended = true;
-    this.stretch?.cancel();
+    this.waiting.cancel();
     await this.looping;
   }
 
   /** The mode, or maintenance, was changed by people. */
   news(): void {
     this.forget();
-    this.stretch?.cancel();
+    this.waiting.cancel();
   }
 
   /** Takes back the question whether to fail over: another one comes first, or it has lost its reason. */
@@ -120,7 +118,7 @@ export class RedisGuard {
       this.forget();
     }
     const { failures: _failures, ...known } = host.known;
-    return this.undisturbed(() =>
+    return this.waiting.run(() =>
       proxyActivities<Activities>(watching('Watch Redis')).watchRedis({
         cluster: state.cluster,
         master: redis.master,
@@ -132,22 +130,8 @@ export class RedisGuard {
     );
   }
 
-  /** Waits for something that news from people end. */
-  private async undisturbed<T>(body: () => Promise<T>): Promise<T | undefined> {
-    this.stretch = new CancellationScope();
-    try {
-      return await this.stretch.run(body);
-    } catch (error) {
-      // The guard itself was cancelled, and not only its watching.
-      if (!isCancellation(error) || CancellationScope.current().consideredCancelled) throw error;
-      return undefined;
-    } finally {
-      this.stretch = undefined;
-    }
-  }
-
   private pause(ms: number): Promise<void> {
-    return this.undisturbed(() => sleep(ms, { summary: 'Waiting before Redis is watched again' }));
+    return this.waiting.run(() => sleep(ms, { summary: 'Waiting before Redis is watched again' }));
   }
 
   /** What was told while nothing could be done about it is to be told again. */
@@ -285,7 +269,7 @@ export class RedisGuard {
     this.asking = undefined;
     this.forget();
     this.host.explain();
-    this.stretch?.cancel();
+    this.waiting.cancel();
   }
 
   private backOff(says: string, run?: string): void {

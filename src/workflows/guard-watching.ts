@@ -1,4 +1,4 @@
-import { workflowInfo, type ActivityOptions } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, workflowInfo, type ActivityOptions } from '@temporalio/workflow';
 import { watchQueueOf } from './messages';
 import { changing } from './runbook/activity-options';
 
@@ -28,4 +28,28 @@ export const settingNames = {
 /** How long a stretch may last that is to end at the first of these times, in milliseconds. */
 export function stretchMs(now: number, wakes: readonly (number | null | undefined)[]): number {
   return Math.max(200, Math.min(STRETCH_MS, ...wakes.filter((at) => at != null).map((at) => at - now)));
+}
+
+/** One wait at a time, a stretch of watching or a pause, that news from people end. */
+export class Wait {
+  private scope: CancellationScope | undefined;
+
+  /** @returns what `body` came to; undefined when the wait was ended by {@link cancel} */
+  async run<T>(body: () => Promise<T>): Promise<T | undefined> {
+    this.scope = new CancellationScope();
+    try {
+      return await this.scope.run(body);
+    } catch (error) {
+      // The guard itself was cancelled, and not only its waiting.
+      if (!isCancellation(error) || CancellationScope.current().consideredCancelled) throw error;
+      return undefined;
+    } finally {
+      this.scope = undefined;
+    }
+  }
+
+  /** Ends the wait that is under way, if one is. */
+  cancel(): void {
+    this.scope?.cancel();
+  }
 }
