@@ -87,11 +87,17 @@ describe('guard', () => {
       try {
         const broken = async () => {
           await cluster.sees(seen('ledger', { ledger: protectedLedger() }));
-          await eventually('a workflow task that fails', async () => {
-            const { raw, status } = await cluster.handle.describe();
-            expect(status.name).toBe('RUNNING');
-            return (raw.pendingWorkflowTask?.attempt ?? 1) > 1 ? true : undefined;
-          });
+          let task: unknown;
+          await eventually(
+            'a workflow task that fails',
+            async () => {
+              const { raw, status } = await cluster.handle.describe();
+              expect(status.name).toBe('RUNNING');
+              task = { pending: raw.pendingWorkflowTask, activities: raw.pendingActivities };
+              return (raw.pendingWorkflowTask?.attempt ?? 1) > 1 ? true : undefined;
+            },
+            () => task,
+          );
         };
         await server.withWorker(cluster.activities(), broken, queue, tomorrow);
         await server.withWorker(

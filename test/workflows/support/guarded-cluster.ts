@@ -82,6 +82,8 @@ export function redisDead(rest: Partial<RedisWatchResult> = {}): RedisWatchResul
 /** A stretch of watching that is under way. */
 interface Stretch<Request, Result> {
   activityId: string;
+  /** Which attempt of it, from 1. */
+  attempt: number;
   request: Request;
   end: (result: Result) => void;
 }
@@ -201,7 +203,10 @@ export class GuardedCluster {
     end(result);
   }
 
-  /** The stretch that is under way. One that the guard has cancelled goes on until its next heartbeat, and nobody hears it. */
+  /**
+   * The stretch that is under way. Nobody hears one that the guard has cancelled, which goes on until its next heartbeat, and none of
+   * an attempt before the one that the server knows: its worker has ended.
+   */
   private async heard<Request, Result>(
     underWay: () => Stretch<Request, Result> | undefined,
     when: (request: Request) => boolean,
@@ -209,7 +214,9 @@ export class GuardedCluster {
     const stretch = underWay();
     if (stretch === undefined || !when(stretch.request)) return undefined;
     const { raw } = await this.handle.describe();
-    const pending = raw.pendingActivities?.find(({ activityId }) => activityId === stretch.activityId);
+    const pending = raw.pendingActivities?.find(
+      ({ activityId, attempt }) => activityId === stretch.activityId && attempt === stretch.attempt,
+    );
     const heard = pending?.state === temporal.api.enums.v1.PendingActivityState.PENDING_ACTIVITY_STATE_STARTED;
     return heard && underWay() === stretch ? stretch : undefined;
   }
@@ -317,7 +324,7 @@ async function inStretch<Request extends { forMs: number }, Result>(
   let over: NodeJS.Timeout | undefined;
   try {
     return await new Promise<Result>((resolve, reject) => {
-      begin({ activityId: context.info.activityId, request, end: resolve });
+      begin({ activityId: context.info.activityId, attempt: context.info.attempt, request, end: resolve });
       over = setTimeout(() => resolve(quiet), request.forMs);
       context.cancelled.catch(reject);
     });
