@@ -10,7 +10,8 @@ import { movePrimary, type MoveResult } from './move';
 import type { MoveRequest } from './move-parts';
 import { rollBackMove } from './move-undo';
 import { observeCluster } from './observe';
-import { failOver, type FailoverMove, type FailoverResult } from './failover/fail-over';
+import { failOver } from './failover/fail-over';
+import type { FailoverMove, FailoverResult } from './failover/move';
 import { planFailOver, type FailoverOutlook } from './failover/plan';
 import { undoFailOver } from './failover/undo';
 import { recordPromotion, type RecordResult } from './failover/record';
@@ -28,7 +29,8 @@ import { releaseNodes, settleMove, verifyMove, type SettleResult, type VerifyRes
 
 export type { MoveResult } from './move';
 export type { MoveRequest } from './move-parts';
-export type { FailoverMove, FailoverResult } from './failover/fail-over';
+export type { FailoverJournal } from './failover/journal';
+export type { FailoverMove, FailoverResult } from './failover/move';
 export type { EngineProof, HandoverRequest, HandoverResult, ServiceRequest } from './engine';
 export type { RedisMove, RedisMoveResult, RedisProof, RedisRemedy } from './redis';
 export type { WatchRequest, WatchResult } from './guard/watch';

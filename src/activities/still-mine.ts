@@ -21,7 +21,20 @@ export class Overtaken extends Error {
  * @param what the action, as an infinitive: "kill veloz-postgres-primary"
  * @throws Overtaken when another attempt goes on, or Temporal does not tell
  */
-export async function stillMine(what: string): Promise<void> {
+export function stillMine(what: string): Promise<void> {
+  return requireCurrent(what, false);
+}
+
+/**
+ * The same for something that is not to begin any more once the activity was asked to end, or its run has ended, although its worker
+ * may not have heard of that yet.
+ * @throws Overtaken also then
+ */
+export function stillWanted(what: string): Promise<void> {
+  return requireCurrent(what, true);
+}
+
+async function requireCurrent(what: string, wanted: boolean): Promise<void> {
   const context = currentContext();
   const client = clientOf(context);
   const execution = context?.info.workflowExecution;
@@ -37,7 +50,7 @@ export async function stillMine(what: string): Promise<void> {
     } catch (error) {
       throw new Overtaken(`Temporal does not say whether this attempt may ${what}: ${messageOf(error)}`);
     }
-    const why = whyNotMine(context, told);
+    const why = whyNotMine(context, told, wanted);
     if (why !== undefined) throw new Overtaken(`this attempt may not ${what} any more: ${why}`);
     if (performance.now() - asked < FRESH_MS) return;
   }
@@ -45,18 +58,25 @@ export async function stillMine(what: string): Promise<void> {
 }
 
 const { WORKFLOW_EXECUTION_STATUS_RUNNING } = temporal.api.enums.v1.WorkflowExecutionStatus;
+const { PENDING_ACTIVITY_STATE_CANCEL_REQUESTED } = temporal.api.enums.v1.PendingActivityState;
 
 /** Why the attempt is not the current one, as Temporal tells it; undefined where it is. */
 function whyNotMine(
   context: Context,
   told: temporal.api.workflowservice.v1.IDescribeWorkflowExecutionResponse,
+  wanted: boolean,
 ): string | undefined {
   const { activityId, attempt } = context.info;
   if (told.workflowExecutionInfo?.status !== WORKFLOW_EXECUTION_STATUS_RUNNING)
     // An activity whose run was terminated goes to its end, unless its worker slept meanwhile: nobody knows what others did then.
-    return hasStalled(context) ? 'its run has ended, and this worker stood still meanwhile' : undefined;
+    return hasStalled(context)
+      ? 'its run has ended, and this worker stood still meanwhile'
+      : wanted
+        ? 'its run has ended'
+        : undefined;
   const mine = told.pendingActivities?.find((pending) => pending.activityId === activityId);
   if (mine === undefined) return 'its activity has ended';
+  if (wanted && mine.state === PENDING_ACTIVITY_STATE_CANCEL_REQUESTED) return 'it was asked to end';
   return mine.attempt === attempt ? undefined : `attempt ${mine.attempt} goes on, and this is attempt ${attempt}`;
 }
 

@@ -28,3 +28,13 @@ const ATTEMPTS_PER_TURN = 100;
 export function tokenOf(run: string, stage: Stage, turn = 0): Token {
   return { run, attempt: stages.indexOf(stage) * ATTEMPTS_PER_STAGE + turn * ATTEMPTS_PER_TURN + attempt() };
 }
+
+/**
+ * The token of this attempt of a watch, for one of the two things that it does under the run that would follow: to hold clients, and
+ * then to carry the failover out itself. Of one attempt the second is newer; a later attempt's are newer than both; and those of the
+ * run's own steps are newer than all. They have their place among the attempts of the first stage, and not in a stage of their own: that
+ * would move the numbers of every stage behind it, while workers of two versions may be at one run.
+ */
+export function watchToken(run: string, what: 'hold' | 'act'): Token {
+  return { run, attempt: 2 * attempt() - (what === 'hold' ? 1 : 0) };
+}

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { FailoverJournal } from '../activities';
 import type { Ledger } from '../cluster/guard/ledger';
 import type { Signal } from '../cluster/guard/signals';
 import type { Lsn } from '../cluster/lsn';
@@ -29,6 +30,8 @@ export const incidentSchema = z.strictObject({
   lastLsn: z.custom<Lsn>().optional(),
   /** The ledger as it was before the failure. */
   ledger: z.custom<Ledger>(),
+  /** What the watch that saw the failure did of the failover already. */
+  journal: z.custom<FailoverJournal>().optional(),
 });
 
 /** What a person, the CLI, the Web UI or the guard may ask of `failover`. */

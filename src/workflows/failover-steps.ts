@@ -17,12 +17,22 @@ export interface FailoverStory {
   after?: string;
 }
 
-/** Undoes a failover that failed: what the failure tells decides how much has to be heard before that. */
-export const undoFailOver = (move: FailoverMove, cause: unknown): Promise<boolean> =>
-  act(changing, 'Put everything back').undoFailOver({
-    ...move,
-    ...(rootDetails(cause).neverAsked === true ? { neverAsked: true } : {}),
-  });
+/**
+ * Undoes a failover that failed: what the failure tells decides how much has to be heard before that. Returns false where there is only
+ * forward; then the move's next attempts come after the undo.
+ */
+export async function undoFailOver(move: FailoverMove, cause: unknown): Promise<boolean> {
+  // The watch itself saw the promotion through.
+  const promoted = move.journal?.marks.promotedAt != null;
+  const undone =
+    !promoted &&
+    (await act(changing, 'Put everything back').undoFailOver({
+      ...move,
+      ...(rootDetails(cause).neverAsked === true ? { neverAsked: true } : {}),
+    }));
+  if (!undone) move.afterUndo = true;
+  return undone;
+}
 
 /** Gives every node of a failover back. */
 export async function releaseFailover(

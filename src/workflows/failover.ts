@@ -247,6 +247,7 @@ async function findFailed(
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
     ...(request.incident === undefined ? {} : { kind: request.incident.kind, decidedAt: request.incident.decidedAt }),
     ...(request.incident?.lastLsn === undefined ? {} : { lastLsn: request.incident.lastLsn }),
+    ...(request.incident?.journal === undefined ? {} : { journal: request.incident.journal }),
     holdLimitMs: described.topology.limits.hold,
   });
   const { incident } = request;

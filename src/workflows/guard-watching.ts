@@ -1,4 +1,10 @@
-import { CancellationScope, isCancellation, workflowInfo, type ActivityOptions } from '@temporalio/workflow';
+import {
+  ActivityCancellationType,
+  CancellationScope,
+  isCancellation,
+  workflowInfo,
+  type ActivityOptions,
+} from '@temporalio/workflow';
 import { watchQueueOf } from './messages';
 import { changing } from './runbook/activity-options';
 
@@ -7,7 +13,7 @@ export const STRETCH_MS = 10 * 60_000;
 /** The longest wait after an attempt that did not end well. */
 export const MAX_BACKOFF_MS = 10 * 60_000;
 
-/** How a stretch of watching runs. */
+/** How a stretch of watching runs. News from people end it at once; what it came to until then is lost. */
 export const watching = (summary: string): ActivityOptions => ({
   taskQueue: watchQueueOf(workflowInfo().taskQueue),
   startToCloseTimeout: STRETCH_MS + 120_000,
@@ -15,6 +21,12 @@ export const watching = (summary: string): ActivityOptions => ({
   heartbeatTimeout: '1s',
   retry: { initialInterval: '50ms', backoffCoefficient: 1.5, maximumInterval: '2s' },
   summary,
+});
+
+/** How a stretch runs that may act: news from people end it too, and it is waited for, since what it did must be told and finished. */
+export const watchingAndActing = (summary: string): ActivityOptions => ({
+  ...watching(summary),
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 });
 
 /** How the names of synchronous standbys are set: nobody watches meanwhile, so it is soon over, well or not. */

@@ -36,7 +36,7 @@ import type { FailoverInput } from './failover-input';
 import { listenToPeople, phaseKey } from './guard-people';
 import { MendingGuard } from './guard-mending';
 import { emptyRedisState, nothingKnownOfRedis, RedisGuard } from './guard-redis';
-import { MAX_BACKOFF_MS, settingNames, stretchMs, watching } from './guard-watching';
+import { MAX_BACKOFF_MS, settingNames, stretchMs, watching, watchingAndActing } from './guard-watching';
 import { searchAttributeNames, WORKFLOW_TASK_TIMEOUT } from './messages';
 import { act, changing } from './runbook/activity-options';
 import { describeCluster } from './runbook/begin';
@@ -89,6 +89,8 @@ const nothingTold = { failed: false, splitBrain: false, standbyLost: false, stan
 class Guard {
   private readonly state: GuardState;
   private stopped = false;
+  /** A guard that was started by a version whose watch only told goes on as it began, until its history begins anew. */
+  private readonly watchActs = patched('guard-watch-acts');
   /** Somebody asked for a new history: the next version of the code finds nothing in it that it would do in another way. */
   private handsOver = false;
   /** The stretch of watching that is under way; cancelled when there is news from people. */
@@ -200,6 +202,7 @@ class Guard {
     delete this.state.backoffUntil;
     this.known.failures = 0;
     this.forget();
+    this.explain();
     this.stretch?.cancel();
   }
 
@@ -271,26 +274,32 @@ class Guard {
     const { failures: _failures, redis: _redis, mending: _mending, ...known } = this.known;
     const mayHold =
       this.acts() && state.mode === 'auto' && state.ledger.state === 'protected' && state.acting === undefined;
-    this.stretch = new CancellationScope();
+    // Only what takes no longer than a moment is done outside of the run that follows: with any other ledger the failed primary's own
+    // data are read first. And only the first failure: while a run is under way, the next one waits for a look at that.
+    const mayAct = this.watchActs && mayHold && state.ledger.primary !== null && !known.failed;
+    const options = (this.watchActs ? watchingAndActing : watching)('Watch the cluster');
+    const stretch = new CancellationScope();
+    this.stretch = stretch;
     try {
-      const result = await this.stretch.run(() =>
-        proxyActivities<Activities>(watching('Watch the cluster')).watchCluster({
+      const result = await stretch.run(() =>
+        proxyActivities<Activities>(options).watchCluster({
           cluster: state.cluster,
           ledger: state.ledger,
           mayHold,
+          ...(mayAct ? { mayAct } : {}),
           incidentRun: run,
           known,
           forMs: stretchMs(now, [state.maintenance?.until, state.backoffUntil, state.namesBackoffUntil]),
         }),
       );
       this.incidentRun = run;
-      return result;
+      // Ended by news, with nothing to tell: what it saw last counts no more.
+      return stretch.consideredCancelled && result.why === 'quiet' ? undefined : result;
     } catch (error) {
-      if (isCancellation(error)) {
-        // The guard itself was cancelled, and not only its watching.
-        if (CancellationScope.current().consideredCancelled) throw error;
-        return undefined;
-      }
+      // The guard itself was cancelled, and not only its watching. A watch whose worker dies while it is told to end does not go on at
+      // another one: it has timed out then, and that is an end like any other.
+      if (CancellationScope.current().consideredCancelled) throw error;
+      if (isCancellation(error) || stretch.consideredCancelled) return undefined;
       throw error;
     } finally {
       this.stretch = undefined;
@@ -348,7 +357,11 @@ class Guard {
         this.known.failed = true;
         this.known.sees = keyOf(result);
         this.note('primary failed', result.sees);
-        if (this.acts() && (state.acting === undefined || (news && this.mayActBeside()))) await this.failOver(result);
+        // What the watch has begun is finished, whatever people said meanwhile.
+        if (result.failure?.acted !== undefined)
+          await CancellationScope.nonCancellable(() => this.failOver(result, 'given'));
+        else if (this.acts() && (state.acting === undefined || (news && this.mayActBeside())))
+          await this.failOver(result, state.mode === 'auto' ? 'given' : 'required');
         return;
       }
       case 'ready':
@@ -385,14 +398,14 @@ class Guard {
     return this.asking?.primary !== this.state.ledger.primary && patched('lock-by-tier');
   }
 
-  private async failOver(result: WatchResult): Promise<void> {
+  private async failOver(result: WatchResult, approval: 'given' | 'required'): Promise<void> {
     const { state } = this;
     const { failure } = result;
     if (failure === undefined) return;
     const [workflowId = this.runId('failover')] = this.incidentRun.split('/');
     const input: FailoverInput = {
       cluster: state.cluster,
-      approval: state.mode === 'auto' ? 'given' : 'required',
+      approval,
       startedBy: `guard of ${state.cluster}`,
       reason: result.sees,
       ...(state.ledger.primary === null ? {} : { expectedPrimary: state.ledger.primary }),
@@ -405,8 +418,10 @@ class Guard {
         signals: result.signals,
         ...(failure.lastLsn === undefined ? {} : { lastLsn: failure.lastLsn }),
         ledger: state.ledger,
+        ...(failure.acted === undefined ? {} : { journal: failure.acted.journal }),
       },
     };
+    if (failure.acted !== undefined) this.note('failover', actedWords(failure.acted), workflowId);
     await this.startRun('failover', workflowId, input);
     if (input.approval === 'required' && state.acting !== undefined)
       this.asking = { workflowId, primary: state.ledger.primary };
@@ -490,6 +505,8 @@ class Guard {
     if (this.asking?.workflowId === workflowId) this.asking = undefined;
     // Two writable nodes are left to the run that acts; what is so afterwards is to be told.
     this.known.splitBrain = false;
+    // The stretch takes a moment to end, and only then the next one begins.
+    this.explain();
     this.stretch?.cancel();
   }
 
@@ -592,6 +609,17 @@ class Guard {
     while (this.state.events.length > EVENTS_KEPT) this.state.events.shift();
     log.info(`guard: ${kind}: ${says}`);
   }
+}
+
+/** What the watch itself did about a failure, in a sentence. */
+function actedWords({ journal, problem }: NonNullable<NonNullable<WatchResult['failure']>['acted']>): string {
+  const done =
+    journal.marks.releasedAt !== null
+      ? 'a standby was promoted at once, and clients go on with it'
+      : journal.began === 'promotion'
+        ? 'a standby may have been asked to be promoted'
+        : 'the fence was begun at once, and nobody was promoted';
+  return problem === undefined ? done : `${done}: ${problem}`;
 }
 
 const keyOf = (result: WatchResult): string =>

@@ -1,11 +1,16 @@
 import { WorkflowFailedError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { WatchRequest } from '../../src/activities';
+import { emptyJournal } from '../../src/activities/failover/journal';
+import { parseFailoverInput } from '../../src/workflows/failover-input';
 import { guardWorkflowId, type GuardEvent, type GuardState } from '../../src/workflows/guard-messages';
 import { PRIMARY, STANDBY } from '../cluster/support/picture';
-import { dead, GuardedCluster, protectedLedger, refused, seen } from './support/guarded-cluster';
+import { dead, deadAndActed, GuardedCluster, protectedLedger, refused, seen } from './support/guarded-cluster';
+import { inputQuery } from './support/guard-workflows';
 import { eventually, WorkflowServer } from './support/server';
 
+const mode = (cluster: GuardedCluster, wanted: string) =>
+  cluster.handle.executeUpdate('setMode', { args: [{ mode: wanted }] });
 const kinds = ({ events }: GuardState): string[] => events.map(({ kind }) => kind);
 const event = ({ events }: GuardState, kind: GuardEvent['kind']) => events.findLast((each) => each.kind === kind);
 
@@ -324,7 +329,8 @@ describe('guard', () => {
           expect(said).toMatchObject({ run: id, says: expect.stringContaining('I7: the ledger') as unknown });
           waits.push((state.backoffUntil ?? 0) - (said?.at ?? 0));
           expect(state.waitsFor).toContain('because an attempt did not end well');
-          const { mayHold, forMs } = await cluster.watches(({ known }) => known.failed);
+          // The one that is told to end goes on until its next heartbeat.
+          const { mayHold, forMs } = await cluster.watches((request) => request.known.failed && request.forMs < 60_000);
           expect(mayHold).toBe(false);
           expect(forMs).toBeLessThanOrEqual(Math.max(200, waits.at(-1) ?? 0));
         }
@@ -376,6 +382,156 @@ describe('guard', () => {
           );
         });
       }
+    });
+  });
+
+  describe('has its watch act at once', () => {
+    test('in auto and while the ledger says protected, at the first failure only', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.guarded(async () => {
+        expect((await cluster.watches()).mayAct).toBeUndefined();
+        await cluster.sees(seen('ledger', { ledger: protectedLedger({ state: 'degraded', why: 'not yet' }) }));
+        expect((await cluster.watches(({ ledger }) => ledger.state === 'degraded')).mayAct).toBeUndefined();
+        await cluster.sees(seen('ledger', { ledger: protectedLedger() }));
+        expect((await cluster.watches(({ ledger }) => ledger.state === 'protected')).mayAct).toBe(true);
+        await cluster.sees(dead());
+        await cluster.run();
+        expect((await cluster.watches(({ known }) => known.failed)).mayAct).toBeUndefined();
+      });
+    });
+
+    test.each([
+      ['approve', async (cluster: GuardedCluster) => mode(cluster, 'approve')],
+      ['off', async (cluster: GuardedCluster) => mode(cluster, 'off')],
+      [
+        'maintenance',
+        (cluster: GuardedCluster) => cluster.handle.executeUpdate('maintenance', { args: [{ on: true }] }),
+      ],
+    ])('not in %s', async (_what, quieten) => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await quieten(cluster);
+        expect((await cluster.watches(({ mayHold }) => !mayHold)).mayAct).toBeUndefined();
+      });
+    });
+
+    test('and starts the run that goes on with it, under the same run, with what was done', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const { incidentRun } = await cluster.watches();
+        const found = deadAndActed();
+        await cluster.sees(found);
+        const { id, input } = await cluster.run();
+        expect(incidentRun.startsWith(`${id}/`)).toBe(true);
+        expect(input).toMatchObject({
+          approval: 'given',
+          expectedPrimary: PRIMARY,
+          incident: {
+            run: incidentRun,
+            ledger: { state: 'protected', primary: PRIMARY },
+            journal: found.failure?.acted?.journal,
+          },
+        });
+        expect(parseFailoverInput(input)).toHaveProperty('request');
+        const said = (await cluster.state()).events.filter(({ run }) => run === id).map(({ says }) => says);
+        expect(said).toEqual(['a standby was promoted at once, and clients go on with it', `failover started: ${id}`]);
+      });
+    });
+
+    test('and has finished what it began, and tells why it did not come to its end', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const found = deadAndActed({ began: 'fence', marks: { ...emptyJournal().marks, fencedAt: Date.now() } });
+        const problem = `${STANDBY} gives no answer`;
+        await cluster.sees({
+          ...found,
+          failure: { ...found.failure, acted: { ...found.failure?.acted, problem } } as typeof found.failure,
+        });
+        const { id, input } = await cluster.run();
+        expect(input).toMatchObject({ incident: { journal: { began: 'fence' } } });
+        const said = (await cluster.state()).events.find(({ run }) => run === id)?.says;
+        expect(said).toBe(`the fence was begun at once, and nobody was promoted: ${problem}`);
+      });
+    });
+
+    test.each([
+      ['off', async (cluster: GuardedCluster) => mode(cluster, 'off')],
+      ['approve', async (cluster: GuardedCluster) => mode(cluster, 'approve')],
+      [
+        'maintenance',
+        (cluster: GuardedCluster) => cluster.handle.executeUpdate('maintenance', { args: [{ on: true }] }),
+      ],
+    ])('and what it did is told and finished, although it is in %s by then', async (_what, quieten) => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        cluster.actsOn = true;
+        await quieten(cluster);
+        // It was told to end, and is waited for.
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        const stretches = cluster.asked.length;
+        expect((await cluster.state()).acting).toBeUndefined();
+        cluster.comesTo(deadAndActed());
+        const { input } = await cluster.run();
+        expect(input).toMatchObject({ approval: 'given', incident: { journal: { began: 'promotion' } } });
+        expect(cluster.asked.slice(stretches).every(({ mayAct }) => mayAct === undefined)).toBe(true);
+      });
+    });
+
+    test('and in off what it has only found is told, and nothing follows', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        cluster.actsOn = true;
+        await mode(cluster, 'off');
+        cluster.comesTo(dead());
+        await cluster.watches(({ known }) => known.failed);
+        const state = await cluster.state();
+        expect(kinds(state)).toContain('primary failed');
+        expect(state.acting).toBeUndefined();
+      });
+    });
+
+    test.each(['stop', 'cancel'] as const)('and what it did is finished after a %s of the guard', async (how) => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const { incidentRun } = await cluster.watches();
+        const [id = ''] = incidentRun.split('/');
+        cluster.actsOn = true;
+        if (how === 'stop') await cluster.handle.executeUpdate('stop', { args: [{ by: 'ada' }] });
+        else await cluster.handle.cancel();
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        expect((await cluster.handle.describe()).status.name).toBe('RUNNING');
+        cluster.comesTo(deadAndActed());
+        await cluster.handle.result().catch(() => undefined);
+        expect((await cluster.handle.describe()).status.name).toBe(how === 'stop' ? 'COMPLETED' : 'CANCELLED');
+        const run = server.client.getHandle(id);
+        expect(await run.query(inputQuery)).toMatchObject({ incident: { journal: { began: 'promotion' } } });
+        await run.terminate();
+      });
+    });
+
+    test('a watch that only watches ends soon when people say something', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const began = Date.now();
+        await mode(cluster, 'off');
+        await cluster.watches(({ mayHold }) => !mayHold);
+        expect(Date.now() - began).toBeLessThan(3000);
+        await cluster.handle.executeUpdate('stop', { args: [] });
+        await cluster.handle.result();
+      });
+    });
+
+    test('a watch whose worker dies while it is told to end does not end the guard', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        cluster.actsOn = true;
+        cluster.falls = true;
+        await mode(cluster, 'off');
+        cluster.actsOn = false;
+        // No heartbeat comes any more, and no other attempt is made of what was told to end.
+        await cluster.watches(({ mayHold }) => !mayHold);
+        expect((await cluster.handle.describe()).status.name).toBe('RUNNING');
+      });
     });
   });
 

@@ -5,7 +5,7 @@ import type { Lsn } from '../../cluster/lsn';
 import type { PostgresAgent } from '../../systems/agent';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf, NodeProbe, withinLimit } from '../guard/probe';
-import type { FailoverMove } from './fail-over';
+import type { FailoverMove } from './move';
 import type { Candidate, FailoverParts } from './parts';
 import { sourceEnd } from './source-data';
 

@@ -102,12 +102,13 @@ function reach<T extends { close(): void }>(opening: Promise<T>, limitMs: number
   });
 }
 
-/** Takes the pooler and every candidate that answers: from here on an earlier attempt can promote nobody. */
+/**
+ * Takes the pooler and every candidate that answers: from here on an earlier attempt can promote nobody. The pooler first: where another
+ * run holds clients it is at work, and its candidates are not taken from it.
+ */
 export async function claimFailoverParts({ token, pooler, candidates }: FailoverParts): Promise<void> {
-  await Promise.all([
-    pooler.call('claim', { token }),
-    ...candidates.map((candidate) => claimCandidate(candidate, token)),
-  ]);
+  await pooler.call('claim', { token });
+  await Promise.all(candidates.map((candidate) => claimCandidate(candidate, token)));
 }
 
 async function claimCandidate(candidate: Candidate, token: Token): Promise<void> {
@@ -136,4 +137,10 @@ export async function observeCandidates(parts: FailoverParts): Promise<Map<strin
 /** Nothing was promoted: clients go on waiting at their own risk and not at ours. Never throws. */
 export async function letGo({ pooler, token }: FailoverParts): Promise<void> {
   await pooler.call('release', { token }).catch(() => undefined);
+}
+
+/** @throws Error with the reason, when there is no such way to the candidate */
+export function needed<T>(way: T | undefined, { name, problem }: Candidate): T {
+  if (way === undefined) throw new Error(`${name} can't be reached: ${problem ?? 'no answer'}`);
+  return way;
 }

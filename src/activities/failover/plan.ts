@@ -4,7 +4,7 @@ import type { Plan } from '../../workflows/run-state';
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
 import { tokenOf } from '../token';
-import type { FailoverMove } from './fail-over';
+import type { FailoverMove } from './move';
 import { decideOn } from './look';
 import { closeFailoverParts, openFailoverParts } from './parts';
 

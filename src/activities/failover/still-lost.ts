@@ -4,7 +4,7 @@ import { finalFailure } from '../context';
 import { withSession, type ClusterAccess } from '../deps';
 import { withinLimit } from '../guard/probe';
 import { FLUSHED_WRITE } from '../guard/write-watch';
-import type { FailoverMove } from './fail-over';
+import type { FailoverMove } from './move';
 import type { FailoverParts } from './parts';
 
 /*

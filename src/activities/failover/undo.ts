@@ -2,7 +2,7 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 import { keepBeating } from '../context';
 import { dropIdleSlot } from '../prepare';
 import { tokenOf } from '../token';
-import type { FailoverMove } from './fail-over';
+import type { FailoverMove } from './move';
 import {
   claimFailoverParts,
   closeFailoverParts,

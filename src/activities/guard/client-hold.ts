@@ -1,6 +1,6 @@
 import { AgentError, type PoolerAgent } from '../../systems/agent';
 import type { ActivityDeps, ClusterAccess } from '../deps';
-import { tokenOf } from '../token';
+import { watchToken } from '../token';
 import type { HeldAgent } from './held-agents';
 
 /**
@@ -31,10 +31,23 @@ export class ClientHold {
     return this.beginning;
   }
 
+  /** Goes on with the hold of an attempt whose worker ended, so that it can be let go of before its switch does it. Never throws. */
+  async goOn(): Promise<void> {
+    const token = watchToken(this.request.incidentRun, 'hold');
+    await this.pooler
+      .use(1000, async (agent) => {
+        const { hold } = await agent.call('observe', {});
+        if (hold?.token.run !== token.run) return;
+        await agent.call('claim', { token });
+        this.since = hold.sinceMs;
+      })
+      .catch(() => undefined);
+  }
+
   private async take(): Promise<void> {
     // A run that holds the lock does what is to be done; its pooler is not taken from it.
     if ((await this.deps.lockHolder(this.request.cluster)) !== undefined) return;
-    const token = tokenOf(this.request.incidentRun, 'watch');
+    const token = watchToken(this.request.incidentRun, 'hold');
     const limitMs = this.access.topology.limits.hold;
     const candidates = this.access.topology.postgres.nodes.map(({ name }) => this.access.internal(name));
     await this.pooler.use(1000, async (agent) => {
@@ -49,7 +62,7 @@ export class ClientHold {
     await this.beginning;
     if (this.since === undefined) return;
     this.since = undefined;
-    const token = tokenOf(this.request.incidentRun, 'watch');
+    const token = watchToken(this.request.incidentRun, 'hold');
     await this.pooler
       .use(1000, async (agent) => {
         await agent.call('release', { token });

@@ -13,9 +13,11 @@ import { decideSplitBrain, splitBrainIn, type SplitBrain } from '../../cluster/g
 import type { LostStandbys } from '../../cluster/guard/standby-loss';
 import type { Lsn } from '../../cluster/lsn';
 import { judge } from '../../cluster/guard/verdict';
-import { keepBeating, lastHeartbeat } from '../context';
+import { attempt, heartbeat, keepBeating, lastHeartbeat } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
+import type { FailoverJournal } from '../failover/journal';
 import { readinessKey, type Readiness } from '../../cluster/readiness/findings';
+import { ActAtOnce, type ActingBeat } from './act-at-once';
 import { ClientHold } from './client-hold';
 import { Observatory } from './observatory';
 import { ReadinessWatch } from './readiness-watch';
@@ -28,6 +30,8 @@ export interface WatchRequest {
   ledger: Ledger;
   /** Clients may be held at the first certain sign: a failover would follow by itself. */
   mayHold: boolean;
+  /** The failover that would follow may be carried out at once, by the watch itself, as far as clients wait for it. */
+  mayAct?: boolean;
   /** The run id of the failover that would follow: nodes are taken and clients are held under it. */
   incidentRun: string;
   /** What the guard knows already: the same news is not told again. */
@@ -62,6 +66,12 @@ export interface WatchResult {
     heldSince: number | null;
     /** The last position of the primary that was seen. */
     lastLsn?: Lsn;
+    /** What the watch did about it at once; absent where it has changed nothing. */
+    acted?: {
+      journal: FailoverJournal;
+      /** Why it did not come to its end. */
+      problem?: string;
+    };
   };
   splitBrain?: SplitBrain;
   /** Since when no standby confirms, in milliseconds since the epoch. */
@@ -83,6 +93,8 @@ const TELL_AFTER_MS = 1500;
 const COUNTED_AFTER_MS = 2000;
 /** How often the lock is asked for while a failure waits for it. */
 const LOCK_EVERY_MS = 500;
+/** How often Temporal is told that it lives, in milliseconds: news from people come with the answer. */
+const BEAT_EVERY_MS = 200;
 
 /**
  * Watches a cluster until something happens that the guard has to know, or the time is over. Asks every node several times a
@@ -93,15 +105,15 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   const policy = access.topology.guard;
   const watched = ledgerKey(request.ledger);
   let confirmedAt = lastConfirmation(deps, request);
-  const stopBeating = keepBeating(
-    (): WatchBeat => ({
-      ledger: watched,
-      ...(confirmedAt === undefined ? {} : { confirmedAt }),
-    }),
-    600,
-  );
   const limitMs = confirmedWithinMs(policy);
   const observatory = new Observatory(deps, access, request.ledger.primary, policy);
+  const acting = new ActAtOnce(deps, access, request, observatory, () => heartbeat(beat()));
+  const beat = (): WatchBeat & { acting?: ActingBeat } => ({
+    ledger: watched,
+    ...(confirmedAt === undefined ? {} : { confirmedAt }),
+    ...(acting.beat === undefined ? {} : { acting: acting.beat }),
+  });
+  const stopBeating = keepBeating(beat, BEAT_EVERY_MS);
   const standbys = new StandbyWatcher(deps, access, policy, request.ledger.primary);
   const hold = new ClientHold(deps, access, observatory.pooler, request);
   const readiness = new ReadinessWatch(access, observatory.agents);
@@ -114,6 +126,12 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   let lastLsn: Lsn | undefined;
   try {
     await observatory.open();
+    if (attempt() > 1) {
+      const begun = request.mayAct === true ? await acting.resume() : undefined;
+      failed = begun !== undefined;
+      if (begun !== undefined) return begun;
+      if (request.mayHold) await hold.goOn();
+    }
     readiness.start();
     for (;;) {
       const round = await observatory.round(() => hold.begin());
@@ -159,7 +177,8 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
               heldSince: hold.since ?? null,
               ...(lastLsn === undefined ? {} : { lastLsn }),
             };
-            return { why: 'failed', ...seen, failure };
+            const found = { why: 'failed' as const, ...seen, failure };
+            return request.mayAct === true ? await acting.act(found) : found;
           }
           lockedUntil = observatory.clock.now() + LOCK_EVERY_MS;
           seen.sees = `${verdict.says}; run ${holder} holds the lock of PostgreSQL, and is waited for`;

@@ -4,6 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
 import type {
   Activities,
+  FailoverJournal,
   MembersWatchRequest,
   MembersWatchResult,
   RedisWatchRequest,
@@ -11,6 +12,7 @@ import type {
   WatchRequest,
   WatchResult,
 } from '../../../src/activities';
+import { emptyJournal } from '../../../src/activities/failover/journal';
 import type { Ledger } from '../../../src/cluster/guard/ledger';
 import { guardPolicySchema, type GuardPolicy } from '../../../src/cluster/guard/policy';
 import { guardQuery, guardWorkflowId, type GuardInput, type GuardState } from '../../../src/workflows/guard-messages';
@@ -50,6 +52,39 @@ export function dead(rest: Partial<WatchResult> = {}): WatchResult {
     failure: { kind: 'dead', since: at - 40, decidedAt: at, heldSince: at, lastLsn: '0/5000000' },
     ...rest,
   });
+}
+
+/** What a watch did at once about a primary that was killed. */
+export function acted(rest: Partial<FailoverJournal> = {}): NonNullable<WatchResult['failure']>['acted'] {
+  const at = Date.now();
+  return {
+    journal: {
+      ...emptyJournal(),
+      began: 'promotion',
+      fence: `${PRIMARY}: its container is exited, and the fence lies in its volume`,
+      lossBound: 0,
+      proof: `${STANDBY} was heard`,
+      names: '',
+      timelineBefore: 3,
+      subSteps: [{ id: 'promote', says: `promote ${STANDBY}`, ms: 60, atMs: 120 }],
+      marks: {
+        fencedAt: at - 80,
+        promotedAt: at - 10,
+        routedAt: at,
+        releasedAt: at,
+        fenceMs: 90,
+        promoteMs: 60,
+        routeMs: 3,
+      },
+      ...rest,
+    },
+  };
+}
+
+/** The primary was killed, and the watch itself had the standby promoted. */
+export function deadAndActed(rest: Partial<FailoverJournal> = {}): WatchResult {
+  const found = dead();
+  return { ...found, failure: { ...found.failure, acted: acted(rest) } as WatchResult['failure'] };
 }
 
 /** What a stretch of watching Redis found. */
@@ -103,6 +138,10 @@ export class GuardedCluster {
     restore: (): Promise<string> => Promise.resolve('restored'),
     fence: (node: string): Promise<string> => Promise.resolve(`${node} was fenced`),
   };
+  /** Its watch acts: it goes on to its end although it is told to end. */
+  actsOn = false;
+  /** The stretch that is under way says no more that it lives. */
+  falls = false;
   /** What it asked of each stretch of watching Redis. */
   readonly askedRedis: RedisWatchRequest[] = [];
   /** What it asked of each stretch of looking after what is left over. */
@@ -148,7 +187,7 @@ export class GuardedCluster {
 
   private watch(request: WatchRequest): Promise<WatchResult> {
     this.asked.push(request);
-    return inStretch(request, seen('quiet'), (stretch) => (this.stretch = stretch));
+    return inStretch(request, seen('quiet'), (stretch) => (this.stretch = stretch), this);
   }
 
   private watchRedis(request: RedisWatchRequest): Promise<RedisWatchResult> {
@@ -190,6 +229,15 @@ export class GuardedCluster {
     );
     this.stretch = undefined;
     end(result);
+  }
+
+  /** Has the stretch that is under way come to its end, also where the guard has told it to. */
+  comesTo(result: WatchResult): void {
+    const { stretch } = this;
+    if (stretch === undefined) throw new Error('no stretch is under way');
+    this.stretch = undefined;
+    this.actsOn = false;
+    stretch.end(result);
   }
 
   /** The same of Redis. */
@@ -318,15 +366,22 @@ async function inStretch<Request extends { forMs: number }, Result>(
   request: Request,
   quiet: Result,
   begin: (stretch: Stretch<Request, Result>) => void,
+  how: { actsOn: boolean; falls: boolean } = { actsOn: false, falls: false },
 ): Promise<Result> {
   const context = Context.current();
-  const beating = setInterval(() => context.heartbeat(), 200);
+  const beating = setInterval(() => {
+    if (how.falls) clearInterval(beating);
+    else context.heartbeat();
+  }, 200);
+  how.falls = false;
   let over: NodeJS.Timeout | undefined;
   try {
     return await new Promise<Result>((resolve, reject) => {
       begin({ activityId: context.info.activityId, attempt: context.info.attempt, request, end: resolve });
       over = setTimeout(() => resolve(quiet), request.forMs);
-      context.cancelled.catch(reject);
+      context.cancelled.catch((error: unknown) => {
+        if (!how.actsOn) reject(error);
+      });
     });
   } finally {
     clearInterval(beating);

@@ -1,0 +1,81 @@
+import { refusalSentence } from '../../cluster/check';
+import type { FailureKind, NodeAnswer } from '../../cluster/guard/signals';
+import { finalFailure } from '../context';
+import type { ActivityDeps, ClusterAccess } from '../deps';
+import type { FailoverJournal } from './journal';
+import { decideOn } from './look';
+import { queryLimitOf, type FailoverMove } from './move';
+import { PATIENT_LIMIT_MS, reachSilent, type Candidate, type FailoverParts } from './parts';
+import { answersThough, requireStillUnreachable, requireStillUnwritable } from './still-lost';
+
+/** What was decided on whom to promote. */
+export interface Choice {
+  target: Candidate;
+  others: string[];
+  names: string;
+  /** Nothing proves yet that nothing is lost: the failed primary's own data have to, once it is fenced. */
+  unproven?: true;
+}
+
+/**
+ * Decides on the target from what every candidate says now.
+ * @throws ApplicationFailure `Refused`
+ */
+export async function choose(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  request: FailoverMove,
+  parts: FailoverParts,
+  journal: FailoverJournal,
+  { asked, beforeFence = false }: { asked?: Promise<NodeAnswer>; beforeFence?: boolean } = {},
+): Promise<Choice> {
+  const fencedAt = journal.marks.fencedAt;
+  const [first, source] = await Promise.all([decideOn(deps, access, request, parts, undefined, fencedAt), asked]);
+  if (source?.answered === true && source.inRecovery === false && !answersThough(request.kind)) {
+    throw finalFailure(
+      'Refused',
+      `I8: ${request.source} is a primary that takes writes: it answered within ${source.ms} ms (limit: no reachable primary). Nothing was changed. Next: veloz-ha postgres switchover`,
+    );
+  }
+  // Once it is fenced there is no way back to what it was.
+  if (fencedAt === null && request.kind === 'unwritable') await requireStillUnwritable(access, request.source);
+  if (fencedAt === null && request.kind === 'unreachable') await requireStillUnreachable(access, parts, request.source);
+  const { states, decision } = await secondLook(deps, access, request, parts, first, fencedAt);
+  journal.checks = decision.checks;
+  journal.lossBound = decision.lossBound;
+  if (decision.proof === undefined) delete journal.proof;
+  else journal.proof = decision.proof;
+  const refusal = refusalSentence(decision.checks, 'Nothing was promoted');
+  // Also in an attempt that finds the fence of one before it: that one may have died before it read anything.
+  const unproven = refusal !== undefined && beforeFence && decision.needsConsent && isOver(request.kind);
+  if (refusal !== undefined && !unproven) throw finalFailure('Refused', refusal, { checks: decision.checks });
+  const target = parts.candidates.find(({ name }) => name === decision.candidate);
+  if (target === undefined) throw new Error('the checks named neither a candidate nor a refusal');
+  const state = states.find(({ name }) => name === target.name);
+  if (decision.candidateLsn !== undefined) journal.receivedByTarget = decision.candidateLsn;
+  if (state?.inRecovery === true && state.timeline !== undefined) journal.timelineBefore = state.timeline;
+  journal.names = decision.names;
+  return { target, others: decision.others, names: decision.names, ...(unproven ? { unproven } : {}) };
+}
+
+/** Its server is gone: to fence it takes nothing away, and its data can be read then. One that hangs may come back with all of them. */
+const isOver = (kind: FailureKind | undefined): boolean => kind === 'dead' || kind === 'crashed';
+
+/**
+ * Somebody who is silent gets more time before that is believed: it may be the reason of a refusal; or the one with the most, whom a
+ * person's consent to a loss would pass over.
+ */
+async function secondLook(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  request: FailoverMove,
+  parts: FailoverParts,
+  first: Awaited<ReturnType<typeof decideOn>>,
+  fencedAt: number | null,
+): Promise<typeof first> {
+  const refused = first.decision.checks.some(({ result }) => result === 'refuse');
+  const silent = first.states.some(({ answered, missing }) => !answered && missing !== true);
+  if (!silent || (!refused && request.allowDataLoss === undefined)) return first;
+  await reachSilent(access, parts, queryLimitOf(request));
+  return decideOn(deps, access, request, parts, PATIENT_LIMIT_MS, fencedAt);
+}

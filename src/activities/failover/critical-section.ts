@@ -1,0 +1,253 @@
+import type { NodeAnswer } from '../../cluster/guard/signals';
+import { AgentError, type Token } from '../../systems/agent';
+import { recoveryOf, type PostgresSession } from '../../systems/postgres';
+import { finalFailure, until } from '../context';
+import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
+import { fenceNode } from '../fence';
+import { messageOf } from '../guard/probe';
+import { SubStepRecorder } from '../move-journal';
+import { ensureSlot, ensureSynchronousNames } from '../prepare';
+import { ensureReservedSlot } from '../rejoin/parts';
+import { steadyMs } from '../clock';
+import { askedBefore } from './asked-before';
+import { choose, type Choice } from './choose';
+import type { FailoverJournal } from './journal';
+import { askSource } from './look';
+import { queryLimitOf, type FailoverMove, type FailoverResult } from './move';
+import { claimFailoverParts, closeFailoverParts, letGo, needed, openFailoverParts, type FailoverParts } from './parts';
+import { wakeSource } from './source-data';
+
+/** Who carries a failover out: a step of its run, or the watch that saw the failure. */
+export interface Carrier {
+  token: Token;
+  /** What was done so far; changed in place, and complete whenever something is thrown. */
+  journal: FailoverJournal;
+  /** Called with the journal when it has changed: the next attempt is to find it. */
+  beat(journal: FailoverJournal): void;
+  /** No attempt before this one can have asked for a promotion. */
+  first: boolean;
+  /** Awaited right before the old primary is fenced; throws where this must not go on. `what`: the action, as an infinitive. */
+  permit?(what: string): Promise<void>;
+}
+
+interface Section {
+  deps: ActivityDeps;
+  access: ClusterAccess;
+  request: FailoverMove;
+  parts: FailoverParts;
+  recorder: SubStepRecorder;
+  journal: FailoverJournal;
+}
+
+/**
+ * The critical section of a failover: holds clients, proves that the old primary takes no write, promotes the most advanced standby,
+ * routes, and lets go. Each part observes before it acts: another attempt goes on where this one died, and whom an earlier one asked
+ * to be promoted is found in the agents' own records.
+ * @throws ApplicationFailure `Refused` with nothing promoted and clients let go, or an Error that is retried
+ */
+export async function carryOut(deps: ActivityDeps, request: FailoverMove, carrier: Carrier): Promise<FailoverResult> {
+  const access = accessCluster(deps, request.cluster);
+  const { token, journal } = carrier;
+  const mayHaveAsked = journal.began === 'promotion';
+  const recorder = new SubStepRecorder(
+    journal,
+    () => carrier.beat(journal),
+    (point) => deps.faultPoint?.(point.replace('hold:', 'failover:')),
+  );
+  let parts: FailoverParts | undefined;
+  // Asked at once: a node that hangs keeps whoever asks it waiting for the whole limit.
+  const source = askSource(access, request.source);
+  try {
+    parts = await recorder.run('open', 'open ways to every node and take them', async () => {
+      const opened = await openFailoverParts(access, token, request.candidates, queryLimitOf(request));
+      await claimFailoverParts(opened);
+      return opened;
+    });
+    return await failOverWith({ deps, access, request, parts, recorder, journal }, carrier, source);
+  } catch (error) {
+    if (isRefusal(error) && parts !== undefined) await letGo(parts);
+    if (isRefusal(error))
+      throw finalFailure('Refused', (error as Error).message, {
+        ...(journal.checks === undefined ? {} : { checks: journal.checks }),
+        // Whoever reads the report has to know that the node will not start again by itself.
+        ...(journal.fence === undefined ? {} : { fence: journal.fence }),
+        // Refused is only before the promotion, and no attempt was before this one.
+        neverAsked: carrier.first && !mayHaveAsked,
+      });
+    if (error instanceof AgentError && error.type === 'Superseded' && !error.message.includes(`run ${request.run} `))
+      throw finalFailure(
+        'Failed',
+        `${error.message} Another run took the nodes in the middle of this one. Next: veloz-ha postgres status`,
+      );
+    throw error;
+  } finally {
+    if (parts !== undefined) closeFailoverParts(parts);
+  }
+}
+
+async function failOverWith(section: Section, carrier: Carrier, source: Promise<NodeAnswer>): Promise<FailoverResult> {
+  const { deps, access, request, parts, recorder, journal } = section;
+  const { pooler, token } = parts;
+  const { marks } = journal;
+  const asked = await askedBefore(deps, access, request, parts, journal);
+  const choice = asked ?? (await fenced(section, carrier, source));
+  const { target, others, names } = choice;
+  const route = () => pooler.call('route', { token, ...target.address });
+  const release = () => pooler.call('release', { token });
+  if (marks.releasedAt !== null) {
+    // All of it was done: by the watch that saw the failure, or by an attempt whose result was lost.
+    await recorder.run('confirm', `${target.name} is the primary, and clients' route leads to it`, async () => {
+      await promote(section, choice);
+      await route();
+      await release();
+    });
+  } else {
+    const began = performance.now();
+    await recorder.run('promote', `promote ${target.name}, route clients to it`, () => promote(section, choice));
+    marks.promoteMs ??= round(performance.now() - began);
+    marks.promotedAt ??= Date.now();
+    recorder.at('promoted');
+    const routing = performance.now();
+    await recorder.run('route', `clients' route leads to ${target.name}`, route);
+    await recorder.run('release', 'let clients go', release);
+    marks.routeMs ??= round(performance.now() - routing);
+    marks.routedAt ??= Date.now();
+    marks.releasedAt ??= Date.now();
+    carrier.beat(journal);
+    recorder.at('released');
+  }
+  const warnings = [...(journal.warnings ?? [])];
+  await Promise.all(
+    others.map((other) =>
+      followOf(parts, other, target).catch((error: unknown) => {
+        warnings.push(`${other} does not follow ${target.name} yet: ${messageOf(error)}`);
+      }),
+    ),
+  );
+  return {
+    target: target.name,
+    others,
+    checks: journal.checks ?? [],
+    fence: journal.fence ?? `${request.source} was fenced by an attempt that died before it could tell how`,
+    lossBound: journal.lossBound ?? null,
+    ...(journal.proof === undefined ? {} : { proof: journal.proof }),
+    receivedByTarget: journal.receivedByTarget ?? null,
+    timelineBefore: journal.timelineBefore ?? null,
+    names,
+    subSteps: journal.subSteps,
+    marks,
+    warnings,
+  };
+}
+
+const round = (ms: number): number => Math.round(ms * 10) / 10;
+
+/** Holds clients, fences the old primary, and chooses who is promoted. */
+async function fenced(
+  { deps, access, request, parts, recorder, journal }: Section,
+  carrier: Carrier,
+  source: Promise<NodeAnswer>,
+): Promise<Choice> {
+  const { marks } = journal;
+  await recorder.run('hold', `hold clients at ${access.poolerName}`, () => holdClients(access, request, parts));
+  const chosen = await recorder.run(
+    'look',
+    'look once more: nobody may be writable, and who has the most?',
+    () => choose(deps, access, request, parts, journal, { asked: source, beforeFence: true }),
+    (found) => `${found.target.name} is the most advanced`,
+  );
+  await carrier.permit?.(`fence ${request.source}`);
+  journal.began ??= 'fence';
+  const fence = await recorder.run(
+    'fence',
+    `fence ${request.source}, and prove it`,
+    () => fenceNode(deps, access, parts.token, request.source, access.internal(chosen.target.name)),
+    ({ says }) => says,
+  );
+  journal.fence = fence.says;
+  marks.fenceMs = fence.ms;
+  marks.fencedAt = Date.now();
+  if (chosen.unproven === true)
+    await recorder.run('read', `read where the WAL of ${request.source} ends`, () =>
+      wakeSource(deps, access, request.source),
+    );
+  return recorder.run(
+    'choose',
+    'no standby receives any more; the most advanced is chosen',
+    async () => {
+      await receiversDown(parts);
+      return choose(deps, access, request, parts, journal);
+    },
+    (found) => `${found.target.name}`,
+  );
+}
+
+/** Has the target promoted, unless it is, and returns when it takes writes. Clients' route leads to it by then, as a rule. */
+async function promote(
+  { access, request, parts, recorder, journal }: Section,
+  { target, others, names }: Choice,
+): Promise<void> {
+  const { pooler, token } = parts;
+  const agent = needed(target.agent, target);
+  const sql = needed(target.sql, target);
+  if ((await recoveryOf(sql)).inRecovery) {
+    // Who will follow finds its slot: without one it would never stream, and commits would wait for it. The old primary is a
+    // standby soon, and needs the WAL from here on, which the next checkpoint would remove.
+    for (const other of others) await ensureSlot(sql, other);
+    await ensureReservedSlot(sql, request.source).catch((error: unknown) => {
+      (journal.warnings ??= []).push(
+        `J7: no slot could be made for ${request.source}, its rejoin may need a full copy: ${messageOf(error)}`,
+      );
+    });
+    await ensureSynchronousNames(sql, names);
+    journal.began = 'promotion';
+    await agent.call('promote', { token });
+  }
+  recorder.at('promoting');
+  // Clients are held: the route may change, and what hangs on the dead server may end, before the promotion is through.
+  const ahead = Promise.allSettled([
+    pooler.call('route', { token, ...target.address }),
+    pooler.call('drop', { token }),
+    ...others.map((other) => followOf(parts, other, target)),
+  ]);
+  await until(`the promotion of ${target.name}`, access.topology.limits.promote, 2, async () =>
+    (await recoveryOf(sql)).inRecovery ? undefined : true,
+  );
+  await ahead;
+}
+
+/** Clients may be held already, by the guard under this run. One that had to let go is not held again. */
+async function holdClients(access: ClusterAccess, request: FailoverMove, { pooler, token }: FailoverParts) {
+  const limitMs = request.holdLimitMs;
+  const candidates = access.topology.postgres.nodes.map(({ name }) => access.internal(name));
+  try {
+    await pooler.call('hold', { token, pauseLimitMs: limitMs, limitMs, candidates, wait: false });
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.type !== 'Expired') throw error;
+  }
+}
+
+/**
+ * G3: no WAL arrives any more. A receiver of a killed primary is gone at once; one whose connection was cut off hangs for some
+ * seconds, but behind a proven fence nobody sends to it.
+ */
+async function receiversDown(parts: FailoverParts): Promise<void> {
+  const down = async (sql: PostgresSession) =>
+    (await sql.query(`SELECT 1 FROM pg_stat_wal_receiver WHERE pid IS NOT NULL`)).length === 0;
+  const end = steadyMs() + 60;
+  while (steadyMs() < end) {
+    const each = await Promise.all(
+      parts.candidates.map(async ({ sql }) => sql === undefined || down(sql).catch(() => true)),
+    );
+    if (each.every(Boolean)) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Another standby streams from the new primary from now on (K5). */
+async function followOf(parts: FailoverParts, name: string, target: Choice['target']): Promise<void> {
+  const other = parts.candidates.find((candidate) => candidate.name === name);
+  await other?.agent?.call('follow', { token: parts.token, upstream: target.address });
+}
+
+const isRefusal = (error: unknown): boolean => (error as { type?: string }).type === 'Refused';
