@@ -4,11 +4,12 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { heartbeat, sleep } from '../../src/activities/context';
 import { accessCluster } from '../../src/activities/deps';
 import { fenceNode } from '../../src/activities/fence';
-import { Overtaken, stillMine } from '../../src/activities/still-mine';
+import { Overtaken, stillMine, stillWanted } from '../../src/activities/still-mine';
 import { FakeEngine, PRIMARY } from './guard/support/fake-engine';
 
 const { WORKFLOW_EXECUTION_STATUS_RUNNING: RUNNING, WORKFLOW_EXECUTION_STATUS_TERMINATED: TERMINATED } =
   temporal.api.enums.v1.WorkflowExecutionStatus;
+const { PENDING_ACTIVITY_STATE_CANCEL_REQUESTED: TOLD_TO_END } = temporal.api.enums.v1.PendingActivityState;
 
 /** An activity's second attempt, and what Temporal says of its run when it is asked. */
 function secondAttempt(says: () => object | Promise<object>, heartbeatTimeoutMs = 1000): MockActivityEnvironment {
@@ -78,6 +79,20 @@ describe('an attempt that is about to act without a token', () => {
     await expect(secondAttempt(ended, 100).run(() => acts(150))).rejects.toThrow(
       'this attempt may not kill n any more: its run has ended, and this worker stood still meanwhile',
     );
+  });
+
+  test('that was told to end goes on with what it has begun, and begins nothing', async () => {
+    const told = () => ({
+      workflowExecutionInfo: { status: RUNNING },
+      pendingActivities: [{ activityId: '7', attempt: 2, state: TOLD_TO_END }],
+    });
+    await secondAttempt(told).run(() => stillMine('fence n'));
+    await expect(secondAttempt(told).run(() => stillWanted('fence n'))).rejects.toThrow(
+      'this attempt may not fence n any more: it was asked to end',
+    );
+    const ended = () => ({ workflowExecutionInfo: { status: TERMINATED } });
+    await expect(secondAttempt(ended).run(() => stillWanted('fence n'))).rejects.toThrow('its run has ended');
+    await secondAttempt(() => running(2)).run(() => stillWanted('fence n'));
   });
 
   test('kills no container, lays no fence and cuts nobody off when it thaws at the fence', async () => {

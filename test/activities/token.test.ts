@@ -1,5 +1,5 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { tokenOf, type Stage } from '../../src/activities/token';
+import { tokenOf, watchToken, type Stage } from '../../src/activities/token';
 import type { Token } from '../../src/systems/agent';
 
 /** The token that an attempt of an activity shows to an agent. */
@@ -14,6 +14,7 @@ const ways: Stage[][] = [
   ['prepare', 'move', 'roll back', 'roll back', 'unprepare', 'unprepare', 'release'],
   ['prepare', 'unprepare', 'release'],
   ['prepare', 'move', 'roll back', 'settle', 'release'],
+  ['fail over', 'undo fail over', 'settle', 'rejoin', 'release'],
   ['watch', 'fail over', 'fail over', 'settle', 'rejoin', 'rejoin', 'release'],
 ];
 
@@ -26,6 +27,25 @@ test.each(ways.map((way) => [way.join(' → '), way] as const))('tokens grow all
     expect(token.attempt).toBeGreaterThan(seen.at(-1) ?? 0);
     seen.push(token.attempt);
   }
+});
+
+test('of a watch: to act is newer than to hold, the next attempt than both, and the run’s own steps than all', async () => {
+  const watches = async (what: 'hold' | 'act', number: number): Promise<Token> =>
+    new MockActivityEnvironment({ attempt: number }).run<unknown[], Token, () => Promise<Token>>(() =>
+      Promise.resolve(watchToken('run 7', what)),
+    );
+  const tokens = [
+    await watches('hold', 1),
+    await watches('act', 1),
+    await watches('hold', 2),
+    await watches('act', 2),
+    await watches('act', 400_000),
+    await attempt('fail over', 1),
+  ];
+  const attempts = tokens.map((token) => token.attempt);
+  expect(attempts).toEqual([...new Set(attempts)].sort((a, b) => a - b));
+  // What an older version's watch holds clients by.
+  expect(tokens[0]).toEqual(await attempt('watch', 1));
 });
 
 test('no number of attempts of one stage reaches the next one', async () => {

@@ -1,9 +1,9 @@
-import type { RejoinLook } from '../../src/activities';
+import type { FailoverMove, RejoinLook } from '../../src/activities';
 import { copyLock, type LockName } from '../../src/cluster/locks';
 import { lockWorkflowId } from '../../src/workflows/messages';
 import { picture, stopped, turned } from '../cluster/support/picture';
 import { FailingCluster, fails, PRIMARY, refusal, STANDBY, STANDBY_2 } from './support/failing-cluster';
-import { protectedLedger } from './support/guarded-cluster';
+import { acted, protectedLedger } from './support/guarded-cluster';
 import { eventually, WorkflowServer } from './support/server';
 
 const REJOIN = ['lookAtRejoin', 'startAsStandby', 'settleRejoin'];
@@ -92,6 +92,27 @@ describe('failover', () => {
         outcome: 'completed with warnings',
         warnings: ['the third node does not follow yet', 'no epoch'],
       });
+    });
+
+    test('goes on with what the watch did, and counts from there', async () => {
+      const { journal } = acted() ?? {};
+      const { report } = await cluster.run(cluster.incident({ journal }));
+      expect(cluster.moved?.journal).toEqual(journal);
+      expect(cluster.did).toEqual(['describeCluster', ...DONE]);
+      expect(report.outcome).toBe('completed');
+    });
+
+    test('of which the watch saw the promotion through there is only forward, whoever gives no answer now', async () => {
+      const moves: FailoverMove[] = [];
+      cluster.can.failOver = (move) => {
+        moves.push(move);
+        return Promise.reject(fails(`${STANDBY}, which may have been asked to be promoted, does not answer`));
+      };
+      const { type, report } = await cluster.run(cluster.incident({ journal: acted()?.journal }));
+      expect(type).toBe('Incomplete');
+      expect(report.outcome).toBe('incomplete');
+      expect(cluster.did).not.toContain('undoFailOver');
+      expect(moves.map(({ afterUndo }) => afterUndo)).toEqual([undefined, true]);
     });
 
     test('in approve plans, asks, and counts from the answer', async () => {
@@ -494,6 +515,8 @@ describe('failover', () => {
       let tries = 0;
       const { failOver } = cluster.activities();
       cluster.can.failOver = (move) => {
+        // The undo has taken the nodes.
+        expect(move.afterUndo).toBe(tries === 0 ? undefined : true);
         if (++tries === 1) return Promise.reject(fails('the worker lost its way'));
         return failOver?.(move) ?? Promise.reject(new Error());
       };

@@ -2,7 +2,7 @@ import type { NodeAnswer } from '../../cluster/guard/signals';
 import { AgentError, type Token } from '../../systems/agent';
 import { recoveryOf, type PostgresSession } from '../../systems/postgres';
 import { finalFailure, until } from '../context';
-import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
+import type { ActivityDeps, ClusterAccess } from '../deps';
 import { fenceNode } from '../fence';
 import { messageOf } from '../guard/probe';
 import { SubStepRecorder } from '../move-journal';
@@ -14,7 +14,15 @@ import { choose, type Choice } from './choose';
 import type { FailoverJournal } from './journal';
 import { askSource } from './look';
 import { queryLimitOf, type FailoverMove, type FailoverResult } from './move';
-import { claimFailoverParts, closeFailoverParts, letGo, needed, openFailoverParts, type FailoverParts } from './parts';
+import {
+  claimFailoverParts,
+  closeFailoverParts,
+  letGo,
+  needed,
+  openFailoverParts,
+  type FailoverParts,
+  type OpenWays,
+} from './parts';
 import { wakeSource } from './source-data';
 
 /** Who carries a failover out: a step of its run, or the watch that saw the failure. */
@@ -26,6 +34,8 @@ export interface Carrier {
   beat(journal: FailoverJournal): void;
   /** No attempt before this one can have asked for a promotion. */
   first: boolean;
+  /** Ways that are held open, to be asked for once. */
+  ways?(): OpenWays;
   /** Awaited right before the old primary is fenced; throws where this must not go on. `what`: the action, as an infinitive. */
   permit?(what: string): Promise<void>;
 }
@@ -45,9 +55,13 @@ interface Section {
  * to be promoted is found in the agents' own records.
  * @throws ApplicationFailure `Refused` with nothing promoted and clients let go, or an Error that is retried
  */
-export async function carryOut(deps: ActivityDeps, request: FailoverMove, carrier: Carrier): Promise<FailoverResult> {
-  const access = accessCluster(deps, request.cluster);
-  const { token, journal } = carrier;
+export async function carryOut(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  request: FailoverMove,
+  carrier: Carrier,
+): Promise<FailoverResult> {
+  const { journal } = carrier;
   const mayHaveAsked = journal.began === 'promotion';
   const recorder = new SubStepRecorder(
     journal,
@@ -58,11 +72,7 @@ export async function carryOut(deps: ActivityDeps, request: FailoverMove, carrie
   // Asked at once: a node that hangs keeps whoever asks it waiting for the whole limit.
   const source = askSource(access, request.source);
   try {
-    parts = await recorder.run('open', 'open ways to every node and take them', async () => {
-      const opened = await openFailoverParts(access, token, request.candidates, queryLimitOf(request));
-      await claimFailoverParts(opened);
-      return opened;
-    });
+    parts = await recorder.run('open', 'open ways to every node and take them', () => take(access, request, carrier));
     return await failOverWith({ deps, access, request, parts, recorder, journal }, carrier, source);
   } catch (error) {
     if (isRefusal(error) && parts !== undefined) await letGo(parts);
@@ -82,6 +92,19 @@ export async function carryOut(deps: ActivityDeps, request: FailoverMove, carrie
     throw error;
   } finally {
     if (parts !== undefined) closeFailoverParts(parts);
+  }
+}
+
+/** Opens ways to the pooler and every candidate, and takes them. What it opened is closed where that fails. */
+async function take(access: ClusterAccess, request: FailoverMove, carrier: Carrier): Promise<FailoverParts> {
+  const { candidates } = request;
+  const parts = await openFailoverParts(access, carrier.token, candidates, queryLimitOf(request), carrier.ways?.());
+  try {
+    await claimFailoverParts(parts);
+    return parts;
+  } catch (error) {
+    closeFailoverParts(parts);
+    throw error;
   }
 }
 

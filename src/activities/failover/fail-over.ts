@@ -1,5 +1,5 @@
 import { attempt, heartbeat, keepBeating, lastHeartbeat } from '../context';
-import type { ActivityDeps } from '../deps';
+import { accessCluster, type ActivityDeps } from '../deps';
 import { tokenOf } from '../token';
 import { carryOut } from './critical-section';
 import { emptyJournal, type FailoverJournal } from './journal';
@@ -14,7 +14,7 @@ export async function failOver(deps: ActivityDeps, request: FailoverMove): Promi
   const journal = lastHeartbeat<FailoverJournal>() ?? request.journal ?? emptyJournal();
   const stopBeating = keepBeating(() => journal);
   try {
-    return await carryOut(deps, request, {
+    return await carryOut(deps, accessCluster(deps, request.cluster), request, {
       token: request.afterUndo === true ? tokenOf(request.run, 'undo fail over', 1) : tokenOf(request.run, 'fail over'),
       journal,
       beat: heartbeat,

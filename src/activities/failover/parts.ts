@@ -20,6 +20,14 @@ export interface FailoverParts {
   candidates: Candidate[];
 }
 
+/** Ways that somebody has held open until now, and gives away. */
+export interface OpenWays {
+  pooler?: PoolerAgent;
+  candidates: readonly Pick<Candidate, 'name' | 'agent' | 'sql'>[];
+}
+
+/** A way that was held open and does not answer within this time, in milliseconds, is opened anew. */
+const LIVELY_LIMIT_MS = 200;
 /** How long a node may take to be reached, in milliseconds: a dead address swallows connects without an answer. */
 const REACH_LIMIT_MS = 700;
 /**
@@ -28,25 +36,56 @@ const REACH_LIMIT_MS = 700;
  */
 export const PATIENT_LIMIT_MS = 3000;
 
-/** Opens all ways at once. A node that can't be reached is part of the picture; the pooler is needed. */
+/**
+ * Opens all ways at once. A node that can't be reached is part of the picture; the pooler is needed.
+ * @param open ways that are open already; each is tried, and closed where it gives no answer
+ */
 export async function openFailoverParts(
   access: ClusterAccess,
   token: Token,
   candidates: readonly string[],
   queryLimitMs: number,
+  open: OpenWays = { candidates: [] },
 ): Promise<FailoverParts> {
-  const open = async (name: string): Promise<Candidate> => {
-    const candidate: Candidate = { name, address: access.internal(name) };
+  const openOne = async (name: string): Promise<Candidate> => {
+    const had = open.candidates.find((each) => each.name === name);
+    const [agent, sql] = await Promise.all([
+      lively(had?.agent, (session) => session.call('observe', {})),
+      lively(had?.sql, (session) => session.query('SELECT 1')),
+    ]);
+    const candidate: Candidate = {
+      name,
+      address: access.internal(name),
+      ...(agent === undefined ? {} : { agent }),
+      ...(sql === undefined ? {} : { sql }),
+    };
     await openCandidate(access, candidate, queryLimitMs, REACH_LIMIT_MS);
     return candidate;
   };
-  const [pooler, ...opened] = await Promise.allSettled([access.pooler(), ...candidates.map(open)]);
+  const openPooler = async (): Promise<PoolerAgent> =>
+    (await lively(open.pooler, (session) => session.call('observe', {}))) ?? access.pooler();
+  const [pooler, ...opened] = await Promise.allSettled([openPooler(), ...candidates.map(openOne)]);
   const found = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
   if (pooler.status === 'rejected') {
     for (const candidate of found) closeCandidate(candidate);
     throw pooler.reason as Error;
   }
   return { token, pooler: pooler.value, candidates: found };
+}
+
+/** A way that was held open, if it still answers. */
+async function lively<Way extends { close(): void }>(
+  way: Way | undefined,
+  ask: (way: Way) => Promise<unknown>,
+): Promise<Way | undefined> {
+  if (way === undefined) return undefined;
+  try {
+    await withinLimit(ask(way), LIVELY_LIMIT_MS);
+    return way;
+  } catch {
+    way.close();
+    return undefined;
+  }
 }
 
 /** Opens the ways that are missing. */

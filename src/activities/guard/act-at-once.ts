@@ -5,6 +5,7 @@ import type { ActivityDeps, ClusterAccess } from '../deps';
 import { carryOut } from '../failover/critical-section';
 import { emptyJournal, type FailoverJournal } from '../failover/journal';
 import type { FailoverMove } from '../failover/move';
+import type { OpenWays } from '../failover/parts';
 import { Overtaken, stillMine, stillWanted } from '../still-mine';
 import { watchToken } from '../token';
 import type { HeldAgent } from './held-agents';
@@ -29,6 +30,8 @@ const COMMAND_LIMIT_MS = 1000;
 interface Ways {
   pooler: HeldAgent<PoolerAgent>;
   agents: ReadonlyMap<string, HeldAgent<PostgresAgent>>;
+  /** Gives away what is open to the pooler and to these nodes. */
+  giveWays(nodes: readonly string[]): OpenWays;
 }
 
 /**
@@ -89,11 +92,12 @@ export class ActAtOnce {
     this.tell();
     const token = watchToken(run, 'act');
     try {
-      await carryOut(this.deps, this.moveOf(found), {
+      await carryOut(this.deps, this.access, this.moveOf(found), {
         token,
         journal,
         beat: this.tell,
         first: attempt() === 1,
+        ways: () => this.ways.giveWays(this.candidates),
         // What people have said meanwhile counts until the fence begins. After it somebody has to be promoted.
         permit: goesOn ? stillMine : stillWanted,
       });

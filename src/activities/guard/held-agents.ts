@@ -52,6 +52,13 @@ export class HeldAgent<Agent extends AnyAgent> {
     }
   }
 
+  /** Gives the session away, if there is one: whoever takes it closes it. The next use opens another one. */
+  take(): Agent | undefined {
+    const { session } = this;
+    this.session = undefined;
+    return session;
+  }
+
   drop(): void {
     this.session?.close();
     this.session = undefined;

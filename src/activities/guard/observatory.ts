@@ -5,6 +5,7 @@ import type { PoolerAgent, PostgresAgent } from '../../systems/agent';
 import { openPoolerAgent, openPostgresAgent } from '../../systems/agent';
 import { SteadyClock } from '../clock';
 import type { ActivityDeps, ClusterAccess } from '../deps';
+import type { OpenWays } from '../failover/parts';
 import { ClientPathWatch } from './client-path-watch';
 import { askFrom, HeldAgent } from './held-agents';
 import { messageOf, NodeProbe, withinLimit } from './probe';
@@ -99,6 +100,18 @@ export class Observatory {
     for (const probe of this.probes.values()) probe.close();
     this.writes.close(this.deps);
     this.clientPath.close();
+  }
+
+  /** Gives away the ways that are open to the pooler and to these nodes: whoever acts now has no time to open others. */
+  giveWays(nodes: readonly string[]): OpenWays {
+    const pooler = this.pooler.take();
+    return {
+      ...(pooler === undefined ? {} : { pooler }),
+      candidates: nodes.map((name) => {
+        const [agent, sql] = [this.agents.get(name)?.take(), this.probes.get(name)?.take()];
+        return { name, ...(agent === undefined ? {} : { agent }), ...(sql === undefined ? {} : { sql }) };
+      }),
+    };
   }
 
   /**

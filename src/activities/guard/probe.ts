@@ -111,6 +111,13 @@ export class NodeProbe {
     }
   }
 
+  /** Gives the session away, if there is one: whoever takes it closes it. */
+  take(): PostgresSession | undefined {
+    const { session } = this;
+    this.session = undefined;
+    return session;
+  }
+
   close(): void {
     this.closed = true;
     this.drop();

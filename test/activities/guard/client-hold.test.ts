@@ -79,6 +79,30 @@ describe('clients are held', () => {
     await hold.end();
   });
 
+  test('by the attempt before this one: its hold is taken over, and let go by this one', async () => {
+    const { agent } = engine;
+    engine.agent = (node, command, args) =>
+      command === 'observe'
+        ? { hold: { sinceMs: 5, token: { run: 'run 7', attempt: 1 } } }
+        : agent(node, command, args);
+    const hold = holding();
+    await hold.goOn();
+    expect(hold.since).toBe(5);
+    await hold.end();
+    expect(asked()).toEqual(['observe', 'claim', 'release', 'forget']);
+  });
+
+  test.each([
+    ['by another run', { hold: { sinceMs: 5, token: { run: 'run 8', attempt: 1 } } }],
+    ['by nobody', { hold: null }],
+  ])('%s: nothing is taken over', async (_what, observed) => {
+    engine.agent = () => observed;
+    const hold = holding();
+    await hold.goOn();
+    expect(hold.since).toBeUndefined();
+    expect(asked()).toEqual(['observe']);
+  });
+
   test('and a hold that is being taken is let go when it is there', async () => {
     const hold = holding();
     const taken = hold.begin();

@@ -1,0 +1,155 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { failOver } from '../../../src/activities/failover/fail-over';
+import { emptyJournal, type FailoverJournal } from '../../../src/activities/failover/journal';
+import type { FailoverMove, FailoverResult } from '../../../src/activities/failover/move';
+import { ActingCluster, POOLER, PRIMARY, silence, STANDBY, STANDBY_2 } from '../guard/support/acting-cluster';
+
+let cluster: ActingCluster;
+jest.mock('../../../src/systems/postgres', () => ({
+  ...jest.requireActual<object>('../../../src/systems/postgres'),
+  connectPostgres: (...args: Parameters<ActingCluster['connect']>) => cluster.connect(...args),
+}));
+
+const RUN = 'failover-veloz-1/6f9619ff';
+
+describe('the critical section as a step of its run', () => {
+  let move: FailoverMove;
+  const run = (rest: Partial<FailoverMove> = {}, attempt = 1): Promise<FailoverResult> =>
+    new MockActivityEnvironment({ attempt }).run(() => failOver(cluster.engine.deps, { ...move, ...rest }));
+  beforeEach(() => {
+    cluster = new ActingCluster();
+    cluster.kill();
+    const now = Date.now();
+    move = {
+      cluster: 'veloz',
+      run: RUN,
+      source: PRIMARY,
+      candidates: [STANDBY, STANDBY_2],
+      ledger: {
+        version: 1,
+        state: 'protected',
+        primary: PRIMARY,
+        timeline: 3,
+        epoch: 1,
+        synchronous: [STANDBY],
+        names: 'veloz_standby',
+        since: now,
+        why: 'it confirms',
+        confirmedAt: now,
+      },
+      kind: 'dead',
+      decidedAt: now,
+      holdLimitMs: 5000,
+    };
+  });
+  afterEach(async () => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(cluster.engine.open).toBe(0);
+  });
+
+  /** What a watch did that came to the end of it. */
+  const done = (): FailoverJournal => {
+    cluster.promotions.set(STANDBY, { run: RUN, atMs: 8 });
+    cluster.claims.set(STANDBY, { run: RUN, attempt: 2 });
+    cluster.claims.set(POOLER, { run: RUN, attempt: 2 });
+    cluster.primary = STANDBY;
+    cluster.route = STANDBY;
+    return {
+      ...emptyJournal(),
+      began: 'promotion',
+      checks: [],
+      fence: 'fenced by the watch',
+      lossBound: 0,
+      proof: `${STANDBY} was heard`,
+      names: '',
+      timelineBefore: 3,
+      receivedByTarget: '0/5000000',
+      subSteps: [{ id: 'promote', says: 'promote it', ms: 60, atMs: 120 }],
+      warnings: ['J7: no slot'],
+      marks: { fencedAt: 1, promotedAt: 2, routedAt: 3, releasedAt: 4, fenceMs: 90, promoteMs: 60, routeMs: 3 },
+    };
+  };
+
+  test('holds, fences, promotes, routes and lets go', async () => {
+    const result = await run();
+    expect(result).toMatchObject({ target: STANDBY, others: [], lossBound: 0, timelineBefore: 3, names: '' });
+    expect(cluster.did).toEqual([
+      `${POOLER} hold 5000001`,
+      `${STANDBY} promote 5000001`,
+      `${POOLER} route 5000001`,
+      `${POOLER} drop 5000001`,
+      `${POOLER} route 5000001`,
+      `${POOLER} release 5000001`,
+    ]);
+    expect(result.subSteps.map(({ id }) => id)).not.toContain('confirm');
+  });
+
+  test('finds what the watch did, holds nobody again, and tells what was measured then', async () => {
+    const journal = done();
+    const result = await run({ journal });
+    expect(result).toMatchObject({
+      target: STANDBY,
+      fence: 'fenced by the watch',
+      lossBound: 0,
+      proof: `${STANDBY} was heard`,
+      receivedByTarget: '0/5000000',
+      timelineBefore: 3,
+      marks: journal.marks,
+      warnings: ['J7: no slot'],
+    });
+    expect(result.subSteps.map(({ id }) => id)).toEqual(['promote', 'open', 'confirm']);
+    expect(cluster.did.filter((each) => /hold|promote|fence/.test(each))).toEqual([]);
+    expect(cluster.engine.did).toEqual([]);
+    expect(cluster.claims.get(STANDBY)).toEqual({ run: RUN, attempt: 5_000_001 });
+  });
+
+  test('goes on where the watch had only fenced: what it fenced is told, and the ledger is held against that moment', async () => {
+    const fencedAt = Date.now() - 100;
+    const journal: FailoverJournal = {
+      ...emptyJournal(),
+      began: 'fence',
+      marks: { ...emptyJournal().marks, fencedAt, fenceMs: 90 },
+    };
+    // By itself the decision would be too old to prove anything.
+    const ledger = { ...move.ledger!, confirmedAt: fencedAt - 1000 };
+    const result = await run({ journal, ledger, decidedAt: fencedAt - 60_000 });
+    expect(result).toMatchObject({ target: STANDBY, lossBound: 0 });
+    expect(result.subSteps.map(({ id }) => id)).toEqual(
+      expect.arrayContaining(['hold', 'look', 'fence', 'choose', 'promote', 'route', 'release']),
+    );
+  });
+
+  test('is refused without having asked anybody, and says so only where nobody was asked before', async () => {
+    cluster.stop(STANDBY);
+    const journal: FailoverJournal = { ...emptyJournal(), began: 'promotion' };
+    await expect(run({ journal })).rejects.toMatchObject({ type: 'Refused', details: [{ neverAsked: false }] });
+    await expect(run()).rejects.toMatchObject({ type: 'Refused', details: [{ neverAsked: true }] });
+    await expect(run({}, 2)).rejects.toMatchObject({ type: 'Refused', details: [{ neverAsked: false }] });
+  });
+
+  test('promotes nobody else while somebody who may have been asked gives no answer', async () => {
+    cluster.before = (node, command) => (node === STANDBY && command === 'observe' ? silence : undefined);
+    const journal: FailoverJournal = { ...emptyJournal(), began: 'promotion' };
+    await expect(run({ journal })).rejects.toThrow(`${STANDBY}, which may have been asked to be promoted, does not`);
+    await expect(run({ journal }, 4)).rejects.toMatchObject({ type: 'Failed' });
+    expect(cluster.did).toEqual([]);
+  }, 20_000);
+
+  test('does not promote once more what another run has made a standby since', async () => {
+    const journal = done();
+    cluster.promotions.clear();
+    cluster.primary = STANDBY_2;
+    await expect(run({ journal })).rejects.toMatchObject({
+      type: 'Failed',
+      message: expect.stringContaining('is a standby again') as unknown,
+    });
+    expect(cluster.did).toEqual([]);
+  });
+
+  test('after an undo that found only a way forward takes the nodes from it', async () => {
+    done();
+    cluster.claims.set(STANDBY, { run: RUN, attempt: 6_000_003 });
+    cluster.claims.set(POOLER, { run: RUN, attempt: 6_000_003 });
+    expect((await run({ afterUndo: true })).target).toBe(STANDBY);
+  });
+});

@@ -1,0 +1,373 @@
+import type { Client } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import type { ActingBeat } from '../../../src/activities/guard/act-at-once';
+import { watchCluster, type WatchRequest, type WatchResult } from '../../../src/activities/guard/watch';
+import { emptyJournal } from '../../../src/activities/failover/journal';
+import { ledgerKey, type Ledger } from '../../../src/cluster/guard/ledger';
+import { ActingCluster, POOLER, PRIMARY, Refusal, silence, STANDBY } from './support/acting-cluster';
+
+let cluster: ActingCluster;
+jest.mock('../../../src/systems/postgres', () => ({
+  ...jest.requireActual<object>('../../../src/systems/postgres'),
+  connectPostgres: (...args: Parameters<ActingCluster['connect']>) => cluster.connect(...args),
+}));
+
+const RUN = 'failover-veloz-1/6f9619ff';
+const { WORKFLOW_EXECUTION_STATUS_RUNNING: RUNNING } = temporal.api.enums.v1.WorkflowExecutionStatus;
+const { PENDING_ACTIVITY_STATE_STARTED: STARTED, PENDING_ACTIVITY_STATE_CANCEL_REQUESTED: TOLD_TO_END } =
+  temporal.api.enums.v1.PendingActivityState;
+
+describe('a watch that sees the primary fail', () => {
+  let ledger: Ledger;
+  let environment: MockActivityEnvironment;
+  let beats: { acting?: ActingBeat; ledger: string; confirmedAt?: number }[];
+  let temporalSays: () => object;
+  beforeEach(() => {
+    cluster = new ActingCluster();
+    const now = Date.now();
+    ledger = {
+      version: 1,
+      state: 'protected',
+      primary: PRIMARY,
+      timeline: 3,
+      epoch: 1,
+      synchronous: [STANDBY],
+      names: 'veloz_standby',
+      since: now,
+      why: `${STANDBY} confirms each commit before it is acknowledged`,
+      confirmedAt: now,
+    };
+    beats = [];
+  });
+
+  /** The watch as an attempt of its activity, with what the attempt before it said last. */
+  function watch(
+    request: Partial<WatchRequest> = {},
+    { attempt = 1, before }: { attempt?: number; before?: unknown } = {},
+  ): Promise<WatchResult> {
+    temporalSays ??= () => ({});
+    const client = {
+      withAbortSignal: (_signal: AbortSignal, body: () => unknown) => body(),
+      options: { namespace: 'default' },
+      workflowService: {
+        describeWorkflowExecution: () =>
+          Promise.resolve({
+            workflowExecutionInfo: { status: RUNNING },
+            pendingActivities: [{ activityId: '7', attempt, state: STARTED, ...temporalSays() }],
+          }),
+      },
+    } as unknown as Client;
+    environment = new MockActivityEnvironment(
+      {
+        activityId: '7',
+        attempt,
+        heartbeatDetails: before,
+        workflowExecution: { workflowId: 'guard/veloz', runId: 'r' },
+      },
+      { client },
+    );
+    environment.on('heartbeat', (beat: (typeof beats)[number]) => beats.push(structuredClone(beat)));
+    const known = { failed: false, splitBrain: false, standbyLost: false, standbyBack: false, sees: 'healthy' };
+    return environment.run(() =>
+      watchCluster(cluster.engine.deps, {
+        cluster: 'veloz',
+        ledger,
+        mayHold: true,
+        mayAct: true,
+        incidentRun: RUN,
+        known,
+        forMs: 3000,
+        ...request,
+      }),
+    );
+  }
+
+  /** The primary is killed once the watch has looked. */
+  async function killed(request: Partial<WatchRequest> = {}): Promise<WatchResult> {
+    const watching = watch(request);
+    await looked();
+    cluster.kill();
+    return watching;
+  }
+  const looked = async () => {
+    while (cluster.servers.asked.filter((node) => node === PRIMARY).length < 2)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  afterEach(async () => {
+    temporalSays = () => ({});
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(cluster.engine.open).toBe(0);
+    expect(cluster.servers.sessions.filter(({ session }) => !session.closed)).toEqual([]);
+  });
+
+  test('fences it, promotes the standby, routes and lets go, over the ways that it holds open', async () => {
+    let openedThen = 0;
+    cluster.before = (node, command) => {
+      if (node === STANDBY && command === 'claim') openedThen = cluster.engine.opened;
+      return undefined;
+    };
+    const found = await killed();
+    expect(found).toMatchObject({ why: 'failed', state: 'failed', failure: { kind: 'dead' } });
+    const { acted } = found.failure ?? {};
+    expect(acted?.problem).toBeUndefined();
+    expect(acted?.journal).toMatchObject({
+      began: 'promotion',
+      lossBound: 0,
+      names: '',
+      timelineBefore: 3,
+      receivedByTarget: '0/5000000',
+      fence: expect.stringContaining('the fence lies in its volume') as unknown,
+    });
+    const { marks, subSteps } = acted?.journal ?? emptyJournal();
+    for (const mark of Object.values(marks)) expect(mark).not.toBeNull();
+    expect(subSteps.map(({ id }) => id)).toEqual([
+      'open',
+      'hold',
+      'look',
+      'fence',
+      'choose',
+      'promote',
+      'route',
+      'release',
+    ]);
+    expect(cluster.promotions.get(STANDBY)?.run).toBe(RUN);
+    expect({ route: cluster.route, hold: cluster.hold }).toEqual({ route: STANDBY, hold: undefined });
+    // The session of the killed primary's agent is none of those.
+    expect(cluster.engine.opened - openedThen).toBe(0);
+    expect(cluster.did.filter((each) => each.startsWith(STANDBY))).toEqual([`${STANDBY} promote 2`]);
+    expect(cluster.engine.files[0]?.content).toMatchObject({ run: RUN, attempt: 2 });
+  });
+
+  test('says with each heartbeat what it has found and done, and until when the ledger holds', async () => {
+    await killed();
+    const acting = beats.filter((beat) => beat.acting !== undefined);
+    expect(acting.length).toBeGreaterThan(5);
+    for (const beat of acting)
+      expect(beat).toMatchObject({ ledger: ledgerKey(ledger), confirmedAt: expect.any(Number) as unknown });
+    expect(acting[0]?.acting).toMatchObject({ found: { failure: { kind: 'dead' } }, journal: { subSteps: [] } });
+    expect(acting.at(-1)?.acting?.journal.marks.releasedAt).not.toBeNull();
+    const before = acting.find(({ acting: each }) => each?.journal.began !== undefined);
+    expect(before?.acting?.journal.marks.fencedAt).toBeNull();
+  });
+
+  test('only tells where it may not act', async () => {
+    const found = await killed({ mayAct: false });
+    expect(found.failure).toMatchObject({ kind: 'dead' });
+    expect(found.failure?.acted).toBeUndefined();
+    expect(cluster.engine.did).toEqual([]);
+    expect(cluster.claims.has(STANDBY)).toBe(false);
+  });
+
+  test('waits while a run holds the lock of PostgreSQL, and acts when it is free', async () => {
+    cluster.engine.holder = 'switchover-7';
+    const watching = watch();
+    await looked();
+    cluster.kill();
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    expect(cluster.did).toEqual([]);
+    cluster.engine.holder = undefined;
+    expect((await watching).failure?.acted?.journal.began).toBe('promotion');
+  });
+
+  test('lets clients go where it is refused, and tells no more than the failure: the run that follows reports that', async () => {
+    // Its server gives no answer either, and nobody can be promoted.
+    cluster.before = (node, command) => {
+      if (node === POOLER && command === 'claim') cluster.stop(STANDBY);
+      return undefined;
+    };
+    const found = await killed();
+    expect(found.failure?.acted).toBeUndefined();
+    expect(cluster.hold).toBeUndefined();
+    expect(cluster.did).toContain(`${POOLER} release 2`);
+    expect({ did: cluster.engine.did, promotions: cluster.promotions.size }).toEqual({ did: [], promotions: 0 });
+  });
+
+  test('does not begin where people have told it to end, although it has not heard of that', async () => {
+    temporalSays = () => ({ state: TOLD_TO_END });
+    const found = await killed();
+    expect(found).toMatchObject({ why: 'failed' });
+    expect(found.failure?.acted).toBeUndefined();
+    expect(cluster.engine.did).toEqual([]);
+    expect(cluster.hold).toBeUndefined();
+  });
+
+  test('does not begin where another attempt goes on', async () => {
+    temporalSays = () => ({ attempt: 2 });
+    expect((await killed()).failure?.acted).toBeUndefined();
+    expect({ did: cluster.engine.did, hold: cluster.hold }).toEqual({ did: [], hold: undefined });
+  });
+
+  test('does not begin where Temporal gives no answer: clients go', async () => {
+    temporalSays = () => {
+      throw new Error('unavailable');
+    };
+    expect((await killed()).failure?.acted).toBeUndefined();
+    expect({ did: cluster.engine.did, hold: cluster.hold }).toEqual({ did: [], hold: undefined });
+  });
+
+  test('tells that the fence is begun where it can not go on: nobody was asked', async () => {
+    cluster.before = (node, command) =>
+      node === STANDBY && command === 'promote' ? new Refusal('Revoked', 'it may not be promoted') : undefined;
+    const found = await killed();
+    expect(found.failure?.acted).toMatchObject({
+      problem: expect.stringContaining('it may not be promoted') as unknown,
+      journal: { began: 'promotion', marks: { promotedAt: null } },
+    });
+    expect(found.failure?.acted?.journal.marks.fencedAt).not.toBeNull();
+  });
+
+  test('leaves it to a run that has taken the nodes just then', async () => {
+    cluster.before = (node, command) => {
+      if (node === STANDBY && command === 'promote') cluster.claims.set(STANDBY, { run: 'switchover-7', attempt: 1 });
+      return undefined;
+    };
+    const { acted } = (await killed()).failure ?? {};
+    expect(acted?.problem).toContain('Another run took the nodes');
+    expect(cluster.promotions.size).toBe(0);
+    expect(cluster.hold).toBeUndefined();
+  });
+
+  test('takes no candidate from a run that holds clients', async () => {
+    cluster.before = (node, command) =>
+      node === POOLER && command === 'claim' ? new Refusal('Busy', 'run promote-1 holds this node') : undefined;
+    const found = await killed();
+    expect(found.failure?.acted).toBeUndefined();
+    expect([...cluster.claims.keys()]).toEqual([]);
+  });
+
+  test('goes on to the end where it is told to end in the middle', async () => {
+    cluster.before = (node, command) => {
+      if (node === STANDBY && command === 'promote') environment.cancel();
+      return undefined;
+    };
+    const { acted } = (await killed()).failure ?? {};
+    expect(acted?.problem).toBeUndefined();
+    expect(acted?.journal.marks.releasedAt).not.toBeNull();
+  });
+
+  test('goes on to the end where its worker ends in the middle', async () => {
+    const ending = new AbortController();
+    Object.assign(cluster.engine.deps, { ending: ending.signal });
+    cluster.before = (node, command) => {
+      if (node === STANDBY && command === 'promote') ending.abort();
+      return undefined;
+    };
+    expect((await killed()).failure?.acted?.journal.marks.releasedAt).not.toBeNull();
+  });
+
+  describe('in an attempt after one whose worker died', () => {
+    const earlier = (rest: Partial<ActingBeat['journal']> = {}): object => ({
+      ledger: ledgerKey(ledger),
+      confirmedAt: ledger.confirmedAt,
+      acting: {
+        found: {
+          why: 'failed',
+          at: 1,
+          state: 'failed',
+          sees: 'it was seen to hang',
+          signals: [],
+          failure: { kind: 'hung', since: Date.now() - 900, decidedAt: Date.now() - 300, heldSince: null },
+        },
+        journal: { ...emptyJournal(), fence: 'fenced before', ...rest },
+      },
+    });
+    const promotedBefore = () => {
+      cluster.promotions.set(STANDBY, { run: RUN, atMs: 8 });
+      cluster.primary = STANDBY;
+      cluster.stop(PRIMARY);
+    };
+
+    test('goes on with a promotion that is in no heartbeat, before it believes what it sees', async () => {
+      promotedBefore();
+      cluster.hold = { run: RUN, attempt: 2 };
+      const found = await watch({}, { attempt: 2 });
+      expect(found).toMatchObject({
+        why: 'failed',
+        sees: expect.stringContaining('as a worker saw that died') as unknown,
+        failure: { acted: { journal: { began: 'promotion', marks: { releasedAt: expect.any(Number) as unknown } } } },
+      });
+      expect({ route: cluster.route, hold: cluster.hold }).toEqual({ route: STANDBY, hold: undefined });
+      // Nobody was fenced or promoted once more.
+      expect(cluster.did.filter((each) => /promote|fence/.test(each))).toEqual([]);
+      expect(cluster.did).toContain(`${POOLER} release 4`);
+    });
+
+    test('keeps what that one had found and measured', async () => {
+      promotedBefore();
+      const marks = { ...emptyJournal().marks, fencedAt: 5, fenceMs: 90 };
+      const found = await watch({}, { attempt: 2, before: earlier({ began: 'fence', marks, lossBound: 0 }) });
+      expect(found).toMatchObject({
+        sees: 'it was seen to hang',
+        failure: { kind: 'hung', acted: { journal: { began: 'promotion', fence: 'fenced before', lossBound: 0 } } },
+      });
+      expect(found.failure?.acted?.journal.marks).toMatchObject({ fencedAt: 5, fenceMs: 90 });
+    });
+
+    test('goes on where the old primary was fenced by its agent, and its container runs', async () => {
+      cluster.fences.set(PRIMARY, { run: RUN, wasPrimary: true, atMs: 7 });
+      cluster.stop(PRIMARY);
+      const found = await watch({}, { attempt: 2, before: earlier({ began: 'fence' }) });
+      expect(found.failure?.acted?.journal.marks.releasedAt).not.toBeNull();
+      expect(cluster.promotions.get(STANDBY)?.run).toBe(RUN);
+      expect(cluster.did).toContain(`${STANDBY} promote 4`);
+    });
+
+    test('the same where no heartbeat says so: the fence is on record', async () => {
+      cluster.fences.set(PRIMARY, { run: RUN, wasPrimary: true, atMs: Date.now() });
+      cluster.stop(PRIMARY);
+      const found = await watch({}, { attempt: 2 });
+      expect(found.failure?.acted?.journal).toMatchObject({ began: 'promotion', lossBound: 0 });
+      expect(cluster.promotions.get(STANDBY)?.run).toBe(RUN);
+    });
+
+    test('gives back what that one had only taken, and watches on', async () => {
+      cluster.claims.set(STANDBY, { run: RUN, attempt: 2 });
+      cluster.claims.set(POOLER, { run: RUN, attempt: 2 });
+      cluster.hold = { run: RUN, attempt: 2 };
+      const found = await watch({ forMs: 300 }, { attempt: 2, before: earlier() });
+      expect(found).toMatchObject({ why: 'quiet', state: 'healthy' });
+      expect(cluster.did).toEqual(
+        expect.arrayContaining([`${STANDBY} forget 3`, `${POOLER} release 3`, `${POOLER} forget 3`]),
+      );
+      expect([...cluster.claims.keys()]).toEqual([]);
+      expect(cluster.hold).toBeUndefined();
+      expect(beats.at(-1)?.acting).toBeUndefined();
+    });
+
+    test('leaves nodes alone that another run has', async () => {
+      cluster.claims.set(STANDBY, { run: 'switchover-7', attempt: 2 });
+      await watch({ forMs: 300 }, { attempt: 2 });
+      expect(cluster.claims.get(STANDBY)).toEqual({ run: 'switchover-7', attempt: 2 });
+      expect(cluster.did).toEqual([]);
+    });
+
+    test('acts on what it sees itself where that one had not begun: a killed primary is found once more', async () => {
+      cluster.kill();
+      const found = await watch({}, { attempt: 3 });
+      expect(found.failure).toMatchObject({ kind: 'dead', acted: { journal: { began: 'promotion' } } });
+      expect(cluster.did).toContain(`${STANDBY} promote 6`);
+    });
+
+    test('does not go on beside a run that holds the lock by now: what was begun is told', async () => {
+      promotedBefore();
+      cluster.engine.holder = 'promote-1';
+      const found = await watch({}, { attempt: 2 });
+      expect(found.failure?.acted).toMatchObject({
+        problem: 'run promote-1 holds the lock of PostgreSQL',
+        journal: { began: 'promotion' },
+      });
+      expect(cluster.did).toEqual([]);
+    });
+
+    test('of a candidate that gives no answer it is not certain that nobody asked it', async () => {
+      cluster.kill();
+      let silent = true;
+      cluster.before = (node, command) => (node === STANDBY && command === 'observe' && silent ? silence : undefined);
+      const watching = watch({}, { attempt: 2 });
+      await new Promise((resolve) => setTimeout(resolve, 900));
+      silent = false;
+      expect((await watching).failure?.acted?.journal.began).toBe('promotion');
+    });
+  });
+});
