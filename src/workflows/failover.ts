@@ -135,7 +135,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
       : { protectedAgainMs: story.protectedAt - since, protectedSince: story.protectedAt }),
     ...(result?.marks.releasedAt == null ? {} : { heldMs: Math.max(0, result.marks.releasedAt - since) }),
     ...(story.rejoin === undefined ? {} : { rejoin: story.rejoin }),
-    failover: factsOf(request, move.ledger, result, since),
+    failover: factsOf(request, move.ledger, result ?? ofTheWatch(move), since),
   };
   switch (outcome.kind) {
     case 'done': {
@@ -335,12 +335,16 @@ function lastPrimary(observed: ObservedCluster): string | undefined {
   return withoutSignal.length === 1 ? withoutSignal[0]?.name : undefined;
 }
 
-function factsOf(
-  request: FailoverRequest,
-  ledger: Ledger | null,
-  result?: FailoverResult,
-  since?: number,
-): FailoverFacts {
+type Done = Pick<FailoverResult, 'fence' | 'lossBound' | 'proof' | 'marks'>;
+
+/** What the watch saw through, where no step of the run came to say so. */
+function ofTheWatch({ journal }: FailoverMove): Done | undefined {
+  if (journal?.fence === undefined || journal.marks.promotedAt === null) return undefined;
+  const { fence, lossBound = null, proof, marks } = journal;
+  return { fence, lossBound, ...(proof === undefined ? {} : { proof }), marks };
+}
+
+function factsOf(request: FailoverRequest, ledger: Ledger | null, result?: Done, since?: number): FailoverFacts {
   const { incident } = request;
   const released = result?.marks.releasedAt ?? null;
   return {

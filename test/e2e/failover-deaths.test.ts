@@ -19,9 +19,19 @@ const points = [
     'releaseNodes',
   ].map((activity) => `after:${activity}`),
   'before:failOver',
-  ...['hold', 'look', 'fence', 'choose', 'promote', 'promoting', 'promoted', 'route', 'release', 'released'].map(
-    (part) => `failover:${part}`,
-  ),
+  ...[
+    'hold',
+    'look',
+    'fence',
+    'choose',
+    'promote',
+    'promoting',
+    'promoted',
+    'route',
+    'release',
+    'released',
+    'confirm',
+  ].map((part) => `failover:${part}`),
 ];
 
 describe('the primary is killed, and whoever should help dies too', () => {

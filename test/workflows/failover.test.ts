@@ -110,7 +110,8 @@ describe('failover', () => {
       };
       const { type, report } = await cluster.run(cluster.incident({ journal: acted()?.journal }));
       expect(type).toBe('Incomplete');
-      expect(report.outcome).toBe('incomplete');
+      expect(report).toMatchObject({ outcome: 'incomplete', failover: { lossBound: 0, fenceMs: 90, promoteMs: 60 } });
+      expect(report.failover?.fence).toContain('the fence lies in its volume');
       expect(cluster.did).not.toContain('undoFailOver');
       expect(moves.map(({ afterUndo }) => afterUndo)).toEqual([undefined, true]);
     });

@@ -93,8 +93,11 @@ const TELL_AFTER_MS = 1500;
 const COUNTED_AFTER_MS = 2000;
 /** How often the lock is asked for while a failure waits for it. */
 const LOCK_EVERY_MS = 500;
-/** How often Temporal is told that it lives, in milliseconds: news from people come with the answer. */
-const BEAT_EVERY_MS = 200;
+/**
+ * How often Temporal is told that it lives, in milliseconds: news from people come with the answer, and each beat costs the server a
+ * write.
+ */
+const BEAT_EVERY_MS = 300;
 
 /**
  * Watches a cluster until something happens that the guard has to know, or the time is over. Asks every node several times a
