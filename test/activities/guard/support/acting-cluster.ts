@@ -36,6 +36,8 @@ export class ActingCluster {
   /** The servers that don't answer. */
   readonly down = new Set<string>([STANDBY_2]);
   primary = PRIMARY;
+  /** How long a promotion takes, in milliseconds. */
+  promotionMs = 0;
   /** Changing commands that were carried out: `<node> <command> <attempt>`. */
   readonly did: string[] = [];
   /** Called before each of an agent's commands; what it returns is answered instead. */
@@ -140,7 +142,8 @@ export class ActingCluster {
         return { already: false, ms: 20, control: null };
       case 'promote':
         this.promotions.set(node, { run: token.run, atMs: 8 });
-        this.primary = node;
+        if (this.promotionMs === 0) this.primary = node;
+        else setTimeout(() => (this.primary = node), this.promotionMs);
         break;
     }
     return { already: false, ms: 1 };
