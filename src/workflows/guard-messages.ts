@@ -90,6 +90,8 @@ export interface MendingState {
     acts: boolean;
     /** A person stopped it, and it stays stopped: the command that takes that back. */
     byHand?: string;
+    /** The watch itself starts its container. */
+    started?: true;
     /** Attempts since something changed last. */
     attempts: number;
     /** How the last one ended, and when, in milliseconds since the epoch. */

@@ -12,6 +12,7 @@ import type { NodeAnswer } from '../../cluster/guard/signals';
 import { openPostgresAgent, type PostgresAgent } from '../../systems/agent';
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
+import { EndedContainers } from './ended-containers';
 import { askFrom, HeldAgent } from './held-agents';
 import { NodeProbe, withinLimit } from './probe';
 import { endOfStretch } from './stretch';
@@ -50,7 +51,8 @@ const LOCK_EVERY_MS = 1000;
 
 /**
  * Looks after the nodes that a fault, a fence or a run left in a state that does not change by itself, until the guard has to know, or
- * the time is over. Changes nothing; nothing of it stands in the workflow's history.
+ * the time is over. Changes nothing but that it starts the containers through which clients come; nothing of it stands in the workflow's
+ * history.
  */
 export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequest): Promise<MembersWatchResult> {
   const access = accessCluster(deps, request.cluster);
@@ -58,6 +60,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   const stopBeating = keepBeating(() => 'watching', 600);
   const ends = endOfStretch(deps, request.forMs);
   const look = new MembersLook(deps, access);
+  const containers = new EndedContainers(deps, access, request.mayAct);
   /** Since when each of them has been so, by a clock that nobody sets. */
   const since = new Map<string, { key: string; at: number }>();
   const words = new Map<string, { says: string; at: number }>();
@@ -65,8 +68,8 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   let lockedUntil = 0;
   try {
     for (;;) {
-      const round = await look.round();
-      const found = leftOver(round, policy);
+      const [round, ended] = await Promise.all([look.round(), containers.look()]);
+      const found = [...leftOver(round, policy), ...ended];
       const byHand = stoppedByHand(round);
       const now = performance.now();
       for (const node of since.keys()) if (!found.some((each) => each.node === node)) since.delete(node);
@@ -98,6 +101,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   } finally {
     stopBeating();
     look.close();
+    containers.close();
     ends.close();
   }
 }
@@ -112,11 +116,12 @@ async function freeOf(deps: ActivityDeps, cluster: string, due: readonly LeftOve
 
 /** Its time has come, or something has changed since the last attempt. */
 function isDue(
-  { node, key, leaves }: LeftOver,
+  { node, key, leaves, started }: LeftOver,
   { known }: MembersWatchRequest,
   keys: ReadonlyMap<string, string | null>,
 ): boolean {
-  if (leaves !== undefined) return false;
+  // What the watch starts itself needs no run.
+  if (leaves !== undefined || started === true) return false;
   const before = known.find((each) => each.node === node);
   if (before === undefined) return true;
   return Date.now() >= before.notBefore || keys.get(node) !== key;

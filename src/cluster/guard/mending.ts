@@ -44,6 +44,8 @@ export interface LeftOver {
   leaves?: string;
   /** A person stopped it: the command that takes that back. */
   byHand?: string;
+  /** The watch itself starts its container: no run is needed for that. */
+  started?: true;
   /** How long it must have been so before anything is done, in milliseconds. */
   settleMs: number;
 }
