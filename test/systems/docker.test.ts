@@ -91,7 +91,7 @@ describe('the Docker client', () => {
     ['a start of one that runs', 304, (client) => client.start('p')],
     ['the end of a freeze that there is none of', 409, (client) => client.unpause('p')],
     ['a cut of a network that it is not on', 404, (client) => client.disconnect('p', 'n')],
-    ['a join of a network that it is on', 403, (client) => client.connect('p', 'n')],
+    ['a join of a network that it is on', 403, (client) => client.connect('p', { network: 'n', aliases: [] })],
   ])('%s is no error', async (_what, status, act) => {
     says(status, { message: 'so it is already' });
     await act(docker);

@@ -4,6 +4,7 @@ import { recoveryOf } from '../../systems/postgres';
 import { finalFailure, keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf } from '../guard/probe';
+import { putBack } from '../put-back';
 import { answeringAgent } from '../rejoin/parts';
 import { tokenOf } from '../token';
 import { presentNodeNames, take, type RepairRequest } from './parts';
@@ -35,6 +36,8 @@ export async function startOldPrimary(deps: ActivityDeps, request: RepairRequest
         if (seen.control === null) throw refused(node, 'its control file can not be read');
         await requireNobodyPromoted(deps, access, node, seen.control.timeline);
         await take(agent, owner);
+        // Where a run took it off its networks nobody would reach it. It takes no writes yet, and nobody else is to.
+        await putBack(deps.docker, node);
         try {
           await agent.call('start', { token: owner, as: 'primary' }, 10_000);
         } catch (error) {

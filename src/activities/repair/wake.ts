@@ -1,6 +1,8 @@
 import { keepBeating, sleep } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { endContainer, hasEnded } from '../end-container';
 import { messageOf } from '../guard/probe';
+import { offNetworks, putBack } from '../put-back';
 import { answeringAgent } from '../rejoin/parts';
 import { recoveryOf } from '../../systems/postgres';
 import { steadyMs } from '../clock';
@@ -17,7 +19,8 @@ export interface Woken {
 
 /**
  * Starts a container that does not run, or ends its freeze, and waits until it is clear what it is. Its own agent decides whether
- * its server starts: a fence stays, and nobody starts beside a primary. Idempotent. A container that can't be started is no failure
+ * its server starts: a fence stays, and nobody starts beside a primary. One that a run took off its networks is put on them again before
+ * it is started. Idempotent. A container that can't be started is no failure
  * of the repair: it goes on without that node.
  */
 export async function wakeNode(deps: ActivityDeps, request: { cluster: string; node: string }): Promise<Woken> {
@@ -26,7 +29,11 @@ export async function wakeNode(deps: ActivityDeps, request: { cluster: string; n
   const stopBeating = keepBeating(() => `starting ${node}`);
   try {
     const { status } = await deps.docker.inspect(node);
-    if (status === 'paused') await deps.docker.unpause(node);
+    if (await isCutOff(deps, node)) {
+      // It may be the primary, and nobody is yet: off its networks its agent could ask nobody, and nobody would reach it.
+      if (!hasEnded(status)) await endContainer(deps.docker, node);
+      await putBack(deps.docker, node);
+    } else if (status === 'paused') await deps.docker.unpause(node);
     await deps.docker.start(node);
     (await answeringAgent(access, node)).close();
     return { says: `${node} ${await becomes(access, node)}`, up: true };
@@ -36,6 +43,9 @@ export async function wakeNode(deps: ActivityDeps, request: { cluster: string; n
     stopBeating();
   }
 }
+
+const isCutOff = async (deps: ActivityDeps, node: string): Promise<boolean> =>
+  (await offNetworks(deps.docker, node))?.by === 'run';
 
 async function becomes(access: ClusterAccess, node: string): Promise<string> {
   const until = steadyMs() + UP_LIMIT_MS;
