@@ -87,6 +87,11 @@ export class FakeEngine {
       this.onKill(node);
       return Promise.resolve();
     },
+    start: (node: string) => {
+      this.did.push(`start ${node}`);
+      this.status[node] = 'running';
+      return Promise.resolve();
+    },
     putFile: (node: string, path: string, content: string, owner: unknown) => {
       this.did.push(`put ${path} into ${node}`);
       this.files.push({ content: JSON.parse(content) as Record<string, unknown>, owner });
