@@ -160,6 +160,8 @@ export interface RedisGuardKnowledge {
   /** The key of what it saw last. */
   sees: string;
   failures: number;
+  /** Nodes that hung, off their networks, when something was last left over. */
+  hanging?: string[];
 }
 
 /** The whole live state of the guard. */

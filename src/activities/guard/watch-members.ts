@@ -12,6 +12,7 @@ import type { NodeAnswer } from '../../cluster/guard/signals';
 import { openPostgresAgent, type PostgresAgent } from '../../systems/agent';
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
+import { offNetworks } from '../put-back';
 import { EndedContainers } from './ended-containers';
 import { askFrom, HeldAgent } from './held-agents';
 import { NodeProbe, withinLimit } from './probe';
@@ -86,7 +87,8 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       const told = found.filter(
         (each) => settled.includes(each) || request.known.some(({ node }) => node === each.node),
       );
-      const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys)) : [];
+      const forMs = ({ node }: LeftOver) => now - (since.get(node)?.at ?? now);
+      const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys, forMs(each))) : [];
       if (due.length > 0 && now >= lockedUntil) {
         const free = await freeOf(deps, request.cluster, due);
         if (free.length > 0) return { why: 'due', leftOver: told, due: free, byHand };
@@ -114,14 +116,19 @@ async function freeOf(deps: ActivityDeps, cluster: string, due: readonly LeftOve
   return nodes.filter((_node, index) => copied[index] === undefined);
 }
 
-/** Its time has come, or something has changed since the last attempt. */
+/**
+ * Its time has come, or something has changed since the last attempt.
+ * @param forMs for how long it has been so while this stretch looks: each attempt ends one
+ */
 function isDue(
-  { node, key, leaves, started }: LeftOver,
+  { node, key, leaves, started, againMs = Infinity }: LeftOver,
   { known }: MembersWatchRequest,
   keys: ReadonlyMap<string, string | null>,
+  forMs: number,
 ): boolean {
   // What the watch starts itself needs no run.
   if (leaves !== undefined || started === true) return false;
+  if (forMs >= againMs) return true;
   const before = known.find((each) => each.node === node);
   if (before === undefined) return true;
   return Date.now() >= before.notBefore || keys.get(node) !== key;
@@ -207,7 +214,15 @@ class MembersLook {
   private async container(name: string): Promise<MemberFacts['container']> {
     try {
       const { status, exitCode } = await withinLimit(this.deps.docker.inspect(name), LIMIT_MS);
-      return { status, ...(exitCode === undefined ? {} : { exitCode }) };
+      const off =
+        status === 'absent'
+          ? undefined
+          : await withinLimit(offNetworks(this.deps.docker, name), LIMIT_MS).catch(() => undefined);
+      return {
+        status,
+        ...(exitCode === undefined ? {} : { exitCode }),
+        ...(off === undefined ? {} : { offNetworks: off }),
+      };
     } catch {
       return { status: 'unknown' };
     }
