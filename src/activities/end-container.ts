@@ -1,8 +1,9 @@
-import type { DockerClient } from '../systems/docker';
+import { dropMark, leaveMark, marksOf } from '../systems/cut-off-marks';
+import type { Attachment, DockerClient } from '../systems/docker';
 import { steadyMs } from './clock';
 import { sleep } from './context';
 import { withinLimit } from './guard/probe';
-import { stillMine } from './still-mine';
+import { Overtaken, stillMine } from './still-mine';
 
 /** Docker's words for a container in which nothing runs. */
 const ended: ReadonlySet<string> = new Set(['exited', 'dead', 'created', 'absent']);
@@ -48,17 +49,59 @@ export async function endContainer(docker: DockerClient, name: string, limitMs =
 
 const asError = (failure: unknown): Error => (failure instanceof Error ? failure : new Error(String(failure)));
 
+/** How long Docker may take to note who took a container off its networks, in milliseconds: clients wait. */
+const MARK_LIMIT_MS = 1000;
+
+/** A container that is on no network any more. */
+export interface CutOff {
+  /** The networks that it was taken off, by an earlier attempt too; empty where nobody knows which. */
+  networks: string[];
+  /** The network that it was made for. */
+  home: string;
+  /** Where it was until just now. */
+  taken: Attachment[];
+  /** Docker has it on record that a run did this: it is put back as soon as that does no harm. */
+  marked: boolean;
+}
+
 /**
- * Takes a container off its networks, and proves it. Returns which they were.
+ * Takes a container off its networks, and proves it. Before, a mark is left for each of them (src/systems/cut-off-marks.ts), so that
+ * the container can be put back; where Docker is too slow for that, it is taken off all the same.
  * @throws Overtaken when another attempt goes on; Error when it stays on one
  */
-export async function cutOff(docker: DockerClient, name: string): Promise<string[]> {
-  const networks = await docker.networks(name);
-  for (const network of networks) {
-    await stillMine(`take ${name} off network ${network}`);
-    await docker.disconnect(name, network);
+export async function cutOff(docker: DockerClient, name: string): Promise<CutOff> {
+  const { id, home, networks: taken } = await docker.attachments(name);
+  const marking = { done: false };
+  if (taken.length > 0) {
+    await stillMine(`take ${name} off its networks`);
+    const leaving = Promise.all(taken.map((place) => leaveMark(docker, name, id, place))).then(() => {
+      marking.done = true;
+    });
+    // One that arrives later still serves.
+    leaving.catch(() => undefined);
+    await withinLimit(leaving, MARK_LIMIT_MS).catch(() => undefined);
   }
+  try {
+    for (const { network } of taken) {
+      await stillMine(`take ${name} off network ${network}`);
+      await docker.disconnect(name, network);
+    }
+    const left = await docker.networks(name);
+    if (left.length > 0) throw new Error(`it is still on network ${left.join(', ')}`);
+  } catch (error) {
+    if (!(error instanceof Overtaken))
+      await withinLimit(dropMarks(docker, name, id), MARK_LIMIT_MS).catch(() => undefined);
+    throw error;
+  }
+  const before = await withinLimit(marksOf(docker, name, id), MARK_LIMIT_MS).catch(() => []);
+  const known = before.filter(({ current }) => current).map(({ place }) => place.network);
+  const networks = [...new Set([...taken.map(({ network }) => network), ...known])];
+  const marked = networks.length > 0 && (marking.done || networks.every((each) => known.includes(each)));
+  return { networks, home, taken, marked };
+}
+
+/** Of the networks that a container is on after all: who takes it off them later is somebody else. */
+async function dropMarks(docker: DockerClient, name: string, id: string): Promise<void> {
   const left = await docker.networks(name);
-  if (left.length === 0) return networks;
-  throw new Error(`it is still on network ${left.join(', ')}`);
+  await Promise.all(left.map((network) => dropMark(docker, name, id, network)));
 }

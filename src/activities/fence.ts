@@ -2,8 +2,9 @@ import type { Endpoint } from '../cluster/topology';
 import { AgentError, type Token } from '../systems/agent';
 import { finalFailure } from './context';
 import type { ActivityDeps, ClusterAccess } from './deps';
-import { cutOff, DoesNotEnd, endContainer, hasEnded } from './end-container';
+import { cutOff, DoesNotEnd, endContainer, hasEnded, type CutOff } from './end-container';
 import { messageOf, withinLimit } from './guard/probe';
+import { putBack } from './put-back';
 import { Overtaken, stillMine } from './still-mine';
 
 /** Why nobody can write to a node any more. */
@@ -15,6 +16,8 @@ export interface Fence {
   how: 'agent' | 'container' | 'network';
   says: string;
   ms: number;
+  /** Of `network`: why it can't be ended, in half a sentence; and the command that brings it back once it can. */
+  hangs?: { why: string; next: string };
 }
 
 /** How long a node's own agent may take to fence it, in milliseconds, before its container is killed. */
@@ -34,8 +37,8 @@ const FENCE_FILE = '/var/lib/postgresql/veloz/fence.json';
  * First through its agent, which works while the network is cut and leaves the container running; else the container is killed
  * (which ends a frozen one too), and the fence is laid into its volume, where the agent of the next start finds it. Docker's restart
  * policy is not touched: there is nothing to put back, and a restart finds the fence. A container that can't be ended, such as one
- * whose server hangs in the kernel on a dead disk, is taken off its networks: what it still commits reaches nobody, and somebody has to
- * put it back.
+ * whose server hangs in the kernel on a dead disk, is taken off its networks: what it still commits reaches nobody. Whoever
+ * makes it a standby puts it back, once it has ended or its agent has fenced it ({@link putBack}).
  * @throws ApplicationFailure `Refused` when nothing can be proven
  */
 export async function fenceNode(
@@ -86,13 +89,28 @@ export async function fenceNode(
       if (slow || error instanceof VolumeHangs) break;
     }
   }
-  const networks = await isolate(deps, node, problem);
-  const ended = slow ? await endedAfterAll(deps, token, node, upstream, networks) : undefined;
+  const cut = await isolate(deps, node, problem);
+  const ended = slow ? await endedAfterAll(deps, token, node, upstream, cut) : undefined;
   if (ended !== undefined) return done('container', inItsVolume(node, ended));
-  return done(
-    'network',
-    `${node} could not be ended (${problem.replace(/\.$/, '')}), and was cut off: nobody reaches it. When it is mended: ${networks.map((network) => `docker network connect ${network} ${node}`).join(' && ')}, then veloz-ha postgres rejoin ${node}`,
-  );
+  const why = problem.replace(/\.$/, '');
+  const { says, next } = afterCut(node, cut);
+  return { ...done('network', `${node} could not be ended (${why}), and was cut off${says}`), hangs: { why, next } };
+}
+
+/** What becomes of a node that was cut off. */
+function afterCut(node: string, { networks, home, marked }: CutOff): { says: string; next: string } {
+  const rejoin = `veloz-ha postgres rejoin ${node}`;
+  if (marked)
+    return {
+      says: ` from ${networks.join(' and ')}: nobody reaches it. Once it has ended it is put back and made a standby, by the guard in auto, by veloz-ha repair, or by ${rejoin}`,
+      next: rejoin,
+    };
+  const connect = (networks.length === 0 ? [home] : networks).map((each) => `docker network connect ${each} ${node}`);
+  const commands = connect.join(' && ');
+  return {
+    says: `: nobody reaches it. When it is mended: ${commands}, then ${rejoin}`,
+    next: `${commands} && ${rejoin}`,
+  };
 }
 
 /** The volume of a container that has ended takes no file: its disk hangs. */
@@ -122,20 +140,20 @@ async function layFence(deps: ActivityDeps, token: Token, node: string, upstream
 
 /**
  * A kill that was only slow, on a machine that has much to do, has ended the container by now: the fence goes into its volume, and it
- * gets its networks back, which somebody would have to do by hand. Returns Docker's word on it; undefined where it stays cut off.
+ * gets its networks back. Returns Docker's word on it; undefined where it stays cut off.
  */
 async function endedAfterAll(
   deps: ActivityDeps,
   token: Token,
   node: string,
   upstream: Endpoint,
-  networks: readonly string[],
+  cut: CutOff,
 ): Promise<string | undefined> {
   try {
     if (!hasEnded((await deps.docker.inspect(node)).status)) return undefined;
     const after = await layFence(deps, token, node, upstream);
     if (!hasEnded(after)) return undefined;
-    for (const network of networks) await deps.docker.connect(node, network);
+    await putBack(deps.docker, node, cut.taken);
     return after;
   } catch (error) {
     if (error instanceof Overtaken) throw error;
@@ -143,8 +161,8 @@ async function endedAfterAll(
   }
 }
 
-/** Nobody reaches it then. Returns the networks that it was on. */
-async function isolate(deps: ActivityDeps, node: string, problem: string): Promise<string[]> {
+/** Nobody reaches it then. */
+async function isolate(deps: ActivityDeps, node: string, problem: string): Promise<CutOff> {
   try {
     return await cutOff(deps.docker, node);
   } catch (error) {

@@ -6,12 +6,17 @@ import { observeSqlOf, type PostgresSession } from '../systems/postgres';
 import { readinessOf } from '../systems/postgres-readiness';
 import { keepBeating } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
+import { withinLimit } from './guard/probe';
+import { offNetworks } from './put-back';
 
 const messageOf = (error: unknown): string =>
   error instanceof AggregateError ? (error.errors[0] as Error).message : (error as Error).message;
 
 /** A start that is tried loads every library. What does not answer by then is told as unknown. */
 const READINESS_LIMIT_MS = 6000;
+
+/** How long Docker may take to say on which networks a container is, in milliseconds. */
+const NETWORKS_LIMIT_MS = 2000;
 
 /** Before its first start has made one. */
 const noDirectory = { path: '/var/lib/postgresql', owner: 'nobody', mode: 'none' };
@@ -96,6 +101,10 @@ async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: stri
     },
   );
   await Promise.all([container, agent, sql]);
+  if (seen.sql === null && seen.container.exists) {
+    const off = await withinLimit(offNetworks(deps.docker, name), NETWORKS_LIMIT_MS).catch(() => undefined);
+    if (off !== undefined) seen.container.offNetworks = off;
+  }
   return seen;
 }
 

@@ -1,4 +1,5 @@
 import type { Lsn } from './lsn';
+import type { OffNetworks } from './off-networks';
 import type { NodeReadiness } from './readiness/observed';
 import type { Endpoint } from './topology';
 
@@ -70,7 +71,15 @@ export interface ObservedNode {
   internal: Endpoint;
   promotable: boolean;
   optional: boolean;
-  container: { exists: boolean; running: boolean; status: string; restartPolicy: string; error?: string };
+  container: {
+    exists: boolean;
+    running: boolean;
+    status: string;
+    restartPolicy: string;
+    error?: string;
+    /** It is on no Docker network. Asked only of a node that does not answer. */
+    offNetworks?: OffNetworks;
+  };
   agent: {
     postgresState: string;
     desired: 'up' | 'held' | 'fenced';

@@ -224,12 +224,13 @@ function mendingPart(state: GuardState, now: number, style: Style): string {
 
 function mendingNext(
   state: GuardState,
-  { acts, byHand, nextAt, attempts }: NonNullable<GuardState['mending']>['nodes'][number],
+  { node, acts, byHand, started, nextAt, attempts }: NonNullable<GuardState['mending']>['nodes'][number],
   style: Style,
 ): string {
   if (byHand !== undefined) return `It stays so: a person did that. Next: ${byHand}`;
   if (state.mode !== 'auto' || state.maintenance !== undefined)
-    return `Nothing is done about it ${state.maintenance === undefined ? `in ${state.mode}` : 'in maintenance mode'}. Next: veloz-ha repair --cluster ${state.cluster}`;
+    return `Nothing is done about it ${state.maintenance === undefined ? `in ${state.mode}` : 'in maintenance mode'}. Next: ${started === true ? `docker start ${node}` : `veloz-ha repair --cluster ${state.cluster}`}`;
+  if (started === true) return 'It is started in a moment, and tried again for as long as it takes.';
   if (!acts) return 'It is brought back as soon as that has changed.';
   if (state.mending?.acting !== undefined) return `It is being brought back: attempt ${attempts}`;
   return nextAt === undefined

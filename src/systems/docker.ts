@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import Docker from 'dockerode';
+import Docker, { type EndpointSettings, type VolumeInspectInfo } from 'dockerode';
 
 /** A container as far as the runbooks care. */
 export interface ContainerState {
@@ -14,6 +14,25 @@ export interface ContainerState {
   exitCode?: number;
   /** When it ended, in milliseconds since the epoch by the engine's clock; absent where `exitCode` is. */
   endedAt?: number;
+}
+
+/** A container's place on one Docker network: what it takes to put it there again as it was. */
+export interface Attachment {
+  network: string;
+  /** Names by which others on the network find it, beside its own. */
+  aliases: string[];
+  /** Addresses that it was given by its configuration; absent where Docker chooses them. */
+  ipv4?: string;
+  ipv6?: string;
+}
+
+/** Where a container is on the network. */
+export interface Attachments {
+  /** Docker's id: a container that was made anew under the same name has another one. */
+  id: string;
+  /** The network that it was made for. */
+  home: string;
+  networks: Attachment[];
 }
 
 /** The one thing that cannot be had without Docker: the containers' states and a way into them. */
@@ -42,10 +61,18 @@ export interface DockerClient {
   putFile(container: string, path: string, content: string, owner: { uid: number; gid: number }): Promise<void>;
   /** The networks of a container by name. */
   networks(container: string): Promise<string[]>;
+  /** The same with what it takes to put it there again. @throws Error where there is no such container */
+  attachments(container: string): Promise<Attachments>;
   /** Takes a container off a network; one that is not on it is left alone. */
   disconnect(container: string, network: string): Promise<void>;
   /** Puts a container on a network; one that is on it is left alone. */
-  connect(container: string, network: string): Promise<void>;
+  connect(container: string, place: Attachment): Promise<void>;
+  /** Makes an empty volume; one that there is already stays as it is, its labels too. */
+  createVolume(name: string, labels: Readonly<Record<string, string>>): Promise<void>;
+  /** The volumes with a label: `key`, or `key=value`. */
+  volumes(label: string): Promise<{ name: string; labels: Record<string, string> }[]>;
+  /** Removes a volume; where there is none that is no error. */
+  removeVolume(name: string): Promise<void>;
   /**
    * What happens to these containers from now on: `die`, `start`, `pause`, `unpause`, `kill`, … `onEnd` is called when the stream
    * breaks. Returns what ends it.
@@ -90,6 +117,31 @@ function endOf({
   const at = Date.parse(FinishedAt);
   // The engine tells the year 1 of one that never ran.
   return { exitCode: ExitCode, ...(at > 0 ? { endedAt: at } : {}) };
+}
+
+/** A container on a network, as the engine tells it. */
+interface Endpoint {
+  Aliases?: string[] | null;
+  IPAMConfig?: { IPv4Address?: string; IPv6Address?: string } | null;
+}
+
+function attachmentOf(id: string, network: string, { Aliases, IPAMConfig }: Endpoint): Attachment {
+  const { IPv4Address = '', IPv6Address = '' } = IPAMConfig ?? {};
+  return {
+    network,
+    // The engine adds the short id by itself.
+    aliases: (Aliases ?? []).filter((alias) => !id.startsWith(alias)),
+    ...(IPv4Address === '' ? {} : { ipv4: IPv4Address }),
+    ...(IPv6Address === '' ? {} : { ipv6: IPv6Address }),
+  };
+}
+
+function endpointOf({ aliases, ipv4, ipv6 }: Attachment): EndpointSettings {
+  const fixed = {
+    ...(ipv4 === undefined ? {} : { IPv4Address: ipv4 }),
+    ...(ipv6 === undefined ? {} : { IPv6Address: ipv6 }),
+  };
+  return { Aliases: aliases, ...(Object.keys(fixed).length === 0 ? {} : { IPAMConfig: fixed }) };
 }
 
 /** One file as a tar archive (POSIX ustar), which is what the engine takes. */
@@ -200,6 +252,16 @@ export function createDockerClient(socketPath?: string): DockerClient {
       const info = await withLimit(inspect, 5000, `docker inspect ${container}`);
       return Object.keys(info.NetworkSettings.Networks);
     },
+    async attachments(container) {
+      const inspect = docker.getContainer(container).inspect();
+      const { Id, HostConfig, NetworkSettings } = await withLimit(inspect, 5000, `docker inspect ${container}`);
+      const networks = Object.entries(NetworkSettings.Networks as Record<string, Endpoint>);
+      return {
+        id: Id,
+        home: HostConfig.NetworkMode ?? 'default',
+        networks: networks.map(([network, endpoint]) => attachmentOf(Id, network, endpoint)),
+      };
+    },
     disconnect: (container, network) =>
       tolerating(
         [404, 403, 500],
@@ -207,13 +269,26 @@ export function createDockerClient(socketPath?: string): DockerClient {
         5000,
         `docker network disconnect ${network} ${container}`,
       ),
-    connect: (container, network) =>
+    connect: (container, place) =>
       tolerating(
         [403],
-        docker.getNetwork(network).connect({ Container: container }),
+        docker.getNetwork(place.network).connect({ Container: container, EndpointConfig: endpointOf(place) }),
         5000,
-        `docker network connect ${network} ${container}`,
+        `docker network connect ${place.network} ${container}`,
       ),
+    async createVolume(name, labels) {
+      await withLimit(docker.createVolume({ Name: name, Labels: { ...labels } }), 5000, `docker volume create ${name}`);
+    },
+    async volumes(label) {
+      const list = docker.listVolumes({ filters: { label: [label] } });
+      // An engine without any says null.
+      const { Volumes } = (await withLimit(list, 5000, 'docker volume ls')) as { Volumes: VolumeInspectInfo[] | null };
+      return (Volumes ?? []).map(({ Name, Labels }) => ({
+        name: Name,
+        labels: (Labels as typeof Labels | null) ?? {},
+      }));
+    },
+    removeVolume: (name) => tolerating([404], docker.getVolume(name).remove(), 5000, `docker volume rm ${name}`),
     async events(containers, onEvent, onEnd) {
       const stream = (await withLimit(
         docker.getEvents({ filters: { type: ['container'], container: [...containers] } }),

@@ -123,12 +123,16 @@ export class MendingGuard {
       const { attempts, ...rest } = told ?? { attempts: 0 };
       return { ...rest, ...shown(each), attempts };
     });
-    for (const { node, attempts } of before) {
+    for (const { node, attempts, started } of before) {
       if (leftOver.some((each) => each.node === node)) continue;
       const after = attempts === 0 ? '' : ` after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`}`;
       host.note(
         'mended',
-        node === NOBODY ? `somebody takes writes again${after}` : `${node} is a standby again${after}`,
+        node === NOBODY
+          ? `somebody takes writes again${after}`
+          : started === true
+            ? `${node} runs again`
+            : `${node} is a standby again${after}`,
       );
       delete known[node];
       host.mended();
@@ -232,4 +236,5 @@ const shown = (each: LeftOver) => ({
   says: wordsOf(each),
   acts: each.leaves === undefined,
   ...(each.byHand === undefined ? {} : { byHand: each.byHand }),
+  ...(each.started === undefined ? {} : { started: each.started }),
 });

@@ -90,6 +90,8 @@ export interface MendingState {
     acts: boolean;
     /** A person stopped it, and it stays stopped: the command that takes that back. */
     byHand?: string;
+    /** The watch itself starts its container. */
+    started?: true;
     /** Attempts since something changed last. */
     attempts: number;
     /** How the last one ended, and when, in milliseconds since the epoch. */
@@ -158,6 +160,8 @@ export interface RedisGuardKnowledge {
   /** The key of what it saw last. */
   sees: string;
   failures: number;
+  /** Nodes that hung, off their networks, when something was last left over. */
+  hanging?: string[];
 }
 
 /** The whole live state of the guard. */

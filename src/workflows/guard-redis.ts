@@ -163,6 +163,7 @@ export class RedisGuard {
       case 'healthy':
         if (known.failed) host.note('redis back', result.sees);
         Object.assign(known, nothingKnownOfRedis);
+        delete known.hanging;
         redis.movedFrom = null;
         delete redis.backoffUntil;
         return this.withdraw(`${redis.master ?? 'the master'} is well again`);
@@ -174,11 +175,24 @@ export class RedisGuard {
         return;
       case 'left over':
         known.leftOver = true;
+        this.hang(result.hanging);
         host.note('redis doubt', result.sees);
         // A person is not asked about it: what is left over can wait until one looks.
         if (this.acts() && redis.acting === undefined && host.state.mode === 'auto') await this.start({});
         return;
     }
+  }
+
+  /** A node that hung has ended: what was in vain then is no reason to wait now. */
+  private hang(now: string[] = []): void {
+    const { redis, host } = this;
+    const { known } = host;
+    if ((known.hanging ?? []).some((node) => !now.includes(node))) {
+      delete redis.backoffUntil;
+      known.failures = 0;
+    }
+    if (now.length === 0) delete known.hanging;
+    else known.hanging = now;
   }
 
   private async moved({ master, by, sees }: RedisWatchResult): Promise<void> {
@@ -187,6 +201,7 @@ export class RedisGuard {
     redis.master = master;
     redis.movedFrom = before;
     Object.assign(host.known, nothingKnownOfRedis);
+    delete host.known.hanging;
     // The attempt that did not end well has lost its reason.
     delete redis.backoffUntil;
     if (before !== null) {

@@ -86,7 +86,7 @@ export function redisSteps(
           run: async () => {
             if (fault === undefined) throw new Error(`step ${step.id} has no fault`);
             // These come last: nothing but the start of containers is left.
-            if (fault.kind === 'stopped') void run.unlock();
+            if (fault.kind === 'stopped' || fault.kind === 'cut off') void run.unlock();
             const remedy = { cluster, run: id, fault, master: target };
             return { detail: await act(changing, says).mendRedis(remedy) };
           },

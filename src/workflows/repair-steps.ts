@@ -105,14 +105,15 @@ class Numbered {
   }
 
   private wake(node: string): Step {
-    const { described, story } = this.setting;
+    const { story } = this.setting;
+    const request = { ...this.request(), node };
     const says = `Start the container of ${node}, and see what it is`;
     return {
       id: `wake ${node}`,
       says,
       expectedMs: 2000,
       run: async () => {
-        const { says: found, up } = await act(changing, says).wakeNode({ cluster: described.name, node });
+        const { says: found, up } = await act(changing, says).wakeNode(request);
         story.woken.push(node);
         return { detail: found, warnings: up ? [] : [found] };
       },

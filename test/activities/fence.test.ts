@@ -4,6 +4,7 @@ import { FakeEngine, PRIMARY, Refusal, silence } from './guard/support/fake-engi
 
 const upstream = { host: 'veloz-postgres-standby', port: 5432 };
 const token = { run: 'run 7', attempt: 5_000_001 };
+const MARK = `mark veloz-cut-off-${PRIMARY}-a1b2c3d4e5f6-veloz-ha`;
 const FILE = `put /var/lib/postgresql/veloz/fence.json into ${PRIMARY}`;
 
 describe('a node is fenced', () => {
@@ -114,11 +115,20 @@ describe('a node is fenced', () => {
         type: 'Refused',
         message: expect.stringContaining('permission denied; it is still on network veloz-ha') as unknown,
       });
+      // Who takes it off later is somebody else.
+      expect(engine.volumes.size).toBe(0);
     });
   });
 
   describe('by its networks, where', () => {
     const CUT = `disconnect ${PRIMARY} from veloz-ha`;
+    const cut = [MARK, CUT];
+    const hangs = () => {
+      engine.status[PRIMARY] = 'paused';
+      engine.onKill = () => {
+        throw new Error('hangs');
+      };
+    };
 
     test('its container can’t be killed', async () => {
       engine.status[PRIMARY] = 'paused';
@@ -127,9 +137,11 @@ describe('a node is fenced', () => {
       };
       expect(await fence()).toMatchObject({
         how: 'network',
-        says: `${PRIMARY} could not be ended (tried to kill container, but did not receive an exit event), and was cut off: nobody reaches it. When it is mended: docker network connect veloz-ha ${PRIMARY}, then veloz-ha postgres rejoin ${PRIMARY}`,
+        says: `${PRIMARY} could not be ended (tried to kill container, but did not receive an exit event), and was cut off from veloz-ha: nobody reaches it. Once it has ended it is put back and made a standby, by the guard in auto, by veloz-ha repair, or by veloz-ha postgres rejoin ${PRIMARY}`,
+        hangs: { next: `veloz-ha postgres rejoin ${PRIMARY}` },
       });
-      expect(engine.did.at(-1)).toBe(CUT);
+      // The mark comes first: who dies in between has left it.
+      expect(engine.did.slice(-2)).toEqual(cut);
     });
 
     test('its container was killed and goes on: something in it hangs on a dead disk, and Docker never answers the kill', async () => {
@@ -142,7 +154,7 @@ describe('a node is fenced', () => {
       const { how, says, ms } = await fence();
       expect(how).toBe('network');
       expect(says).toContain('something in it hangs in the kernel');
-      expect(engine.did).toEqual([`kill ${PRIMARY}`, CUT]);
+      expect(engine.did).toEqual([`kill ${PRIMARY}`, ...cut]);
       // Clients are held for five seconds.
       expect(ms).toBeLessThan(4500);
     }, 10_000);
@@ -156,7 +168,7 @@ describe('a node is fenced', () => {
       const { how, says } = await fence();
       expect(how).toBe('network');
       expect(says).toContain('its volume took no file within 2000 ms');
-      expect(engine.did).toEqual([`put into ${PRIMARY}`, CUT]);
+      expect(engine.did).toEqual([`put into ${PRIMARY}`, ...cut]);
     }, 10_000);
 
     test('somebody starts it again and again, and its agent never answers', async () => {
@@ -167,16 +179,54 @@ describe('a node is fenced', () => {
       const { how, says } = await fence();
       expect(how).toBe('network');
       expect(says).toContain('its container is running again');
-      expect(engine.did).toHaveLength(9);
+      expect(engine.did).toHaveLength(10);
     });
 
-    test('it was on none already', async () => {
-      engine.status[PRIMARY] = 'paused';
+    test('it was on none already, by whomever: a person has to put it on them again', async () => {
+      hangs();
       engine.networks = [];
-      engine.onKill = () => {
-        throw new Error('hangs');
+      const { how, says } = await fence();
+      expect(how).toBe('network');
+      expect(says).toContain(
+        `When it is mended: docker network connect veloz-ha ${PRIMARY}, then veloz-ha postgres rejoin`,
+      );
+      expect(engine.volumes.size).toBe(0);
+    });
+
+    test('an earlier attempt did that: it is known still what it was taken off', async () => {
+      hangs();
+      await fence();
+      const { says } = await fence();
+      expect(says).toContain('was cut off from veloz-ha: nobody reaches it. Once it has ended it is put back');
+      expect(engine.volumes.size).toBe(1);
+    });
+
+    test('an earlier attempt died between two networks: both are on record', async () => {
+      hangs();
+      engine.networks = ['backup', 'veloz-ha'];
+      engine.onDisconnect = (network) => {
+        if (network === 'veloz-ha') throw new Error('the worker is gone');
+        engine.networks = ['veloz-ha'];
       };
-      expect((await fence()).how).toBe('network');
+      await expect(fence()).rejects.toMatchObject({ type: 'Refused' });
+      engine.onDisconnect = () => {
+        engine.networks = [];
+      };
+      expect((await fence()).says).toContain('was cut off from veloz-ha and backup:');
+      expect([...engine.volumes.keys()]).toEqual([
+        `veloz-cut-off-${PRIMARY}-a1b2c3d4e5f6-backup`,
+        `veloz-cut-off-${PRIMARY}-a1b2c3d4e5f6-veloz-ha`,
+      ]);
+    });
+
+    test('Docker can note nothing: it is cut off all the same, and a person has to put it back', async () => {
+      hangs();
+      engine.docker.createVolume = () => new Promise(() => undefined);
+      const { how, says, ms } = await fence();
+      expect(how).toBe('network');
+      expect(says).toContain(`docker network connect veloz-ha ${PRIMARY}`);
+      expect(engine.did.at(-1)).toBe(CUT);
+      expect(ms).toBeLessThan(1500);
     });
   });
 
@@ -193,9 +243,11 @@ describe('a node is fenced', () => {
     expect(await fence()).toMatchObject({ how: 'container' });
     expect(engine.did).toEqual([
       `kill ${PRIMARY}`,
+      MARK,
       `disconnect ${PRIMARY} from veloz-ha`,
       FILE,
-      `connect ${PRIMARY} to veloz-ha`,
+      `connect ${PRIMARY} to veloz-ha as postgres-primary`,
+      `un${MARK}`,
     ]);
   }, 10_000);
 

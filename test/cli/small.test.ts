@@ -73,7 +73,8 @@ test('the server is started with tuned hand-overs and the search attributes of r
       ' --dynamic-config-value history.timerProcessorMaxPollRPS=2000' +
       ' --dynamic-config-value history.timerProcessorMaxTimeShift="10ms"' +
       ' --dynamic-config-value matching.numTaskqueueReadPartitions=1' +
-      ' --dynamic-config-value matching.numTaskqueueWritePartitions=1',
+      ' --dynamic-config-value matching.numTaskqueueWritePartitions=1' +
+      ' --dynamic-config-value matching.longPollExpirationInterval="500ms"',
   );
 });
 

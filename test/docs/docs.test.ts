@@ -3,7 +3,7 @@ import { dirname, join, normalize } from 'node:path';
 import { parse } from 'yaml';
 import { parseTopology, topologySchema } from '../../src/cluster/topology';
 import { guardPolicySchema } from '../../src/cluster/guard/policy';
-import { fastHandoverSettings, wholeQueueSettings } from '../../src/cluster/handover';
+import { fastHandoverSettings, shortPollSettings, wholeQueueSettings } from '../../src/cluster/handover';
 import { searchAttributeTypes } from '../../src/systems/temporal';
 import { switchoverInputSchema } from '../../src/workflows/switchover-input';
 import { commandLinesIn, faultOf } from './command-lines';
@@ -196,6 +196,9 @@ describe('what is told of Temporal', () => {
     );
     expect(pairsBelow('docs/temporal.md', 'Two settings that keep a task queue whole')).toEqual(
       Object.entries(wholeQueueSettings),
+    );
+    expect(pairsBelow('docs/temporal.md', 'One setting that takes a frozen worker')).toEqual(
+      Object.entries(shortPollSettings),
     );
   });
 

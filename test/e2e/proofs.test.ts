@@ -144,7 +144,11 @@ describe('what is not proven is not called so', () => {
     await withSession(access.pooler(), async (pooler) => {
       const token = tokenOf(request.run, 'move');
       await pooler.call('claim', { token });
+      // Its agent leads writers to a standby only while they are held.
+      const candidates = access.topology.postgres.nodes.map(({ name }) => access.internal(name));
+      await pooler.call('hold', { token, pauseLimitMs: 2000, limitMs: 5000, candidates });
       await pooler.call('route', { token, ...access.internal(request.source) });
+      await pooler.call('release', { token });
       try {
         await expect(activities.verifyMove(request, 0)).rejects.toThrow(/^the pool reaches .*, a standby, and not /);
       } finally {

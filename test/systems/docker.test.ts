@@ -91,12 +91,62 @@ describe('the Docker client', () => {
     ['a start of one that runs', 304, (client) => client.start('p')],
     ['the end of a freeze that there is none of', 409, (client) => client.unpause('p')],
     ['a cut of a network that it is not on', 404, (client) => client.disconnect('p', 'n')],
-    ['a join of a network that it is on', 403, (client) => client.connect('p', 'n')],
+    ['a join of a network that it is on', 403, (client) => client.connect('p', { network: 'n', aliases: [] })],
   ])('%s is no error', async (_what, status, act) => {
     says(status, { message: 'so it is already' });
     await act(docker);
     says(418, { message: 'no' });
     await expect(act(docker)).rejects.toThrow('no');
+  });
+
+  test('tells where a container is on the network, with what it takes to put it there again', async () => {
+    const networks = {
+      'veloz-ha': { Aliases: ['postgres-primary', 'a1b2c3d4e5f6'], IPAMConfig: null },
+      backup: { Aliases: null, IPAMConfig: { IPv4Address: '10.0.0.7' } },
+    };
+    says(200, {
+      Id: 'a1b2c3d4e5f6a7b8',
+      HostConfig: { NetworkMode: 'veloz-ha' },
+      NetworkSettings: { Networks: networks },
+    });
+    expect(await docker.attachments('p')).toEqual({
+      id: 'a1b2c3d4e5f6a7b8',
+      home: 'veloz-ha',
+      networks: [
+        { network: 'veloz-ha', aliases: ['postgres-primary'] },
+        { network: 'backup', aliases: [], ipv4: '10.0.0.7' },
+      ],
+    });
+    says(200);
+    await docker.connect('p', { network: 'backup', aliases: ['p-1'], ipv4: '10.0.0.7' });
+    expect(asked.at(-1)?.request).toMatch(/^POST .*\/networks\/backup\/connect$/);
+    expect(JSON.parse(asked.at(-1)?.body.toString() ?? '')).toEqual({
+      Container: 'p',
+      EndpointConfig: { Aliases: ['p-1'], IPAMConfig: { IPv4Address: '10.0.0.7' } },
+    });
+  });
+
+  test('makes, finds by label, and removes volumes', async () => {
+    says(201, { Name: 'v' });
+    await docker.createVolume('v', { 'io.veloz.cut-off': 'p' });
+    expect(asked.at(-1)?.request).toMatch(/^POST .*\/volumes\/create(\?.*)?$/);
+    expect(JSON.parse(asked.at(-1)?.body.toString() ?? '')).toEqual({ Name: 'v', Labels: { 'io.veloz.cut-off': 'p' } });
+    says(200, {
+      Volumes: [
+        { Name: 'v', Labels: { 'io.veloz.cut-off': 'p' } },
+        { Name: 'w', Labels: null },
+      ],
+    });
+    expect(await docker.volumes('io.veloz.cut-off=p')).toEqual([
+      { name: 'v', labels: { 'io.veloz.cut-off': 'p' } },
+      { name: 'w', labels: {} },
+    ]);
+    expect(decodeURIComponent(asked.at(-1)?.request ?? '')).toContain('filters={"label":["io.veloz.cut-off=p"]}');
+    says(200, { Volumes: null });
+    expect(await docker.volumes('io.veloz.cut-off')).toEqual([]);
+    says(404, { message: 'no such volume' });
+    await docker.removeVolume('v');
+    expect(asked.at(-1)?.request).toMatch(/^DELETE .*\/volumes\/v$/);
   });
 
   test('lays a file into a container’s folder', async () => {

@@ -206,6 +206,23 @@ describe('guard, of Redis', () => {
     });
   });
 
+  test('a node that hung is tried again at once when it has ended, however long the back-off is', async () => {
+    const cluster = withRedis({ backoff: '10m' });
+    const hangs = `a run that could not end ${MASTER} took it off its Docker networks`;
+    await watching(cluster, async () => {
+      await cluster.seesRedis(redisSeen('left over', { sees: hangs, hanging: [MASTER] }));
+      await (await cluster.run('redis failover')).end({ type: 'Refused', says: `L1: ${MASTER} still hangs` });
+      await cluster.watchesRedis(({ known }) => !known.leftOver && known.hanging?.[0] === MASTER);
+      // It hangs on: the back-off counts.
+      await cluster.seesRedis(redisSeen('left over', { sees: hangs, hanging: [MASTER] }));
+      await cluster.watchesRedis(({ known }) => known.leftOver);
+      expect((await cluster.state()).redis?.acting).toBeUndefined();
+      await cluster.seesRedis(redisSeen('left over', { sees: `the container ${MASTER} does not run`, hanging: [] }));
+      await cluster.run('redis failover');
+      expect((await cluster.watchesRedis(({ known }) => known.leftOver)).known.hanging).toBeUndefined();
+    });
+  });
+
   test('what an earlier failover left is only told in approve: nobody waits for it', async () => {
     const cluster = withRedis({ mode: 'approve' });
     await watching(cluster, async () => {
@@ -225,7 +242,11 @@ describe('guard, of Redis', () => {
         if (round > LONG_HISTORY) throw new Error('its history grows and grows');
         await cluster.seesRedis(redisSeen('sees', { key: `odd ${round}`, state: 'suspect', sees: `odd ${round}` }));
         await cluster.sees(seen('sees', { state: 'suspect' }));
-        await cluster.watchesRedis(({ known }) => known.sees === `odd ${round}`);
+        // What is seen at the moment at which the history begins anew is seen again by the next stretch.
+        await cluster.until(
+          'news of Redis being known, or a new history',
+          (state) => state.runId !== runId || cluster.askedRedis.at(-1)?.known.sees === `odd ${round}`,
+        );
       }
       const { master } = await cluster.watchesRedis();
       expect(master).toBe(MASTER);

@@ -50,6 +50,14 @@ class DecisionsTest(unittest.TestCase):
         self.assertEqual(decide_route(route, [silent("a"), primary("b", 4)]), {"host": "b", "port": 5432})
         self.assertEqual(decide_route(route, [silent("a"), standby("b")]), route)
 
+    def test_an_expired_hold_leads_nobody_to_a_node_that_is_still_being_promoted(self):
+        before, ahead = {"host": "a", "port": 5432}, {"host": "b", "port": 5432}
+        self.assertEqual(decide_route(ahead, [silent("a"), standby("b")], before), before)
+        self.assertEqual(decide_route(ahead, [silent("a"), primary("b", 4)], before), ahead)
+        # Silence is no standby, and two standbys are all the same.
+        self.assertEqual(decide_route(ahead, [silent("a"), silent("b")], before), ahead)
+        self.assertEqual(decide_route(ahead, [standby("a"), standby("b")], before), ahead)
+
 
 class DeadmanTest(unittest.IsolatedAsyncioTestCase):
     def setUp(self):

@@ -76,6 +76,7 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
         self.agent._ask = self.ask
         self.addCleanup(self.agent._end_watch)
         self.writable = None
+        self.standbys = ()
         await self.agent.claim({"token": TOKEN})
 
     async def look_up(self, host, _known=None):
@@ -89,7 +90,14 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
 
     async def ask(self, candidates, _limit_ms=0):
         return [
-            Answer(each["host"], 5432, speaks=True, writable=each["host"] == self.writable, timeline=1)
+            Answer(
+                each["host"],
+                5432,
+                speaks=True,
+                writable=each["host"] == self.writable,
+                standby=each["host"] in self.standbys,
+                timeline=1,
+            )
             for each in candidates
         ]
 
@@ -195,6 +203,23 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
             self.assertGreaterEqual(await self.let_go_after(), 0.3)
         self.assertIn("Nobody is writable", self.agent.last_expiry["did"])
         self.writable = "b"
+        async with asyncio.timeout(10):
+            while self.agent.route != B:
+                await asyncio.sleep(0.01)
+
+    async def test_clients_who_were_led_ahead_to_a_node_that_is_still_being_promoted_go_back_at_the_limit(self):
+        self.standbys = ("b",)
+        with unittest.mock.patch.object(pgbouncer_agent, "EXTRA_S", 0.1):
+            await self.hold(50)
+            await self.agent.take_route({"token": TOKEN, **B})
+            await self.let_go_after()
+        self.assertEqual(self.agent.route, A)
+        self.assertIn("Nobody is writable: the route is now a:5432", self.agent.last_expiry["did"])
+        # Nor does the run lead them there now, and its looking for the primary goes on.
+        with self.assertRaises(CommandError) as caught:
+            await self.agent.take_route({"token": TOKEN, **B})
+        self.assertEqual(caught.exception.type, "Standby")
+        self.standbys, self.writable = (), "b"
         async with asyncio.timeout(10):
             while self.agent.route != B:
                 await asyncio.sleep(0.01)

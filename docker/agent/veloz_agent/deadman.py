@@ -99,7 +99,16 @@ def decide_start_guard(answers: list, timeline: int, system_identifier: Optional
     return None
 
 
-def decide_route(route: dict, answers: list) -> dict:
-    """Where clients go after a hold expired: to the writable node on the newest timeline, else where they went."""
+def decide_route(route: dict, answers: list, before: Optional[dict] = None) -> dict:
+    """Where clients go after a hold expired: to the writable node on the newest timeline, else where they went.
+
+    `before`: where they went when the hold began. A run may have led them ahead to a node that is still being promoted:
+    who would be led to a standby goes back, unless that is one by now as well.
+    """
     primary = newest_primary(answers)
-    return {"host": primary.host, "port": primary.port} if primary is not None else dict(route)
+    if primary is not None:
+        return {"host": primary.host, "port": primary.port}
+    standbys = [{"host": answer.host, "port": answer.port} for answer in answers if answer.standby]
+    if before is not None and route in standbys and before not in standbys:
+        return dict(before)
+    return dict(route)

@@ -39,9 +39,11 @@ STOP_LIMIT_S = 10
 class Hold:
     """Clients that wait. `paused` resolves when no server connection is in use any more."""
 
-    def __init__(self, token: dict, candidates: list) -> None:
+    def __init__(self, token: dict, candidates: list, route: dict) -> None:
         self.token = token
         self.candidates = candidates
+        # Where clients went when it began.
+        self.route = route
         self.began = time.monotonic()
         self.since_ms = now_ms()
         self.pause_ms: Optional[float] = None
@@ -231,7 +233,7 @@ class PgBouncerAgent(NodeAgent):
                 self._end_watch()
                 self._named = candidates
                 self.deadman.arm(limit_ms)
-                self.hold = Hold(token, candidates)
+                self.hold = Hold(token, candidates, self.route)
                 self.spawn_task(self._pause(self.hold, pause_limit_ms))
             hold = self.hold
         if wait:
@@ -297,8 +299,13 @@ class PgBouncerAgent(NodeAgent):
         route = arguments.address(message, "route")
         async with self.change:
             self.claims.check(token)
-            self._end_watch()
             self._run_spoke = time.monotonic()
+            # While clients are held, they may be led ahead to a node that is still being promoted.
+            if self.hold is None and route != self.route and (await self._ask([route]))[0].standby:
+                raise CommandError(
+                    "Standby", f"{route['host']}:{route['port']} is a standby, and clients are not held: it is no way for writers."
+                )
+            self._end_watch()
             return await self._go_to(route)
 
     async def _go_to(self, route: dict) -> dict:
@@ -449,7 +456,7 @@ class PgBouncerAgent(NodeAgent):
             await asyncio.sleep(min(ASK_EVERY_S, max(0.01, last - time.monotonic())))
 
     async def _let_go_expired(self, hold: Hold, candidates: list, answers: list) -> None:
-        did = await self._route_to_primary(answers)
+        did = await self._route_to_primary(answers, hold.route)
         await self.console.resume()
         self._let_go()
         run = self.expired_run = hold.token["run"]
@@ -467,16 +474,17 @@ class PgBouncerAgent(NodeAgent):
     def _candidates(self, named: list) -> list:
         return named if self.route in named else [*named, self.route]
 
-    async def _route_to_primary(self, answers: list) -> str:
-        route = deadman.decide_route(self.route, answers)
+    async def _route_to_primary(self, answers: list, before: Optional[dict] = None) -> str:
+        route = deadman.decide_route(self.route, answers, before)
         told = f"({peers.describe(answers)})"
-        if deadman.newest_primary(answers) is None:
-            return f"Nobody is writable, the route stays at {self.route['host']}:{self.route['port']} {told}."
+        nobody = "Nobody is writable: t" if deadman.newest_primary(answers) is None else "T"
+        if nobody != "T" and route == self.route:
+            return f"{nobody}he route stays at {self.route['host']}:{self.route['port']} {told}."
         try:
             result = await self._go_to(route)
         except (CommandError, *TROUBLE) as error:
-            return f"The route to {route['host']}:{route['port']} could not be taken: {error} {told}."
-        return f"The route {'stays at' if result['already'] else 'is now'} {route['host']}:{route['port']} {told}."
+            return f"{nobody}he route to {route['host']}:{route['port']} could not be taken: {error} {told}."
+        return f"{nobody}he route {'stays at' if result['already'] else 'is now'} {route['host']}:{route['port']} {told}."
 
     async def _watch_for_primary(self, candidates: list) -> None:
         """Clients were let go while nobody could be written to: they follow as soon as somebody can."""

@@ -1,6 +1,7 @@
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { keepBeating } from '../context';
 import { dropIdleSlot } from '../prepare';
+import { putBack } from '../put-back';
 import { tokenOf } from '../token';
 import type { FailoverMove } from './move';
 import {
@@ -44,6 +45,8 @@ export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): P
     if (fenced) {
       await withSession(access.agent(request.source), async (agent) => {
         await agent.call('claim', { token });
+        // Nobody was promoted, and it takes no writes yet: who was taken off the networks is put back before it does.
+        await putBack(deps.docker, request.source);
         await agent.call('start', { token, as: 'primary' });
       });
     }

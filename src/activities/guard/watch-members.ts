@@ -12,6 +12,8 @@ import type { NodeAnswer } from '../../cluster/guard/signals';
 import { openPostgresAgent, type PostgresAgent } from '../../systems/agent';
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
+import { offNetworks } from '../put-back';
+import { EndedContainers } from './ended-containers';
 import { askFrom, HeldAgent } from './held-agents';
 import { NodeProbe, withinLimit } from './probe';
 import { endOfStretch } from './stretch';
@@ -50,7 +52,8 @@ const LOCK_EVERY_MS = 1000;
 
 /**
  * Looks after the nodes that a fault, a fence or a run left in a state that does not change by itself, until the guard has to know, or
- * the time is over. Changes nothing; nothing of it stands in the workflow's history.
+ * the time is over. Changes nothing but that it starts the containers through which clients come; nothing of it stands in the workflow's
+ * history.
  */
 export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequest): Promise<MembersWatchResult> {
   const access = accessCluster(deps, request.cluster);
@@ -58,6 +61,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   const stopBeating = keepBeating(() => 'watching', 600);
   const ends = endOfStretch(deps, request.forMs);
   const look = new MembersLook(deps, access);
+  const containers = new EndedContainers(deps, access, request.mayAct);
   /** Since when each of them has been so, by a clock that nobody sets. */
   const since = new Map<string, { key: string; at: number }>();
   const words = new Map<string, { says: string; at: number }>();
@@ -65,8 +69,8 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   let lockedUntil = 0;
   try {
     for (;;) {
-      const round = await look.round();
-      const found = leftOver(round, policy);
+      const [round, ended] = await Promise.all([look.round(), containers.look()]);
+      const found = [...leftOver(round, policy), ...ended];
       const byHand = stoppedByHand(round);
       const now = performance.now();
       for (const node of since.keys()) if (!found.some((each) => each.node === node)) since.delete(node);
@@ -83,7 +87,8 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       const told = found.filter(
         (each) => settled.includes(each) || request.known.some(({ node }) => node === each.node),
       );
-      const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys)) : [];
+      const forMs = ({ node }: LeftOver) => now - (since.get(node)?.at ?? now);
+      const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys, forMs(each))) : [];
       if (due.length > 0 && now >= lockedUntil) {
         const free = await freeOf(deps, request.cluster, due);
         if (free.length > 0) return { why: 'due', leftOver: told, due: free, byHand };
@@ -98,6 +103,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   } finally {
     stopBeating();
     look.close();
+    containers.close();
     ends.close();
   }
 }
@@ -110,13 +116,19 @@ async function freeOf(deps: ActivityDeps, cluster: string, due: readonly LeftOve
   return nodes.filter((_node, index) => copied[index] === undefined);
 }
 
-/** Its time has come, or something has changed since the last attempt. */
+/**
+ * Its time has come, or something has changed since the last attempt.
+ * @param forMs for how long it has been so while this stretch looks: each attempt ends one
+ */
 function isDue(
-  { node, key, leaves }: LeftOver,
+  { node, key, leaves, started, againMs = Infinity }: LeftOver,
   { known }: MembersWatchRequest,
   keys: ReadonlyMap<string, string | null>,
+  forMs: number,
 ): boolean {
-  if (leaves !== undefined) return false;
+  // What the watch starts itself needs no run.
+  if (leaves !== undefined || started === true) return false;
+  if (forMs >= againMs) return true;
   const before = known.find((each) => each.node === node);
   if (before === undefined) return true;
   return Date.now() >= before.notBefore || keys.get(node) !== key;
@@ -202,7 +214,15 @@ class MembersLook {
   private async container(name: string): Promise<MemberFacts['container']> {
     try {
       const { status, exitCode } = await withinLimit(this.deps.docker.inspect(name), LIMIT_MS);
-      return { status, ...(exitCode === undefined ? {} : { exitCode }) };
+      const off =
+        status === 'absent'
+          ? undefined
+          : await withinLimit(offNetworks(this.deps.docker, name), LIMIT_MS).catch(() => undefined);
+      return {
+        status,
+        ...(exitCode === undefined ? {} : { exitCode }),
+        ...(off === undefined ? {} : { offNetworks: off }),
+      };
     } catch {
       return { status: 'unknown' };
     }

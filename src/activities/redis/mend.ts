@@ -1,9 +1,12 @@
 import { diagnose, type RedisFault } from '../../cluster/redis/faults';
 import { logs } from '../../cluster/commands';
-import { keepBeating, until } from '../context';
+import { connectCommand } from '../../cluster/off-networks';
+import { redisFailover } from '../../cluster/redis/commands';
+import { finalFailure, keepBeating, until } from '../context';
 import type { ActivityDeps } from '../deps';
-import { endContainer } from '../end-container';
+import { DoesNotEnd, endContainer, hasEnded } from '../end-container';
 import { messageOf } from '../guard/probe';
+import { offNetworks, putBack, putBackWords } from '../put-back';
 import { accessRedis, withConnection, type RedisAccess } from './access';
 import { announce, gatherSentinels, watchAnew } from './announce';
 import { observeRedis } from './observe';
@@ -51,6 +54,7 @@ async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault
   const { node } = fault;
   switch (fault.kind) {
     case 'stopped':
+    case 'cut off':
       return startRedisNode(deps, access, node);
     case 'no master':
       return withConnection(access.node(node), async (client) => {
@@ -104,6 +108,7 @@ async function startRedisNode(deps: ActivityDeps, access: RedisAccess, name: str
   const began = steadyMs();
   const isNode = access.topology.nodes.some((node) => node.name === name);
   const wakes = status === 'paused' && !isNode;
+  const back = isNode ? await broughtBack(deps, access.cluster, name, status) : '';
   if (wakes) await deps.docker.unpause(name);
   else {
     // A frozen node may have been the master: it would wake up as one, and acknowledge what clients had sent it.
@@ -114,10 +119,36 @@ async function startRedisNode(deps: ActivityDeps, access: RedisAccess, name: str
     if (isNode) return stateOf(access, name);
     return withConnection(access.sentinel(name), (client) => client.id()).catch(() => undefined);
   });
-  return `${wakes ? 'goes on' : status === 'paused' ? 'ended and started' : 'started'}; answers after ${steadyMs() - began} ms`;
+  return `${wakes ? 'goes on' : status === 'paused' ? 'ended and started' : 'started'}; answers after ${steadyMs() - began} ms${back}`;
 }
 
-/** Has a node that failed come back. Where it is cut off from its networks somebody has to look first. */
+/**
+ * Puts a node on the networks that a run took it off. It is ended first, whatever it does: it may have been the master, and would be a
+ * second one to whoever reaches it again. Started, it takes no writes before the Sentinels have spoken.
+ * @throws ApplicationFailure `Refused` while it still hangs, or where a person took it off
+ */
+async function broughtBack(deps: ActivityDeps, cluster: string, node: string, status: string): Promise<string> {
+  const off = await offNetworks(deps.docker, node);
+  if (off?.by === 'somebody')
+    throw finalFailure(
+      'Refused',
+      `L1: ${node} is on no Docker network, and no run took it off (limit: a network). Next: ${connectCommand(node, off)}`,
+    );
+  if (off !== undefined && !hasEnded(status)) {
+    try {
+      await endContainer(deps.docker, node);
+    } catch (error) {
+      if (!(error instanceof DoesNotEnd)) throw error;
+      throw finalFailure(
+        'Refused',
+        `L1: ${node} still hangs: ${error.message} (limit: a container that has ended). It stays off its networks, and nobody reaches it. Next: ${redisFailover(cluster, '--repair')}`,
+      );
+    }
+  }
+  return putBackWords(await putBack(deps.docker, node));
+}
+
+/** Has a node that failed come back. */
 export async function returnRedisNode(
   deps: ActivityDeps,
   { cluster, node }: { cluster: string; node: string },
@@ -125,11 +156,6 @@ export async function returnRedisNode(
   const access = accessRedis(deps, cluster);
   const stopBeating = keepBeating(() => `starting ${node}`);
   try {
-    const { exists } = await deps.docker.inspect(node);
-    if (exists && (await deps.docker.networks(node)).length === 0)
-      throw new Error(
-        `${node} is cut off from its networks: it could not be ended. Next: docker rm -f ${node}, then veloz-ha stack up (its data is on its volume)`,
-      );
     const started = await startRedisNode(deps, access, node);
     await until(`${node} being a replica that is connected`, START_LIMIT_MS, 50, async () => {
       const state = await stateOf(access, node);

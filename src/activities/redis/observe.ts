@@ -1,3 +1,4 @@
+import type { OffNetworks } from '../../cluster/off-networks';
 import type { ObservedRedis, ObservedRedisNode, ObservedSentinel, RedisContainer } from '../../cluster/redis/observed';
 import { internalRedisEndpoint, type RedisNode, type RedisTopology, type SentinelNode } from '../../cluster/topology';
 import type { DockerClient } from '../../systems/docker';
@@ -5,13 +6,14 @@ import { RedisNodeClient } from '../../systems/redis';
 import { SentinelClient } from '../../systems/redis-sentinel';
 import { readSecret, type Environment } from '../../systems/secrets';
 import { withinLimit } from '../guard/probe';
+import { offNetworks } from '../put-back';
 
 /** A Docker that takes longer gives no answer, in milliseconds. */
 const INSPECT_LIMIT_MS = 1000;
 
 /** What a look at Redis is made of. */
 export interface RedisLook {
-  docker: Pick<DockerClient, 'inspect'>;
+  docker: Pick<DockerClient, 'inspect' | 'attachments' | 'volumes'>;
   environment: Environment;
   /** How long each node and Sentinel may take to connect, and then for each answer, in milliseconds. */
   limitMs?: number;
@@ -38,7 +40,13 @@ async function observeNode(look: RedisLook, redis: RedisTopology, node: RedisNod
       (client) => client.state(),
     ),
   ]);
-  return { name: node.name, internal: internalRedisEndpoint(node), container, ...said };
+  const off = said.state === null && container.exists ? await whyOff(look, node.name) : undefined;
+  return {
+    name: node.name,
+    internal: internalRedisEndpoint(node),
+    container: { ...container, ...(off === undefined ? {} : { offNetworks: off }) },
+    ...said,
+  };
 }
 
 async function observeSentinel(
@@ -65,6 +73,10 @@ async function containerOf({ docker }: RedisLook, name: string): Promise<RedisCo
     return { exists: false, running: false, status: 'unknown' };
   }
 }
+
+/** Why a node that gives no answer is on no network; undefined where it is on one, or Docker does not say. */
+const whyOff = ({ docker }: RedisLook, name: string): Promise<OffNetworks | undefined> =>
+  withinLimit(offNetworks(docker, name), INSPECT_LIMIT_MS).catch(() => undefined);
 
 /** One question on a connection of its own. A secret that can't be read is told like a node that does not answer. */
 async function answer<Client extends { close(): void }, State>(

@@ -155,8 +155,12 @@ async function endMaster(deps: ActivityDeps, source: string): Promise<string> {
     }
   }
   try {
-    const networks = await cutOff(deps.docker, source);
-    return `its container could not be ended (${problem}), and was cut off from ${networks.join(', ')}: nobody reaches it`;
+    const { networks, home, marked } = await cutOff(deps.docker, source);
+    const from = networks.length === 0 ? home : networks.join(', ');
+    const then = marked
+      ? 'Once it has ended it is put back, and comes back as a replica'
+      : `When it is mended: ${(networks.length === 0 ? [home] : networks).map((network) => `docker network connect ${network} ${source}`).join(' && ')}`;
+    return `its container could not be ended (${problem}), and was cut off from ${from}: nobody reaches it. ${then}`;
   } catch (error) {
     if (error instanceof Overtaken) throw error;
     throw finalFailure(

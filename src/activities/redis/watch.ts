@@ -2,6 +2,7 @@ import type { Signal } from '../../cluster/guard/signals';
 import { isStopped, mastersOf, namedMaster, type ObservedRedis } from '../../cluster/redis/observed';
 import {
   judgeRedis,
+  hangingIn,
   keyOfRedis,
   leftBehind,
   leftBehindSays,
@@ -25,7 +26,7 @@ export interface RedisWatchRequest {
   /** The primary of PostgreSQL, whose failover goes first; null while it is not known. */
   postgresPrimary: string | null;
   /** What the guard knows already: the same news is not told again. */
-  known: { failed: boolean; leftOver: boolean; sees: string };
+  known: { failed: boolean; leftOver: boolean; sees: string; hanging?: string[] };
   /** Return after this time, in milliseconds, if nothing happens. */
   forMs: number;
 }
@@ -45,6 +46,8 @@ export interface RedisWatchResult {
   failure?: { kind: RedisFailureKind; since: number; decidedAt: number };
   /** Two looks with the same key are no news. */
   key: string;
+  /** Of `left over`: the nodes that hang, off their networks. */
+  hanging?: string[];
 }
 
 /** What is odd for this long is told, even when it is no failure. */
@@ -125,9 +128,12 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         const faults = leftBehind(round.picture, request.movedFrom);
         if (faults.length > 0) {
           const says = leftBehindSays(faults);
-          const due = left.holds(now) >= REPAIR_AFTER_MS && !request.known.leftOver;
+          const hanging = hangingIn(faults);
+          // What an attempt was in vain for is over: the next one does not wait.
+          const ended = (request.known.hanging ?? []).some((node) => !hanging.includes(node));
+          const due = ended || (left.holds(now) >= REPAIR_AFTER_MS && !request.known.leftOver);
           if (due && (await deps.lockHolder(request.cluster, 'redis')) === undefined)
-            return { why: 'left over', ...seen, sees: says };
+            return { why: 'left over', ...seen, sees: says, ...(hanging.length > 0 || ended ? { hanging } : {}) };
         } else {
           left.ends();
           const { failed, leftOver } = request.known;

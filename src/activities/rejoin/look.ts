@@ -6,6 +6,8 @@ import { AgentError, type PostgresAgent, type PostgresObservation } from '../../
 import type { PostgresSession } from '../../systems/postgres';
 import { finalFailure, keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { messageOf } from '../guard/probe';
+import { putBack, putBackWords } from '../put-back';
 import {
   checkpointed,
   ensureReservedSlot,
@@ -47,14 +49,16 @@ export async function lookAtRejoin(deps: ActivityDeps, request: RejoinRequest): 
     return await withSession(access.sql(primary, 60_000), async (session) => {
       await checkpointed(session, primary);
       if (request.method === 'auto' && (await followsNow(access, session, request)))
-        return { state: 'streams', says: `${node} streams from ${primary}` };
+        return { state: 'streams', says: `${node} streams from ${primary}${await unmarked(deps, node)}` };
       await ensureReservedSlot(session, node);
       const copies = request.method === 'copy';
       const token = rejoinToken(request);
       const { agent, seen, says } = await fencedAgent(deps, access, token, node, primaryAt, copies);
       try {
         if (seen.desired !== 'fenced') return { state: 'prepares', says };
-        const compared = await compare(deps, request, agent, seen, access, session);
+        const compared = await compare(deps, request, agent, seen, access, session).catch(async (error: unknown) => {
+          throw await withNetworks(deps, node, error);
+        });
         const decision = decideRejoin(compared, { method: request.method });
         if (decision.method === 'refuse')
           throw finalFailure(
@@ -70,6 +74,11 @@ export async function lookAtRejoin(deps: ActivityDeps, request: RejoinRequest): 
   } finally {
     stopBeating();
   }
+}
+
+/** Somebody was faster: a mark that stays would have the next one whom a person takes off the networks put back. */
+async function unmarked(deps: ActivityDeps, node: string): Promise<string> {
+  return putBackWords(await putBack(deps.docker, node));
 }
 
 /** The node is a standby of the primary, as both of them say. */
@@ -101,6 +110,15 @@ async function compare(
   if (timeline === null || compared.local.history !== undefined) return compared;
   const history = timeline === 1 ? [] : await ownHistory(deps, node, seen, timeline);
   return history === undefined ? compared : { ...compared, local: { ...compared.local, history } };
+}
+
+/** A node that somebody took off its networks compares with nobody; that is told, and left to them. */
+async function withNetworks(deps: ActivityDeps, node: string, error: unknown): Promise<unknown> {
+  const { home, networks } = await deps.docker.attachments(node).catch(() => ({ home: '', networks: ['unknown'] }));
+  if (networks.length > 0) return error;
+  return new Error(
+    `${node} is on no Docker network, and no run took it off: ${messageOf(error).replace(/\.$/, '')}. It stays fenced. Next: docker network connect ${home} ${node}`,
+  );
 }
 
 /** The node's WAL can't be read in reasonable time: what the control file and the primary tell has to do. */

@@ -5,7 +5,8 @@ import { recoveryOf, type PostgresSession } from '../../systems/postgres';
 import { claimPatiently } from '../claim';
 import { finalFailure, until } from '../context';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
-import { fenceNode } from '../fence';
+import { fenceNode, type Fence } from '../fence';
+import { offNetworks, putBack, putBackWords } from '../put-back';
 import { tokenOf } from '../token';
 
 /** One node that is made a standby of the primary. Names and numbers only. */
@@ -49,8 +50,11 @@ export function prepares({ postgres }: PostgresObservation): boolean {
  * The node's agent, answering, with the node fenced: it takes no write now, and can start only as a standby of the primary. A
  * container that does not run is started only when the fence lies in its volume; one that is frozen is killed first, because what
  * wakes up in it would go on where it was.
+ *
+ * One that a run took off its networks is put back as soon as it is fenced, and before it is started: its agent asks others, and they
+ * are found by name. One that still hangs stays cut off.
  * @param takeOver whether a node that prepares its data directory by itself is fenced too; left alone it has nothing to write anyway
- * @throws ApplicationFailure `Refused` when nothing can be proven
+ * @throws ApplicationFailure `Refused` when nothing can be proven, or the node still hangs
  */
 export async function fencedAgent(
   deps: ActivityDeps,
@@ -64,7 +68,10 @@ export async function fencedAgent(
   if (!state.exists)
     throw finalFailure('Refused', `E4: ${node} has no container (limit: a container). Next: veloz-ha stack up`);
   const before = state.running ? await observeIfAnswering(access, node) : undefined;
-  if (before !== undefined && prepares(before) && !takeOver) {
+  const preparing = before !== undefined && prepares(before);
+  // Off its networks it finds nobody to copy.
+  const takes = takeOver || (preparing && (await offNetworks(deps.docker, node))?.by === 'run');
+  if (preparing && !takes) {
     const agent = await access.agent(node);
     return { agent, seen: before, says: `${node} has no data yet and copies the primary by itself` };
   }
@@ -74,20 +81,23 @@ export async function fencedAgent(
     if (state.status !== 'created') {
       if (before !== undefined)
         await withSession(access.agent(node), (agent) => claim(agent, token)).catch(() => undefined);
-      says = (await fenceNode(deps, access, token, node, upstream)).says;
+      const fence = await fenceNode(deps, access, token, node, upstream);
+      if (fence.hangs !== undefined) throw stillHangs(node, fence.hangs);
+      says = fence.says;
     }
+    says += putBackWords(await putBack(deps.docker, node));
     const { running, status } = await deps.docker.inspect(node);
     if (!running) {
       if (status === 'paused') await deps.docker.unpause(node);
       await deps.docker.start(node);
       says += '; its container was started';
     }
-  }
+  } else says += putBackWords(await putBack(deps.docker, node));
   const agent = await answeringAgent(access, node);
   try {
     await claim(agent, token);
     const seen = await agent.call('observe', {});
-    if (prepares(seen) && !takeOver)
+    if (prepares(seen) && !takes)
       return { agent, seen, says: `${node} has no data yet and copies the primary by itself` };
     // Writes and reads back standby.signal and the upstream, whoever fenced the node and for whom (J9).
     await agent.call('fenceNow', { token, upstream }, 5000);
@@ -96,6 +106,14 @@ export async function fencedAgent(
     agent.close();
     throw error;
   }
+}
+
+/** Nobody can tell whether it has ended, so it stays where nobody reaches it. */
+function stillHangs(node: string, { why, next }: NonNullable<Fence['hangs']>): Error {
+  return finalFailure(
+    'Refused',
+    `H2: ${node} still hangs: ${why} (limit: a server that has ended). It stays off its networks, and nobody reaches it. Next: ${next}`,
+  );
 }
 
 async function observeIfAnswering(access: ClusterAccess, node: string): Promise<PostgresObservation | undefined> {

@@ -9,7 +9,7 @@ import { dropSlot, restoreNames } from './settings';
 import { startOldPrimary } from './start-primary';
 import { letClientsGo, routeClients } from './traffic';
 import { verifyRepair, type RepairedRequest } from './verify';
-import { wakeNode, type Woken } from './wake';
+import { wakeNode, type WakeRequest, type Woken } from './wake';
 
 export type { RepairRequest } from './parts';
 export type { PromotionDone } from './promote';
@@ -18,7 +18,7 @@ export type { PromotionDone } from './promote';
 export interface RepairActivities {
   lookThroughDoor(cluster: string): Promise<Door>;
   takeNodes(request: RepairRequest): Promise<string>;
-  wakeNode(request: { cluster: string; node: string }): Promise<Woken>;
+  wakeNode(request: WakeRequest): Promise<Woken>;
   fenceSecondPrimary(request: RepairRequest & { node: string; primary: string }): Promise<string>;
   startOldPrimary(request: RepairRequest & { node: string }): Promise<string>;
   promoteStandby(request: RepairRequest): Promise<PromotionDone>;

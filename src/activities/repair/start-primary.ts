@@ -4,6 +4,7 @@ import { recoveryOf } from '../../systems/postgres';
 import { finalFailure, keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf } from '../guard/probe';
+import { offNetworks, putBack } from '../put-back';
 import { answeringAgent } from '../rejoin/parts';
 import { tokenOf } from '../token';
 import { presentNodeNames, take, type RepairRequest } from './parts';
@@ -28,12 +29,15 @@ export async function startOldPrimary(deps: ActivityDeps, request: RepairRequest
     return await withSession(answeringAgent(access, node), async (agent) => {
       const seen = await agent.call('observe', {});
       const runs = seen.desired === 'up' && seen.postgres.state !== 'stopped';
+      const isCutOff = (await offNetworks(deps.docker, node))?.by === 'run';
+      if (!runs || isCutOff) {
+        if (seen.control === null) throw refused(node, 'its control file can not be read');
+        await requireNobodyPromoted(deps, access, node, seen.control.timeline);
+      }
       if (!runs) {
         const fencedBy = seen.fencedBy?.wasPrimary === true ? seen.fencedBy.run : null;
         // A fence for good can be taken back only in the name of the run that laid it, which is over.
         const owner: Token = fencedBy === null ? token : tokenOf(fencedBy, 'release', LAST_TURN);
-        if (seen.control === null) throw refused(node, 'its control file can not be read');
-        await requireNobodyPromoted(deps, access, node, seen.control.timeline);
         await take(agent, owner);
         try {
           await agent.call('start', { token: owner, as: 'primary' }, 10_000);
@@ -43,6 +47,8 @@ export async function startOldPrimary(deps: ActivityDeps, request: RepairRequest
           throw error;
         }
       }
+      // Nobody would reach it off its networks. Only it can be the primary, as was proven.
+      if (isCutOff) await putBack(deps.docker, node);
       // Also ends what the run that fenced it may still send.
       await take(agent, token);
       await writable(access, node);

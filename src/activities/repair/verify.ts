@@ -1,5 +1,6 @@
 import { keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { putBack } from '../put-back';
 import { verifyStandbys } from '../rejoin/verify';
 import { askAtTheDoor, where, type Where } from './door';
 
@@ -23,6 +24,8 @@ export async function verifyRepair(deps: ActivityDeps, request: RepairedRequest,
     const told: string[] = [];
     if (request.standbys.length > 0) told.push((await verifyStandbys(deps, request, soakMs)).detail);
     await throughTheDoor(access, request.primary);
+    // Whoever answers is on its networks, whoever put it there: a mark that stays would have it put back when a person takes it off.
+    for (const node of [request.primary, ...request.standbys]) await putBack(deps.docker, node);
     return [...told, `clients reach ${request.primary} at the front door`].join('; ');
   } finally {
     stopBeating();

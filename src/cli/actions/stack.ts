@@ -3,8 +3,11 @@ import { exitCodes } from '../../failures';
 import { formatMs } from '../../cluster/duration';
 import { clusterText } from '../../report/status';
 import { tradingSections } from '../../report/trading';
+import { sweepMarks } from '../../systems/cut-off-marks';
+import { createDockerClient } from '../../systems/docker';
 import { Problem } from '../../systems/problem';
 import { innermost, type TemporalClient } from '../../systems/temporal';
+import { loadTopology } from '../../systems/topology-file';
 import type { RunRow } from '../../report/runs';
 import { listRuns } from '../runs-list';
 import { askLine } from '../ask';
@@ -31,6 +34,7 @@ export async function stackUp(
   const { standbys } = options;
   const whole = options.only === undefined;
   await runCompose(cli, composeArguments(standbys, ['up', '-d', ...(whole ? [] : postgresServices(standbys))]));
+  await sweep(cli);
   const ready = await waitForStack(cli, name, { standbys, whole, timeout: options.timeout ?? DEFAULT_TIMEOUT_MS });
   const took = cli.io.now() - began;
   const { members, trading } = ready;
@@ -63,6 +67,7 @@ export async function stackDown(cli: Cli): Promise<number> {
     return Promise.resolve();
   });
   await runCompose(cli, composeArguments(2, ['down']));
+  await sweep(cli);
   done(cli, 'down', 'The stack is down. Its data is kept in its volumes.', 'veloz-ha stack up');
   return exitCodes.ok;
 }
@@ -91,8 +96,19 @@ export async function stackReset(cli: Cli, options: { yes?: boolean }): Promise<
   await stopGuard(cli);
   await endRuns(cli);
   await runCompose(cli, composeArguments(2, ['down', '--volumes']));
+  await sweep(cli);
   done(cli, 'reset', 'The stack and its data are gone.', 'veloz-ha stack up');
   return exitCodes.ok;
+}
+
+/** Nobody needs to know any more which containers that are gone a run had taken off their networks. */
+async function sweep(cli: Cli): Promise<void> {
+  const docker = createDockerClient(loadTopology(cli.io.env).docker?.socketPath);
+  await sweepMarks(docker).catch((error: unknown) => {
+    cli.io.stderr.write(
+      `Volumes named veloz-cut-off-… may be left of containers that are gone: ${(error as Error).message}. They do no harm. Next: docker volume ls --filter label=io.veloz.cut-off\n`,
+    );
+  });
 }
 
 /** A guard would take the end of the containers for a failure, and what it knows is not true of other databases. */

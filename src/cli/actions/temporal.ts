@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { exitCodes } from '../../failures';
-import { fastHandoverSettings, wholeQueueSettings } from '../../cluster/handover';
+import { serverSettings } from '../../cluster/handover';
 import { Problem } from '../../systems/problem';
 import {
   connectTemporal,
@@ -106,10 +106,7 @@ export function serverArguments(options: Pick<TemporalOptions, 'port' | 'uiPort'
     '--log-level',
     'error',
     ...Object.entries(searchAttributeTypes).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
-    ...Object.entries({ ...fastHandoverSettings, ...wholeQueueSettings }).flatMap(([key, value]) => [
-      '--dynamic-config-value',
-      `${key}=${value}`,
-    ]),
+    ...Object.entries(serverSettings).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { clusterStatus } from '../commands';
 import { formatMs } from '../duration';
 import { answers, presentNodes, replicationRowOf, type ObservedNode } from '../observed';
+import { connectCommand, offNetworksSays } from '../off-networks';
 import { slotName } from '../topology';
 import { waitFor, type Repair } from './repair-parts';
 
@@ -24,13 +25,15 @@ export function repairStandbys(repair: Repair, primary: string): void {
     const finding = whyRejoin(repair, node, upstream);
     if (finding === undefined || isLive(node.agent?.claimedBy)) continue;
     const { id, why } = finding;
-    if (finding.forPeople) {
+    const { forPeople } = finding;
+    if (forPeople !== undefined) {
+      const worth = forPeople === 'data';
       list.require(id, false, {
         says: `${node.name} can follow ${primary}`,
-        refusal: `${node.name} can't be made a standby of ${primary} without losing what only it has`,
+        refusal: `${node.name} can't be made a standby of ${primary}${worth ? ' without losing what only it has' : ''}`,
         measured: why,
-        limit: `the system and the timeline of ${primary}, or an older timeline`,
-        next: clusterStatus(observed.cluster),
+        limit: worth ? `the system and the timeline of ${primary}, or an older timeline` : 'on a Docker network',
+        next: worth ? clusterStatus(observed.cluster) : forPeople.next,
       });
       continue;
     }
@@ -39,26 +42,34 @@ export function repairStandbys(repair: Repair, primary: string): void {
   }
 }
 
-/** Why a node is no proper standby; undefined when it is one. `forPeople`: what it has would be lost, and nobody knows its worth. */
+/**
+ * Why a node is no proper standby; undefined when it is one. `forPeople`: nothing is done, since what it has would be lost, and nobody
+ * knows its worth; or since a person took it away.
+ */
 function whyRejoin(
   { observed }: Repair,
   node: ObservedNode,
   upstream: ObservedNode | undefined,
-): { id: string; why: string; forPeople?: boolean } | undefined {
+): { id: string; why: string; forPeople?: 'data' | { next: string } } | undefined {
   const { name, agent, container, sql } = node;
   if (container.error !== undefined) return undefined;
   const main = answers(upstream) ? upstream.sql : undefined;
   const system = sql?.systemIdentifier ?? agent?.systemIdentifier;
   const reference = main?.systemIdentifier ?? upstream?.agent?.systemIdentifier;
   if (system != null && reference != null && system !== reference)
-    return { id: 'A4', why: `${name} belongs to database system ${system}, not ${reference}`, forPeople: true };
+    return { id: 'A4', why: `${name} belongs to database system ${system}, not ${reference}`, forPeople: 'data' };
   const timeline = sql?.timeline ?? agent?.controlTimeline;
   if (main !== undefined && timeline != null && timeline > main.timeline)
     return {
       id: 'A6',
       why: `${name} is on timeline ${timeline}, newer than ${main.timeline} of ${upstream?.name}`,
-      forPeople: true,
+      forPeople: 'data',
     };
+  const off = container.offNetworks;
+  if (off?.by === 'somebody')
+    return { id: 'E4', why: offNetworksSays(off), forPeople: { next: connectCommand(name, off) } };
+  // Also one that still runs: its fence ends what hangs in it, or refuses.
+  if (off !== undefined) return { id: 'E4', why: offNetworksSays(off) };
   if (!container.running || container.status === 'paused')
     return { id: 'E4', why: `its container is ${container.exists ? container.status : 'not there'}` };
   if (agent !== null && agent.desired !== 'up') {

@@ -1,3 +1,4 @@
+import { connectCommand, offNetworksSays, type OffNetworks } from '../off-networks';
 import type { GuardPolicy } from './policy';
 
 /** What is known of one PostgreSQL node, for the question whether something was left of a fault. */
@@ -5,7 +6,7 @@ export interface MemberFacts {
   name: string;
   optional: boolean;
   /** Docker's word; `unknown` where the engine gave no answer. With the code where it has ended. */
-  container: { status: string; exitCode?: number };
+  container: { status: string; exitCode?: number; offNetworks?: OffNetworks };
   /** What it says by SQL; absent where it does not answer. */
   sql?: { inRecovery: boolean };
   /** What its agent says; absent where it was not asked, or does not answer. */
@@ -44,8 +45,12 @@ export interface LeftOver {
   leaves?: string;
   /** A person stopped it: the command that takes that back. */
   byHand?: string;
+  /** The watch itself starts its container: no run is needed for that. */
+  started?: true;
   /** How long it must have been so before anything is done, in milliseconds. */
   settleMs: number;
+  /** It is tried again after this time at the latest, in milliseconds: what an attempt was in vain for ends without a sign. */
+  againMs?: number;
 }
 
 /** The node of what is left over where nobody takes writes. */
@@ -59,6 +64,8 @@ const CONNECT_MS = 10_000;
 const SILENT_MS = 20_000;
 /** The guard's failover goes first: it has acted, or was refused, by then. */
 const HEADLESS_MS = 5000;
+/** Docker says nothing of a disk that answers again where nothing runs on it. */
+const HANGS_AGAIN_MS = 30_000;
 /** The first wait after an attempt that was in vain doubles up to this, in milliseconds. */
 export const MAX_MENDING_BACKOFF_MS = 5 * 60_000;
 
@@ -72,10 +79,13 @@ export function wasStoppedByHand({ status, exitCode }: MemberFacts['container'])
   return status === 'created' || (ended.has(status) && (exitCode === 0 || exitCode === 143));
 }
 
-/** The nodes that a person stopped or froze, and that are to be left alone. */
+/** The nodes that a person stopped, froze or took off the networks, and that are to be left alone. */
 export function stoppedByHand({ members }: Pick<MembersRound, 'members'>): string[] {
   return members
-    .filter(({ container }) => container.status === 'paused' || wasStoppedByHand(container))
+    .filter(
+      ({ container }) =>
+        container.status === 'paused' || wasStoppedByHand(container) || container.offNetworks?.by === 'somebody',
+    )
     .map(({ name }) => name);
 }
 
@@ -120,23 +130,38 @@ function strayOf(
   if (status === 'absent')
     return optional ? undefined : { says: 'it has no container', leaves: 'somebody has to make one', settleMs };
   if (status === 'unknown' || status === 'restarting') return undefined;
+  const off = container.offNetworks;
   const stopped = asleep({ name, container });
-  if (stopped !== undefined) return { ...stopped, settleMs };
+  // What a person took off its networks has no agent that could be of use, and is left whatever it says.
+  if (off?.by === 'somebody' && stopped?.leaves === undefined)
+    return { says: offNetworksSays(off), leaves: 'it stays so', byHand: connectCommand(name, off), settleMs };
+  if (stopped !== undefined)
+    return {
+      ...stopped,
+      settleMs,
+      ...(off === undefined || stopped.leaves !== undefined
+        ? {}
+        : { says: `${stopped.says}, and ${offNetworksSays(off)}`, againMs: HANGS_AGAIN_MS }),
+    };
+  if (off !== undefined && agent === undefined)
+    return { says: `${offNetworksSays(off)}, and it has not ended yet`, settleMs: SILENT_MS };
   if (agent === undefined) return { says: 'its agent does not answer, and it does not stream', settleMs: SILENT_MS };
   if (agent.busy || agent.postgres === 'starting' || agent.postgres === 'stopping') return undefined;
   const what =
-    agent.desired !== 'up'
-      ? `it is ${agent.desired}`
-      : agent.startGuard !== null
-        ? `it keeps itself down: ${agent.startGuard}`
-        : agent.postgres === 'stopped'
-          ? 'its PostgreSQL does not run'
-          : sql === undefined
-            ? 'its PostgreSQL gives no answer'
-            : `${primary} does not stream to it`;
+    off !== undefined
+      ? offNetworksSays(off)
+      : agent.desired !== 'up'
+        ? `it is ${agent.desired}`
+        : agent.startGuard !== null
+          ? `it keeps itself down: ${agent.startGuard}`
+          : agent.postgres === 'stopped'
+            ? 'its PostgreSQL does not run'
+            : sql === undefined
+              ? 'its PostgreSQL gives no answer'
+              : `${primary} does not stream to it`;
   const leaves = agent.diskFull
     ? 'its disk is full: that has to be mended first'
-    : agent.reaches === false
+    : agent.reaches === false && off === undefined
       ? `it can't reach ${primary} over the network: that has to be mended first`
       : undefined;
   return {
@@ -206,5 +231,6 @@ function keyOf({ name, container, agent }: MemberFacts): string {
     agent === undefined
       ? 'silent'
       : `${agent.reaches === false ? 'cut off' : 'reached'}${agent.diskFull ? ', full' : ''}`;
-  return `${name} ${ended.has(container.status) ? 'ended' : container.status}, ${way}`;
+  const off = container.offNetworks === undefined ? '' : `, off its networks by ${container.offNetworks.by}`;
+  return `${name} ${ended.has(container.status) ? 'ended' : container.status}, ${way}${off}`;
 }

@@ -8,12 +8,18 @@ import {
   whoHears,
   type AnsweringRedis,
   type ObservedRedis,
+  type RedisContainer,
 } from './observed';
 
 /** Something that is not as it should be, and that a run can mend. */
 export type RedisFault =
   /** A container does not run, or is frozen; `status` is Docker's word. */
   | { kind: 'stopped'; node: string; status: string }
+  /**
+   * A run that could not end a node took it off its networks, and it has not ended since: it hangs, or was started by hand. `status` is
+   * Docker's word.
+   */
+  | { kind: 'cut off'; node: string; status: string }
   /** Every node is a replica: nobody takes writes. The named one has everything that any of them has. */
   | { kind: 'no master'; node: string }
   /** A node is a master beside the one that the Sentinels name. */
@@ -39,6 +45,8 @@ export function faultSays(fault: RedisFault): string {
   switch (fault.kind) {
     case 'stopped':
       return `the container ${fault.node} ${fault.status === 'paused' ? 'is frozen' : 'does not run'}`;
+    case 'cut off':
+      return `a run that could not end ${fault.node} took it off its Docker networks`;
     case 'no master':
       return `no node is a master; ${fault.node} has everything that any of them has`;
     case 'second master':
@@ -57,6 +65,8 @@ export function remedySays(fault: RedisFault): string {
   switch (fault.kind) {
     case 'stopped':
       return fault.status === 'paused' ? `Have ${fault.node} run again` : `Start ${fault.node}`;
+    case 'cut off':
+      return `End ${fault.node}, put it on its networks again, and start it`;
     case 'no master':
       return `Make ${fault.node} the master`;
     case 'second master':
@@ -81,8 +91,12 @@ export type Diagnosis = { faults: RedisFault[] } | { undecided: string };
  */
 export function diagnose(observed: ObservedRedis): Diagnosis {
   const stopped = [...observed.nodes, ...observed.sentinels]
-    .filter(({ state, container }) => state === null && container.exists && !container.running)
-    .map(({ name, container }): RedisFault => ({ kind: 'stopped', node: name, status: container.status }));
+    .filter(({ state, container }) => state === null && container.exists && (!container.running || isCutOff(container)))
+    .map(({ name, container }): RedisFault => ({
+      kind: container.running ? 'cut off' : 'stopped',
+      node: name,
+      status: container.status,
+    }));
   const masters = mastersOf(observed);
   const named = namedMaster(observed);
   const [first, second] = masters;
@@ -97,6 +111,9 @@ export function diagnose(observed: ObservedRedis): Diagnosis {
   if (doubt !== undefined) return { undecided: doubt };
   return { faults: [...faultsBeside(observed, master), ...stopped] };
 }
+
+/** A run took it off its networks. */
+const isCutOff = ({ offNetworks }: RedisContainer): boolean => offNetworks?.by === 'run';
 
 /**
  * Why a master that no majority of the Sentinels names may be the wrong one: an old master that came back has no more right

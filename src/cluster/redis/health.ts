@@ -1,6 +1,7 @@
 import type { Check } from '../check';
 import { logs } from '../commands';
 import { formatMs } from '../duration';
+import { connectCommand, offNetworksSays } from '../off-networks';
 import { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
 import { redisCli, redisFailover, redisStatus, START_STACK, startContainer, unfreezeContainer } from './commands';
@@ -57,7 +58,7 @@ function checkMaster(list: Checklist, observed: ObservedRedis): void {
       .map(({ name }) => name)
       .join(', ') || 'none';
   for (const fault of found.faults)
-    list.require(fault.kind === 'stopped' ? 'L1' : 'L3', false, {
+    list.require(['stopped', 'cut off'].includes(fault.kind) ? 'L1' : 'L3', false, {
       says: '',
       refusal: faultSays(fault),
       ...measuredOf(fault, observed, masters),
@@ -80,7 +81,8 @@ function tellEmpty(list: Checklist, observed: ObservedRedis): void {
 }
 
 function measuredOf(fault: RedisFault, observed: ObservedRedis, masters: string): { measured: string; limit: string } {
-  if (fault.kind === 'stopped') return { measured: `Docker says ${fault.status}`, limit: 'none' };
+  if (fault.kind === 'stopped' || fault.kind === 'cut off')
+    return { measured: `Docker says ${fault.status}`, limit: 'none' };
   if (fault.kind !== 'blind') return { measured: `masters now: ${masters}`, limit: 'none' };
   const seen = answeringSentinels(observed).find(({ name }) => name === fault.node)?.state.master;
   return {
@@ -91,18 +93,19 @@ function measuredOf(fault: RedisFault, observed: ObservedRedis, masters: string)
 
 /** What to run about one that gives no answer: a container that does not run has no news in its log. */
 function lookAt(name: string, container: RedisContainer): string {
+  if (container.offNetworks !== undefined) return connectCommand(name, container.offNetworks);
   if (container.status === 'absent') return START_STACK;
   if (container.status === 'paused') return unfreezeContainer(name);
   return isStopped(container) ? startContainer(name) : logs(name);
 }
 
 function checkNodes(list: Checklist, observed: ObservedRedis): void {
-  // Those that do not run are told as faults already.
+  // Those that do not run, or that a run took off its networks, are told as faults already.
   for (const { name, state, container, error } of observed.nodes)
-    if (state === null && (container.running || !container.exists))
+    if (state === null && (container.running || !container.exists) && container.offNetworks?.by !== 'run')
       list.require('L1', false, {
         says: '',
-        refusal: `${name} does not answer`,
+        refusal: `${name} does not answer${container.offNetworks === undefined ? '' : `: ${offNetworksSays(container.offNetworks)}`}`,
         measured: `${error ?? 'no answer'}; Docker says ${container.status}`,
         limit: 'every node answers',
         next: lookAt(name, container),

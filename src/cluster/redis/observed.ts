@@ -1,3 +1,4 @@
+import type { OffNetworks } from '../off-networks';
 import type { Endpoint, RedisTopology } from '../topology';
 import { internalRedisEndpoint } from '../topology';
 
@@ -55,6 +56,8 @@ export interface RedisContainer {
   status: string;
   /** With which code it ended, where it has ended. 0: it was told to end, and did. */
   exitCode?: number;
+  /** It is on no Docker network. Asked only of a node that does not answer. */
+  offNetworks?: OffNetworks;
 }
 
 /** One Redis node, asked by all ways in. */

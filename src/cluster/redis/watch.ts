@@ -1,4 +1,5 @@
 import { formatMs } from '../duration';
+import { wasStoppedByHand } from '../guard/mending';
 import type { GuardPolicy } from '../guard/policy';
 import type { Signal } from '../guard/signals';
 import { diagnose, faultSays, type RedisFault } from './faults';
@@ -213,14 +214,25 @@ function whoFailsOver(observed: ObservedRedis): string | undefined {
 
 /**
  * What an earlier failover left and a run may mend without asking anybody. A container that does not run is left alone: people stop
- * containers; the one of the master that was replaced is started again. Undecided things are for people.
+ * containers; the one of the master that was replaced is started again, and one that a run took off its networks, unless it was told to
+ * stop since. What a person took off its networks stays so. Undecided things are for people.
  * @param movedFrom the master that was replaced, and that nobody has seen well since
  */
 export function leftBehind(observed: ObservedRedis, movedFrom: string | null): RedisFault[] {
   const found = diagnose(observed);
   if ('undecided' in found) return [];
-  return found.faults.filter((fault) => fault.kind !== 'stopped' || fault.node === movedFrom);
+  return found.faults.filter((fault) => {
+    if (fault.kind !== 'stopped') return true;
+    const container = observed.nodes.find(({ name }) => name === fault.node)?.container;
+    const off = container?.offNetworks?.by;
+    if (off === 'somebody') return false;
+    return fault.node === movedFrom || (off === 'run' && container !== undefined && !wasStoppedByHand(container));
+  });
 }
+
+/** The nodes that hang, off their networks: what is done about them is in vain until they end. */
+export const hangingIn = (faults: readonly RedisFault[]): string[] =>
+  faults.filter(({ kind }) => kind === 'cut off').map(({ node }) => node);
 
 /** The same in a sentence. */
 export const leftBehindSays = (faults: readonly RedisFault[]): string =>

@@ -119,7 +119,13 @@ function onNewestTimelines(observed: ObservedCluster): ObservedCluster {
 /** Nodes whose container is there and does not run. */
 function asleep(observed: ObservedCluster): ObservedNode[] {
   return presentNodes(observed).filter(
-    ({ sql, container }) => sql === null && container.exists && !container.running && container.status !== 'restarting',
+    ({ sql, container }) =>
+      sql === null &&
+      container.exists &&
+      !container.running &&
+      container.status !== 'restarting' &&
+      // Off the networks it finds out nothing, and is found by nobody.
+      container.offNetworks?.by !== 'somebody',
   );
 }
 
@@ -190,6 +196,8 @@ export function unsettled(observed: ObservedCluster, { tasks, findings }: Repair
 function isMoving({ sql, agent, container }: ObservedNode): boolean {
   if (container.status === 'restarting') return true;
   if (sql !== null || !container.running) return false;
+  // It hangs, or is as it will stay: nobody reaches it.
+  if (container.offNetworks !== undefined) return false;
   if (agent === null) return container.error === undefined;
   if (agent.startGuard !== null) return false;
   return agent.postgresState !== 'stopped' || agent.desired === 'up';

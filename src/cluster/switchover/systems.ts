@@ -2,6 +2,7 @@ import { formatMs } from '../duration';
 import { clusterStatus, logs, watchRun, workflowIdOf } from '../commands';
 import { letIn } from '../control-path';
 import { presentNodes, primaries, type ObservedCluster, type ObservedNode, type ObservedPooler } from '../observed';
+import { connectCommand, offNetworksSays } from '../off-networks';
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
 
@@ -13,6 +14,8 @@ export interface NotReady {
   why: string;
   next: string;
 }
+
+const REPAIR = 'veloz-ha repair';
 
 /** Errors of drivers begin with the node's name; where the name stands already it is left out. */
 const without = (name: string, error: string): string =>
@@ -29,6 +32,10 @@ function nodeNotReady(node: ObservedNode, topology: ClusterTopology, primary?: s
   const silent = (why: string, next: string): NotReady => ({ name, kind: 'silent', why: without(name, why), next });
   if (container.error !== undefined) return silent(container.error, `docker inspect ${name}`);
   if (!container.exists) return silent('its container does not exist', 'veloz-ha stack up');
+  if (container.offNetworks !== undefined) {
+    const why = `${offNetworksSays(container.offNetworks)}; its container is ${container.status}`;
+    return silent(why, container.offNetworks.by === 'run' ? REPAIR : connectCommand(name, container.offNetworks));
+  }
   if (!container.running) {
     const next = container.status === 'paused' ? `docker unpause ${name}` : `docker start ${name}`;
     return silent(`its container is ${container.status}`, next);

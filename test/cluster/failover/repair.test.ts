@@ -526,6 +526,32 @@ describe('a repair', () => {
     });
   });
 
+  test.each([
+    ['hangs still', 'running'],
+    ['has ended', 'exited'],
+  ])('brings back a node that a run took off its networks and that %s', (_what, status) => {
+    const seen = promoted();
+    stopped(seen.node(PRIMARY));
+    const offNetworks = { by: 'run', home: 'veloz-ha' } as const;
+    Object.assign(seen.node(PRIMARY).container, { status, running: status === 'running', offNetworks });
+    const { actions } = decideRepair(seen.topology, seen.observed);
+    expect(actions.find(({ kind }) => kind === 'rejoin')).toMatchObject({
+      node: PRIMARY,
+      check: 'E4',
+      why: 'a run that could not end it took it off its Docker networks',
+    });
+  });
+
+  test('leaves a node that a person took off its networks, with the command', () => {
+    const seen = promoted();
+    stopped(seen.node(PRIMARY));
+    Object.assign(seen.node(PRIMARY).container, { offNetworks: { by: 'somebody', home: 'veloz-ha' } });
+    const { actions, findings } = decideRepair(seen.topology, seen.observed);
+    expect(actions.filter(({ kind }) => kind === 'rejoin')).toEqual([]);
+    const told = findings.filter(({ next }) => next === `docker network connect veloz-ha ${PRIMARY}`);
+    expect(told.map(({ id, result }) => `${id} ${result}`)).toContain('E4 refuse');
+  });
+
   test('tells every finding with its command, and all that it does in one sentence', () => {
     const seen = picture();
     Object.assign(seen.node(PRIMARY).agent ?? {}, { claimedBy: RUN });

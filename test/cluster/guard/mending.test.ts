@@ -60,6 +60,64 @@ describe('beside a primary', () => {
     expect(beside(member, what.startsWith('that streams') ? { streams: ['s'] } : {})).toEqual([]);
   });
 
+  describe('whose container is on no network', () => {
+    const off = (by: 'run' | 'somebody', status = 'running', exitCode?: number) => ({
+      container: {
+        status,
+        ...(exitCode === undefined ? {} : { exitCode }),
+        offNetworks: { by, home: 'veloz-ha' },
+      },
+    });
+
+    test.each<[string, MemberFacts, RegExp]>([
+      ['hangs still', runs('s', off('run')), /a run that could not end it took it off .*, and it has not ended yet/],
+      ['has ended', runs('s', off('run', 'exited', 137)), /exited, exit code 137, and a run that could not end it/],
+      [
+        'answers its agent, and can’t reach the primary, of course',
+        runs('s', { ...off('run'), agent: { ...fenced, reaches: false } }),
+        /^a run that could not end it took it off/,
+      ],
+    ])('since a run took it off them, and that %s: it is brought back', (_what, member, says) => {
+      const [found] = beside(member);
+      expect(found?.says).toMatch(says);
+      expect(found?.leaves).toBeUndefined();
+    });
+
+    test.each<[string, MemberFacts]>([
+      ['goes on', runs('s', { ...off('somebody'), agent: { ...fenced, reaches: false } })],
+      ['says nothing', runs('s', off('somebody'))],
+      ['was killed', runs('s', off('somebody', 'exited', 137))],
+    ])('since a person took it off them, and that %s: it is left, with the command', (_what, member) => {
+      expect(beside(member)[0]).toMatchObject({
+        says: 'somebody took it off its Docker networks',
+        leaves: 'it stays so',
+        byHand: 'docker network connect veloz-ha s',
+      });
+      expect(stoppedByHand({ members: [member] })).toEqual(['s']);
+    });
+
+    test('and that was told to stop stays stopped, whoever took it off them', () => {
+      expect(beside(runs('s', off('run', 'exited', 0)))[0]).toMatchObject({
+        leaves: 'it was told to stop',
+        byHand: 'docker start s',
+      });
+    });
+
+    test('its end, and its way back, are changes; of a disk that answers again where nothing runs there is no sign', () => {
+      const key = (member: MemberFacts) => beside(member)[0]?.key;
+      const keys = [
+        runs('s', off('run')),
+        runs('s', off('run', 'exited', 137)),
+        runs('s', { ...off('run'), agent: { ...fenced, reaches: false } }),
+        runs('s', { agent: { ...fenced, reaches: true } }),
+        runs('s', off('somebody')),
+      ].map(key);
+      expect(new Set(keys).size).toBe(keys.length);
+      expect(beside(runs('s', off('run', 'exited', 137)))[0]?.againMs).toBe(30_000);
+      expect(beside(runs('s', off('run')))[0]?.againMs).toBeUndefined();
+    });
+  });
+
   test('while commits wait, those who let them go on come first', () => {
     const killed = runs('s', { container: { status: 'exited', exitCode: 137 } });
     expect(beside(killed)[0]?.settleMs).toBe(5000);

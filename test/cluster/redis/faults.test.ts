@@ -53,6 +53,18 @@ describe('with one master', () => {
     });
   });
 
+  test('a node that a run took off its networks is a fault while it still runs; what a person took off them is none', () => {
+    const off = (by: 'run' | 'somebody') => {
+      const node = silent(REPLICA, 'running');
+      return { ...node, container: { ...node.container, offNetworks: { by, home: 'veloz-ha' } } };
+    };
+    const fault: RedisFault = { kind: 'cut off', node: REPLICA, status: 'running' };
+    expect(diagnose(picture([master(MASTER), off('run')], sentinelsNaming(MASTER)))).toEqual({ faults: [fault] });
+    expect(diagnose(picture([master(MASTER), off('somebody')], sentinelsNaming(MASTER)))).toEqual({ faults: [] });
+    expect(faultSays(fault)).toBe(`a run that could not end ${REPLICA} took it off its Docker networks`);
+    expect(remedySays(fault)).toBe(`End ${REPLICA}, put it on its networks again, and start it`);
+  });
+
   test('all Sentinels tell of the old master after its replica follows the new one: they are told', () => {
     const seen = picture([replica(MASTER, REPLICA), master(REPLICA)], sentinelsNaming(MASTER));
     expect(diagnose(seen)).toMatchObject({ faults: SENTINELS.map((node) => ({ kind: 'wrong word', node })) });

@@ -1,5 +1,6 @@
 import { guardPolicySchema } from '../../../src/cluster/guard/policy';
 import {
+  hangingIn,
   judgeRedis,
   keyOfRedis,
   leftBehind,
@@ -202,6 +203,22 @@ describe('what is left behind', () => {
     const faults = leftBehind(moved(silent(MASTER)), MASTER);
     expect(faults).toEqual([{ kind: 'stopped', node: MASTER, status: 'exited' }]);
     expect(leftBehindSays(faults)).toBe(`something is not as it should be: the container ${MASTER} does not run`);
+  });
+
+  test('is a node that a run took off its networks, whoever was the master; and nothing that a person did', () => {
+    const off = (by: 'run' | 'somebody', status: string, exitCode?: number) => {
+      const node = silent(MASTER, status);
+      const end = exitCode === undefined ? {} : { exitCode };
+      return { ...node, container: { ...node.container, ...end, offNetworks: { by, home: 'veloz-ha' } } };
+    };
+    const left = (node: ObservedRedisNode, movedFrom: string | null = null) =>
+      leftBehind(moved(node), movedFrom).map(({ kind }) => kind);
+    expect(left(off('run', 'running'))).toEqual(['cut off']);
+    expect(left(off('run', 'exited', 137))).toEqual(['stopped']);
+    expect(left(off('run', 'exited', 0))).toEqual([]);
+    expect(left(off('somebody', 'running'), MASTER)).toEqual([]);
+    expect(left(off('somebody', 'exited', 137), MASTER)).toEqual([]);
+    expect(hangingIn(leftBehind(moved(off('run', 'running')), null))).toEqual([MASTER]);
   });
 
   test('is a replica that follows somebody else, and a Sentinel that says something else', () => {

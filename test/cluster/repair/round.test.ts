@@ -105,6 +105,13 @@ describe('when it is too early to decide', () => {
     expect(unrest(dead())).toBeUndefined();
   });
 
+  test('a node that hangs, off its networks, is on its way nowhere', () => {
+    const seen = dead();
+    const container = { running: true, status: 'running', offNetworks: { by: 'run', home: 'veloz-ha' } } as const;
+    Object.assign(seen.node(PRIMARY).container, container);
+    expect(unrest(seen)).toBeUndefined();
+  });
+
   test('an armed dead-man switch of a node, or of the hold: until it has acted', () => {
     const node = picture();
     down(node.node(PRIMARY), { desired: 'held', claimedBy: RUN, deadmanInMs: 1200 });

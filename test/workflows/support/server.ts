@@ -8,7 +8,7 @@ import {
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { findTemporalBinary } from '../../../src/cli/paths';
-import { fastHandoverSettings, wholeQueueSettings } from '../../../src/cluster/handover';
+import { serverSettings } from '../../../src/cluster/handover';
 import { searchAttributeTypes } from '../../../src/systems/temporal';
 import { watcherTuning, workerTuning } from '../../../src/worker';
 import { watchQueueOf } from '../../../src/workflows/messages';
@@ -35,8 +35,7 @@ export class WorkflowServer {
     const path = findTemporalBinary(process.env);
     if (path === undefined) throw new Error('there is no temporal binary. Next: npm run setup');
     const settings = {
-      ...fastHandoverSettings,
-      ...wholeQueueSettings,
+      ...serverSettings,
       'limit.historyCount.suggestContinueAsNew': LONG_HISTORY,
     };
     const types = { Keyword: SearchAttributeType.KEYWORD, Int: SearchAttributeType.INT } as const;

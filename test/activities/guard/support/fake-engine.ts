@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import type { ActivityDeps, ClusterAccess } from '../../../../src/activities/deps';
 import { internalEndpoint } from '../../../../src/cluster/topology';
-import type { DockerClient } from '../../../../src/systems/docker';
+import type { Attachment, DockerClient } from '../../../../src/systems/docker';
 import type { PostgresSession } from '../../../../src/systems/postgres';
 import { clusterTopology, POOLER, PRIMARY, STANDBY, STANDBY_2, topology } from '../../../cluster/support/picture';
 
@@ -60,6 +60,10 @@ export class FakeEngine {
   onDisconnect: (network: string) => void = (network) => {
     this.networks = this.networks.filter((each) => each !== network);
   };
+  /** Volumes by name, with their labels. */
+  readonly volumes = new Map<string, Record<string, string>>();
+  /** Docker's id of any container: another one once it was made anew. */
+  id = 'a1b2c3d4e5f6a7b8';
   onInspect: (node: string) => void = () => undefined;
   events: { onEvent: (action: string) => void; break: () => void } | undefined;
 
@@ -83,6 +87,11 @@ export class FakeEngine {
       this.onKill(node);
       return Promise.resolve();
     },
+    start: (node: string) => {
+      this.did.push(`start ${node}`);
+      this.status[node] = 'running';
+      return Promise.resolve();
+    },
     putFile: (node: string, path: string, content: string, owner: unknown) => {
       this.did.push(`put ${path} into ${node}`);
       this.files.push({ content: JSON.parse(content) as Record<string, unknown>, owner });
@@ -90,13 +99,36 @@ export class FakeEngine {
       return Promise.resolve();
     },
     networks: () => Promise.resolve([...this.networks]),
+    attachments: () =>
+      Promise.resolve({
+        id: this.id,
+        home: 'veloz-ha',
+        networks: this.networks.map((network) => ({ network, aliases: ['postgres-primary'] })),
+      }),
+    createVolume: (name: string, labels: Record<string, string>) => {
+      this.did.push(`mark ${name}`);
+      if (!this.volumes.has(name)) this.volumes.set(name, { ...labels });
+      return Promise.resolve();
+    },
+    volumes: (label: string) => {
+      const [key = '', value] = label.split('=');
+      const found = [...this.volumes].map(([name, labels]) => ({ name, labels }));
+      return Promise.resolve(
+        found.filter(({ labels }) => (value === undefined ? labels[key] !== undefined : labels[key] === value)),
+      );
+    },
+    removeVolume: (name: string) => {
+      this.did.push(`unmark ${name}`);
+      this.volumes.delete(name);
+      return Promise.resolve();
+    },
     disconnect: (node: string, network: string) => {
       this.did.push(`disconnect ${node} from ${network}`);
       this.onDisconnect(network);
       return Promise.resolve();
     },
-    connect: (node: string, network: string) => {
-      this.did.push(`connect ${node} to ${network}`);
+    connect: (node: string, { network, aliases }: Attachment) => {
+      this.did.push(`connect ${node} to ${network} as ${aliases.join(', ')}`);
       this.networks.push(network);
       return Promise.resolve();
     },

@@ -1,0 +1,104 @@
+import { containersOfTheWay, endedContainer } from '../../cluster/guard/ended-containers';
+import { mendingBackoffMs, type LeftOver } from '../../cluster/guard/mending';
+import type { ActivityDeps, ClusterAccess } from '../deps';
+import { stillMine } from '../still-mine';
+import { withinLimit } from './probe';
+
+/** How often each container is looked at when Docker tells of no end, in milliseconds. */
+const LOOK_EVERY_MS = 15_000;
+/** How long Docker may take to answer, in milliseconds. */
+const LIMIT_MS = 1000;
+/** How long it may take to start a container, in milliseconds. */
+const START_LIMIT_MS = 10_000;
+
+/**
+ * Looks after the containers through which clients come, and starts one again that was killed. Docker does so for one that crashed, and
+ * not for one that was killed or ran into the kernel's limits by way of a signal from outside.
+ */
+export class EndedContainers {
+  private readonly names: string[];
+  private readonly left = new Map<string, { found: LeftOver; since: number; attempts: number; notBefore: number }>();
+  private lookedAt = -Infinity;
+  private news = true;
+  private endEvents: (() => void) | undefined;
+  private listening = false;
+  private closed = false;
+
+  constructor(
+    private readonly deps: Pick<ActivityDeps, 'docker'>,
+    private readonly access: ClusterAccess,
+    private readonly mayAct: boolean,
+  ) {
+    this.names = containersOfTheWay(access.topology);
+  }
+
+  close(): void {
+    this.closed = true;
+    this.endEvents?.();
+  }
+
+  /** What has ended by now and is not as it should be; what may be started again is. Never throws. */
+  async look(): Promise<LeftOver[]> {
+    void this.listen();
+    const now = performance.now();
+    const names = this.news || now - this.lookedAt >= LOOK_EVERY_MS ? this.names : [...this.left.keys()];
+    if (names === this.names) {
+      this.news = false;
+      this.lookedAt = now;
+    }
+    await Promise.all(names.map((name) => this.lookAt(name)));
+    await Promise.all([...this.left.keys()].map((name) => this.startWhatIsDue(name)));
+    return [...this.left.values()].map(({ found }) => found);
+  }
+
+  private async lookAt(name: string): Promise<void> {
+    try {
+      const found = endedContainer(name, await withinLimit(this.deps.docker.inspect(name), LIMIT_MS));
+      if (found === undefined) this.left.delete(name);
+      else if (!this.left.has(name))
+        this.left.set(name, { found, since: performance.now(), attempts: 0, notBefore: 0 });
+    } catch {
+      // Nobody knows: what was so before is what is told, and it is asked again.
+      this.news = true;
+    }
+  }
+
+  private async startWhatIsDue(name: string): Promise<void> {
+    const left = this.left.get(name);
+    const now = performance.now();
+    if (!this.mayAct || left === undefined || now < left.notBefore || now - left.since < left.found.settleMs) return;
+    left.attempts += 1;
+    left.notBefore = now + mendingBackoffMs(left.attempts, this.access.topology.guard);
+    try {
+      await stillMine(`start ${name}`);
+      await withinLimit(this.deps.docker.start(name), START_LIMIT_MS);
+      await this.lookAt(name);
+    } catch (error) {
+      // Told as long as it is so; tried again after the back-off.
+      const says = left.found.says.replace(/; it could not be started.*$/, '');
+      left.found = { ...left.found, says: `${says}; it could not be started: ${(error as Error).message}` };
+    }
+  }
+
+  /** Docker tells when one ends, so that all of them need not be asked all the time. */
+  private async listen(): Promise<void> {
+    if (this.listening || this.closed) return;
+    this.listening = true;
+    try {
+      const end = await this.deps.docker.events(
+        this.names,
+        ({ action }) => {
+          if (action === 'die') this.news = true;
+        },
+        () => {
+          this.listening = false;
+          this.news = true;
+        },
+      );
+      this.endEvents = end;
+      if (this.closed) end();
+    } catch {
+      this.listening = false;
+    }
+  }
+}

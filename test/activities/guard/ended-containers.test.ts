@@ -1,0 +1,138 @@
+import { EndedContainers } from '../../../src/activities/guard/ended-containers';
+
+const running = { exists: true, status: 'running', running: true, restartPolicy: 'no' };
+const killed = { ...running, status: 'exited', running: false, exitCode: 137 };
+
+class Engine {
+  states = new Map<string, typeof running>();
+  started: string[] = [];
+  asked: string[] = [];
+  broken: string | undefined;
+  silent = false;
+  onEvent: ((event: { container: string; action: string }) => void) | undefined;
+  ended = 0;
+
+  readonly docker = {
+    inspect: (name: string) => {
+      this.asked.push(name);
+      return this.silent ? Promise.reject(new Error('no answer')) : Promise.resolve(this.states.get(name) ?? running);
+    },
+    start: (name: string) => {
+      this.started.push(name);
+      if (this.broken !== undefined) return Promise.reject(new Error(this.broken));
+      this.states.set(name, running);
+      return Promise.resolve();
+    },
+    events: (_names: readonly string[], onEvent: (event: { container: string; action: string }) => void) => {
+      this.onEvent = onEvent;
+      return Promise.resolve(() => {
+        this.ended += 1;
+      });
+    },
+  };
+
+  end(name: string, state: typeof running = killed) {
+    this.states.set(name, state);
+    this.onEvent?.({ container: name, action: 'die' });
+  }
+}
+
+const access = {
+  topology: {
+    pgbouncer: { nodes: [{ name: 'pooler' }] },
+    engines: { nodes: [{ name: 'engine-1' }] },
+    guard: { backoff: 60_000 },
+  },
+};
+
+function watched(engine: Engine, mayAct = true) {
+  return new EndedContainers({ docker: engine.docker as never }, access as never, mayAct);
+}
+
+describe('containers through which clients come', () => {
+  let engine: Engine;
+  let containers: EndedContainers;
+  let now = 0;
+
+  beforeEach(() => {
+    engine = new Engine();
+    now = 1000;
+    jest.spyOn(performance, 'now').mockImplementation(() => now);
+  });
+  afterEach(() => {
+    containers.close();
+    jest.restoreAllMocks();
+  });
+
+  /** A look, that much later. */
+  const look = (ms = 0) => {
+    now += ms;
+    return containers.look();
+  };
+
+  test('one that was killed is started, once Docker had the time to do so', async () => {
+    containers = watched(engine);
+    expect(await look()).toEqual([]);
+    engine.end('pooler');
+    expect(await look(2000)).toMatchObject([{ node: 'pooler', says: 'its container is exited, exit code 137' }]);
+    expect(engine.started).toEqual([]);
+    expect(await look(1000)).toEqual([]);
+    expect(engine.started).toEqual(['pooler']);
+  });
+
+  test('one that somebody told to stop stays stopped, and nothing is told of it', async () => {
+    containers = watched(engine);
+    await look();
+    engine.end('engine-1', { ...killed, exitCode: 143 } as never);
+    expect(await look(2000)).toEqual([]);
+    expect(await look(20_000)).toEqual([]);
+    expect(engine.started).toEqual([]);
+  });
+
+  test('it is only told where nothing may be done', async () => {
+    containers = watched(engine, false);
+    engine.end('pooler');
+    await look();
+    expect(await look(5000)).toMatchObject([{ node: 'pooler', started: true }]);
+    expect(engine.started).toEqual([]);
+  });
+
+  test('one that does not start is told with the reason, and tried again after the back-off', async () => {
+    containers = watched(engine);
+    engine.end('pooler');
+    engine.broken = 'port is already allocated';
+    await look();
+    const says = 'its container is exited, exit code 137; it could not be started: port is already allocated';
+    expect(await look(2000)).toMatchObject([{ says }]);
+    await look(59_000);
+    expect(engine.started).toHaveLength(1);
+    expect(await look(2000)).toMatchObject([{ says }]);
+    expect(engine.started).toHaveLength(2);
+  });
+
+  test('while Docker tells of no end they are looked at now and then, and at once when it does', async () => {
+    containers = watched(engine);
+    await look();
+    engine.asked = [];
+    await look(2000);
+    expect(engine.asked).toEqual([]);
+    await look(15_000);
+    expect(engine.asked).toEqual(['pooler', 'engine-1']);
+  });
+
+  test('an engine that gives no answer is asked again, and starts nothing', async () => {
+    containers = watched(engine);
+    engine.end('pooler');
+    engine.silent = true;
+    expect(await look()).toEqual([]);
+    engine.silent = false;
+    expect(await look(2000)).toMatchObject([{ node: 'pooler' }]);
+  });
+
+  test('the stream of events ends with the watch', async () => {
+    containers = watched(engine);
+    await look();
+    containers.close();
+    expect(engine.ended).toBe(1);
+  });
+});

@@ -1,0 +1,34 @@
+import { containersOfTheWay, endedContainer } from '../../../src/cluster/guard/ended-containers';
+
+test('the pooler, the engines and HAProxy are the containers through which clients come', () => {
+  const node = (name: string) => ({ name, address: { host: 'localhost', port: 1 } });
+  const pgbouncer = { nodes: [node('pooler')] } as never;
+  expect(containersOfTheWay({ pgbouncer })).toEqual(['pooler']);
+  expect(
+    containersOfTheWay({
+      pgbouncer,
+      engines: { nodes: [node('engine-1'), node('engine-2')] },
+      haproxy: node('proxy') as never,
+    }),
+  ).toEqual(['pooler', 'engine-1', 'engine-2', 'proxy']);
+});
+
+test.each([
+  ['was killed', { status: 'exited', exitCode: 137 }, 'its container is exited, exit code 137'],
+  ['crashed', { status: 'exited', exitCode: 1 }, 'its container is exited, exit code 1'],
+  ['could not be removed', { status: 'dead' }, 'its container is dead'],
+])('one that %s is to be started', (_how, container, says) => {
+  expect(endedContainer('engine', container)).toMatchObject({ node: 'engine', says, started: true });
+});
+
+test.each([
+  ['runs', { status: 'running' }],
+  ['restarts by itself', { status: 'restarting' }],
+  ['was told to stop', { status: 'exited', exitCode: 0 }],
+  ['was told to stop and did not listen', { status: 'exited', exitCode: 143 }],
+  ['was made and never started', { status: 'created' }],
+  ['is frozen', { status: 'paused' }],
+  ['is not there', { status: 'absent' }],
+])('one that %s is left alone', (_how, container) => {
+  expect(endedContainer('engine', container)).toBeUndefined();
+});
