@@ -40,6 +40,12 @@ export interface DockerClient {
   /** @throws Error when the engine does not answer within two seconds */
   ping(): Promise<void>;
   inspect(container: string): Promise<ContainerState>;
+  /**
+   * Whether a container is frozen, by the engine's list. That answers also where the container itself does not: one in which a process
+   * was being started at the moment of the freeze keeps its lock until it thaws (Docker 20.10, cgroup v1).
+   * @throws Error when the engine does not answer within two seconds
+   */
+  isFrozen(container: string): Promise<boolean>;
   /** A held-open process in a container; the stream is its raw multiplexed output and its input. */
   open(container: string, command: readonly string[]): Promise<Duplex>;
   /** Runs a command and returns what it printed. A command that runs longer than `limitMs` is given up (not killed). */
@@ -199,6 +205,15 @@ export function createDockerClient(socketPath?: string): DockerClient {
         }
         throw error;
       }
+    },
+    async isFrozen(container) {
+      const filters = { name: [`^/${container}$`], status: ['paused'] };
+      const found = await withLimit(
+        docker.listContainers({ all: true, filters }),
+        2000,
+        'the list of frozen containers',
+      );
+      return found.length > 0;
     },
     async open(container, command) {
       const exec = await docker

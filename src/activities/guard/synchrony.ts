@@ -1,11 +1,12 @@
 import type { LostStandbys } from '../../cluster/guard/standby-loss';
 import type { Lsn } from '../../cluster/lsn';
 import { synchronousNamesFor } from '../../cluster/synchronous-names';
+import type { ContainerState } from '../../systems/docker';
 import type { PostgresSession } from '../../systems/postgres';
 import { attempt, finalFailure, keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { ensureSynchronousNames } from '../prepare';
-import { messageOf } from './probe';
+import { messageOf, withinLimit } from './probe';
 
 /** The guard does not watch meanwhile; a standby that needs longer is asked again after a back-off. In milliseconds. */
 const CATCH_UP_MS = 3000;
@@ -13,6 +14,8 @@ const CATCH_UP_MS = 3000;
 const NEAR_BYTES = 4 * 1024 * 1024;
 /** How long the primary may take to answer a question about it, in milliseconds. */
 const ANSWER_MS = 2000;
+/** How long Docker may take to answer a question about one container, in milliseconds. */
+const INSPECT_MS = 1500;
 
 /**
  * Lets commits go on without a standby. Only on a node that is proven to be the only primary: an old primary that wakes up and is
@@ -86,7 +89,10 @@ async function requireNoRun(deps: ActivityDeps, cluster: string): Promise<void> 
 
 /** Proof that a node is no primary: it says so, its server does not run, or its container does not. */
 async function requireNoPrimary(deps: ActivityDeps, access: ClusterAccess, node: string): Promise<void> {
-  const { exists, running, status } = await deps.docker.inspect(node);
+  const state = await stateOf(deps, node);
+  // Frozen, and Docker waits for it: its agent would not be reached.
+  if (state === 'frozen') return;
+  const { exists, running, status } = state;
   if (!exists || (!running && status !== 'paused')) return;
   let problem: string;
   try {
@@ -102,6 +108,16 @@ async function requireNoPrimary(deps: ActivityDeps, access: ClusterAccess, node:
     'Refused',
     `A3: ${node} may be a primary: ${problem} (limit: proof that it is none). Nothing was relaxed. Next: veloz-ha postgres status`,
   );
+}
+
+/** Docker's word on a container; `frozen` where only its list still knows that. */
+async function stateOf({ docker }: ActivityDeps, node: string): Promise<ContainerState | 'frozen'> {
+  try {
+    return await withinLimit(docker.inspect(node), INSPECT_MS);
+  } catch (error) {
+    if (await docker.isFrozen(node).catch(() => false)) return 'frozen';
+    throw error;
+  }
 }
 
 async function streaming(session: PostgresSession): Promise<number> {

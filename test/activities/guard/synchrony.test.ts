@@ -42,6 +42,15 @@ describe('commits are let go on without a standby', () => {
     expect(statements[0]).toBe(ALTER);
   });
 
+  test('where Docker waits for the other node itself, and its list says that it is frozen', async () => {
+    engine.status[STANDBY] = 'silent';
+    engine.frozen = [STANDBY];
+    // Nobody is to ask it.
+    engine.agent = () => new Refusal('Unreachable');
+    await relax();
+    expect(statements[0]).toBe(ALTER);
+  });
+
   test('where the other node’s server is stopped', async () => {
     engine.agent = () => ({ ...wellObserved, postgres: { state: 'stopped' }, signals: { standby: false } });
     await relax();
@@ -69,6 +78,12 @@ describe('commits are let go on without a standby', () => {
       await refused(
         /^E2: run switchover\/x holds the lock of PostgreSQL of cluster veloz\. Next: veloz-ha watch switchover\/x$/,
       );
+    });
+
+    test('Docker says nothing of another node, and its list does not say that it is frozen', async () => {
+      engine.status[STANDBY] = 'silent';
+      await expect(relax()).rejects.toThrow(/no answer|longer than|within/);
+      expect(statements).toEqual([]);
     });
 
     test('another node is no standby', async () => {

@@ -69,7 +69,11 @@ export class FakeEngine {
 
   private readonly statusOf = (node: string) => this.status[node] ?? 'running';
 
+  /** Nodes that are frozen by the engine's list, whatever it says of the one. */
+  frozen: string[] = [];
+
   readonly docker = {
+    isFrozen: (node: string) => Promise.resolve(this.frozen.includes(node)),
     inspect: (node: string) => {
       this.onInspect(node);
       const status = this.statusOf(node);
