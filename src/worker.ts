@@ -32,6 +32,7 @@ import {
   type TemporalConfig,
   unreachable,
 } from './systems/temporal';
+import { callInterceptors } from './systems/temporal-calls';
 import { loadTopology } from './systems/topology-file';
 import { WATCH_SLOTS } from './cluster/guard/watch-slots';
 import { faultPointFromEnvironment } from './worker/fault-point';
@@ -216,6 +217,7 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
   const native = await connectNative(config);
   const { tls, apiKey, metadata } = config.connectionOptions;
   const connection = await Connection.connect({
+    interceptors: callInterceptors(),
     address: config.address,
     ...(tls == null ? {} : { tls }),
     ...(apiKey === undefined ? {} : { apiKey }),

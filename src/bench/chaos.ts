@@ -16,6 +16,7 @@ import { Guarded } from './guarded';
 import { asIsOption, end, outputOption, positive, say, standbysOption, words } from './options';
 import { Stand } from './stand';
 import { ensureStack, loadTarget, whole } from './target';
+import { callInterceptors } from '../systems/temporal-calls';
 
 interface Options {
   minutes: number;
@@ -65,7 +66,7 @@ async function setUp(cleanup: Cleanup, options: Options): Promise<Campaign> {
   cleanup.defer(() => stand.close());
   const processes = new Processes(stand);
   await processes.complete();
-  const connection = await Connection.connect({ address: stand.address });
+  const connection = await Connection.connect({ address: stand.address, interceptors: callInterceptors() });
   cleanup.defer(() => connection.close());
   const client = new Client({ connection });
   const guarded = await Guarded.start(client, stand.taskQueue, target.name);

@@ -14,6 +14,7 @@ import { OrderLoad, ordersOf } from './order-load';
 import { docker, inspect } from './shell';
 import { Stand } from './stand';
 import { ensureStack, loadTarget, type Target } from './target';
+import { callInterceptors } from '../systems/temporal-calls';
 
 interface Options {
   mode: EngineBenchRun['kind'];
@@ -182,7 +183,7 @@ async function bench(options: Options): Promise<number> {
       stand = await Stand.start(`veloz-ha-bench-${process.pid}`);
       const { taskQueue } = stand;
       await Promise.all([stand.startWorker(), stand.startWorker()]);
-      connection = await Connection.connect({ address: stand.address });
+      connection = await Connection.connect({ address: stand.address, interceptors: callInterceptors() });
       const client = new Client({ connection });
       const id = (runbook: string, index: number) => `${runbook}/bench-${process.pid}-${index}`;
       move =

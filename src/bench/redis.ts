@@ -22,6 +22,7 @@ import { RedisWriters } from './redis-writers';
 import { docker } from './shell';
 import { Stand } from './stand';
 import { ensureStack, loadTarget, whole, type Target } from './target';
+import { callInterceptors } from '../systems/temporal-calls';
 
 interface Options {
   mode: RedisBenchRun['kind'];
@@ -187,7 +188,7 @@ async function stand(cleanup: Cleanup): Promise<{ client: Client; taskQueue: str
   const own = await Stand.start(`veloz-ha-bench-${process.pid}`);
   cleanup.defer(() => own.close());
   await Promise.all([own.startWorker(), own.startWorker()]);
-  const connection = await Connection.connect({ address: own.address });
+  const connection = await Connection.connect({ address: own.address, interceptors: callInterceptors() });
   cleanup.defer(() => connection.close());
   return { client: new Client({ connection }), taskQueue: own.taskQueue };
 }

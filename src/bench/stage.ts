@@ -9,6 +9,7 @@ import { say } from './options';
 import { Stand, type Started } from './stand';
 import { ensureStack, loadTarget, whole, type Target } from './target';
 import { Writers } from './writers';
+import { callInterceptors } from '../systems/temporal-calls';
 
 /** A client gives an unanswered attempt up after this long. */
 const ATTEMPT_LIMIT_MS = 5000;
@@ -54,7 +55,7 @@ export async function setUpWorkers(
   const stand = await Stand.start(`veloz-ha-bench-${process.pid}`);
   cleanup.defer(() => stand.close());
   const workers = await Promise.all([stand.startWorker(), stand.startWorker()]);
-  const connection = await Connection.connect({ address: stand.address });
+  const connection = await Connection.connect({ address: stand.address, interceptors: callInterceptors() });
   cleanup.defer(() => connection.close());
   return { target, stand, workers, client: new Client({ connection }) };
 }

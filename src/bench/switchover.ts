@@ -12,6 +12,7 @@ import { Stand } from './stand';
 import { summarise, type SwitchoverBenchRun } from './summary';
 import { ensureStack, loadTarget } from './target';
 import { Writers } from './writers';
+import { callInterceptors } from '../systems/temporal-calls';
 
 interface Options {
   runs: number;
@@ -83,7 +84,7 @@ async function bench(options: Options): Promise<number> {
   const runs: SwitchoverBenchRun[] = [];
   try {
     await Promise.all([stand.startWorker(), stand.startWorker()]);
-    const connection = await Connection.connect({ address: stand.address });
+    const connection = await Connection.connect({ address: stand.address, interceptors: callInterceptors() });
     const client = new Client({ connection });
     await writers.start();
     for (let index = 0; index < options.runs * 2; index++) {

@@ -6,6 +6,7 @@ import { msToTs } from '@temporalio/common/lib/time';
 import { formatMs } from '../cluster/duration';
 import { searchAttributeNames, TASK_QUEUE } from '../workflows/messages';
 import { Problem } from './problem';
+import { callInterceptors } from './temporal-calls';
 
 const DEFAULT_ADDRESS = 'localhost:7233';
 const DEFAULT_NAMESPACE = 'default';
@@ -89,6 +90,7 @@ export async function connectTemporal(
       ...(apiKey === undefined ? {} : { apiKey }),
       ...(metadata === undefined ? {} : { metadata: metadata }),
       connectTimeout: timeoutMs,
+      interceptors: callInterceptors(),
     });
   } catch (error) {
     const why = (await probe(address, 1_000)) ?? `the port is open, but no Temporal answers: ${innermost(error)}`;

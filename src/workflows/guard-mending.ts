@@ -113,8 +113,9 @@ export class MendingGuard {
   }
 
   /** What is left over now, for people; what is over is told once. */
-  private tell({ leftOver }: MembersWatchResult): void {
+  private tell({ leftOver, started = [] }: MembersWatchResult): void {
     const { host, mending } = this;
+    for (const says of started) host.note('mended', says);
     const { known } = host;
     const before = mending.nodes;
     mending.nodes = leftOver.map((each) => {

@@ -37,6 +37,17 @@ describe('guard, of what is left over', () => {
     });
   });
 
+  test('a container that the watch started is told of, and no run follows', async () => {
+    const cluster = new GuardedCluster(server, { mode: 'auto' });
+    const started = ['veloz-pgbouncer was started again: its container is exited, exit code 137'];
+    await cluster.protected(async () => {
+      await cluster.seesMembers({ why: 'sees', leftOver: [], due: [], byHand: [], started });
+      const state = await cluster.until('the event', (each) => says(each, 'mended').length > 0);
+      expect(says(state, 'mended')).toEqual(started);
+      expect(state.mending).toEqual({ nodes: [] });
+    });
+  });
+
   test('an attempt that is in vain is followed by another, later each time, and at once when something has changed', async () => {
     const cluster = new GuardedCluster(server, { mode: 'auto', backoff: '20s' });
     await cluster.protected(async () => {

@@ -18,6 +18,8 @@ const START_LIMIT_MS = 10_000;
 export class EndedContainers {
   private readonly names: string[];
   private readonly left = new Map<string, { found: LeftOver; since: number; attempts: number; notBefore: number }>();
+  /** What was started since it was last told, each in a sentence. */
+  private started: string[] = [];
   private lookedAt = -Infinity;
   private news = true;
   private endEvents: (() => void) | undefined;
@@ -35,6 +37,11 @@ export class EndedContainers {
   close(): void {
     this.closed = true;
     this.endEvents?.();
+  }
+
+  /** What it has started and nobody was told of yet. */
+  takeStarted(): string[] {
+    return this.started.splice(0);
   }
 
   /** What has ended by now and is not as it should be; what may be started again is. Never throws. */
@@ -72,6 +79,7 @@ export class EndedContainers {
     try {
       await stillMine(`start ${name}`);
       await withinLimit(this.deps.docker.start(name), START_LIMIT_MS);
+      this.started.push(`${name} was started again: ${left.found.says}`);
       await this.lookAt(name);
     } catch (error) {
       // Told as long as it is so; tried again after the back-off.

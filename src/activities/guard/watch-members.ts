@@ -38,6 +38,8 @@ export interface MembersWatchResult {
   due: string[];
   /** Nodes that a person stopped. */
   byHand: string[];
+  /** Containers that the watch has started, each in a sentence. */
+  started?: string[];
 }
 
 /** How often all is looked at while it is well, and while something is odd, in milliseconds. */
@@ -89,15 +91,17 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       );
       const forMs = ({ node }: LeftOver) => now - (since.get(node)?.at ?? now);
       const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys, forMs(each))) : [];
+      const started = containers.takeStarted();
+      const seen = { leftOver: told, byHand, ...(started.length === 0 ? {} : { started }) };
       if (due.length > 0 && now >= lockedUntil) {
         const free = await freeOf(deps, request.cluster, due);
-        if (free.length > 0) return { why: 'due', leftOver: told, due: free, byHand };
+        if (free.length > 0) return { why: 'due', ...seen, due: free };
         lockedUntil = now + LOCK_EVERY_MS;
       }
       // A server that crashes again and again would be in other words at each look.
       const lasting = settled.filter(({ node }) => now - (words.get(node)?.at ?? now) >= LASTS_MS);
-      if (differs(request, found, lasting)) return { why: 'sees', leftOver: told, due: [], byHand };
-      if (ends.over()) return { why: 'quiet', leftOver: told, due: [], byHand };
+      if (started.length > 0 || differs(request, found, lasting)) return { why: 'sees', ...seen, due: [] };
+      if (ends.over()) return { why: 'quiet', ...seen, due: [] };
       await pause(found.length > 0 || look.odd ? ODD_EVERY_MS : EVERY_MS, ends.signal);
     }
   } finally {

@@ -6,6 +6,7 @@ import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import { packageRoot } from '../../cli/paths';
 import { statusQuery, type Decision } from '../../workflows/messages';
 import { Stand } from '../stand';
+import { callInterceptors } from '../../systems/temporal-calls';
 
 const folder = join(packageRoot, 'test', 'histories');
 
@@ -21,7 +22,7 @@ export class Recorder {
     mkdirSync(folder, { recursive: true });
     const stand = await Stand.start(`veloz-ha-record-${process.pid}`);
     await stand.startWorker();
-    const connection = await Connection.connect({ address: stand.address });
+    const connection = await Connection.connect({ address: stand.address, interceptors: callInterceptors() });
     return new Recorder(stand, connection, new Client({ connection }));
   }
 

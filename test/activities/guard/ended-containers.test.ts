@@ -78,6 +78,9 @@ describe('containers through which clients come', () => {
     expect(engine.started).toEqual([]);
     expect(await look(1000)).toEqual([]);
     expect(engine.started).toEqual(['pooler']);
+    // People are told of it, once.
+    expect(containers.takeStarted()).toEqual(['pooler was started again: its container is exited, exit code 137']);
+    expect(containers.takeStarted()).toEqual([]);
   });
 
   test('one that somebody told to stop stays stopped, and nothing is told of it', async () => {

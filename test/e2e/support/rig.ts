@@ -5,6 +5,7 @@ import { Stand, type Started } from '../../../src/bench/stand';
 import { Writers } from '../../../src/bench/writers';
 import { selectCluster } from '../../../src/cluster/topology';
 import { readSecret } from '../../../src/systems/secrets';
+import { callInterceptors } from '../../../src/systems/temporal-calls';
 import { loadTopology } from '../../../src/systems/topology-file';
 import type { Report } from '../../../src/workflows/run-state';
 import type { SwitchoverInput } from '../../../src/workflows/switchover-input';
@@ -21,7 +22,7 @@ export class Rig {
 
   static async start(): Promise<Rig> {
     const stand = await Stand.start();
-    const connection = await Connection.connect({ address: stand.address });
+    const connection = await Connection.connect({ address: stand.address, interceptors: callInterceptors() });
     return new Rig(stand, new Client({ connection }), connection);
   }
 

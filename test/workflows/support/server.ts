@@ -5,16 +5,24 @@ import {
   Worker,
   type WorkflowBundleWithSourceMap,
 } from '@temporalio/worker';
+import type { ConnectionOptions } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { findTemporalBinary } from '../../../src/cli/paths';
 import { serverSettings } from '../../../src/cluster/handover';
 import { searchAttributeTypes } from '../../../src/systems/temporal';
+import { callInterceptors } from '../../../src/systems/temporal-calls';
 import { watcherTuning, workerTuning } from '../../../src/worker';
 import { watchQueueOf } from '../../../src/workflows/messages';
 
 /** Histories of this length are begun anew by the server's advice, so that a test need not write thousands of events. */
 export const LONG_HISTORY = 400;
+
+/** A call that is under way when the server is ended must not end the suite that runs by then. */
+const quietCalls = {
+  name: 'quiet calls',
+  configureConnection: (options: ConnectionOptions) => ({ ...options, interceptors: callInterceptors() }),
+};
 
 /** A Temporal server of one suite, with workflows that were bundled once. */
 export class WorkflowServer {
@@ -42,6 +50,7 @@ export class WorkflowServer {
     // One after the other: the server is given five seconds to start, and bundling takes a whole core.
     const workflowBundle = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
     const environment = await TestWorkflowEnvironment.createLocal({
+      plugins: [quietCalls],
       server: {
         executable: { type: 'existing-path', path },
         log: { format: 'pretty', level: 'error' },
