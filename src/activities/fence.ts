@@ -1,3 +1,4 @@
+import { connectCommand } from '../cluster/off-networks';
 import type { Endpoint } from '../cluster/topology';
 import { AgentError, type Token } from '../systems/agent';
 import { finalFailure } from './context';
@@ -105,8 +106,7 @@ function afterCut(node: string, { networks, home, marked }: CutOff): { says: str
       says: ` from ${networks.join(' and ')}: nobody reaches it. Once it has ended it is put back and made a standby, by the guard in auto, by veloz-ha repair, or by ${rejoin}`,
       next: rejoin,
     };
-  const connect = (networks.length === 0 ? [home] : networks).map((each) => `docker network connect ${each} ${node}`);
-  const commands = connect.join(' && ');
+  const commands = connectCommand(node, { home }, networks);
   return {
     says: `: nobody reaches it. When it is mended: ${commands}, then ${rejoin}`,
     next: `${commands} && ${rejoin}`,

@@ -1,4 +1,4 @@
-import type { OffNetworks } from '../cluster/off-networks';
+import { connectCommand, type OffNetworks } from '../cluster/off-networks';
 import { marksOf } from '../systems/cut-off-marks';
 import type { Attachment, DockerClient } from '../systems/docker';
 import { messageOf } from './guard/probe';
@@ -41,7 +41,7 @@ export async function putBack(docker: DockerClient, node: string, also: readonly
       await docker.connect(node, place);
     } catch (error) {
       throw new Error(
-        `${node} can't be put on network ${network} again: ${messageOf(error).replace(/\.$/, '')}. Next: docker network connect ${network} ${node}`,
+        `${node} can't be put on network ${network} again: ${messageOf(error).replace(/\.$/, '')}. Next: ${connectCommand(node, { home: network })}`,
       );
     }
   }

@@ -15,5 +15,15 @@ export const offNetworksSays = ({ by }: OffNetworks): string =>
     ? 'a run that could not end it took it off its Docker networks'
     : 'somebody took it off its Docker networks';
 
-/** What puts it back, where a person took it off. */
-export const connectCommand = (node: string, { home }: OffNetworks): string => `docker network connect ${home} ${node}`;
+/**
+ * What puts it back, where no run does.
+ * @param networks those that it was on; where nobody knows, the one that it was made for
+ */
+export const connectCommand = (
+  node: string,
+  { home }: Pick<OffNetworks, 'home'>,
+  networks: readonly string[] = [],
+): string =>
+  (networks.length === 0 ? [home] : networks)
+    .map((network) => `docker network connect ${network} ${node}`)
+    .join(' && ');

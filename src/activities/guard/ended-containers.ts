@@ -13,7 +13,7 @@ const START_LIMIT_MS = 10_000;
 
 /**
  * Looks after the containers through which clients come, and starts one again that was killed. Docker does so for one that crashed, and
- * not for one that was killed or ran into the kernel's limits by way of a signal from outside.
+ * not for one that was killed from outside.
  */
 export class EndedContainers {
   private readonly names: string[];
@@ -79,8 +79,8 @@ export class EndedContainers {
     try {
       await stillMine(`start ${name}`);
       await withinLimit(this.deps.docker.start(name), START_LIMIT_MS);
-      this.started.push(`${name} was started again: ${left.found.says}`);
       await this.lookAt(name);
+      if (!this.left.has(name)) this.started.push(`${name} was started again: ${left.found.says}`);
     } catch (error) {
       // Told as long as it is so; tried again after the back-off.
       const says = left.found.says.replace(/; it could not be started.*$/, '');

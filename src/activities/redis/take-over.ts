@@ -1,3 +1,4 @@
+import { connectCommand } from '../../cluster/off-networks';
 import { finalFailure, heartbeat, keepBeating, lastHeartbeat, sleep } from '../context';
 import type { ActivityDeps } from '../deps';
 import { cutOff, DoesNotEnd, endContainer, hasEnded } from '../end-container';
@@ -159,7 +160,7 @@ async function endMaster(deps: ActivityDeps, source: string): Promise<string> {
     const from = networks.length === 0 ? home : networks.join(', ');
     const then = marked
       ? 'Once it has ended it is put back, and comes back as a replica'
-      : `When it is mended: ${(networks.length === 0 ? [home] : networks).map((network) => `docker network connect ${network} ${source}`).join(' && ')}`;
+      : `When it is mended: ${connectCommand(source, { home }, networks)}`;
     return `its container could not be ended (${problem}), and was cut off from ${from}: nobody reaches it. ${then}`;
   } catch (error) {
     if (error instanceof Overtaken) throw error;

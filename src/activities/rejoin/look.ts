@@ -1,3 +1,4 @@
+import { connectCommand } from '../../cluster/off-networks';
 import { decideRejoin, type ComparedNode } from '../../cluster/rejoin/decide';
 import type { Lsn } from '../../cluster/lsn';
 import { formatSize } from '../../cluster/size';
@@ -117,7 +118,7 @@ async function withNetworks(deps: ActivityDeps, node: string, error: unknown): P
   const { home, networks } = await deps.docker.attachments(node).catch(() => ({ home: '', networks: ['unknown'] }));
   if (networks.length > 0) return error;
   return new Error(
-    `${node} is on no Docker network, and no run took it off: ${messageOf(error).replace(/\.$/, '')}. It stays fenced. Next: docker network connect ${home} ${node}`,
+    `${node} is on no Docker network, and no run took it off: ${messageOf(error).replace(/\.$/, '')}. It stays fenced. Next: ${connectCommand(node, { home })}`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { wasStoppedByHand, type LeftOver, type MemberFacts } from './mending';
+import { containerWords, isKilled, type LeftOver, type MemberFacts } from './mending';
 import type { ClusterTopology } from '../topology';
 
 /**
@@ -16,8 +16,6 @@ export function containersOfTheWay({ pgbouncer, engines, haproxy }: WayTopology)
 
 type WayTopology = Pick<ClusterTopology, 'pgbouncer' | 'engines' | 'haproxy'>;
 
-const ended: ReadonlySet<string> = new Set(['exited', 'dead']);
-
 /** Docker starts a container anew within this time that ended by itself, in milliseconds. */
 const RESTART_MS = 1000;
 
@@ -26,11 +24,10 @@ const RESTART_MS = 1000;
  * was told to stop: that is a person's decision.
  */
 export function endedContainer(name: string, container: MemberFacts['container']): LeftOver | undefined {
-  const { status, exitCode } = container;
-  if (!ended.has(status) || wasStoppedByHand(container)) return undefined;
+  if (!isKilled(container)) return undefined;
   return {
     node: name,
-    says: `its container is ${status}${exitCode === undefined ? '' : `, exit code ${exitCode}`}`,
+    says: containerWords(container),
     key: `${name} ended`,
     started: true,
     settleMs: RESTART_MS,

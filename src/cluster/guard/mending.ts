@@ -171,16 +171,20 @@ function strayOf(
   };
 }
 
+/** What Docker says of a container, in half a sentence. */
+export const containerWords = ({ status, exitCode }: MemberFacts['container']): string =>
+  `its container is ${status}${exitCode === undefined ? '' : `, exit code ${exitCode}`}`;
+
 /** What is to be said of a container that does not run. */
 function asleep({
   name,
   container,
 }: Pick<MemberFacts, 'name' | 'container'>): Pick<LeftOver, 'says' | 'leaves' | 'byHand'> | undefined {
-  const { status, exitCode } = container;
+  const { status } = container;
   if (status === 'paused')
     return { says: 'its container is paused', leaves: 'somebody froze it', byHand: `docker unpause ${name}` };
   if (status !== 'created' && !ended.has(status)) return undefined;
-  const says = `its container is ${status}${exitCode === undefined ? '' : `, exit code ${exitCode}`}`;
+  const says = containerWords(container);
   return wasStoppedByHand(container)
     ? { says, leaves: 'it was told to stop', byHand: `docker start ${name}` }
     : { says };
@@ -214,7 +218,8 @@ function headless(members: readonly MemberFacts[]): LeftOver[] {
   ];
 }
 
-const isKilled = (container: MemberFacts['container']): boolean =>
+/** A container that has ended, and that nobody told to stop. */
+export const isKilled = (container: MemberFacts['container']): boolean =>
   ended.has(container.status) && !wasStoppedByHand(container);
 
 function accountOf({ container, sql, agent }: MemberFacts): string | undefined {
