@@ -56,7 +56,8 @@ export function judge(rounds: readonly Round[], policy: GuardPolicy, silentSince
 
   const silent = silentRounds(rounds);
   const began = silent[0]?.at ?? newest.at;
-  const since = silent.length === rounds.length ? Math.min(began, silentSince ?? began) : began;
+  const seenSince = silent.length === rounds.length ? Math.min(began, silentSince ?? began) : began;
+  const since = Math.min(seenSince, containerEnd(newest) ?? seenSince);
   const advances = walAdvances(silent, policy.confirmations);
   const silence = { newest, silent, since, forMs: newest.at + newest.sql.ms - since, advances, policy };
   return (
@@ -67,6 +68,13 @@ export function judge(rounds: readonly Round[], policy: GuardPolicy, silentSince
     judgeSilence(silence)
   );
 }
+
+/**
+ * When the container ended, in milliseconds since the epoch by Docker's word. While no worker or no Temporal was there nobody saw it,
+ * and clients waited all the same.
+ */
+const containerEnd = ({ at, container, endedAt }: Round): number | undefined =>
+  isGone(container) && endedAt !== undefined && endedAt <= at ? endedAt : undefined;
 
 const primaryOf = ({ newest }: Silence): string => newest.sql.name;
 const problemOf = ({ newest }: Silence): string => newest.sql.problem ?? 'no reason given';
