@@ -7,18 +7,20 @@ import { count, formatBytes, lossText } from './words';
  * part accounts for stands last.
  */
 export function failoverParts(failover: FailoverFacts): SubStep[] {
-  const measured = [
+  const measured: { id: string; says: string; ms: number | null; beside?: true }[] = [
     { id: 'detect', says: 'first sign, until it was certain', ms: failover.detectMs },
-    { id: 'fence', says: 'fence the old primary', ms: failover.fenceMs },
+    failover.fenceBeside === true
+      ? { id: 'fence', says: 'fence the old primary, beside the rest', ms: failover.fenceMs, beside: true }
+      : { id: 'fence', says: 'fence the old primary', ms: failover.fenceMs },
     { id: 'promote', says: 'promote', ms: failover.promoteMs },
     { id: 'route', says: 'route clients', ms: failover.routeMs },
   ];
   const parts: SubStep[] = [];
   let atMs = 0;
-  for (const { id, says, ms } of measured) {
+  for (const { id, says, ms, beside } of measured) {
     if (ms === null) continue;
     parts.push({ id, says, ms, atMs });
-    atMs += ms;
+    if (beside !== true) atMs += ms;
   }
   const rest = (failover.totalMs ?? 0) - atMs;
   // Rounding alone makes no part.

@@ -339,8 +339,8 @@ type Done = Pick<FailoverResult, 'fence' | 'lossBound' | 'proof' | 'marks'>;
 
 /** What the watch saw through, where no step of the run came to say so. */
 function ofTheWatch({ journal }: FailoverMove): Done | undefined {
-  if (journal?.fence === undefined || journal.marks.promotedAt === null) return undefined;
-  const { fence, lossBound = null, proof, marks } = journal;
+  if (journal === undefined || journal.marks.promotedAt === null) return undefined;
+  const { fence = 'it is not fenced yet', lossBound = null, proof, marks } = journal;
   return { fence, lossBound, ...(proof === undefined ? {} : { proof }), marks };
 }
 
@@ -355,6 +355,7 @@ function factsOf(request: FailoverRequest, ledger: Ledger | null, result?: Done,
     detectMs: incident === undefined ? null : incident.decidedAt - incident.since,
     fence: result?.fence ?? 'it was not fenced',
     fenceMs: result?.marks.fenceMs ?? null,
+    ...(result?.marks.fenceBeside === true ? { fenceBeside: true as const } : {}),
     promoteMs: result?.marks.promoteMs ?? null,
     routeMs: result?.marks.routeMs ?? null,
     totalMs: since === undefined || released === null ? null : released - since,

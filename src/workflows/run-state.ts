@@ -108,6 +108,8 @@ export interface FailoverFacts {
   /** How the old primary was fenced, and what proves it. */
   fence: string;
   fenceMs: number | null;
+  /** The fence was made while the standby was promoted: clients did not wait for it. */
+  fenceBeside?: true;
   promoteMs: number | null;
   routeMs: number | null;
   /** From the first sign until clients went on. */

@@ -15,6 +15,8 @@ export interface Choice {
   names: string;
   /** Nothing proves yet that nothing is lost: the failed primary's own data have to, once it is fenced. */
   unproven?: true;
+  /** There is no other standby, heard or not: nobody else can confirm a commit of the old primary. */
+  alone?: true;
 }
 
 /**
@@ -55,7 +57,14 @@ export async function choose(
   if (decision.candidateLsn !== undefined) journal.receivedByTarget = decision.candidateLsn;
   if (state?.inRecovery === true && state.timeline !== undefined) journal.timelineBefore = state.timeline;
   journal.names = decision.names;
-  return { target, others: decision.others, names: decision.names, ...(unproven ? { unproven } : {}) };
+  const alone = states.every(({ name, missing }) => name === target.name || missing === true);
+  return {
+    target,
+    others: decision.others,
+    names: decision.names,
+    ...(unproven ? { unproven } : {}),
+    ...(alone ? { alone } : {}),
+  };
 }
 
 /** Its server is gone: to fence it takes nothing away, and its data can be read then. One that hangs may come back with all of them. */

@@ -9,6 +9,7 @@ import { SubStepRecorder } from '../move-journal';
 import { ensureSlot, ensureSynchronousNames } from '../prepare';
 import { ensureReservedSlot } from '../rejoin/parts';
 import { steadyMs } from '../clock';
+import { Overtaken } from '../still-mine';
 import { askedBefore } from './asked-before';
 import { choose, type Choice } from './choose';
 import type { FailoverJournal } from './journal';
@@ -38,6 +39,11 @@ export interface Carrier {
   ways?(): OpenWays;
   /** Awaited right before the old primary is fenced; throws where this must not go on. `what`: the action, as an infinitive. */
   permit?(what: string): Promise<void>;
+  /**
+   * Every process of the old primary has ended, by Docker's word, and nobody has started it since. Then its fence only has to stand
+   * before somebody starts it, and the promotion does not wait for it.
+   */
+  sourceEnded?(): boolean;
 }
 
 interface Section {
@@ -47,6 +53,8 @@ interface Section {
   parts: FailoverParts;
   recorder: SubStepRecorder;
   journal: FailoverJournal;
+  /** The fence that is made beside the promotion. Never rejects: it gives what went wrong. */
+  fencing?: Promise<unknown>;
 }
 
 /**
@@ -69,13 +77,17 @@ export async function carryOut(
     (point) => deps.faultPoint?.(point.replace('hold:', 'failover:')),
   );
   let parts: FailoverParts | undefined;
+  let section: Section | undefined;
   // Asked at once: a node that hangs keeps whoever asks it waiting for the whole limit.
-  const source = askSource(access, request.source);
+  const source = carrier.sourceEnded?.() === true ? silentSource(request.source) : askSource(access, request.source);
   try {
     parts = await recorder.run('open', 'open ways to every node and take them', () => take(access, request, carrier));
-    return await failOverWith({ deps, access, request, parts, recorder, journal }, carrier, source);
+    section = { deps, access, request, parts, recorder, journal };
+    return await failOverWith(section, carrier, source);
   } catch (error) {
     if (isRefusal(error) && parts !== undefined) await letGo(parts);
+    // Whoever goes on from here has to meet the fence as it is, and not one that is still on its way.
+    await section?.fencing;
     if (isRefusal(error))
       throw finalFailure('Refused', (error as Error).message, {
         ...(journal.checks === undefined ? {} : { checks: journal.checks }),
@@ -113,6 +125,8 @@ async function failOverWith(section: Section, carrier: Carrier, source: Promise<
   const { pooler, token } = parts;
   const { marks } = journal;
   const asked = await askedBefore(deps, access, request, parts, journal);
+  // The attempt that asked may have died before its fence stood.
+  if (asked !== undefined && journal.fence === undefined) section.fencing = settled(fence(section, asked));
   const choice = asked ?? (await fenced(section, carrier, source));
   const { target, others, names } = choice;
   const route = () => pooler.call('route', { token, ...target.address });
@@ -139,6 +153,7 @@ async function failOverWith(section: Section, carrier: Carrier, source: Promise<
     carrier.beat(journal);
     recorder.at('released');
   }
+  await besides(section);
   const warnings = [...(journal.warnings ?? [])];
   await Promise.all(
     others.map((other) =>
@@ -151,7 +166,7 @@ async function failOverWith(section: Section, carrier: Carrier, source: Promise<
     target: target.name,
     others,
     checks: journal.checks ?? [],
-    fence: journal.fence ?? `${request.source} was fenced by an attempt that died before it could tell how`,
+    fence: journal.fence ?? `${request.source} is not fenced yet`,
     lossBound: journal.lossBound ?? null,
     ...(journal.proof === undefined ? {} : { proof: journal.proof }),
     receivedByTarget: journal.receivedByTarget ?? null,
@@ -166,11 +181,8 @@ async function failOverWith(section: Section, carrier: Carrier, source: Promise<
 const round = (ms: number): number => Math.round(ms * 10) / 10;
 
 /** Holds clients, fences the old primary, and chooses who is promoted. */
-async function fenced(
-  { deps, access, request, parts, recorder, journal }: Section,
-  carrier: Carrier,
-  source: Promise<NodeAnswer>,
-): Promise<Choice> {
+async function fenced(section: Section, carrier: Carrier, source: Promise<NodeAnswer>): Promise<Choice> {
+  const { deps, access, request, parts, recorder, journal } = section;
   const { marks } = journal;
   await recorder.run('hold', `hold clients at ${access.poolerName}`, () => holdClients(access, request, parts));
   const chosen = await recorder.run(
@@ -181,15 +193,11 @@ async function fenced(
   );
   await carrier.permit?.(`fence ${request.source}`);
   journal.began ??= 'fence';
-  const fence = await recorder.run(
-    'fence',
-    `fence ${request.source}, and prove it`,
-    () => fenceNode(deps, access, parts.token, request.source, access.internal(chosen.target.name)),
-    ({ says }) => says,
-  );
-  journal.fence = fence.says;
-  marks.fenceMs = fence.ms;
-  marks.fencedAt = Date.now();
+  const fencing = fence(section, chosen);
+  if (mayPromoteBeside(request, journal, chosen) && carrier.sourceEnded?.() === true) {
+    marks.fenceBeside = true;
+    section.fencing = settled(fencing);
+  } else await fencing;
   if (chosen.unproven === true)
     await recorder.run('read', `read where the WAL of ${request.source} ends`, () =>
       wakeSource(deps, access, request.source),
@@ -204,6 +212,54 @@ async function fenced(
     (found) => `${found.target.name}`,
   );
 }
+
+/** Nobody is there to answer. While Docker takes a container down, its port swallows whoever asks. */
+const silentSource = (name: string): Promise<NodeAnswer> =>
+  Promise.resolve({ name, answered: false, ms: 0, problem: 'its container has ended' });
+
+/** Fences the old primary, and keeps how. */
+async function fence({ deps, access, request, parts, recorder, journal }: Section, { target }: Choice): Promise<void> {
+  const { says, ms } = await recorder.run(
+    'fence',
+    `fence ${request.source}, and prove it`,
+    () => fenceNode(deps, access, parts.token, request.source, access.internal(target.name)),
+    (made) => made.says,
+  );
+  journal.fence = says;
+  journal.marks.fenceMs = ms;
+  journal.marks.fencedAt = Date.now();
+}
+
+/**
+ * May the promotion go on before the fence stands, where the old primary has certainly ended? Only where it can acknowledge nothing even
+ * if somebody starts it in that moment: each of its commits waits for a standby, by the ledger, and its only one is promoted. What that
+ * one confirms before it is through is part of its data.
+ */
+function mayPromoteBeside(request: FailoverMove, { lossBound, proof }: FailoverJournal, chosen: Choice): boolean {
+  const proven = chosen.unproven !== true && lossBound === 0 && proof !== undefined;
+  return request.kind === 'dead' && request.ledger?.state === 'protected' && proven && chosen.alone === true;
+}
+
+/**
+ * Waits for the fence that was made beside the promotion. Clients go on already, and the rejoin fences once more: where it fails, that is
+ * told.
+ */
+async function besides({ fencing, journal, request }: Section): Promise<void> {
+  const failure = await fencing;
+  if (failure === undefined) return;
+  // Another attempt goes on, and makes it.
+  if (failure instanceof Overtaken) throw failure;
+  (journal.warnings ??= []).push(
+    `H2: ${request.source} is not fenced yet: ${messageOf(failure)}. It can acknowledge nothing without a standby`,
+  );
+}
+
+/** What went wrong; undefined when all went well. */
+const settled = (work: Promise<void>): Promise<unknown> =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error ?? new Error('no reason given'),
+  );
 
 /** Has the target promoted, unless it is, and returns when it takes writes. Clients' route leads to it by then, as a rule. */
 async function promote(

@@ -10,6 +10,8 @@ export interface FailoverMarks {
   fenceMs: number | null;
   promoteMs: number | null;
   routeMs: number | null;
+  /** The fence was made while the standby was promoted: clients did not wait for it. */
+  fenceBeside?: true;
 }
 
 /**

@@ -32,6 +32,8 @@ interface Ways {
   agents: ReadonlyMap<string, HeldAgent<PostgresAgent>>;
   /** Gives away what is open to the pooler and to these nodes. */
   giveWays(nodes: readonly string[]): OpenWays;
+  /** Every process of the primary has ended, by Docker's word, and nobody has started it since. */
+  primaryEnded(): boolean;
 }
 
 /**
@@ -100,6 +102,7 @@ export class ActAtOnce {
         ways: () => this.ways.giveWays(this.candidates),
         // What people have said meanwhile counts until the fence begins. After it somebody has to be promoted.
         permit: goesOn ? stillMine : stillWanted,
+        sourceEnded: () => this.ways.primaryEnded(),
       });
       return withActed(found, journal);
     } catch (error) {

@@ -102,6 +102,11 @@ export class Observatory {
     this.clientPath.close();
   }
 
+  /** Every process of the primary has ended, by Docker's word, and nobody has started it since. */
+  primaryEnded(): boolean {
+    return this.end() !== undefined;
+  }
+
   /** Gives away the ways that are open to the pooler and to these nodes: whoever acts now has no time to open others. */
   giveWays(nodes: readonly string[]): OpenWays {
     const pooler = this.pooler.take();
@@ -245,13 +250,21 @@ export class Observatory {
 
   private async containerOf(node: string): Promise<ContainerEnd> {
     // Docker keeps who asks for the state waiting until the teardown of the container is through: 100 to 200 ms longer than the event.
-    if (this.endedAt !== undefined) return { word: 'exited', endedAt: this.endedAt };
-    try {
-      const { status, endedAt } = await withinLimit(this.deps.docker.inspect(node), this.policy.probeLimit * 2);
-      return { word: status as ContainerWord, ...(endedAt === undefined ? {} : { endedAt }) };
-    } catch {
-      return { word: 'unknown' };
-    }
+    const known = this.end();
+    if (known !== undefined) return known;
+    const asked = withinLimit(this.deps.docker.inspect(node), this.policy.probeLimit * 2).then(
+      ({ status, endedAt }): ContainerEnd => ({
+        word: status as ContainerWord,
+        ...(endedAt === undefined ? {} : { endedAt }),
+      }),
+      (): ContainerEnd => ({ word: 'unknown' }),
+    );
+    return Promise.race([asked, this.died.promise.then(() => this.end() ?? asked)]);
+  }
+
+  /** By Docker's events the primary's container has ended of a signal, and was not started since. */
+  private end(): ContainerEnd | undefined {
+    return this.endedAt === undefined ? undefined : { word: 'exited', endedAt: this.endedAt };
   }
 
   private async agentOf(node: string): Promise<NonNullable<Round['agent']>> {
@@ -324,8 +337,8 @@ export class Observatory {
         ({ action }) => {
           if (action === 'kill') this.signalledAt = this.clock.now();
           if (action === 'die') {
-            this.died.resolve();
             if (this.clock.now() - this.signalledAt <= DIES_OF_IT_MS) this.endedAt = this.clock.now();
+            this.died.resolve();
           }
           if (action === 'start') this.forgetEnd();
           if (['die', 'pause', 'unpause', 'start'].includes(action)) this.alarm(primary);

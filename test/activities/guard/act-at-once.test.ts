@@ -5,7 +5,7 @@ import type { ActingBeat } from '../../../src/activities/guard/act-at-once';
 import { watchCluster, type WatchRequest, type WatchResult } from '../../../src/activities/guard/watch';
 import { emptyJournal } from '../../../src/activities/failover/journal';
 import { ledgerKey, type Ledger } from '../../../src/cluster/guard/ledger';
-import { ActingCluster, POOLER, PRIMARY, Refusal, silence, STANDBY } from './support/acting-cluster';
+import { ActingCluster, POOLER, PRIMARY, Refusal, silence, STANDBY, STANDBY_2 } from './support/acting-cluster';
 
 let cluster: ActingCluster;
 jest.mock('../../../src/systems/postgres', () => ({
@@ -137,6 +137,115 @@ describe('a watch that sees the primary fail', () => {
     expect(cluster.engine.opened - openedThen).toBe(0);
     expect(cluster.did.filter((each) => each.startsWith(STANDBY))).toEqual([`${STANDBY} promote 2`]);
     expect(cluster.engine.files[0]?.content).toMatchObject({ run: RUN, attempt: 2 });
+  });
+
+  describe('whose container has ended by Docker’s events', () => {
+    /** What had happened when the fence was let into the volume. */
+    let whenFenced: { promoted: boolean; released: boolean } | undefined;
+    async function killedBySignal(beforeKill: () => void = () => undefined): Promise<WatchResult> {
+      whenFenced = undefined;
+      const watching = watch();
+      await looked();
+      cluster.engine.onPutFile = async () => {
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        whenFenced = { promoted: cluster.promotions.has(STANDBY), released: cluster.hold === undefined };
+      };
+      beforeKill();
+      cluster.killBySignal();
+      return watching;
+    }
+    const idsOf = (found: WatchResult) => found.failure?.acted?.journal.subSteps.map(({ id }) => id);
+
+    test('promotes and lets clients go while the fence is made, and ends with its proof', async () => {
+      const found = await killedBySignal();
+      expect(whenFenced).toEqual({ promoted: true, released: true });
+      const { journal, problem } = found.failure?.acted ?? {};
+      expect(problem).toBeUndefined();
+      expect(journal).toMatchObject({
+        began: 'promotion',
+        lossBound: 0,
+        fence: expect.stringContaining('the fence lies in its volume') as unknown,
+        marks: { fenceBeside: true },
+      });
+      expect(journal?.warnings).toBeUndefined();
+      expect(journal?.marks.fenceMs).toBeGreaterThan(250);
+      expect(idsOf(found)).toEqual(['open', 'hold', 'look', 'choose', 'promote', 'route', 'release', 'fence']);
+      expect(cluster.engine.files[0]?.content).toMatchObject({ run: RUN, attempt: 2 });
+    });
+
+    test('asks Docker for no state that it keeps back until the teardown is through', async () => {
+      cluster.engine.onInspect = () => undefined;
+      let asked = 0;
+      const found = await killedBySignal(
+        () => (cluster.engine.onInspect = (node) => (asked += node === PRIMARY ? 1 : 0)),
+      );
+      expect(found.failure?.kind).toBe('dead');
+      // Both looks of the fence, and no more.
+      expect(asked).toBe(2);
+    });
+
+    test('waits for the fence where another standby has a container, and could confirm what a revived primary writes', async () => {
+      const found = await killedBySignal(() => (cluster.engine.status[STANDBY_2] = 'running'));
+      expect(found.failure?.acted?.journal.marks.fenceBeside).toBeUndefined();
+      expect(whenFenced).toEqual({ promoted: false, released: false });
+      expect(cluster.promotions.has(STANDBY)).toBe(true);
+    });
+
+    test('waits for the fence where somebody has started it again meanwhile', async () => {
+      cluster.before = (node, command) => {
+        if (node === POOLER && command === 'claim') cluster.engine.events?.onEvent('start');
+        return undefined;
+      };
+      const found = await killedBySignal();
+      expect(whenFenced).toEqual({ promoted: false, released: false });
+      expect(idsOf(found)?.indexOf('fence')).toBeLessThan(idsOf(found)?.indexOf('promote') ?? -1);
+    });
+
+    test('tells where the fence failed: clients go on all the same', async () => {
+      const found = await killedBySignal(() => {
+        cluster.engine.onPutFile = () => Promise.reject(new Error('no space left on device'));
+        cluster.engine.onDisconnect = () => {
+          throw new Error('Docker is away');
+        };
+      });
+      const { journal, problem } = found.failure?.acted ?? {};
+      expect(problem).toBeUndefined();
+      expect(journal?.fence).toBeUndefined();
+      expect(journal?.marks).toMatchObject({ fenceBeside: true, fenceMs: null, fencedAt: null });
+      expect(journal?.warnings).toEqual([expect.stringMatching(/^H2: .*is not fenced yet: .*Docker is away/)]);
+      expect({ route: cluster.route, hold: cluster.hold }).toEqual({ route: STANDBY, hold: undefined });
+    });
+
+    test('goes on only when the fence is through, where nobody is promoted in the end', async () => {
+      cluster.before = (node, command) =>
+        node === STANDBY && command === 'promote' ? new Refusal('Revoked', 'it may not be promoted') : undefined;
+      const found = await killedBySignal();
+      expect(whenFenced).toEqual({ promoted: false, released: false });
+      expect(found.failure?.acted).toMatchObject({
+        problem: expect.stringContaining('it may not be promoted') as unknown,
+        journal: { fence: expect.stringContaining('the fence lies') as unknown, marks: { promotedAt: null } },
+      });
+    });
+
+    test('leaves the fence to another attempt that has taken over: clients go on, and it says so', async () => {
+      cluster.before = (node, command) => {
+        if (node === STANDBY && command === 'promote') temporalSays = () => ({ attempt: 2 });
+        return undefined;
+      };
+      // Docker tells the state only when the teardown is through; the fence asks for Temporal's word after that.
+      const found = await killedBySignal(() => {
+        const inspect = cluster.engine.docker.inspect;
+        cluster.engine.docker.inspect = async (node) => {
+          if (node === PRIMARY) await new Promise((resolve) => setTimeout(resolve, 200));
+          return inspect(node);
+        };
+      });
+      const { problem, journal } = found.failure?.acted ?? {};
+      expect(problem).toMatch(/attempt/);
+      expect(cluster.engine.files).toEqual([]);
+      expect(journal).toMatchObject({ marks: { releasedAt: expect.any(Number) as unknown, fencedAt: null } });
+      expect(journal?.fence).toBeUndefined();
+    });
   });
 
   test('says with each heartbeat what it has found and done, and until when the ledger holds', async () => {
@@ -288,9 +397,16 @@ describe('a watch that sees the primary fail', () => {
         failure: { acted: { journal: { began: 'promotion', marks: { releasedAt: expect.any(Number) as unknown } } } },
       });
       expect({ route: cluster.route, hold: cluster.hold }).toEqual({ route: STANDBY, hold: undefined });
-      // Nobody was fenced or promoted once more.
-      expect(cluster.did.filter((each) => /promote|fence/.test(each))).toEqual([]);
+      // Nobody was promoted once more; that the old primary is fenced nobody knew.
+      expect(cluster.did.filter((each) => /promote|fence/.test(each))).toEqual([`${PRIMARY} fenceNow 4`]);
+      expect(found.failure?.acted?.journal.fence).toContain('was fenced by its agent');
       expect(cluster.did).toContain(`${POOLER} release 4`);
+    });
+
+    test('does not fence once more what it knows to be fenced', async () => {
+      promotedBefore();
+      await watch({}, { attempt: 2, before: earlier({ began: 'promotion' }) });
+      expect(cluster.did.filter((each) => /promote|fence/.test(each))).toEqual([]);
     });
 
     test('keeps what that one had found and measured', async () => {

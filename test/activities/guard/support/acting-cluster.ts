@@ -59,10 +59,16 @@ export class ActingCluster {
     options?: { onEnd?: () => void },
   ) => this.servers.sql(names[port] ?? 'pooler', limitMs, options);
 
-  /** The container of a node is killed. */
+  /** The container of a node has ended. */
   kill(node = PRIMARY): void {
     this.engine.status[node] = 'exited';
     this.stop(node);
+  }
+
+  /** The container of the primary ends by somebody's signal, and Docker tells the events before it tells the state. */
+  killBySignal(): void {
+    this.engine.events?.onEvent('kill');
+    this.kill();
   }
 
   /** The server of a node ends. */

@@ -54,7 +54,7 @@ export class FakeEngine {
   onKill: (node: string) => void = (node) => {
     this.status[node] = 'exited';
   };
-  onPutFile: (node: string) => void = () => undefined;
+  onPutFile: (node: string) => unknown = () => undefined;
   /** Networks of any container. */
   networks: string[] = ['veloz-ha'];
   onDisconnect: (network: string) => void = (network) => {
@@ -99,8 +99,7 @@ export class FakeEngine {
     putFile: (node: string, path: string, content: string, owner: unknown) => {
       this.did.push(`put ${path} into ${node}`);
       this.files.push({ content: JSON.parse(content) as Record<string, unknown>, owner });
-      this.onPutFile(node);
-      return Promise.resolve();
+      return Promise.resolve(this.onPutFile(node)).then(() => undefined);
     },
     networks: () => Promise.resolve([...this.networks]),
     attachments: () =>
