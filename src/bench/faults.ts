@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClusterTopology } from '../cluster/topology';
 import { asRoot, docker, inspect } from './shell';
+import { thaw } from './thaw';
 
 /** Where a PostgreSQL container has its volume. */
 const VOLUME = '/var/lib/postgresql';
@@ -48,9 +49,7 @@ export function faultsOf(cluster: ClusterTopology): Readonly<Record<FaultName, F
       says: 'it freezes: every process of its container stops, and keeps its connections',
       needsHealing: false,
       inject: pause,
-      async heal(node) {
-        if ((await inspect(node, '{{.State.Paused}}')) === 'true') await docker('unpause', node);
-      },
+      heal: thaw,
     },
     partition: {
       name: 'partition',

@@ -1,6 +1,7 @@
 import type { ClusterTopology } from '../../cluster/topology';
 import { faultsOf, linkFault, networkOf, reconnect } from '../faults';
 import { asRoot, docker, inspect } from '../shell';
+import { thaw as thawOnce } from '../thaw';
 
 /** Takes a fault back. May be called again: what is whole is left alone. */
 export type TakeBack = () => Promise<void>;
@@ -31,10 +32,7 @@ const start = (container: string): Promise<void> =>
     if ((await inspect(container, '{{.State.Running}}')) !== 'true') await docker('start', container);
   });
 
-const thaw = (container: string): Promise<void> =>
-  again(async () => {
-    if ((await inspect(container, '{{.State.Paused}}')) === 'true') await docker('unpause', container);
-  });
+const thaw = (container: string): Promise<void> => again(() => thawOnce(container));
 
 /** The processes of a container, by their host's numbers. */
 async function processesOf(container: string): Promise<{ pid: number; parent: number; says: string }[]> {
