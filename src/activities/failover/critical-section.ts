@@ -190,7 +190,8 @@ async function fenced(
   journal.fence = fence.says;
   marks.fenceMs = fence.ms;
   marks.fencedAt = Date.now();
-  if (chosen.unproven === true)
+  // One that is only cut off its networks has no fence in its volume: started, its server would run.
+  if (chosen.unproven === true && fence.how !== 'network')
     await recorder.run('read', `read where the WAL of ${request.source} ends`, () =>
       wakeSource(deps, access, request.source),
     );

@@ -7,6 +7,8 @@ import {
   wasFresh,
   type WatchBeat,
 } from '../../cluster/guard/confirmation';
+import { formatMs } from '../../cluster/duration';
+import { FAIR_CHANCE_MS, hadItsChance } from '../../cluster/guard/fair-chance';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
 import { nextLedger } from '../../cluster/guard/ledger-rules';
 import { decideSplitBrain, splitBrainIn, type SplitBrain } from '../../cluster/guard/split-brain';
@@ -168,7 +170,10 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
           ? { why: 'healthy', ...seen }
           : { why: 'split brain', ...seen, sees: splitBrain.says, splitBrain };
 
-      if (verdict.state === 'failed') {
+      const waits = waitsForItself(request, verdict, seen.at);
+      if (waits !== undefined) {
+        seen.sees = waits;
+      } else if (verdict.state === 'failed') {
         if (!request.known.failed && seen.at >= lockedUntil) {
           const holder = await deps.lockHolder(request.cluster);
           if (holder === undefined) {
@@ -213,7 +218,8 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       if (key === request.known.sees) oddSince = undefined;
       else oddSince ??= seen.at;
       const counts = round.write !== undefined || round.clientPath !== undefined;
-      const tellAfter = counts ? Math.max(policy.writeLimit, policy.poolerLimit) + COUNTED_AFTER_MS : TELL_AFTER_MS;
+      const counted = counts ? Math.max(policy.writeLimit, policy.poolerLimit) + COUNTED_AFTER_MS : TELL_AFTER_MS;
+      const tellAfter = waits === undefined ? counted : Math.max(counted, FAIR_CHANCE_MS + COUNTED_AFTER_MS);
       if (oddSince !== undefined && seen.at - oddSince >= tellAfter) return { why: 'sees', ...seen };
 
       if (ends.over()) return { why: 'quiet', ...seen };
@@ -227,6 +233,17 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
     readiness.close();
     ends.close();
   }
+}
+
+/**
+ * What is seen of a primary that has failed, may come back by itself, and gets the time for that: with this ledger nothing proves that
+ * somebody else may take over. Undefined where the failure is to be told.
+ */
+function waitsForItself({ ledger, known }: WatchRequest, verdict: Verdict, now: number): string | undefined {
+  if (verdict.state !== 'failed' || known.failed || ledger.state === 'protected') return undefined;
+  if (hadItsChance(verdict.kind, verdict.since, now)) return undefined;
+  const left = formatMs(verdict.since + FAIR_CHANCE_MS - now);
+  return `${verdict.says}; the ledger says ${ledger.state}, and it gets ${left} more to come back by itself`;
 }
 
 /** What a stretch knew last, by the worker that it ran on: the result of one that was ended by news is lost to the guard. */
