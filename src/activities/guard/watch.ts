@@ -7,8 +7,7 @@ import {
   wasFresh,
   type WatchBeat,
 } from '../../cluster/guard/confirmation';
-import { formatMs } from '../../cluster/duration';
-import { FAIR_CHANCE_MS, hadItsChance } from '../../cluster/guard/fair-chance';
+import { hadItsChance } from '../../cluster/guard/fair-chance';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
 import { nextLedger } from '../../cluster/guard/ledger-rules';
 import { decideSplitBrain, splitBrainIn, type SplitBrain } from '../../cluster/guard/split-brain';
@@ -171,9 +170,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
           : { why: 'split brain', ...seen, sees: splitBrain.says, splitBrain };
 
       const waits = waitsForItself(request, verdict, seen.at);
-      if (waits !== undefined) {
-        seen.sees = waits;
-      } else if (verdict.state === 'failed') {
+      if (verdict.state === 'failed' && !waits) {
         if (!request.known.failed && seen.at >= lockedUntil) {
           const holder = await deps.lockHolder(request.cluster);
           if (holder === undefined) {
@@ -215,11 +212,11 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
 
       // What stays odd is told, so that a person who asks the guard hears it.
       const key = `${verdict.state}${verdict.state === 'failed' ? ` ${verdict.kind}` : ''}`;
-      if (key === request.known.sees) oddSince = undefined;
+      // A failure that gets its time is told when that is over: to tell ends the stretch, and the next one counts anew.
+      if (key === request.known.sees || waits) oddSince = undefined;
       else oddSince ??= seen.at;
       const counts = round.write !== undefined || round.clientPath !== undefined;
-      const counted = counts ? Math.max(policy.writeLimit, policy.poolerLimit) + COUNTED_AFTER_MS : TELL_AFTER_MS;
-      const tellAfter = waits === undefined ? counted : Math.max(counted, FAIR_CHANCE_MS + COUNTED_AFTER_MS);
+      const tellAfter = counts ? Math.max(policy.writeLimit, policy.poolerLimit) + COUNTED_AFTER_MS : TELL_AFTER_MS;
       if (oddSince !== undefined && seen.at - oddSince >= tellAfter) return { why: 'sees', ...seen };
 
       if (ends.over()) return { why: 'quiet', ...seen };
@@ -236,14 +233,12 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
 }
 
 /**
- * What is seen of a primary that has failed, may come back by itself, and gets the time for that: with this ledger nothing proves that
- * somebody else may take over. Undefined where the failure is to be told.
+ * Whether a primary that has failed may come back, and gets the time for that: with this ledger nothing proves that somebody else may
+ * take over.
  */
-function waitsForItself({ ledger, known }: WatchRequest, verdict: Verdict, now: number): string | undefined {
-  if (verdict.state !== 'failed' || known.failed || ledger.state === 'protected') return undefined;
-  if (hadItsChance(verdict.kind, verdict.since, now)) return undefined;
-  const left = formatMs(verdict.since + FAIR_CHANCE_MS - now);
-  return `${verdict.says}; the ledger says ${ledger.state}, and it gets ${left} more to come back by itself`;
+function waitsForItself({ ledger, known }: WatchRequest, verdict: Verdict, now: number): boolean {
+  if (verdict.state !== 'failed' || known.failed || ledger.state === 'protected') return false;
+  return !hadItsChance(verdict.kind, verdict.since, now);
 }
 
 /** What a stretch knew last, by the worker that it ran on: the result of one that was ended by news is lost to the guard. */

@@ -86,6 +86,12 @@ export class ActingCluster {
     this.down.add(PRIMARY);
   }
 
+  /** A frozen primary goes on. */
+  thaw(): void {
+    this.engine.status[PRIMARY] = 'running';
+    this.down.delete(PRIMARY);
+  }
+
   /** The primary is cut off its network: its server runs, and only Docker leads to its agent. */
   isolate(): void {
     this.down.add(PRIMARY);
