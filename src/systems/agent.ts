@@ -142,8 +142,8 @@ interface PostgresCommands {
   /** Tries a start without making it: up to 10 s where a library hangs, else some 30 ms. */
   readiness: [Record<never, never>, AgentReadiness];
   /**
-   * Where the WAL ends that lies on the node: of a standby that is on this timeline and has replayed up to `fromLsn`, or, without
-   * arguments, of a server that does not run. `lsn` is null where it could not be read.
+   * Where the WAL ends that lies on the node: of a standby that is on this timeline and has replayed up to `fromLsn` (of a primary that
+   * runs, which writes on meanwhile, it is a lower bound), or, without arguments, of a server that does not run. `lsn` is null where it could not be read.
    */
   walEnd: [{ timeline?: number; fromLsn?: Lsn }, WalEnd];
   claim: [{ token: Token }, unknown];

@@ -245,7 +245,9 @@ async function findFailed(
     ...(request.target === undefined ? {} : { target: request.target }),
     ledger,
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
-    ...(request.incident === undefined ? {} : { kind: request.incident.kind, decidedAt: request.incident.decidedAt }),
+    ...(request.incident === undefined
+      ? {}
+      : { kind: request.incident.kind, decidedAt: request.incident.decidedAt, since: request.incident.since }),
     ...(request.incident?.lastLsn === undefined ? {} : { lastLsn: request.incident.lastLsn }),
     ...(request.incident?.journal === undefined ? {} : { journal: request.incident.journal }),
     holdLimitMs: described.topology.limits.hold,

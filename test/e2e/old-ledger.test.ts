@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { faultsOf } from '../../src/bench/faults';
 import { Guarded } from './support/guarded';
-import { docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cluster, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
 
+/** Longer than PostgreSQL takes to note the running transactions in its WAL once it is idle, in milliseconds. */
+const IDLE_MS = 17_000;
 /** Longer than a ledger proves anything after its last confirmation, in milliseconds. */
 const OLD_MS = 8000;
 const DATA = '/var/lib/postgresql/data';
@@ -30,15 +33,25 @@ describe('the primary fails while nobody watches', () => {
     psql(node, 'SELECT pg_reload_conf()');
   };
 
+  const takesWrites = (node: string) =>
+    waitUntil(`${node} taking writes`, async () =>
+      (await look()).nodes.some(({ name, sql }) => name === node && sql?.inRecovery === false),
+    );
+
+  /** Nobody watches, commits wait for nobody, and 1000 rows are on the primary alone. */
+  async function rowsOnlyThere({ primary, standby }: { primary: string; standby: string }): Promise<void> {
+    await nobodyWatches();
+    docker('stop', standby);
+    setting(primary, "ALTER SYSTEM SET synchronous_standby_names = ''");
+    await waitUntil('the empty names', () => psql(primary, 'SHOW synchronous_standby_names') === '');
+    psql(primary, 'DROP TABLE IF EXISTS e2e_unseen');
+    psql(primary, 'CREATE TABLE e2e_unseen AS SELECT generate_series(1, 1000) AS n');
+  }
+
   test('what only it has is not lost: it is started again in its place, and nobody is promoted', async () => {
     const before = await roles();
-    await nobodyWatches();
-    // Commits wait for nobody from here on, and the ledger says protected.
-    docker('stop', before.standby);
-    setting(before.primary, "ALTER SYSTEM SET synchronous_standby_names = ''");
-    await waitUntil('the empty names', () => psql(before.primary, 'SHOW synchronous_standby_names') === '');
-    psql(before.primary, 'DROP TABLE IF EXISTS e2e_unseen');
-    psql(before.primary, 'CREATE TABLE e2e_unseen AS SELECT generate_series(1, 1000) AS n');
+    // The ledger says protected, and commits wait for nobody.
+    await rowsOnlyThere(before);
     docker('kill', before.primary);
     docker('start', before.standby);
     await sleep(OLD_MS);
@@ -47,9 +60,7 @@ describe('the primary fails while nobody watches', () => {
     await guarded.until('the guard refusing', ({ events }) =>
       events.some(({ kind, says }) => kind === 'backoff' && says.includes('I7')),
     );
-    await waitUntil('the old primary taking writes', async () =>
-      (await look()).nodes.some(({ name, sql }) => name === before.primary && sql?.inRecovery === false),
-    );
+    await takesWrites(before.primary);
     const { events } = await guarded.protectedBy(before.primary);
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_unseen')).toBe('1000');
     expect(await roles()).toEqual(before);
@@ -68,9 +79,7 @@ describe('the primary fails while nobody watches', () => {
 
     try {
       await guarded.work(1);
-      await waitUntil('the standby taking writes', async () =>
-        (await look()).nodes.some(({ name, sql }) => name === before.standby && sql?.inRecovery === false),
-      );
+      await takesWrites(before.standby);
       expect(psql(before.standby, 'SELECT count(*) FROM e2e_read')).toBe('1000');
       const report = await guarded.report();
       expect(report.failover?.proof).toMatch(new RegExp(`the WAL of ${before.primary} itself ends at `));
@@ -81,4 +90,109 @@ describe('the primary fails while nobody watches', () => {
     psql(before.standby, 'DROP TABLE e2e_read');
     await guarded.protectedBy(before.standby, 120_000);
   }, 240_000);
+
+  test('frozen, it is ended and read: the standby has all of it, and is promoted', async () => {
+    const before = await roles();
+    await nobodyWatches();
+    psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_frozen AS SELECT generate_series(1, 1000) AS n');
+    docker('pause', before.primary);
+    await sleep(OLD_MS);
+
+    await guarded.work(1);
+    await takesWrites(before.standby);
+    expect(psql(before.standby, 'SELECT count(*) FROM e2e_frozen')).toBe('1000');
+    const { failover } = await guarded.report();
+    expect(failover).toMatchObject({ kind: 'hung', lossBound: 0 });
+    expect(failover?.proof).toMatch(new RegExp(`the WAL of ${before.primary} itself ends at `));
+    psql(before.standby, 'DROP TABLE e2e_frozen');
+    await guarded.protectedBy(before.standby, 120_000);
+  }, 240_000);
+
+  test('frozen, with rows that only it has: it is ended, read and started again in its place', async () => {
+    const before = await roles();
+    await rowsOnlyThere(before);
+    docker('pause', before.primary);
+    docker('start', before.standby);
+    await sleep(OLD_MS);
+
+    await guarded.work(1);
+    await guarded.until('the guard refusing', ({ events }) =>
+      events.some(({ kind, says }) => kind === 'backoff' && says.includes('I7') && says.includes('itself goes to')),
+    );
+    await takesWrites(before.primary);
+    await guarded.protectedBy(before.primary);
+    expect(psql(before.primary, 'SELECT count(*) FROM e2e_unseen')).toBe('1000');
+    expect(await roles()).toEqual(before);
+    psql(before.primary, 'DROP TABLE e2e_unseen');
+  }, 180_000);
+
+  test('frozen, and woken before its time is over: nothing is done', async () => {
+    const before = await roles();
+    await nobodyWatches();
+    docker('pause', before.primary);
+    await sleep(OLD_MS);
+
+    await guarded.work(1);
+    await guarded.until('the ledger being doubted', ({ ledger }) => ledger.state === 'unknown');
+    await sleep(2000);
+    docker('unpause', before.primary);
+    await guarded.protectedBy(before.primary);
+    expect(await guarded.runs()).toEqual([]);
+    expect(await roles()).toEqual(before);
+  }, 180_000);
+
+  describe('cut off its network', () => {
+    let cut: string | undefined;
+    afterEach(async () => {
+      if (cut !== undefined) await faultsOf(cluster).partition.heal(cut);
+      cut = undefined;
+    });
+    const cutOff = async (node: string): Promise<void> => {
+      await faultsOf(cluster).partition.inject(node);
+      cut = node;
+    };
+
+    test('it is fenced and read: the standby has all of it, and is promoted', async () => {
+      const before = await roles();
+      await nobodyWatches();
+      psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_cut AS SELECT generate_series(1, 1000) AS n');
+      // What an idle server still notes in its WAL is noted before the cut: after it, it would be on no standby.
+      psql(before.primary, 'CHECKPOINT');
+      await sleep(IDLE_MS);
+      await cutOff(before.primary);
+      await sleep(OLD_MS);
+
+      await guarded.work(1);
+      await takesWrites(before.standby);
+      expect(psql(before.standby, 'SELECT count(*) FROM e2e_cut')).toBe('1000');
+      // It can't be made a standby before it is back.
+      await faultsOf(cluster).partition.heal(before.primary);
+      const { failover } = await guarded.report();
+      expect(failover).toMatchObject({ kind: 'isolated', lossBound: 0 });
+      expect(failover?.proof).toMatch(new RegExp(`the WAL of ${before.primary} itself ends at `));
+      psql(before.standby, 'DROP TABLE e2e_cut');
+      await guarded.protectedBy(before.standby, 120_000);
+    }, 240_000);
+
+    test('with rows that only it has it is not touched, and a person is told the bound', async () => {
+      const before = await roles();
+      await rowsOnlyThere(before);
+      await cutOff(before.primary);
+      docker('start', before.standby);
+      const started = () => docker('exec', before.primary, 'head', '-1', `${DATA}/postmaster.pid`).trim();
+      const pid = started();
+      await sleep(OLD_MS);
+
+      await guarded.work(1);
+      const { events } = await guarded.until('the guard refusing', (state) =>
+        state.events.some(({ kind, says }) => kind === 'backoff' && says.includes('itself goes to')),
+      );
+      expect(events.find(({ kind }) => kind === 'backoff')?.says).toMatch(/--allow-data-loss \d+/);
+      expect(started()).toBe(pid);
+      await faultsOf(cluster).partition.heal(before.primary);
+      await guarded.protectedBy(before.primary, 120_000);
+      expect(psql(before.primary, 'SELECT count(*) FROM e2e_unseen')).toBe('1000');
+      psql(before.primary, 'DROP TABLE e2e_unseen');
+    }, 240_000);
+  });
 });

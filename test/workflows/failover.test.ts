@@ -36,6 +36,7 @@ describe('failover', () => {
         ledger: input.incident?.ledger,
         kind: 'dead',
         decidedAt: input.incident?.decidedAt,
+        since: input.incident?.since,
         lastLsn: '0/5000000',
         holdLimitMs: 5000,
       });

@@ -1,12 +1,14 @@
 import { refusalSentence } from '../../cluster/check';
-import type { FailureKind, NodeAnswer } from '../../cluster/guard/signals';
+import type { FailoverDecision } from '../../cluster/failover/decide';
+import type { NodeAnswer } from '../../cluster/guard/signals';
 import { finalFailure } from '../context';
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import type { FailoverJournal } from './journal';
-import { decideOn } from './look';
+import { decideOn, type Look } from './look';
 import { queryLimitOf, type FailoverMove } from './move';
 import { PATIENT_LIMIT_MS, reachSilent, type Candidate, type FailoverParts } from './parts';
 import { answersThough, requireStillUnreachable, requireStillUnwritable } from './still-lost';
+import { whyLeft } from './why-left';
 
 /** What was decided on whom to promote. */
 export interface Choice {
@@ -40,16 +42,27 @@ export async function choose(
     );
   }
   // Once it is fenced there is no way back to what it was.
-  if (fencedAt === null && request.kind === 'unwritable') await requireStillUnwritable(access, request.source);
+  const disk =
+    fencedAt === null && request.kind === 'unwritable'
+      ? await requireStillUnwritable(access, request.source)
+      : undefined;
   if (fencedAt === null && request.kind === 'unreachable') await requireStillUnreachable(access, parts, request.source);
-  const { states, decision } = await secondLook(deps, access, request, parts, first, fencedAt);
+  const found = await secondLook(deps, access, request, parts, first, fencedAt);
+  const curable = beforeFence && request.source !== '' && isRefused(found.decision) && found.decision.needsConsent;
+  // Also in an attempt that finds the fence of one before it: that one may have died before it read anything.
+  const begun = fencedAt !== null || journal.began === 'fence';
+  const left =
+    curable && !begun
+      ? await whyLeft(access, request, found, disk, () => decideOn(deps, access, request, parts))
+      : undefined;
+  const unproven = curable && left === undefined;
+  const { states } = found;
+  const decision = left ?? found.decision;
   journal.checks = decision.checks;
   journal.lossBound = decision.lossBound;
   if (decision.proof === undefined) delete journal.proof;
   else journal.proof = decision.proof;
   const refusal = refusalSentence(decision.checks, 'Nothing was promoted');
-  // Also in an attempt that finds the fence of one before it: that one may have died before it read anything.
-  const unproven = refusal !== undefined && beforeFence && decision.needsConsent && isOver(request.kind);
   if (refusal !== undefined && !unproven) throw finalFailure('Refused', refusal, { checks: decision.checks });
   const target = parts.candidates.find(({ name }) => name === decision.candidate);
   if (target === undefined) throw new Error('the checks named neither a candidate nor a refusal');
@@ -67,8 +80,7 @@ export async function choose(
   };
 }
 
-/** Its server is gone: to fence it takes nothing away, and its data can be read then. One that hangs may come back with all of them. */
-const isOver = (kind: FailureKind | undefined): boolean => kind === 'dead' || kind === 'crashed';
+const isRefused = ({ checks }: FailoverDecision): boolean => checks.some(({ result }) => result === 'refuse');
 
 /**
  * Somebody who is silent gets more time before that is believed: it may be the reason of a refusal; or the one with the most, whom a
@@ -79,10 +91,10 @@ async function secondLook(
   access: ClusterAccess,
   request: FailoverMove,
   parts: FailoverParts,
-  first: Awaited<ReturnType<typeof decideOn>>,
+  first: Look,
   fencedAt: number | null,
-): Promise<typeof first> {
-  const refused = first.decision.checks.some(({ result }) => result === 'refuse');
+): Promise<Look> {
+  const refused = isRefused(first.decision);
   const silent = first.states.some(({ answered, missing }) => !answered && missing !== true);
   if (!silent || (!refused && request.allowDataLoss === undefined)) return first;
   await reachSilent(access, parts, queryLimitOf(request));

@@ -3,7 +3,7 @@ import { AgentError, type Token } from '../../systems/agent';
 import { recoveryOf, type PostgresSession } from '../../systems/postgres';
 import { finalFailure, until } from '../context';
 import type { ActivityDeps, ClusterAccess } from '../deps';
-import { fenceNode } from '../fence';
+import { fenceNode, type Fence } from '../fence';
 import { messageOf } from '../guard/probe';
 import { SubStepRecorder } from '../move-journal';
 import { ensureSlot, ensureSynchronousNames } from '../prepare';
@@ -197,11 +197,14 @@ async function fenced(section: Section, carrier: Carrier, source: Promise<NodeAn
   if (mayPromoteBeside(request, journal, chosen) && carrier.sourceEnded?.() === true) {
     marks.fenceBeside = true;
     section.fencing = settled(fencing);
-  } else await fencing;
-  if (chosen.unproven === true)
-    await recorder.run('read', `read where the WAL of ${request.source} ends`, () =>
-      wakeSource(deps, access, request.source),
-    );
+  } else {
+    const how = await fencing;
+    // One that is only cut off its networks has no fence in its volume: started, its server would run.
+    if (chosen.unproven === true && how !== 'network')
+      await recorder.run('read', `read where the WAL of ${request.source} ends`, () =>
+        wakeSource(deps, access, request.source),
+      );
+  }
   return recorder.run(
     'choose',
     'no standby receives any more; the most advanced is chosen',
@@ -218,8 +221,11 @@ const silentSource = (name: string): Promise<NodeAnswer> =>
   Promise.resolve({ name, answered: false, ms: 0, problem: 'its container has ended' });
 
 /** Fences the old primary, and keeps how. */
-async function fence({ deps, access, request, parts, recorder, journal }: Section, { target }: Choice): Promise<void> {
-  const { says, ms } = await recorder.run(
+async function fence(
+  { deps, access, request, parts, recorder, journal }: Section,
+  { target }: Choice,
+): Promise<Fence['how']> {
+  const { how, says, ms } = await recorder.run(
     'fence',
     `fence ${request.source}, and prove it`,
     () => fenceNode(deps, access, parts.token, request.source, access.internal(target.name)),
@@ -228,6 +234,7 @@ async function fence({ deps, access, request, parts, recorder, journal }: Sectio
   journal.fence = says;
   journal.marks.fenceMs = ms;
   journal.marks.fencedAt = Date.now();
+  return how;
 }
 
 /**
@@ -255,7 +262,7 @@ async function besides({ fencing, journal, request }: Section): Promise<void> {
 }
 
 /** What went wrong; undefined when all went well. */
-const settled = (work: Promise<void>): Promise<unknown> =>
+const settled = (work: Promise<unknown>): Promise<unknown> =>
   work.then(
     () => undefined,
     (error: unknown) => error ?? new Error('no reason given'),

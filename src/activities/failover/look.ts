@@ -1,4 +1,4 @@
-import { decideFailover, type CandidateState } from '../../cluster/failover/decide';
+import { decideFailover, type CandidateState, type FailoverDecision } from '../../cluster/failover/decide';
 import { CLOCK_SKEW_MS, confirmedWithinMs, isFresh } from '../../cluster/guard/confirmation';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
 import type { Lsn } from '../../cluster/lsn';
@@ -7,12 +7,20 @@ import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf, NodeProbe, withinLimit } from '../guard/probe';
 import type { FailoverMove } from './move';
 import type { Candidate, FailoverParts } from './parts';
-import { sourceEnd } from './source-data';
+import { sourceEnd, type SourceWord } from './source-data';
 
 /** How long an agent may take to say how its node is, in milliseconds. */
 const OBSERVE_LIMIT_MS = 1000;
 
 /** What the candidates say, and what follows. */
+export interface Look {
+  states: CandidateState[];
+  decision: FailoverDecision;
+  /** The same with other words on the failed primary's own data: nobody is asked again. */
+  given(word: SourceWord): FailoverDecision;
+}
+
+/** Asks every candidate, and decides. */
 export async function decideOn(
   deps: ActivityDeps,
   access: ClusterAccess,
@@ -20,7 +28,7 @@ export async function decideOn(
   parts: FailoverParts,
   limitMs = OBSERVE_LIMIT_MS,
   fencedAt: number | null = null,
-) {
+): Promise<Look> {
   const { ledger, failedAt } = await ledgerOf(deps, access, request, fencedAt);
   const [system, ...states] = await Promise.all([
     // The guard compares the systems while it keeps a ledger. Without one the failed primary's own agent may still tell.
@@ -38,16 +46,19 @@ export async function decideOn(
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
     ...(request.lastLsn === undefined ? {} : { lastKnownPrimaryLsn: request.lastLsn }),
   };
-  const decision = decideFailover(access.topology, input);
-  if (decision.lossBound === 0 || request.source === '') return { states, decision };
+  const given = ({ end, problem }: SourceWord): FailoverDecision =>
+    decideFailover(access.topology, {
+      ...input,
+      ...(end === undefined ? {} : { systemIdentifier: end.systemIdentifier, oldPrimary: end }),
+      ...(problem === undefined ? {} : { oldPrimaryProblem: problem }),
+    });
+  const decision = given({});
+  if (decision.lossBound === 0 || request.source === '') return { states, decision, given };
   // What was recorded proves nothing. The failed primary's own data may, where its server does not run.
-  const end = await sourceEnd(access, request.source);
-  if (end?.lsn == null) return { states, decision };
-  const oldPrimary = { timeline: end.timeline, lsn: end.lsn };
-  return {
-    states,
-    decision: decideFailover(access.topology, { ...input, systemIdentifier: end.systemIdentifier, oldPrimary }),
-  };
+  const word = await sourceEnd(access, request.source);
+  // Why it can't be read is of interest once that was tried: behind the fence.
+  if (word.end === undefined && fencedAt === null) return { states, decision, given };
+  return { states, decision: given(word), given };
 }
 
 /**

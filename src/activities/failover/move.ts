@@ -26,6 +26,8 @@ export interface FailoverMove {
    * the ledger has to hold now.
    */
   decidedAt?: number;
+  /** Milliseconds since the epoch of the first sign that the guard saw of the failure; absent where a person says that it failed. */
+  since?: number;
   /** The last position of the old primary that the guard saw. */
   lastLsn?: Lsn;
   holdLimitMs: number;

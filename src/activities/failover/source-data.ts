@@ -1,27 +1,63 @@
-import type { WalEnd } from '../../systems/agent';
+import type { Position } from '../../cluster/failover/candidates';
 import { until } from '../context';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { hasEnded } from '../end-container';
-import { withinLimit } from '../guard/probe';
+import { messageOf, withinLimit } from '../guard/probe';
 import { Overtaken, stillMine } from '../still-mine';
 
 /*
- * The failed primary's own data: nothing is acknowledged that its WAL does not hold, so they tell what a ledger can not.
+ * The failed primary's own data: nothing is acknowledged that its WAL does not hold, so they tell what a ledger can not. Whatever is
+ * asked of them has a limit: on a disk that hangs they may not be read either.
  */
+
+/** What is known of where the failed primary's WAL ends. */
+export interface SourceWord {
+  /** Where it ends, with the database system that it is of. */
+  end?: Position & { systemIdentifier: string };
+  /** Why nobody knows, in half a sentence; absent where it was read. */
+  problem?: string;
+}
 
 /** How long the failed primary's agent may take to read its WAL to the end, in milliseconds. */
 const SOURCE_END_LIMIT_MS = 3000;
 
-/** Where the WAL of the failed primary ends; undefined where its agent does not answer or its server runs. */
-export async function sourceEnd(access: ClusterAccess, node: string): Promise<WalEnd | undefined> {
+/** Where the WAL of the failed primary ends, read while its server does not run. */
+export async function sourceEnd(access: ClusterAccess, node: string): Promise<SourceWord> {
   const asked = withSession(access.agent(node), (agent) => agent.call('walEnd', {}, SOURCE_END_LIMIT_MS));
-  return withinLimit(asked, SOURCE_END_LIMIT_MS).catch(() => undefined);
+  try {
+    const { timeline, lsn, systemIdentifier } = await withinLimit(asked, SOURCE_END_LIMIT_MS);
+    if (lsn === null) return { problem: 'it is not whole' };
+    return { end: { timeline, lsn, systemIdentifier } };
+  } catch (error) {
+    return { problem: messageOf(error).replace(/\.$/, '') };
+  }
+}
+
+/** The same for one whose server may run: clients wait. In milliseconds. */
+const HELD_LIMIT_MS = 1000;
+
+/**
+ * How far the WAL on the failed primary's disk goes at least, by its agent, whether its server runs or not; undefined where nobody tells.
+ * A server that runs writes on: that a standby has as much proves nothing.
+ * @param from a position from which on it is read
+ */
+export async function heldAtLeast(access: ClusterAccess, node: string, from: Position): Promise<SourceWord['end']> {
+  const asked = withSession(access.agent(node), (agent) =>
+    agent.call('walEnd', { timeline: from.timeline, fromLsn: from.lsn }, HELD_LIMIT_MS),
+  );
+  const end = await withinLimit(asked, HELD_LIMIT_MS).catch(() => undefined);
+  return end?.lsn == null
+    ? undefined
+    : { timeline: end.timeline, lsn: end.lsn, systemIdentifier: end.systemIdentifier };
 }
 
 /** How long a fenced node's container may take until its agent answers, in milliseconds. */
 const WAKE_LIMIT_MS = 8000;
 
-/** Has the agent of a fenced node answer. Its server stays down: the fence lies in its volume. A node that does not wake up is left. */
+/**
+ * Has the agent of a fenced node answer. Its server stays down: the fence lies in its volume. A node that does not wake up is left.
+ * Never to be called for a node that was only cut off its networks: its server would start.
+ */
 export async function wakeSource(deps: ActivityDeps, access: ClusterAccess, node: string): Promise<void> {
   try {
     const { status } = await deps.docker.inspect(node);

@@ -22,20 +22,25 @@ const REACH_LIMIT_MS = 500;
 /** Kinds of failure of a primary that answers. */
 export const answersThough = (kind: FailoverMove['kind']): boolean => kind === 'unwritable' || kind === 'unreachable';
 
+/** How a disk takes no writes: it has no room, it hangs, or its node's agent gives no answer. */
+export type DiskTrouble = 'full' | 'hangs' | 'silent';
+
 /**
  * A disk that was full for a moment, by a query that spilled and was rolled back, is no reason any more: the same query would fill that
  * of the next primary. Neither is one that hung and writes again. One whose agent gives no answer stays as it was seen.
+ * @returns what is wrong with it
  * @throws ApplicationFailure `Refused` when it has room and takes writes
  */
-export async function requireStillUnwritable(access: ClusterAccess, source: string): Promise<void> {
+export async function requireStillUnwritable(access: ClusterAccess, source: string): Promise<DiskTrouble> {
   const freeBytes = await withSession(access.agent(source), async (agent) => {
     const { desired, disk } = await agent.call('observe', {}, DISK_LIMIT_MS);
     // This run has fenced it: there is no way back to what it was.
     return desired === 'up' ? disk.freeBytes : 0;
-  }).catch(() => 0);
-  if (freeBytes < FULL_DISK_BYTES) return;
+  }).catch(() => undefined);
+  if (freeBytes === undefined) return 'silent';
+  if (freeBytes < FULL_DISK_BYTES) return 'full';
   const ms = await writeOn(access, source);
-  if (ms === undefined) return;
+  if (ms === undefined) return 'hangs';
   throw finalFailure(
     'Refused',
     `I8: the disk of ${source} takes writes: ${formatSize(freeBytes)} are free (limit: less than ${formatSize(FULL_DISK_BYTES)}), and one reached it after ${ms} ms (limit: ${WRITE_LIMIT_MS} ms). Nothing was changed. Next: veloz-ha postgres status`,

@@ -133,6 +133,7 @@ export class ActAtOnce {
       ledger: confirmedLedger(ledger, confirmedAt),
       kind: failure.kind,
       decidedAt: failure.decidedAt,
+      since: failure.since,
       ...(failure.lastLsn === undefined ? {} : { lastLsn: failure.lastLsn }),
       holdLimitMs: this.access.topology.limits.hold,
     };

@@ -7,6 +7,7 @@ import {
   wasFresh,
   type WatchBeat,
 } from '../../cluster/guard/confirmation';
+import { hadItsChance } from '../../cluster/guard/fair-chance';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
 import { nextLedger } from '../../cluster/guard/ledger-rules';
 import { decideSplitBrain, splitBrainIn, type SplitBrain } from '../../cluster/guard/split-brain';
@@ -168,7 +169,8 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
           ? { why: 'healthy', ...seen }
           : { why: 'split brain', ...seen, sees: splitBrain.says, splitBrain };
 
-      if (verdict.state === 'failed') {
+      const waits = waitsForItself(request, verdict, seen.at);
+      if (verdict.state === 'failed' && !waits) {
         if (!request.known.failed && seen.at >= lockedUntil) {
           const holder = await deps.lockHolder(request.cluster);
           if (holder === undefined) {
@@ -210,7 +212,8 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
 
       // What stays odd is told, so that a person who asks the guard hears it.
       const key = `${verdict.state}${verdict.state === 'failed' ? ` ${verdict.kind}` : ''}`;
-      if (key === request.known.sees) oddSince = undefined;
+      // A failure that gets its time is told when that is over: to tell ends the stretch, and the next one counts anew.
+      if (key === request.known.sees || waits) oddSince = undefined;
       else oddSince ??= seen.at;
       const counts = round.write !== undefined || round.clientPath !== undefined;
       const tellAfter = counts ? Math.max(policy.writeLimit, policy.poolerLimit) + COUNTED_AFTER_MS : TELL_AFTER_MS;
@@ -227,6 +230,15 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
     readiness.close();
     ends.close();
   }
+}
+
+/**
+ * Whether a primary that has failed may come back, and gets the time for that: with this ledger nothing proves that somebody else may
+ * take over.
+ */
+function waitsForItself({ ledger, known }: WatchRequest, verdict: Verdict, now: number): boolean {
+  if (verdict.state !== 'failed' || known.failed || ledger.state === 'protected') return false;
+  return !hadItsChance(verdict.kind, verdict.since, now);
 }
 
 /** What a stretch knew last, by the worker that it ran on: the result of one that was ended by news is lost to the guard. */

@@ -48,6 +48,8 @@ export interface FailoverInput {
   failedAt: number;
   /** Where the failed primary's own WAL ends, read while its server does not run; absent where nobody could read it. */
   oldPrimary?: Position | undefined;
+  /** Why nobody could, in half a sentence; absent where nobody has tried. */
+  oldPrimaryProblem?: string | undefined;
   /** The database system of the failed primary, where it is known. */
   systemIdentifier?: string | undefined;
 }
@@ -122,6 +124,7 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
     failedAt,
     confirmedWithinMs,
     oldPrimary: input.oldPrimary,
+    oldPrimaryProblem: input.oldPrimaryProblem,
   });
   const curableTo = list.checks.length;
   decision.lossBound = loss.bound;

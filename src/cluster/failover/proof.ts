@@ -40,6 +40,8 @@ export interface ProofInput {
   confirmedWithinMs: number;
   /** Where the failed primary's own WAL ends, read while its server does not run; absent where nobody could read it. */
   oldPrimary?: Position | undefined;
+  /** Why nobody could, in half a sentence; absent where nobody has tried. */
+  oldPrimaryProblem?: string | undefined;
 }
 
 /** A loss that nobody knows of, and that nobody can rule out either: 0 bytes are said only with a proof. */
@@ -132,6 +134,15 @@ function hasAllOf({ candidate, oldPrimary, rest, all }: ProofInput): boolean {
 const sourceWords = ({ failedPrimary, oldPrimary, candidate }: ProofInput): string =>
   `the WAL of ${failedPrimary} itself ends at ${oldPrimary === undefined ? 'an unknown position' : positionWords(oldPrimary)}, and ${candidate.state.name} has WAL up to ${candidate.position.lsn}`;
 
+/** What the failed primary's own data say where they prove nothing, to be appended to what was measured. */
+function ownWords({ failedPrimary, oldPrimary, oldPrimaryProblem, candidate }: ProofInput): string {
+  if (oldPrimary !== undefined)
+    return `; the WAL of ${failedPrimary} itself goes to ${positionWords(oldPrimary)}, and that of ${candidate.state.name} to ${positionWords(candidate.position)}`;
+  return oldPrimaryProblem === undefined
+    ? ''
+    : `; the WAL of ${failedPrimary} itself could not be read: ${oldPrimaryProblem}`;
+}
+
 /** B3, I7 and I6 where the failed primary's own data answer what the ledger does not. */
 function tellSource(list: Checklist, input: ProofInput): void {
   list.skip('B3', recordWords.B3, 'the failed primary itself could be read');
@@ -204,6 +215,7 @@ function checkRecord(
 ): void {
   const { ledger, failedPrimary, all } = input;
   const words = recordWords;
+  const own = ownWords(input);
   const unknown = {
     refusal: 'nobody knows whether a standby has every acknowledged commit',
     limit: `a ledger that says protected of ${failedPrimary}`,
@@ -212,7 +224,8 @@ function checkRecord(
   curable('B3', recorded?.id !== 'B3', {
     ...unknown,
     says: words.B3,
-    measured: recorded?.id === 'B3' ? recorded.measured : `the ledger of ${failedPrimary}, epoch ${ledger?.epoch}`,
+    measured:
+      recorded?.id === 'B3' ? `${recorded.measured}${own}` : `the ledger of ${failedPrimary}, epoch ${ledger?.epoch}`,
   });
   if (recorded?.id === 'B3') {
     list.skip('I7', words.I7, 'nothing was recorded');
@@ -223,7 +236,7 @@ function checkRecord(
     ...unknown,
     ...(recorded?.limit === undefined ? {} : { limit: recorded.limit }),
     says: words.I7,
-    measured: recorded?.measured ?? `the ledger says protected: ${ledger?.why}`,
+    measured: recorded === undefined ? `the ledger says protected: ${ledger?.why}` : `${recorded.measured}${own}`,
   });
   if (recorded !== undefined) {
     list.skip('I6', words.I6, 'none is known to have them');
@@ -235,7 +248,7 @@ function checkRecord(
     measured:
       missing.length === 0
         ? `${ledger?.synchronous.join(' and ')}`
-        : missing.map((node) => silentWords(node, all)).join('; '),
+        : `${missing.map((node) => silentWords(node, all)).join('; ')}${own}`,
     limit: `all of ${ledger?.synchronous.join(', ')} answer`,
     // To bring the node back loses nothing: that comes first.
     next: missing[0] === undefined ? accept : `docker start ${missing[0]}`,

@@ -4,6 +4,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import type { ActingBeat } from '../../../src/activities/guard/act-at-once';
 import { watchCluster, type WatchRequest, type WatchResult } from '../../../src/activities/guard/watch';
 import { emptyJournal } from '../../../src/activities/failover/journal';
+import { FAIR_CHANCE_MS } from '../../../src/cluster/guard/fair-chance';
 import { ledgerKey, type Ledger } from '../../../src/cluster/guard/ledger';
 import { ActingCluster, POOLER, PRIMARY, Refusal, silence, STANDBY, STANDBY_2 } from './support/acting-cluster';
 
@@ -363,6 +364,37 @@ describe('a watch that sees the primary fail', () => {
       return undefined;
     };
     expect((await killed()).failure?.acted?.journal.marks.releasedAt).not.toBeNull();
+  });
+
+  describe('and may come back, with a ledger that proves nothing,', () => {
+    const told = (request: Partial<WatchRequest> = {}) => {
+      ledger = { ...ledger, state: 'unknown', why: 'it said protected, and nobody has confirmed that' };
+      cluster.freeze();
+      return watch({ mayHold: false, mayAct: false, forMs: 20_000, ...request });
+    };
+
+    test('tells it only once it has lasted, and holds nobody until then', async () => {
+      const began = Date.now();
+      const found = await told();
+      expect(found).toMatchObject({ why: 'failed', failure: { kind: 'hung' } });
+      expect(found.failure!.decidedAt - found.failure!.since).toBeGreaterThanOrEqual(FAIR_CHANCE_MS);
+      expect(Date.now() - began).toBeLessThan(FAIR_CHANCE_MS + 2000);
+      expect(cluster.hold).toBeUndefined();
+    }, 20_000);
+
+    test('tells no failure of a hang that ends by itself: the ledger proves something again', async () => {
+      setTimeout(() => cluster.thaw(), 3000);
+      const found = await told({ forMs: 8000 });
+      expect(found).toMatchObject({ why: 'ledger', ledger: { state: 'protected' } });
+    }, 20_000);
+
+    test('tells at once what is over', async () => {
+      const began = Date.now();
+      const found = told();
+      cluster.kill();
+      expect(await found).toMatchObject({ why: 'failed', failure: { kind: 'dead' } });
+      expect(Date.now() - began).toBeLessThan(FAIR_CHANCE_MS / 2);
+    });
   });
 
   describe('in an attempt after one whose worker died', () => {

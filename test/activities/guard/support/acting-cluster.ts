@@ -30,6 +30,12 @@ export class ActingCluster {
   readonly promotions = new Map<string, { run: string; atMs: number }>();
   /** Which run fenced a node for good. */
   readonly fences = new Map<string, { run: string; wasPrimary: boolean; atMs: number }>();
+  /** Where the WAL on a node's disk ends, as its agent reads it; undefined where that can't be read. */
+  readonly walEnds = new Map<string, { timeline: number; lsn: string } | undefined>([
+    [PRIMARY, { timeline: 3, lsn: '0/5000000' }],
+  ]);
+  /** Up to where the standby has received. */
+  received = '0/5000000';
   /** The run whose hold is in place. */
   hold: Token | undefined;
   route = PRIMARY;
@@ -46,6 +52,8 @@ export class ActingCluster {
   constructor() {
     this.engine.status[STANDBY_2] = 'absent';
     Object.assign(this.engine.deps, { environment: { VELOZ_PG_HA_PASSWORD: 'x', VELOZ_PG_PASSWORD: 'x' } });
+    this.engine.onPutFile = (node) =>
+      this.fences.set(node, { run: String(this.engine.files.at(-1)?.content.run), wasPrimary: true, atMs: 7 });
     this.engine.agent = (node, command, args) => this.before(node, command, args) ?? this.answer(node, command, args);
     this.servers.connect = (node) => (this.down.has(node) ? new Error('connect ECONNREFUSED') : undefined);
     this.servers.answer = (node, sql) => this.query(node, sql);
@@ -78,6 +86,23 @@ export class ActingCluster {
     if (node === PRIMARY) this.engine.events?.onEvent('die');
   }
 
+  /** The container of the primary is frozen: it answers nobody. */
+  freeze(): void {
+    this.engine.status[PRIMARY] = 'paused';
+    this.down.add(PRIMARY);
+  }
+
+  /** A frozen primary goes on. */
+  thaw(): void {
+    this.engine.status[PRIMARY] = 'running';
+    this.down.delete(PRIMARY);
+  }
+
+  /** The primary is cut off its network: its server runs, and only Docker leads to its agent. */
+  isolate(): void {
+    this.down.add(PRIMARY);
+  }
+
   private row(node: string): Record<string, unknown> {
     const writable = node === this.primary;
     const row = {
@@ -88,8 +113,8 @@ export class ActingCluster {
       standbys: writable
         ? [{ slot: slotName(STANDBY), syncState: 'sync', state: 'streaming', flush: '0/5000000' }]
         : null,
-      received: '0/5000000',
-      replayed: '0/5000000',
+      received: this.received,
+      replayed: this.received,
       applyDelayMs: 0,
       status: null,
     };
@@ -107,6 +132,7 @@ export class ActingCluster {
     const token = args.token as Token | undefined;
     const owner = this.claims.get(node);
     if (command === 'observe') return this.observed(node);
+    if (command === 'walEnd') return this.walEnd(node, args);
     if (command === 'ask')
       return {
         answers: (args.addresses as unknown[]).map(() => ({
@@ -125,6 +151,14 @@ export class ActingCluster {
     }
     if (owner?.run !== token.run || owner.attempt !== token.attempt) return superseded(token, owner);
     return this.carriedOut(node, command, token, args);
+  }
+
+  private walEnd(node: string, { fromLsn }: Record<string, unknown>): unknown {
+    const end = this.walEnds.get(node);
+    if (fromLsn === undefined && !this.fences.has(node)) return new Refusal('Running', 'PostgreSQL runs here.');
+    return end === undefined
+      ? new Refusal('WalEndTimeout', 'Reading the WAL took longer than 10 s.')
+      : { ...end, systemIdentifier: '77', state: 'in production' };
   }
 
   private carriedOut(node: string, command: string, token: Token, args: Record<string, unknown>): unknown {
@@ -146,6 +180,10 @@ export class ActingCluster {
         this.fences.set(node, { run: token.run, wasPrimary: true, atMs: 7 });
         this.stop(node);
         return { already: false, ms: 20, control: null };
+      case 'start':
+        this.fences.delete(node);
+        this.down.delete(node);
+        break;
       case 'promote':
         this.promotions.set(node, { run: token.run, atMs: 8 });
         if (this.promotionMs === 0) this.primary = node;

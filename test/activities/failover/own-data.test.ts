@@ -1,0 +1,187 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { failOver } from '../../../src/activities/failover/fail-over';
+import { emptyJournal } from '../../../src/activities/failover/journal';
+import type { FailoverMove, FailoverResult } from '../../../src/activities/failover/move';
+import { undoFailOver } from '../../../src/activities/failover/undo';
+import { FAIR_CHANCE_MS } from '../../../src/cluster/guard/fair-chance';
+import type { FailureKind } from '../../../src/cluster/guard/signals';
+import { ActingCluster, PRIMARY, silence, STANDBY, STANDBY_2 } from '../guard/support/acting-cluster';
+import { wellObserved } from '../guard/support/fake-engine';
+
+let cluster: ActingCluster;
+jest.mock('../../../src/systems/postgres', () => ({
+  ...jest.requireActual<object>('../../../src/systems/postgres'),
+  connectPostgres: (...args: Parameters<ActingCluster['connect']>) => cluster.connect(...args),
+}));
+
+const RUN = 'failover-veloz-1/6f9619ff';
+const full = { ...wellObserved, disk: { freeBytes: 4096, totalBytes: 1024 ** 3 } };
+
+/** The kinds of failure from which a primary may come back by itself, each with how it comes about. */
+const kinds: [FailureKind, () => void][] = [
+  ['hung', () => cluster.freeze()],
+  ['isolated', () => cluster.isolate()],
+  ['unreachable', () => undefined],
+  [
+    'unwritable',
+    () => {
+      cluster.before = (node, command) =>
+        node === PRIMARY && command === 'observe' && !cluster.fences.has(node) ? full : undefined;
+    },
+  ],
+];
+
+describe('a primary that may come back, and a ledger that proves nothing', () => {
+  let move: FailoverMove;
+  const run = (rest: Partial<FailoverMove> = {}): Promise<FailoverResult> =>
+    new MockActivityEnvironment().run(() => failOver(cluster.engine.deps, { ...move, ...rest }));
+  const undo = (rest: Partial<FailoverMove> = {}): Promise<boolean> =>
+    new MockActivityEnvironment().run(() => undoFailOver(cluster.engine.deps, { ...move, ...rest }));
+  const refusal = async (rest: Partial<FailoverMove> = {}) =>
+    run(rest).then(
+      () => {
+        throw new Error('it was promoted');
+      },
+      (error: { type: string; message: string; details: Record<string, unknown>[] }) => {
+        expect(error.type).toBe('Refused');
+        return error;
+      },
+    );
+  const fenced = () => [
+    ...cluster.did.filter((each) => each.includes('fenceNow')),
+    ...cluster.engine.did.filter((each) => /^(kill|put|disconnect)/.test(each)),
+  ];
+
+  beforeEach(() => {
+    cluster = new ActingCluster();
+    const now = Date.now();
+    move = {
+      cluster: 'veloz',
+      run: RUN,
+      source: PRIMARY,
+      candidates: [STANDBY, STANDBY_2],
+      ledger: {
+        version: 1,
+        state: 'unknown',
+        primary: PRIMARY,
+        timeline: 3,
+        epoch: 1,
+        synchronous: [STANDBY],
+        names: 'veloz_standby',
+        since: now,
+        why: 'it said protected, and was last confirmed 14 min 02 s before now',
+        confirmedAt: now - 842_000,
+      },
+      since: now - FAIR_CHANCE_MS - 1000,
+      decidedAt: now,
+      holdLimitMs: 5000,
+    };
+  });
+  afterEach(async () => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(cluster.engine.open).toBe(0);
+  });
+
+  describe.each(kinds)('%s', (kind, fail) => {
+    beforeEach(() => {
+      move.kind = kind;
+      fail();
+    });
+
+    test('is fenced and read: the standby has all of it, and is promoted with that proof', async () => {
+      const result = await run();
+      expect(result).toMatchObject({ target: STANDBY, lossBound: 0 });
+      expect(result.proof).toBe(
+        `the WAL of ${PRIMARY} itself ends at 0/5000000 on timeline 3, and ${STANDBY} has WAL up to 0/5000000`,
+      );
+      expect(result.subSteps.map(({ id }) => id)).toEqual(
+        expect.arrayContaining(['look', 'fence', 'read', 'choose', 'promote']),
+      );
+      expect(fenced()).not.toEqual([]);
+    });
+
+    test('is given back where a standby turns out to lack some of it: nobody is promoted', async () => {
+      // Nobody tells before the fence.
+      const before = cluster.before;
+      cluster.before = (node, command, args) =>
+        command === 'walEnd' && args.fromLsn !== undefined ? silence : before(node, command, args);
+      cluster.walEnds.set(PRIMARY, { timeline: 3, lsn: '0/5000100' });
+      const { message, details } = await refusal();
+      expect(message).toContain(
+        `the WAL of ${PRIMARY} itself goes to 0/5000100 on timeline 3, and that of ${STANDBY} to 0/5000000 on timeline 3`,
+      );
+      expect(message).toContain('--allow-data-loss 256');
+      expect(details).toMatchObject([{ neverAsked: true, fence: expect.stringContaining(PRIMARY) as unknown }]);
+      expect(await undo({ neverAsked: true })).toBe(true);
+      expect(cluster.did).toContain(`${PRIMARY} start 6000001`);
+      expect(cluster.fences.size).toBe(0);
+      expect(cluster.promotions.size).toBe(0);
+      expect(cluster.hold).toBeUndefined();
+    }, 20_000);
+
+    test('is left alone until it had its time', async () => {
+      const { message } = await refusal({ since: Date.now() - 1000 });
+      expect(message).toMatch(/it failed 1\.\d+ s ago and may come back by itself \(limit: 5\.0+ s\)/);
+      expect(fenced()).toEqual([]);
+    });
+
+    test('is refused where its WAL can not be read, and that is said', async () => {
+      cluster.walEnds.set(PRIMARY, undefined);
+      const { message } = await refusal();
+      expect(message).toContain(`the WAL of ${PRIMARY} itself could not be read: `);
+      expect(message).toContain('Reading the WAL took longer than 10 s');
+      expect(cluster.promotions.size).toBe(0);
+    });
+  });
+
+  test.each(kinds.filter(([kind]) => kind !== 'hung'))(
+    '%s: it is not fenced where its agent tells that it has more',
+    async (kind, fail) => {
+      fail();
+      cluster.walEnds.set(PRIMARY, { timeline: 3, lsn: '0/5000100' });
+      const { message } = await refusal({ kind });
+      expect(message).toContain(`the WAL of ${PRIMARY} itself goes to 0/5000100 on timeline 3`);
+      expect(message).toContain('--allow-data-loss 256');
+      expect(fenced()).toEqual([]);
+    },
+  );
+
+  test('a standby that still streams gets the time to receive what the primary has', async () => {
+    cluster.walEnds.set(PRIMARY, { timeline: 3, lsn: '0/5000100' });
+    setTimeout(() => (cluster.received = '0/5000100'), 300);
+    const result = await run({ kind: 'unreachable' });
+    expect(result).toMatchObject({ target: STANDBY, lossBound: 0, receivedByTarget: '0/5000100' });
+  });
+
+  test('one whose disk takes no writes is not fenced: it could not be read', async () => {
+    // It answers reads, and a write of the failover's own does not arrive.
+    const answer = cluster.servers.answer;
+    cluster.servers.answer = (node, sql) => (sql.includes('pg_logical_emit_message') ? silence : answer(node, sql));
+    const { message } = await refusal({ kind: 'unwritable' });
+    expect(message).toContain(`could not be read: its disk takes no writes, and so no fence`);
+    expect(fenced()).toEqual([]);
+  });
+
+  test('one that could only be cut off its networks is not started to be read: its server would run', async () => {
+    cluster.freeze();
+    cluster.engine.onKill = () => undefined;
+    const { message } = await refusal({ kind: 'hung' });
+    expect(message).toContain('could not be read');
+    expect(cluster.engine.did.filter((each) => each.startsWith('start'))).toEqual([]);
+    expect(cluster.promotions.size).toBe(0);
+  }, 30_000);
+
+  test('a fence that was begun by an attempt which died is gone on with, whatever the primary may still become', async () => {
+    cluster.freeze();
+    const journal = { ...emptyJournal(), began: 'fence' as const };
+    expect(await run({ kind: 'hung', since: Date.now(), journal })).toMatchObject({ target: STANDBY, lossBound: 0 });
+  });
+
+  test('a person who says that it failed is asked as before: nothing is fenced for a look', async () => {
+    cluster.freeze();
+    const { since: _since, ...byHand } = move;
+    move = byHand;
+    expect((await refusal()).message).toContain('I7');
+    expect(fenced()).toEqual([]);
+  });
+});
