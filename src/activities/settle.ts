@@ -3,6 +3,7 @@ import { isExpectedNames } from '../cluster/synchronous-names';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import { keepBeating, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
+import { tellLeftBehind } from './left-behind';
 import type { MoveRequest } from './move-parts';
 import { dropIdleSlot, ensureSynchronousNames, follow, namesAfter } from './prepare';
 import { tokenOf } from './token';
@@ -14,6 +15,8 @@ export interface SettleResult {
   protectedAt: number;
   timeline: number;
   detail: string;
+  /** What the promotion emptied or left behind. Absent from a worker that is older. */
+  warnings?: string[];
 }
 
 /** What the proof at the end found. */
@@ -68,6 +71,7 @@ export async function settleMove(deps: ActivityDeps, request: MoveRequest): Prom
       return {
         protectedAt,
         timeline: row?.timeline ?? 0,
+        warnings: await tellLeftBehind(deps, access, { target: request.target, source: request.source }),
         detail: `synchronous: ${(await synchronousNodes(session)).join(', ')}; timeline ${row?.timeline}`,
       };
     });

@@ -140,7 +140,7 @@ interface PostgresCommands {
   watchDisk: [{ belowBytes: number; waitMs: number }, { freeBytes: number }];
   observe: [Record<never, never>, PostgresObservation];
   /** Tries a start without making it: up to 10 s where a library hangs, else some 30 ms. */
-  readiness: [Record<never, never>, AgentReadiness];
+  readiness: [{ start?: false }, AgentReadiness];
   /**
    * Where the WAL ends that lies on the node: of a standby that is on this timeline and has replayed up to `fromLsn`, or, without
    * arguments, of a server that does not run. `lsn` is null where it could not be read.

@@ -68,8 +68,8 @@ class PostgresAgent(Rejoining):
     async def observe(self, _message: dict) -> dict:
         return observation(self)
 
-    async def readiness(self, _message: dict) -> dict:
-        return await readiness(self)
+    async def readiness(self, message: dict) -> dict:
+        return await readiness(self, message.get("start") is not False)
 
     async def watch_disk(self, message: dict) -> dict:
         """Answers as soon as the volume has less than `belowBytes` free, or else after `waitMs`."""

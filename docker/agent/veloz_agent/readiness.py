@@ -30,13 +30,13 @@ COMPARED = (
 TRIAL_AGE_S = 30
 
 
-async def readiness(node: PostgresSupervisor) -> dict:
-    """The answer to `readiness`. Only a server that runs as it should is asked to start again."""
+async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
+    """The answer to `readiness`. Only a server that runs as it should is asked to start again, and only where `start` wants it."""
     s = node.settings
     files = await asyncio.to_thread(config_files.read, s.config_file, s.data)
     running = node.server_state() == "running"
     trial: Optional[dict] = None
-    if running and node.desired == "up" and not node.jobs.running:
+    if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
     return {
         "at": round(time.time() * 1000),
