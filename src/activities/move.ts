@@ -7,6 +7,7 @@ import type { SubStep } from '../workflows/run-state';
 import { startCanary } from './canary';
 import { attempt, finalFailure, heartbeat, keepBeating, lastHeartbeat, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
+import { openDoor } from './front-door';
 import { SubStepRecorder, type MoveJournal } from './move-journal';
 import { closeParts, claimParts, openParts, positionOf, type MoveRequest, type Parts } from './move-parts';
 import { putBack, rollBackMove } from './move-undo';
@@ -92,7 +93,7 @@ async function moveWith(
 ): Promise<MoveResult> {
   const { journal } = recorder;
   const warnings: string[] = [];
-  const canary = startCanary(() => access.frontDoor(request.holdLimitMs + 30_000));
+  const canary = startCanary(() => openDoor(access, request.holdLimitMs + 30_000));
   // An earlier attempt may have left clients held: a canary could only wait with them, and make them wait longer.
   if (attempt() === 1) await canary.started;
   try {
