@@ -8,7 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Optional
 
-from . import config_files, recovery_settings
+from . import access_rules, config_files, recovery_settings
 
 if TYPE_CHECKING:
     from .config_files import ConfigFiles
@@ -41,6 +41,7 @@ async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
     return {
         "at": round(time.time() * 1000),
         "start": trial,
+        "access": await access_rules.read(s) if running else None,
         "next": {name: files.settings[name].value for name in COMPARED if name in files.settings},
         "leftovers": recovery_settings.leftovers(files.settings),
         "signals": recovery_settings.left_signals(s.data, running),
