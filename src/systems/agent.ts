@@ -169,6 +169,8 @@ interface PostgresCommands {
   discard: [{ token: Token }, { already: boolean; freedBytes: number }];
   start: [{ token: Token; as: 'primary' | 'standby'; upstream?: Endpoint }, { already: boolean; pid: number }];
   promote: [{ token: Token }, { already: boolean }];
+  /** Ends readers that hold replay up, for `limitMs` (10 s at most). Answers at once; an agent that is older refuses it. */
+  clearReplay: [{ token: Token; limitMs: number }, unknown];
   follow: [{ token: Token; upstream: Endpoint }, { already: boolean }];
   extend: [{ token: Token; deadmanMs: number }, { deadmanInMs: number }];
   forget: [{ token: Token }, unknown];
