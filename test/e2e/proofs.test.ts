@@ -204,6 +204,22 @@ describe('what is not proven is not called so', () => {
     });
   });
 
+  test('M8: a pool that applications have filled delays no proof, and is told', async () => {
+    const access = accessCluster(deps, 'veloz');
+    const clients = await Promise.all(Array.from({ length: 25 }, () => access.frontDoor(60_000)));
+    const busy = clients.map((client) => client.query('SELECT pg_sleep(8)').catch(() => undefined));
+    try {
+      await waitUntil('a pool that is full', async () => ((await look()).pooler.console?.waitingClients ?? 0) > 0);
+      const began = performance.now();
+      const { warnings } = await activities.verifyMove(moved(), 0);
+      expect(performance.now() - began).toBeLessThan(4000);
+      expect(warnings.join('\n')).toContain('M8: clients wait at veloz-pgbouncer for a server');
+    } finally {
+      for (const client of clients) client.close();
+      await Promise.allSettled(busy);
+    }
+  });
+
   test('K2 and K8: settings that change in the middle of the soak end it', async () => {
     const request = moved();
     const before = psql(request.target, 'SHOW synchronous_standby_names');
