@@ -14,9 +14,9 @@ test('the record of a promotion tells what it emptied, beside what could not be 
   cluster.servers.answer = (_node, sql) =>
     sql.includes('veloz_ha.epoch') ? new Error('no such table') : { timeline: 4 };
   const request = { cluster: 'veloz', run: 'failover-1/2', target: STANDBY };
-  const result = (await new MockActivityEnvironment().run(() =>
+  const result = await new MockActivityEnvironment().run<[], RecordResult, () => Promise<RecordResult>>(() =>
     recordPromotion(cluster.engine.deps, request),
-  )) as RecordResult;
+  );
   expect(result).toEqual({
     timeline: 4,
     epoch: null,
