@@ -29,7 +29,7 @@ export function startCanary(open: () => Promise<PostgresSession>): {
     while (!stopping) {
       try {
         session ??= await open();
-        await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'canary')`);
+        await session.query(`SELECT pg_catalog.pg_logical_emit_message(true, 'veloz-ha', 'canary')`);
         const now = performance.now();
         if (last !== undefined) result.gapMs = Math.max(result.gapMs, now - last);
         last = now;

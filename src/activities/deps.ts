@@ -55,6 +55,8 @@ export interface ClusterAccess {
   ): Promise<PostgresSession>;
   /** An ordinary client through the pooler. */
   frontDoor(queryLimitMs?: number): Promise<PostgresSession>;
+  /** The same way for the control role: a place that applications can't take. Its sessions have no settings of their own. */
+  keptDoor(queryLimitMs?: number): Promise<PostgresSession>;
   adminLogin(): Omit<Login, 'database'>;
   poolerName: string;
   poolerEndpoint: Endpoint;
@@ -75,6 +77,12 @@ export function accessCluster(deps: ActivityDeps, name: string): ClusterAccess {
   if (poolerNode === undefined) throw new Error(`cluster ${name} has no PgBouncer`);
   const password = (ref: string) => readSecret(ref, deps.environment);
   const pooledDatabase = cluster.pgbouncer.database ?? cluster.postgres.database;
+  const through = ({ user, passwordFrom }: { user: string; passwordFrom: string }, queryLimitMs?: number) =>
+    connectPostgres(
+      poolerNode.address,
+      { user, password: password(passwordFrom), database: pooledDatabase, applicationName: 'veloz-ha canary' },
+      queryLimitMs,
+    );
   return {
     name: selected.name,
     topology: cluster,
@@ -93,19 +101,8 @@ export function accessCluster(deps: ActivityDeps, name: string): ClusterAccess {
         options,
       );
     },
-    frontDoor: async (queryLimitMs) => {
-      const { client } = cluster.postgres;
-      return connectPostgres(
-        poolerNode.address,
-        {
-          user: client.user,
-          password: password(client.passwordFrom),
-          database: pooledDatabase,
-          applicationName: 'veloz-ha canary',
-        },
-        queryLimitMs,
-      );
-    },
+    frontDoor: async (queryLimitMs) => through(cluster.postgres.client, queryLimitMs),
+    keptDoor: async (queryLimitMs) => through(cluster.postgres.control, queryLimitMs),
     adminLogin: () => ({
       user: cluster.pgbouncer.admin.user,
       password: password(cluster.pgbouncer.admin.passwordFrom),

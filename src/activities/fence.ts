@@ -7,6 +7,7 @@ import { cutOff, DoesNotEnd, endContainer, hasEnded, type CutOff } from './end-c
 import { messageOf, withinLimit } from './guard/probe';
 import { putBack } from './put-back';
 import { Overtaken, stillMine } from './still-mine';
+import { fenceVolume, type FenceFile } from './volume-fence';
 
 /** Why nobody can write to a node any more. */
 export interface Fence {
@@ -64,7 +65,15 @@ export async function fenceNode(
     } catch (error) {
       throw notProven(node, `Docker does not answer: ${messageOf(error)}`);
     }
-    if (status === 'absent') return done('container', `${node} has no container: nobody can write to it`);
+    if (status === 'absent') {
+      const volume = await fenceVolume(deps, access, node, fenceFile(token, upstream));
+      // Whoever made it one in between may have read its volume before the fence lay there.
+      if ((await deps.docker.inspect(node).catch(() => ({ exists: true }))).exists) {
+        problem = 'it was made a container again';
+        continue;
+      }
+      return done('container', `${node} has no container: nobody can write to it; ${volume}`);
+    }
     if (status === 'running') {
       try {
         const { ms } = await withinLimit(fenceByAgent(access, token, node, upstream), AGENT_LIMIT_MS);
@@ -121,11 +130,17 @@ class VolumeHangs extends Error {
 const inItsVolume = (node: string, status: string) =>
   `${node}: its container is ${status}, and the fence lies in its volume: whoever starts it, it can start only as a standby`;
 
+const fenceFile = ({ run, attempt }: Token, upstream: Endpoint): FenceFile => ({
+  path: FENCE_FILE,
+  content: JSON.stringify({ version: 1, run, attempt, upstream, at: Date.now() }),
+  owner: postgresOwner,
+});
+
 /** Lays the fence into the volume of a container that has ended. Returns Docker's word on the container afterwards. */
 async function layFence(deps: ActivityDeps, token: Token, node: string, upstream: Endpoint): Promise<string> {
-  const file = { version: 1, run: token.run, attempt: token.attempt, upstream, at: Date.now() };
+  const { path, content, owner } = fenceFile(token, upstream);
   await stillMine(`lay a fence into the volume of ${node}`);
-  const put = deps.docker.putFile(node, FENCE_FILE, JSON.stringify(file), postgresOwner).then(
+  const put = deps.docker.putFile(node, path, content, owner).then(
     () => undefined,
     (error: unknown) => error,
   );

@@ -6,10 +6,17 @@ import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import type { SubStep } from '../workflows/run-state';
 import { startCanary } from './canary';
 import { attempt, finalFailure, heartbeat, keepBeating, lastHeartbeat, sleep, until } from './context';
+import { steadyMs } from './clock';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
+import { openDoor } from './front-door';
 import { SubStepRecorder, type MoveJournal } from './move-journal';
 import { closeParts, claimParts, openParts, positionOf, type MoveRequest, type Parts } from './move-parts';
 import { putBack, rollBackMove } from './move-undo';
+
+/** How long the target may take to have the shutdown checkpoint and to replay it (G2), in milliseconds. */
+const RECEIVE_LIMIT_MS = 1000;
+/** After this time, in milliseconds, a reader that holds replay up on the target is ended: clients wait. */
+const READER_PATIENCE_MS = 100;
 
 /** What the move measured. */
 export interface MoveResult {
@@ -92,7 +99,7 @@ async function moveWith(
 ): Promise<MoveResult> {
   const { journal } = recorder;
   const warnings: string[] = [];
-  const canary = startCanary(() => access.frontDoor(request.holdLimitMs + 30_000));
+  const canary = startCanary(() => openDoor(access, request.holdLimitMs + 30_000));
   // An earlier attempt may have left clients held: a canary could only wait with them, and make them wait longer.
   if (attempt() === 1) await canary.started;
   try {
@@ -212,14 +219,22 @@ async function untilPromoted(
     `prove that ${request.target} has the shutdown checkpoint`,
     async () => {
       let seen: Lsn = '0/0';
+      const began = steadyMs();
+      let cleared = false;
       journal.receivedByTarget = await until(
         `${request.target} receiving the shutdown checkpoint ${checkpoint}`,
-        1000,
+        RECEIVE_LIMIT_MS,
         1,
         async () => {
           const { received, replayed } = await recoveryOf(targetSql);
           // The record begins at the checkpoint's position: only a position beyond it proves that the record is there.
           seen = replayed ?? received ?? seen;
+          // All of it is there and not replayed: a reader may be in the way, for as long as it likes.
+          const held = received !== null && lsnBytes(received) > lsnBytes(checkpoint);
+          if (!cleared && held && steadyMs() - began > READER_PATIENCE_MS) {
+            cleared = true;
+            void target.call('clearReplay', { token, limitMs: RECEIVE_LIMIT_MS }).catch(() => undefined);
+          }
           return lsnBytes(seen) > lsnBytes(checkpoint) ? seen : undefined;
         },
         () => seen,

@@ -129,17 +129,9 @@ async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise
       return undefined;
     },
   );
-  // The login is looked up inside the promise: a secret that can't be read is part of the picture too.
-  const opening = async () => observePooledDatabase(access.poolerEndpoint, access.adminLogin(), access.pooledDatabase);
-  const console = opening().then(
+  const console = observeConsole(access).then(
     (said) => {
-      seen.console = {
-        poolMode: said.poolMode,
-        paused: said.paused,
-        host: said.host,
-        activeClients: said.activeClients,
-        waitingClients: said.waitingClients,
-      };
+      seen.console = said;
     },
     (error: unknown) => {
       seen.consoleError = messageOf(error);
@@ -150,6 +142,13 @@ async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise
   if (seen.console !== null && given?.routeAddress === seen.console.host)
     seen.console.host = given.route?.host ?? seen.console.host;
   return seen;
+}
+
+/** What the pooler's console says of the database of clients. A secret that can't be read rejects, as a console that is silent does. */
+export async function observeConsole(access: ClusterAccess): Promise<NonNullable<ObservedPooler['console']>> {
+  const said = await observePooledDatabase(access.poolerEndpoint, access.adminLogin(), access.pooledDatabase);
+  const { poolMode, paused, host, activeClients, waitingClients, load } = said;
+  return { poolMode, paused, host, activeClients, waitingClients, load };
 }
 
 /** As the node's own walreceiver would connect: its role, its password file. */

@@ -3,6 +3,8 @@ import { isExpectedNames } from '../cluster/synchronous-names';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import { keepBeating, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
+import { openDoor } from './front-door';
+import { tellLeftBehind } from './left-behind';
 import type { MoveRequest } from './move-parts';
 import { dropIdleSlot, ensureSynchronousNames, follow, namesAfter } from './prepare';
 import { tokenOf } from './token';
@@ -14,6 +16,8 @@ export interface SettleResult {
   protectedAt: number;
   timeline: number;
   detail: string;
+  /** What the promotion emptied or left behind. Absent from a worker that is older. */
+  warnings?: string[];
 }
 
 /** What the proof at the end found. */
@@ -68,6 +72,7 @@ export async function settleMove(deps: ActivityDeps, request: MoveRequest): Prom
       return {
         protectedAt,
         timeline: row?.timeline ?? 0,
+        warnings: await tellLeftBehind(deps, access, { target: request.target, source: request.source }),
         detail: `synchronous: ${(await synchronousNodes(session)).join(', ')}; timeline ${row?.timeline}`,
       };
     });
@@ -127,10 +132,15 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
   const started = steadyMs();
   let rounds = 0;
   let timeline = 0;
+  const warnings: string[] = [];
   const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${steadyMs() - started} of ${soakMs} ms`);
   try {
     await withSession(access.sql(request.target), async (target) => {
-      await withSession(access.frontDoor(5000), async (door) => {
+      await withSession(openDoor(access, 5000), async (door) => {
+        if (door.kept)
+          warnings.push(
+            `M8: clients wait at ${access.poolerName} for a server, or are refused: the proof took the place that is kept for it`,
+          );
         do {
           if (rounds > 0) await sleep(Math.min(250, soakMs));
           timeline = await verifyOnce(access, request, target, door);
@@ -138,7 +148,6 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
         } while (steadyMs() - started < soakMs);
       });
     });
-    const warnings: string[] = [];
     for (const node of [request.source, request.target, ...request.others]) {
       const { restartPolicy } = await deps.docker.inspect(node);
       if (restartPolicy === 'no' || restartPolicy === '')
@@ -181,7 +190,7 @@ async function verifyOnce(
     );
   }
   const [behind] = await door.query<{ in_recovery: boolean; address: string | null }>(
-    'SELECT pg_is_in_recovery() AS in_recovery, inet_server_addr()::text AS address',
+    'SELECT pg_catalog.pg_is_in_recovery() AS in_recovery, CAST(pg_catalog.inet_server_addr() AS pg_catalog.text) AS address',
   );
   if (behind === undefined || behind.in_recovery || behind.address !== row.address) {
     throw new Error(

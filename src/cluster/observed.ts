@@ -125,7 +125,15 @@ export interface ObservedPooler {
     claimedBy: string | null;
   } | null;
   agentError?: string;
-  console: { poolMode: string; paused: boolean; host: string; activeClients: number; waitingClients: number } | null;
+  console: {
+    poolMode: string;
+    paused: boolean;
+    host: string;
+    activeClients: number;
+    waitingClients: number;
+    /** Its places and limits. Absent where nobody asked. */
+    load?: { usedClients: number; maxClients: number; poolSize: number; waitedMs: number };
+  } | null;
   consoleError?: string;
 }
 

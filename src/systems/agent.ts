@@ -140,7 +140,7 @@ interface PostgresCommands {
   watchDisk: [{ belowBytes: number; waitMs: number }, { freeBytes: number }];
   observe: [Record<never, never>, PostgresObservation];
   /** Tries a start without making it: up to 10 s where a library hangs, else some 30 ms. */
-  readiness: [Record<never, never>, AgentReadiness];
+  readiness: [{ start?: false }, AgentReadiness];
   /**
    * Where the WAL ends that lies on the node: of a standby that is on this timeline and has replayed up to `fromLsn` (of a primary that
    * runs, which writes on meanwhile, it is a lower bound), or, without arguments, of a server that does not run. `lsn` is null where it could not be read.
@@ -169,6 +169,8 @@ interface PostgresCommands {
   discard: [{ token: Token }, { already: boolean; freedBytes: number }];
   start: [{ token: Token; as: 'primary' | 'standby'; upstream?: Endpoint }, { already: boolean; pid: number }];
   promote: [{ token: Token }, { already: boolean }];
+  /** Ends readers that hold replay up, for `limitMs` (10 s at most). Answers at once; an agent that is older refuses it. */
+  clearReplay: [{ token: Token; limitMs: number }, unknown];
   follow: [{ token: Token; upstream: Endpoint }, { already: boolean }];
   extend: [{ token: Token; deadmanMs: number }, { deadmanInMs: number }];
   forget: [{ token: Token }, unknown];

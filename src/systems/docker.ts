@@ -1,5 +1,7 @@
 import type { Duplex } from 'node:stream';
 import Docker, { type EndpointSettings, type VolumeInspectInfo } from 'dockerode';
+import { tarOf } from './docker-tar';
+import { writeIntoVolume, type VolumeFile } from './docker-volume-file';
 
 /** A container as far as the runbooks care. */
 export interface ContainerState {
@@ -65,6 +67,8 @@ export interface DockerClient {
   unpause(container: string): Promise<void>;
   /** Writes a small file into a container, also into the volume of one that does not run. */
   putFile(container: string, path: string, content: string, owner: { uid: number; gid: number }): Promise<void>;
+  /** Writes a small file into a volume that no container has, and reads it back ({@link writeIntoVolume}). */
+  putIntoVolume(file: VolumeFile): Promise<boolean>;
   /** The networks of a container by name. */
   networks(container: string): Promise<string[]>;
   /** The same with what it takes to put it there again. @throws Error where there is no such container */
@@ -148,26 +152,6 @@ function endpointOf({ aliases, ipv4, ipv6 }: Attachment): EndpointSettings {
     ...(ipv6 === undefined ? {} : { IPv6Address: ipv6 }),
   };
   return { Aliases: aliases, ...(Object.keys(fixed).length === 0 ? {} : { IPAMConfig: fixed }) };
-}
-
-/** One file as a tar archive (POSIX ustar), which is what the engine takes. */
-export function tarOf(name: string, content: string, owner: { uid: number; gid: number }): Buffer {
-  const body = Buffer.from(content, 'utf8');
-  const header = Buffer.alloc(512);
-  const octal = (value: number, at: number, length: number) =>
-    header.write(`${value.toString(8).padStart(length - 1, '0')}\0`, at, 'latin1');
-  header.write(name, 0, 'utf8');
-  octal(0o600, 100, 8);
-  octal(owner.uid, 108, 8);
-  octal(owner.gid, 116, 8);
-  octal(body.length, 124, 12);
-  octal(Math.floor(Date.now() / 1000), 136, 12);
-  header.write('        0', 148, 'latin1');
-  header.write('ustar\x0000', 257, 'latin1');
-  let sum = 0;
-  for (const byte of header) sum += byte;
-  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  return Buffer.concat([header, body, Buffer.alloc((512 - (body.length % 512)) % 512), Buffer.alloc(1024)]);
 }
 
 /**
@@ -262,6 +246,7 @@ export function createDockerClient(socketPath?: string): DockerClient {
       const put = docker.getContainer(container).putArchive(archive, { path: directory });
       await withLimit(put, 5000, `writing ${path} in ${container}`);
     },
+    putIntoVolume: (file) => withLimit(writeIntoVolume(docker, file), 5000, `writing ${file.path} into ${file.volume}`),
     async networks(container) {
       const inspect = docker.getContainer(container).inspect();
       const info = await withLimit(inspect, 5000, `docker inspect ${container}`);

@@ -11,6 +11,20 @@ export interface PooledDatabase {
   currentConnections: number;
   activeClients: number;
   waitingClients: number;
+  /** How near PgBouncer is to its limits. */
+  load: PoolerLoad;
+}
+
+/** Places of PgBouncer that are taken, and its limits. */
+export interface PoolerLoad {
+  /** Connections of clients, to every database. */
+  usedClients: number;
+  /** `max_client_conn`. */
+  maxClients: number;
+  /** Server connections that each user of the database may have. */
+  poolSize: number;
+  /** How long the client that waits longest has waited for a server, in milliseconds. */
+  waitedMs: number;
 }
 
 /**
@@ -28,6 +42,8 @@ export async function observePooledDatabase(
     const found = databases.find((row) => row.name === database);
     if (found === undefined) throw new Error(`PgBouncer has no database "${database}"`);
     const config = await session.query<Record<string, string | null>>('SHOW CONFIG');
+    const setting = (key: string) => config.find((row) => row.key === key)?.value;
+    const lists = await session.query<{ list: string; items: string | number }>('SHOW LISTS');
     const pools = (await session.query<Record<string, string | null>>('SHOW POOLS')).filter(
       (row) => row.database === database,
     );
@@ -36,11 +52,20 @@ export async function observePooledDatabase(
       name: database,
       host: found.host ?? '',
       port: Number(found.port),
-      poolMode: found.pool_mode ?? config.find((row) => row.key === 'pool_mode')?.value ?? 'unknown',
+      poolMode: found.pool_mode ?? setting('pool_mode') ?? 'unknown',
       paused: String(found.paused) === '1',
       currentConnections: Number(found.current_connections),
       activeClients: sum('cl_active'),
       waitingClients: sum('cl_waiting'),
+      load: {
+        usedClients: Number(lists.find(({ list }) => list === 'used_clients')?.items ?? 0),
+        maxClients: Number(setting('max_client_conn') ?? 0),
+        poolSize: Number(found.pool_size ?? setting('default_pool_size') ?? 0),
+        waitedMs: Math.max(
+          0,
+          ...pools.map((row) => Number(row.maxwait ?? 0) * 1000 + Number(row.maxwait_us ?? 0) / 1000),
+        ),
+      },
     };
   } finally {
     session.close();

@@ -36,3 +36,12 @@ export function readSecret(name: string, environment: Environment): string {
     throw new Error(`the secret ${name} is not set: set ${name}, or ${name}_FILE to a file that holds it`);
   return value;
 }
+
+/** Is the secret the one that this project ships? One that can't be read is another matter. */
+export function isShipped(name: string, environment: Environment): boolean {
+  try {
+    return guideDefaults[name] !== undefined && readSecret(name, environment) === guideDefaults[name];
+  } catch {
+    return false;
+  }
+}

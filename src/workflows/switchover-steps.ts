@@ -76,7 +76,7 @@ export function switchoverSteps(
         const result = await act(changing, `Have ${source} catch up and be synchronous`).settleMove(move);
         facts.protectedAt = result.protectedAt;
         facts.timeline = result.timeline;
-        return { detail: result.detail };
+        return { detail: result.detail, warnings: result.warnings ?? [] };
       },
     },
     {

@@ -82,13 +82,51 @@ describe('a node is fenced', () => {
     expect(engine.did).toEqual([FILE, `kill ${PRIMARY}`, FILE]);
   });
 
-  test('already, where it has no container', async () => {
-    engine.status[PRIMARY] = 'absent';
-    expect(await fence()).toMatchObject({
+  describe('already, where it has no container, and', () => {
+    const IN_VOLUME = `put /var/lib/postgresql/veloz/fence.json into volume ${PRIMARY}`;
+    const told = (volume: string) => ({
       how: 'container',
-      says: `${PRIMARY} has no container: nobody can write to it`,
+      says: `${PRIMARY} has no container: nobody can write to it; ${volume}`,
     });
-    expect(engine.did).toEqual([]);
+    const writes = 'made a container again with its old data, it writes where no other node answers it';
+    beforeEach(() => {
+      engine.status[PRIMARY] = 'absent';
+      engine.volumes.set(PRIMARY, { 'io.veloz.cluster': 'veloz' });
+    });
+
+    test('the fence lies in its volume', async () => {
+      expect(await fence()).toMatchObject(
+        told('the fence lies in its volume: whoever makes it a container again, it can start only as a standby'),
+      );
+      expect(engine.did).toEqual([IN_VOLUME]);
+      expect(engine.files[0]).toMatchObject({ content: { run: 'run 7', upstream }, owner: { uid: 999 } });
+    });
+
+    test.each([
+      ['no volume of it is known', () => engine.volumes.clear()],
+      ['no volume of it is known', () => engine.volumes.set(PRIMARY, { 'io.veloz.cluster': 'ledger' })],
+      [
+        'its volume took no fence (no space left on device)',
+        () => (engine.onPutIntoVolume = () => Promise.reject(new Error('no space left on device'))),
+      ],
+    ])('it is said that %s', async (why, make) => {
+      make();
+      expect(await fence()).toMatchObject(told(`${why}: ${writes}`));
+    });
+
+    test('a volume that was never used holds nothing that it could write', async () => {
+      engine.onPutIntoVolume = () => Promise.resolve(false);
+      expect(await fence()).toMatchObject(told('its volume was never used'));
+    });
+
+    test('is fenced by its agent where somebody makes it a container meanwhile', async () => {
+      engine.onPutIntoVolume = () => {
+        engine.status[PRIMARY] = 'running';
+        return Promise.resolve(true);
+      };
+      engine.agent = (_node, command) => (command === 'fenceNow' ? { already: false, ms: 3, control: null } : {});
+      expect((await fence()).how).toBe('agent');
+    });
   });
 
   describe('not, and that is a refusal with the next command, where', () => {

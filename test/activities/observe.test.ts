@@ -19,6 +19,7 @@ const nothing: ActivityDeps = {
     kill: silent,
     unpause: silent,
     putFile: silent,
+    putIntoVolume: silent,
     networks: silent,
     attachments: silent,
     disconnect: silent,

@@ -139,6 +139,64 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
   });
 
+  test('a reader holds replay up on the standby, for ever: it is ended; the report tells the tables that are empty now', async () => {
+    const before = await roles();
+    const patience = ['max_standby_streaming_delay', 'hot_standby_feedback'];
+    psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_read AS SELECT generate_series(1, 2000) AS i');
+    psql(before.primary, 'CREATE UNLOGGED TABLE IF NOT EXISTS e2e_unlogged AS SELECT 1 AS i');
+    psql(before.standby, 'ALTER SYSTEM SET max_standby_streaming_delay = -1');
+    psql(before.standby, 'ALTER SYSTEM SET hot_standby_feedback = off');
+    psql(before.standby, 'SELECT pg_reload_conf()');
+    try {
+      await waitUntil(
+        'the end of feedback',
+        () => psql(before.primary, 'SELECT bool_and(xmin IS NULL) FROM pg_replication_slots') === 't',
+      );
+      const reading = 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM e2e_read; SELECT pg_sleep(120)';
+      docker('exec', '-d', before.standby, 'psql', '-U', 'postgres', '-d', 'veloz', '-c', reading);
+      await waitUntil(
+        'the reader',
+        () =>
+          psql(
+            before.standby,
+            `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)' AND pid <> pg_backend_pid()`,
+          ) === '1',
+      );
+      psql(before.primary, 'DELETE FROM e2e_read WHERE i > 1000');
+      psql(before.primary, 'VACUUM e2e_read');
+      const { gapMs } = await underLoad(async () => {
+        docker('kill', before.primary);
+        await guarded.protectedBy(before.standby);
+      });
+      expect(gapMs).toBeLessThan(5000);
+      expect((await guarded.report()).warnings.join('\n')).toMatch(
+        /M6: 1 unlogged table, index or sequence is empty on \S+ since its promotion/,
+      );
+    } finally {
+      for (const name of patience) psql(before.standby, `ALTER SYSTEM RESET ${name}`);
+      psql(before.standby, 'SELECT pg_reload_conf()');
+      const { primary } = await roles();
+      psql(primary, 'DROP TABLE IF EXISTS e2e_read, e2e_unlogged');
+    }
+  });
+
+  test('its container is removed: the fence lies in its volume, and made again it can only be a standby', async () => {
+    const before = await roles();
+    await underLoad(async () => {
+      docker('rm', '--force', before.primary);
+      await waitUntil(
+        'the standby being promoted',
+        () => psql(before.standby, 'SELECT pg_is_in_recovery()') === 'f',
+        60_000,
+      );
+    });
+    const containers = docker('ps', '--all', '--format', '{{.Names}}').split('\n');
+    expect(containers.filter((name) => name.startsWith('veloz-fence-'))).toEqual([]);
+    await cli(['stack', 'up']);
+    await guarded.protectedBy(before.standby);
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+  });
+
   test('twice in a row, there and back: every setting, slot, route and policy is as it was', async () => {
     const before = await roles();
     const settings = async () => {

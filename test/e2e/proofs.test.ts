@@ -75,6 +75,48 @@ describe('what is not proven is not called so', () => {
     });
   });
 
+  test('G2: a reader that holds replay up on the target is ended, and the move goes through', async () => {
+    const patience = ['max_standby_streaming_delay', 'hot_standby_feedback'];
+    psql(move.source, 'CREATE TABLE IF NOT EXISTS e2e_read AS SELECT generate_series(1, 2000) AS i');
+    psql(move.target, 'ALTER SYSTEM SET max_standby_streaming_delay = -1');
+    psql(move.target, 'ALTER SYSTEM SET hot_standby_feedback = off');
+    psql(move.target, 'SELECT pg_reload_conf()');
+    await waitUntil(
+      'the end of feedback',
+      () => psql(move.source, 'SELECT bool_and(xmin IS NULL) FROM pg_replication_slots') === 't',
+    );
+    const reading = `BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM e2e_read; SELECT pg_sleep(120)`;
+    docker('exec', '-d', move.target, 'psql', '-U', 'postgres', '-d', 'veloz', '-c', reading);
+    try {
+      await waitUntil(
+        'the reader',
+        () =>
+          psql(
+            move.target,
+            `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' AND pid <> pg_backend_pid()`,
+          ) === '1',
+      );
+      await activities.prepareMove(move);
+      psql(move.source, 'DELETE FROM e2e_read WHERE i > 1000');
+      psql(move.source, 'VACUUM e2e_read');
+      await waitUntil('replay being held up', () =>
+        psql(move.target, `SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'`).startsWith(
+          'RecoveryConflict',
+        ),
+      );
+      const { heldMs } = await activities.movePrimary(move);
+      expect(heldMs).toBeLessThan(2500);
+      await activities.settleMove(move);
+      await activities.releaseNodes(move);
+      expect(await roles()).toEqual({ primary: move.target, standby: move.source });
+    } finally {
+      for (const name of patience) psql(move.target, `ALTER SYSTEM RESET ${name}`);
+      psql(move.target, 'SELECT pg_reload_conf()');
+      const { primary } = await roles();
+      psql(primary, 'DROP TABLE IF EXISTS e2e_read');
+    }
+  });
+
   test('H7: a promotion that takes longer than its limit is not given up: the next attempt goes forward', async () => {
     await whileClientsWrite(async () => {
       await activities.prepareMove(move);
@@ -160,6 +202,22 @@ describe('what is not proven is not called so', () => {
       await activities.verifyMove(request, 0);
       return true;
     });
+  });
+
+  test('M8: a pool that applications have filled delays no proof, and is told', async () => {
+    const access = accessCluster(deps, 'veloz');
+    const clients = await Promise.all(Array.from({ length: 25 }, () => access.frontDoor(60_000)));
+    const busy = clients.map((client) => client.query('SELECT pg_sleep(8)').catch(() => undefined));
+    try {
+      await waitUntil('a pool that is full', async () => ((await look()).pooler.console?.waitingClients ?? 0) > 0);
+      const began = performance.now();
+      const { warnings } = await activities.verifyMove(moved(), 0);
+      expect(performance.now() - began).toBeLessThan(4000);
+      expect(warnings.join('\n')).toContain('M8: clients wait at veloz-pgbouncer for a server');
+    } finally {
+      for (const client of clients) client.close();
+      await Promise.allSettled(busy);
+    }
   });
 
   test('K2 and K8: settings that change in the middle of the soak end it', async () => {

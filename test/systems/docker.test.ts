@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createDockerClient, tarOf, type DockerClient } from '../../src/systems/docker';
+import { createDockerClient, type DockerClient } from '../../src/systems/docker';
+import { tarOf } from '../../src/systems/docker-tar';
 
 describe('a file as an archive', () => {
   const owner = { uid: 999, gid: 998 };
@@ -198,5 +199,67 @@ describe('the Docker client', () => {
     end();
     await new Promise((resolve) => setTimeout(resolve, 30));
     expect(ended).toBe(0);
+  });
+
+  describe('writes into a volume that no container has', () => {
+    const file = {
+      volume: 'node-a',
+      mountedAt: '/var/lib/x',
+      path: '/var/lib/x/own/fence.json',
+      content: '{"version":1}',
+      owner: { uid: 999, gid: 999 },
+      imageOf: ['gone', 'node-b'],
+      labels: { 'io.veloz.cluster': 'veloz' },
+    };
+    /** What the archive in the volume reads as. */
+    let kept: Buffer;
+    let directory: boolean;
+    beforeEach(() => {
+      kept = Buffer.alloc(0);
+      directory = true;
+      answer = (response, request) => {
+        const { method = '', url = '' } = request;
+        const end = (status: number, body: object | Buffer = {}) => {
+          response.writeHead(status, {
+            'Content-Type': Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json',
+          });
+          response.end(status === 204 ? undefined : Buffer.isBuffer(body) ? body : JSON.stringify(body));
+        };
+        if (url.endsWith('/containers/gone/json')) return end(404, { message: 'no such container' });
+        if (url.endsWith('/containers/node-b/json')) return end(200, { Image: 'sha256:7' });
+        if (url.includes('/containers/create')) return end(201, { Id: 'c7' });
+        if (method === 'PUT') return directory ? end(200) : end(404, { message: 'no such directory' });
+        if (method === 'GET') return end(200, kept);
+        return end(204);
+      };
+    });
+    const requests = () => asked.map(({ request }) => request.replace(/\?.*$/, ''));
+
+    test('by a container that is made, never started, and removed', async () => {
+      kept = tarOf('fence.json', file.content, file.owner);
+      expect(await docker.putIntoVolume(file)).toBe(true);
+      expect(requests()).toEqual([
+        'GET /containers/gone/json',
+        'GET /containers/node-b/json',
+        'DELETE /containers/veloz-fence-node-a',
+        'POST /containers/create',
+        'PUT /containers/c7/archive',
+        'GET /containers/c7/archive',
+        'DELETE /containers/veloz-fence-node-a',
+      ]);
+      expect(JSON.parse(asked[3]?.body.toString() ?? '')).toMatchObject({
+        Image: 'sha256:7',
+        HostConfig: { NetworkMode: 'none', Mounts: [{ Type: 'volume', Source: 'node-a', Target: '/var/lib/x' }] },
+      });
+    });
+
+    test('and removes that container where the volume was never used, or reads back as something else', async () => {
+      directory = false;
+      expect(await docker.putIntoVolume(file)).toBe(false);
+      expect(requests().at(-1)).toBe('DELETE /containers/veloz-fence-node-a');
+      directory = true;
+      await expect(docker.putIntoVolume(file)).rejects.toThrow('fence.json in node-a is not what was written');
+      expect(requests().at(-1)).toBe('DELETE /containers/veloz-fence-node-a');
+    });
   });
 });

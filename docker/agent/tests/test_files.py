@@ -22,7 +22,36 @@ class StateFileTest(unittest.TestCase):
         statefile.save_state(self.path, {"desired": "held"})
         statefile.save_state(self.path, {"desired": "fenced"}, sync=False)
         self.assertEqual(statefile.load_state(self.path), {"desired": "fenced"})
+        statefile.make_durable(self.path)
         self.assertEqual(os.listdir(self.directory.name), ["agent.json"])
+
+    def test_a_power_cut_before_the_data_came_to_the_disk_leaves_what_was_durable(self):
+        statefile.save_state(self.path, {"desired": "held"})
+        for desired in ("up", "fenced"):
+            statefile.save_state(self.path, {"desired": desired}, sync=False)
+        for left in ("", "\0" * 40):
+            # The name came, and the data did not.
+            with open(self.path, "w", encoding="ascii") as file:
+                file.write(left)
+            self.assertEqual(statefile.load_state(self.path), {"desired": "held"})
+
+    def test_what_is_durable_needs_nothing_beside_it_and_is_fallen_back_to_later(self):
+        statefile.save_state(self.path, {"desired": "held"})
+        statefile.save_state(self.path, {"desired": "up"}, sync=False)
+        statefile.make_durable(self.path)
+        self.assertEqual(os.listdir(os.path.dirname(self.path)), [os.path.basename(self.path)])
+        statefile.save_state(self.path, {"desired": "fenced"}, sync=False)
+        os.truncate(self.path, 0)
+        self.assertEqual(statefile.load_state(self.path), {"desired": "up"})
+
+    def test_what_was_written_while_an_earlier_content_became_durable_is_not_durable_with_it(self):
+        statefile.save_state(self.path, {"desired": "held"})
+        statefile.save_state(self.path, {"desired": "up"}, sync=False)
+        with unittest.mock.patch.object(statefile, "sync_directory") as sync:
+            sync.side_effect = lambda _path: statefile.save_state(self.path, {"desired": "fenced"}, sync=False)
+            statefile.make_durable(self.path)
+        os.truncate(self.path, 0)
+        self.assertEqual(statefile.load_state(self.path), {"desired": "held"})
 
     def test_on_a_full_disk_the_reserve_is_used(self):
         reserve = os.path.join(self.directory.name, "reserve")

@@ -139,3 +139,27 @@ class ArchiveTest(Directory):
         self.assertAlmostEqual(found["fileMs"], 8000, delta=500)
         # It could begin only when the one before it had ended: just now.
         self.assertLess(found["presentMs"], 1000)
+
+
+class AnswerTest(Directory):
+    def test_a_start_is_tried_unless_it_is_not_wanted(self):
+        tried = []
+
+        class Trial:
+            async def answer(self, _files, _age):
+                tried.append(1)
+                return {"ok": True}
+
+        class Node:
+            settings = type("Settings", (), {"config_file": self.write("postgresql.conf", ""), "data": self.data})
+            desired = "up"
+            jobs = type("Jobs", (), {"running": None})
+            trial = Trial()
+
+            def server_state(self):
+                return "starting"
+
+        self.write("base/5/16400_init", "")
+        answer = asyncio.run(readiness.readiness(Node(), start=False))
+        self.assertEqual((answer["start"], answer["unlogged"], tried), (None, 1, []))
+        self.assertEqual(answer["access"], None)

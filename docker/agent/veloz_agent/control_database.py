@@ -73,7 +73,7 @@ def question(settings: PostgresSettings) -> str:
     )
 
 
-async def _superuser(settings: PostgresSettings, database: str) -> Connection:
+async def superuser(settings: PostgresSettings, database: str) -> Connection:
     extra = {"application_name": "veloz_agent", "options": SUPERUSER_OPTIONS}
     return await Connection.open(settings.socket_dir, 5432, "postgres", "", database, extra)
 
@@ -81,7 +81,7 @@ async def _superuser(settings: PostgresSettings, database: str) -> Connection:
 async def missing(settings: PostgresSettings) -> list:
     """What the control database lacks, each in a few words."""
     try:
-        session = await _superuser(settings, settings.control_database)
+        session = await superuser(settings, settings.control_database)
     except ServerError as error:
         # It does not exist, or takes no connections. Anything else says nothing about it.
         if error.code in ("3D000", "55000"):
@@ -146,7 +146,7 @@ async def _take_over_epochs(settings: PostgresSettings) -> None:
         return
     if not rows:
         return
-    target = await _superuser(settings, settings.control_database)
+    target = await superuser(settings, settings.control_database)
     try:
         columns = ("epoch", "node", "timeline", "run", "at")
         values = ", ".join("(" + ", ".join(literal(row[name] or "") for name in columns) + ")" for row in rows)

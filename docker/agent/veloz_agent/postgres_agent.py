@@ -8,18 +8,20 @@ import signal
 import time
 from typing import Optional
 
-from . import arguments, deadman, fence_file, peer_channel, peers, revocation, statefile
+from . import arguments, deadman, fence_file, peer_channel, peers, replay_blockers, revocation, statefile
 from .errors import CommandError
 from .log import log
 from .node import now_ms
 from .postgres_observation import observation
 from .readiness import readiness
 from .rejoining import Rejoining
+from .processes import Child
 from .settings import PostgresSettings
 
 # A full disk fails every write at once: a client that tries again has failed often before anybody else notices.
 DISK_EVERY_S = 0.025
 MAX_DISK_WATCH_MS = 10_000
+MAX_CLEAR_MS = 10_000
 # A switch that expired and could not be carried out is tried again this often.
 EXPIRE_AGAIN_S = 1
 
@@ -51,6 +53,7 @@ class PostgresAgent(Rejoining):
             "discard": self.discard,
             "start": self.start,
             "promote": self.promote,
+            "clearReplay": self.clear_replay,
             "follow": self.follow,
             "extend": self.extend,
         }
@@ -68,8 +71,8 @@ class PostgresAgent(Rejoining):
     async def observe(self, _message: dict) -> dict:
         return observation(self)
 
-    async def readiness(self, _message: dict) -> dict:
-        return await readiness(self)
+    async def readiness(self, message: dict) -> dict:
+        return await readiness(self, message.get("start") is not False)
 
     async def watch_disk(self, message: dict) -> dict:
         """Answers as soon as the volume has less than `belowBytes` free, or else after `waitMs`."""
@@ -216,7 +219,28 @@ class PostgresAgent(Rejoining):
             self.promoting_pid = server.pid
             log("info", "Asked for promotion.", token=token)
             await self.save_durably()
+        # It replays all that it has first. Beside the answer, and only where a reader is in its way.
+        self.spawn_task(replay_blockers.end_while(self.settings, lambda: self._still_promoting(server)))
         return {"already": False}
+
+    def _still_promoting(self, server: Child) -> bool:
+        return self.server is server and not self.stopping and self.files.is_standby
+
+    async def clear_replay(self, message: dict) -> dict:
+        """Ends readers that hold replay up, for `limitMs` at most: a run that stopped the primary waits for it. Answers at once."""
+        token = arguments.token(message)
+        end = time.monotonic() + min(arguments.milliseconds(message, "limitMs"), MAX_CLEAR_MS) / 1000
+        async with self.change:
+            self.claims.check(token)
+            server = self.server
+            if not server or self.server_state() != "running" or not self.files.is_standby:
+                raise CommandError("NotStandby", "Only a running standby replays.")
+
+        def wanted() -> bool:
+            return self._still_promoting(server) and time.monotonic() < end
+
+        self.spawn_task(replay_blockers.end_while(self.settings, wanted, 0))
+        return {}
 
     def _promoting(self) -> bool:
         """The server that runs now was asked for its promotion."""

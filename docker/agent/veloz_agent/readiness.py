@@ -8,7 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Optional
 
-from . import config_files, recovery_settings
+from . import access_rules, config_files, recovery_settings
 
 if TYPE_CHECKING:
     from .config_files import ConfigFiles
@@ -30,17 +30,18 @@ COMPARED = (
 TRIAL_AGE_S = 30
 
 
-async def readiness(node: PostgresSupervisor) -> dict:
-    """The answer to `readiness`. Only a server that runs as it should is asked to start again."""
+async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
+    """The answer to `readiness`. Only a server that runs as it should is asked to start again, and only where `start` wants it."""
     s = node.settings
     files = await asyncio.to_thread(config_files.read, s.config_file, s.data)
     running = node.server_state() == "running"
     trial: Optional[dict] = None
-    if running and node.desired == "up" and not node.jobs.running:
+    if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
     return {
         "at": round(time.time() * 1000),
         "start": trial,
+        "access": await access_rules.read(s) if running else None,
         "next": {name: files.settings[name].value for name in COMPARED if name in files.settings},
         "leftovers": recovery_settings.leftovers(files.settings),
         "signals": recovery_settings.left_signals(s.data, running),

@@ -62,9 +62,11 @@ def with_reserve(write: Callable[[], None]) -> None:
 
 
 def replace(path: str, content: str, mode: int = 0o600, sync: bool = True) -> None:
-    """Readers see the old content or the new one, never a part. Without `sync` it is visible but not yet durable.
+    """Readers see the old content or the new one, never a part. On a full disk the reserve is used up.
 
-    On a full disk the reserve is used up.
+    Without `sync` it is visible but not yet durable: a disk that hangs must not keep the caller. A power cut may then leave the new
+    name with nothing in it, as the data may come to the disk after the name; so the content of before stays beside it until the
+    new one is durable, and `read` takes that instead.
     """
     with_reserve(lambda: _replace(path, content, mode, sync))
 
@@ -81,13 +83,51 @@ def _replace(path: str, content: str, mode: int, sync: bool) -> None:
             os.fsync(fd)
     finally:
         os.close(fd)
+    if not sync:
+        _keep_before(path)
     os.rename(beside, path)
     if sync:
         sync_directory(os.path.dirname(path))
+        _forget_before(path, _versions.get(path, 0))
+
+
+# Of each file that is not durable yet: how often it was written since it was.
+_versions: dict = {}
+
+
+def _before(path: str) -> str:
+    return f"{path}.before"
+
+
+def _keep_before(path: str) -> None:
+    """A second name for what is durable: no data is written for it. What is not durable itself is nothing to fall back to."""
+    if path not in _versions:
+        try:
+            _unlink(_before(path))
+            os.link(path, _before(path))
+        except OSError:
+            # There is none yet, or the disk takes no name: as it would be without.
+            pass
+    _versions[path] = _versions.get(path, 0) + 1
+
+
+def _forget_before(path: str, version: int) -> None:
+    """Unless it was written again meanwhile."""
+    if _versions.get(path, 0) == version:
+        _versions.pop(path, None)
+        _unlink(_before(path))
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def make_durable(*paths: str) -> None:
     """Syncs files that were written without, and their directories."""
+    versions = [_versions.get(path, 0) for path in paths]
     for path in paths:
         fd = os.open(path, os.O_RDONLY)
         try:
@@ -96,9 +136,17 @@ def make_durable(*paths: str) -> None:
             os.close(fd)
     for directory in sorted({os.path.dirname(path) for path in paths}):
         sync_directory(directory)
+    for path, version in zip(paths, versions):
+        _forget_before(path, version)
 
 
 def read(path: str) -> Optional[str]:
+    """None when there is no such file. One that a power cut left empty is taken as it was before."""
+    text = _read(path)
+    return (_read(_before(path)) or text) if text is not None and not text.strip("\0") else text
+
+
+def _read(path: str) -> Optional[str]:
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()

@@ -1,6 +1,7 @@
 import { keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps } from '../deps';
 import { messageOf } from '../guard/probe';
+import { tellLeftBehind } from '../left-behind';
 
 /** What the new primary says of itself after a promotion. */
 export interface RecordResult {
@@ -13,7 +14,8 @@ export interface RecordResult {
 
 /**
  * After a promotion: a CHECKPOINT, because a rewind reads the source's timeline from its control file (H8), and the epoch, which grows
- * with each promotion and tells an old primary's data from a new one's (H1). Idempotent: a run has one epoch.
+ * with each promotion and tells an old primary's data from a new one's (H1). Tells what the promotion emptied or left behind (M6).
+ * Idempotent: a run has one epoch.
  */
 export async function recordPromotion(
   deps: ActivityDeps,
@@ -21,8 +23,9 @@ export async function recordPromotion(
 ): Promise<RecordResult> {
   const access = accessCluster(deps, request.cluster);
   const stopBeating = keepBeating(() => 'recording the promotion');
+  const leftBehind = tellLeftBehind(deps, access, { target: request.target });
   try {
-    return await withSession(access.sql(request.target, 60_000), async (session) => {
+    const recorded = await withSession(access.sql(request.target, 60_000), async (session) => {
       await session.query('CHECKPOINT');
       const [row] = await session.query<{ timeline: number }>(
         `SELECT timeline_id AS timeline FROM pg_control_checkpoint()`,
@@ -45,6 +48,7 @@ export async function recordPromotion(
         return { timeline, epoch: null, detail: `timeline ${timeline}, CHECKPOINT done`, warnings: [warning] };
       }
     });
+    return { ...recorded, warnings: [...recorded.warnings, ...(await leftBehind)] };
   } finally {
     stopBeating();
   }

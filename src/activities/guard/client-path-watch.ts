@@ -4,6 +4,7 @@ import type { PeerAnswer, PoolerAgent } from '../../systems/agent';
 import type { PostgresSession } from '../../systems/postgres';
 import { steadyMs } from '../clock';
 import type { ActivityDeps, ClusterAccess } from '../deps';
+import { openDoor } from '../front-door';
 import type { HeldAgent } from './held-agents';
 import { messageOf } from './probe';
 
@@ -143,7 +144,8 @@ export class ClientPathWatch {
     if (this.asking) return;
     this.asking = true;
     try {
-      this.session ??= await this.access.frontDoor(THROUGH_LIMIT_MS);
+      this.session ??= await openDoor(this.access, THROUGH_LIMIT_MS);
+      if (this.closed) return;
       await this.session.query('SELECT 1');
       this.through = 'answered';
     } catch (error) {

@@ -1,10 +1,10 @@
-import type { NodeSql, ObservedCluster, ObservedNode } from '../../cluster/observed';
+import type { NodeSql, ObservedCluster, ObservedNode, ObservedPooler } from '../../cluster/observed';
 import { readinessFindings, readinessKey, type Readiness } from '../../cluster/readiness/findings';
 import type { NodeReadiness } from '../../cluster/readiness/observed';
 import type { PostgresAgent } from '../../systems/agent';
 import { observeSqlOf, type PostgresSession } from '../../systems/postgres';
 import { readinessOf } from '../../systems/postgres-readiness';
-import { agentPart } from '../observe';
+import { agentPart, observeConsole } from '../observe';
 import type { ClusterAccess } from '../deps';
 import type { HeldAgent } from './held-agents';
 import { messageOf } from './probe';
@@ -35,6 +35,7 @@ export class ReadinessWatch {
   /** What was seen last, and what was seen the same twice: a moment's lag is no news. */
   private last: Readiness | undefined;
   private confirmed: Readiness | undefined;
+  private console: ObservedPooler['console'] = null;
 
   constructor(
     private readonly access: ClusterAccess,
@@ -86,14 +87,22 @@ export class ReadinessWatch {
   private async look(): Promise<ObservedCluster> {
     const deep = this.looks++ % DEEP_EVERY === 0 || this.last === undefined;
     const { topology, name, poolerName } = this.access;
-    const nodes = await Promise.all(topology.postgres.nodes.map(async (node) => this.node(node.name, deep)));
+    const [nodes] = await Promise.all([
+      Promise.all(topology.postgres.nodes.map(async (node) => this.node(node.name, deep))),
+      deep ? this.askConsole() : undefined,
+    ]);
     return {
       cluster: name,
       at: Date.now(),
       docker: { ok: true },
       nodes,
-      pooler: { name: poolerName, agent: null, console: null },
+      pooler: { name: poolerName, agent: null, console: this.console },
     };
+  }
+
+  private async askConsole(): Promise<void> {
+    // A console that is silent is the watch's matter.
+    this.console = await observeConsole(this.access).catch(() => null);
   }
 
   private async node(name: string, deep: boolean): Promise<ObservedNode> {

@@ -1,6 +1,7 @@
 import type { Door } from '../../cluster/repair/round';
 import { keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { openDoor } from '../front-door';
 import { messageOf, withinLimit } from '../guard/probe';
 import { requirePrimary } from './parts';
 import { stillMine } from '../still-mine';
@@ -11,7 +12,7 @@ const DOOR_LIMIT_MS = 3000;
 const BACK_LIMIT_MS = 30_000;
 
 /** Where a server is, as it knows itself. */
-export const where = `SELECT pg_is_in_recovery() AS "inRecovery", inet_server_addr()::text AS address`;
+export const where = `SELECT pg_catalog.pg_is_in_recovery() AS "inRecovery", CAST(pg_catalog.inet_server_addr() AS pg_catalog.text) AS address`;
 export interface Where extends Record<string, unknown> {
   inRecovery: boolean;
   address: string | null;
@@ -21,7 +22,7 @@ export interface Where extends Record<string, unknown> {
 export async function askAtTheDoor(access: ClusterAccess): Promise<Door> {
   try {
     const [row] = await withinLimit(
-      withSession(access.frontDoor(DOOR_LIMIT_MS), (session) => session.query<Where>(where)),
+      withSession(openDoor(access, DOOR_LIMIT_MS), (session) => session.query<Where>(where)),
       DOOR_LIMIT_MS + 500,
     );
     return row ?? { error: 'no row' };

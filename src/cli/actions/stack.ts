@@ -7,6 +7,7 @@ import { sweepMarks } from '../../systems/cut-off-marks';
 import { createDockerClient } from '../../systems/docker';
 import { Problem } from '../../systems/problem';
 import { innermost, type TemporalClient } from '../../systems/temporal';
+import { shippedSecretsHint } from '../../systems/shipped-secrets';
 import { loadTopology } from '../../systems/topology-file';
 import type { RunRow } from '../../report/runs';
 import { listRuns } from '../runs-list';
@@ -37,6 +38,9 @@ export async function stackUp(
   await sweep(cli);
   const ready = await waitForStack(cli, name, { standbys, whole, timeout: options.timeout ?? DEFAULT_TIMEOUT_MS });
   const took = cli.io.now() - began;
+  const cluster = loadTopology(cli.io.env).clusters[name];
+  const known = cluster === undefined ? undefined : shippedSecretsHint(cluster, cli.io.env);
+  if (known !== undefined) cli.io.stderr.write(`Note: ${known.says}. Next: ${known.next}\n`);
   const { members, trading } = ready;
   if (cli.format === 'json' || cli.format === 'jsonl') {
     const { redis, engines } = trading;

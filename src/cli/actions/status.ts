@@ -13,6 +13,7 @@ import {
 } from '../../report/status';
 import { tradingHints, tradingProblems } from '../../report/trading';
 import { Problem } from '../../systems/problem';
+import { shippedSecretsHint } from '../../systems/shipped-secrets';
 import { loadTopology } from '../../systems/topology-file';
 import {
   connectTemporal,
@@ -55,7 +56,12 @@ export async function status(cli: Cli, options: { cluster?: string; watch?: bool
 
 /** The looks that make up the picture. None waits for another one. */
 function looksAt(cli: Cli, name: string): StatusLook[] {
-  return [() => temporalPart(cli, name), () => clusterPart(name), () => tradingPart(cli, name)];
+  return [
+    () => temporalPart(cli, name),
+    () => clusterPart(name),
+    () => tradingPart(cli, name),
+    () => Promise.resolve(secretsPart(cli, name)),
+  ];
 }
 
 async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
@@ -154,6 +160,14 @@ async function tradingPart(cli: Cli, name: string): Promise<StatusPart> {
   if (cluster === undefined) return {};
   const trading = await observeTrading(name, cluster, cli.io.env);
   return { ...trading, problems: tradingProblems(trading), hints: tradingHints(trading) };
+}
+
+/** Secrets that everybody knows. The cluster does what it promises with them, so nothing is unhealthy for it. */
+function secretsPart(cli: Cli, name: string): StatusPart {
+  const { clusters } = loadTopology(cli.io.env);
+  const cluster = Object.hasOwn(clusters, name) ? clusters[name] : undefined;
+  const hint = cluster === undefined ? undefined : shippedSecretsHint(cluster, cli.io.env);
+  return hint === undefined ? {} : { hints: [hint] };
 }
 
 /** Keeps an error as a problem and goes on with a value in its place. */

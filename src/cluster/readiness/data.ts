@@ -4,6 +4,7 @@ import type { AnsweringNode } from '../observed';
 import { formatSize } from '../size';
 import type { Checklist } from '../switchover/checklist';
 import { isNodesSlot, slotName, type ClusterTopology } from '../topology';
+import type { SlotReadiness } from './observed';
 import type { Weight } from './start';
 
 /** A slot that may lose its WAL after this many bytes more is told while there is time. */
@@ -57,6 +58,22 @@ export function checkChecksums(list: Checklist, node: AnsweringNode, isPrimary: 
   });
 }
 
+/** Unlogged relations in words: "1 unlogged table, index or sequence". */
+export const unloggedText = (count: number): string =>
+  `${count} unlogged ${count === 1 ? 'table, index or sequence' : 'tables, indexes and sequences'}`;
+
+/** The check of {@link tellOthers} that names the slots in its `measured`. */
+export const NO_SLOT_LEFT = 'no logical slot would be left behind';
+
+/** Logical slots of others that no standby keeps a copy of: they stay on the node that was the primary. */
+export function slotsLeftBehind(topology: ClusterTopology, slots: readonly SlotReadiness[]): SlotReadiness[] {
+  return slots.filter(({ type, failover, name }) => type === 'logical' && !failover && !isNodesSlot(topology, name));
+}
+
+/** The same in words: "warehouse in veloz, audit in veloz". */
+export const slotsText = (slots: readonly SlotReadiness[]): string =>
+  slots.map(({ name, database }) => `${name}${database === null ? '' : ` in ${database}`}`).join(', ');
+
 /** M6: what belongs to others, and what a stop or a promotion means for it. Told, never in the way. */
 export function tellOthers(list: Checklist, topology: ClusterTopology, primary: AnsweringNode): void {
   const seen = primary.readiness?.sql;
@@ -77,18 +94,16 @@ export function tellOthers(list: Checklist, topology: ClusterTopology, primary: 
     list.advise('M6', false, {
       says: 'no table would be emptied',
       refusal: 'unlogged tables are empty after a switchover or failover: no WAL is written of them',
-      measured: `${unlogged} unlogged ${unlogged === 1 ? 'table, index or sequence' : 'tables, indexes and sequences'} on ${primary.name}`,
+      measured: `${unloggedText(unlogged)} on ${primary.name}`,
       limit: 'none; ALTER TABLE … SET LOGGED keeps a table',
       next: `docker exec ${primary.name} psql -U postgres -c "SELECT oid::regclass FROM pg_class WHERE relpersistence = 'u'"`,
     });
-  const left = seen.slots.filter(
-    ({ type, failover, name }) => type === 'logical' && !failover && !isNodesSlot(topology, name),
-  );
+  const left = slotsLeftBehind(topology, seen.slots);
   if (left.length > 0)
     list.advise('M6', false, {
-      says: 'no logical slot would be left behind',
+      says: NO_SLOT_LEFT,
       refusal: 'logical slots stay behind at a switchover or failover: their subscribers have to begin anew',
-      measured: left.map(({ name, database }) => `${name}${database === null ? '' : ` in ${database}`}`).join(', '),
+      measured: slotsText(left),
       limit: 'slots with failover = true, which a standby keeps a copy of (sync_replication_slots)',
       next: psql(primary.name, 'SELECT slot_name, database, plugin, failover, synced FROM pg_replication_slots'),
     });

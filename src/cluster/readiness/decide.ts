@@ -1,6 +1,7 @@
 import { answers, presentNodes, primaries, type AnsweringNode, type ObservedCluster } from '../observed';
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from '../switchover/checklist';
+import { checkAccess } from './access';
 import { checkChecksums, checkPlaces, checkSlots, tellOthers } from './data';
 import { checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
 
@@ -25,6 +26,7 @@ export function checkReadiness(
     scope === undefined || name === scope.source || name === scope.target ? 'require' : 'advise';
   for (const node of nodes) {
     checkStartable(list, node, weigh(node));
+    checkAccess(list, node, weigh(node));
     checkLeftOvers(list, node, weigh(node));
     checkPlaces(list, node);
   }

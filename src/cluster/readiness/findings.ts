@@ -6,6 +6,7 @@ import { checkReplay } from '../switchover/replication';
 import { checkArchiver } from '../switchover/stopping';
 import { slotName, type ClusterTopology } from '../topology';
 import { checkReadiness } from './decide';
+import { checkPoolerRoom } from './pooler';
 
 /** Whether a failover or a planned move would work now, and what is in its way. */
 export interface Readiness {
@@ -36,6 +37,7 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
   }
   checkArchiver(list, topology, primary);
   checkReadiness(list, topology, observed);
+  checkPoolerRoom(list, observed.pooler);
   const told = new Set<string>();
   return list.checks.filter((check) => {
     if (check.result !== 'refuse' && check.result !== 'warn') return false;

@@ -6,6 +6,14 @@ export interface SettingInFile {
   line: number;
 }
 
+/** A line of a file of access that PostgreSQL can't read. */
+export interface AccessMistake {
+  /** Empty where the server does not tell (PostgreSQL 15). */
+  file: string;
+  line: number;
+  error: string;
+}
+
 /** What a node's agent knows of its server's next start, and of what lies on its disk (docs/agent-protocol.md). */
 export interface AgentReadiness {
   /** Milliseconds since the epoch. */
@@ -29,6 +37,13 @@ export interface AgentReadiness {
   tablespaces: { oid: string; path: string; there: boolean }[];
   /** Tables, indexes and sequences of which no WAL is written: a promotion empties them. Absent from an agent that is older. */
   unlogged?: number;
+  /** What `pg_hba.conf` and `pg_ident.conf` say now; null where it is not known, absent from an agent that is older. */
+  access?: {
+    errors: AccessMistake[];
+    identErrors: AccessMistake[];
+    /** Who of another node would be refused after the next start, and why. */
+    refused: { role: string; database: string; from: string; why: string }[];
+  } | null;
   /** Where `pg_wal` really is, if it is a link. */
   walOutside: string | null;
   archive: {

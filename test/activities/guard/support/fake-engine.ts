@@ -2,6 +2,7 @@ import { Duplex } from 'node:stream';
 import type { ActivityDeps, ClusterAccess } from '../../../../src/activities/deps';
 import { internalEndpoint } from '../../../../src/cluster/topology';
 import type { Attachment, DockerClient } from '../../../../src/systems/docker';
+import type { VolumeFile } from '../../../../src/systems/docker-volume-file';
 import type { PostgresSession } from '../../../../src/systems/postgres';
 import { clusterTopology, POOLER, PRIMARY, STANDBY, STANDBY_2, topology } from '../../../cluster/support/picture';
 
@@ -55,6 +56,8 @@ export class FakeEngine {
     this.status[node] = 'exited';
   };
   onPutFile: (node: string) => unknown = () => undefined;
+  /** Whether the volume has been used. */
+  onPutIntoVolume: () => Promise<boolean> = () => Promise.resolve(true);
   /** Networks of any container. */
   networks: string[] = ['veloz-ha'];
   onDisconnect: (network: string) => void = (network) => {
@@ -100,6 +103,11 @@ export class FakeEngine {
       this.did.push(`put ${path} into ${node}`);
       this.files.push({ content: JSON.parse(content) as Record<string, unknown>, owner });
       return Promise.resolve(this.onPutFile(node)).then(() => undefined);
+    },
+    putIntoVolume: ({ volume, path, content, owner }: VolumeFile) => {
+      this.did.push(`put ${path} into volume ${volume}`);
+      this.files.push({ content: JSON.parse(content) as Record<string, unknown>, owner });
+      return this.onPutIntoVolume();
     },
     networks: () => Promise.resolve([...this.networks]),
     attachments: () =>

@@ -1,0 +1,19 @@
+/** One file as a tar archive (POSIX ustar), which is what the engine takes. */
+export function tarOf(name: string, content: string, owner: { uid: number; gid: number }): Buffer {
+  const body = Buffer.from(content, 'utf8');
+  const header = Buffer.alloc(512);
+  const octal = (value: number, at: number, length: number) =>
+    header.write(`${value.toString(8).padStart(length - 1, '0')}\0`, at, 'latin1');
+  header.write(name, 0, 'utf8');
+  octal(0o600, 100, 8);
+  octal(owner.uid, 108, 8);
+  octal(owner.gid, 116, 8);
+  octal(body.length, 124, 12);
+  octal(Math.floor(Date.now() / 1000), 136, 12);
+  header.write('        0', 148, 'latin1');
+  header.write('ustar\x0000', 257, 'latin1');
+  let sum = 0;
+  for (const byte of header) sum += byte;
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  return Buffer.concat([header, body, Buffer.alloc((512 - (body.length % 512)) % 512), Buffer.alloc(1024)]);
+}

@@ -1,0 +1,50 @@
+import { openDoor } from '../../src/activities/front-door';
+import { FakeServers, silence } from './guard/support/fake-engine';
+
+describe('the way that clients take', () => {
+  let servers: FakeServers;
+  const open = () =>
+    openDoor(
+      {
+        ...servers.access(),
+        frontDoor: (limitMs) => servers.sql('client', limitMs),
+        keptDoor: (limitMs) => servers.sql('kept', limitMs),
+      },
+      1000,
+    );
+  const isOpen = () => servers.sessions.filter(({ session }) => !session.closed).map(({ node }) => node);
+  beforeEach(() => (servers = new FakeServers()));
+
+  test("is an ordinary client's while that is served", async () => {
+    expect((await open()).kept).toBe(false);
+    expect(isOpen()).toEqual(['client']);
+  });
+
+  test('takes the kept place where the pool is full', async () => {
+    servers.answer = (node) => (node === 'client' ? silence : { one: 1 });
+    const session = await open();
+    expect(session.kept).toBe(true);
+    expect(isOpen()).toEqual(['kept']);
+    session.close();
+    expect(isOpen()).toEqual([]);
+  });
+
+  test('takes the kept place where PgBouncer takes no more clients', async () => {
+    servers.connect = (node) =>
+      node === 'client' ? new Error('no more connections allowed (max_client_conn)') : undefined;
+    expect((await open()).kept).toBe(true);
+    expect(isOpen()).toEqual(['kept']);
+  });
+
+  test('is that of a client that waits, where neither is served', async () => {
+    servers.answer = () => silence;
+    expect((await open()).kept).toBe(false);
+    expect(isOpen()).toEqual(['client']);
+  });
+
+  test('says why the client was refused, where nobody gets in', async () => {
+    servers.connect = (node) => new Error(`${node} is refused`);
+    await expect(open()).rejects.toThrow('client is refused');
+    expect(isOpen()).toEqual([]);
+  });
+});

@@ -1,0 +1,40 @@
+import type { AgentReadiness } from '../../../src/cluster/readiness/observed';
+import { decide, notOk, objects, primary, standby } from '../support/objects';
+import { picture, ready } from '../support/picture';
+
+const well = { errors: [], identErrors: [], refused: [] };
+const has = (rest: Partial<NonNullable<AgentReadiness['access']>>) => ({ ...well, ...rest });
+const mistake = { file: '/etc/veloz/pg_hba.conf', line: 4, error: 'invalid CIDR mask in address "10.0.0.0/99"' };
+
+objects({
+  'pg_hba.conf of the primary has a mistake': {
+    change: (seen) => (ready(primary(seen)).agent.access = has({ errors: [mistake] })),
+    id: 'M9',
+    says: 'could not be started again: pg_hba.conf has a mistake, and it runs with the rules of before: /etc/veloz/pg_hba.conf line 4: invalid CIDR mask',
+    next: 'pg_hba_file_rules',
+  },
+  'the candidate would not let the control role in': {
+    change: (seen) =>
+      (ready(standby(seen)).agent.access = has({
+        refused: [{ role: 'veloz_ha', database: 'veloz_ha', from: '10.0.0.7', why: 'line 9 says reject' }],
+      })),
+    id: 'M9',
+    says: 'would not let veloz_ha in after its next start or reload: pg_hba.conf, for database veloz_ha from 10.0.0.7: line 9 says reject',
+    next: 'pg_hba_file_rules',
+  },
+  'pg_ident.conf has a mistake, which stops no start': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.access = has({ identErrors: [{ file: '', line: 2, error: 'missing entry' }] })),
+    id: 'M9',
+    result: 'warn',
+    says: 'a start goes on without any: line 2: missing entry',
+    next: 'pg_ident_file_mappings',
+  },
+});
+
+test.each([undefined, null, well])('access as %j is no news', (access) => {
+  const seen = picture();
+  for (const node of [primary(seen), standby(seen)])
+    Object.assign(ready(node).agent, access === undefined ? {} : { access });
+  expect(notOk(decide(seen))).toEqual([]);
+});
