@@ -1,9 +1,9 @@
 import { Command } from 'commander';
-import { Client } from 'pg';
 import { formatMs } from '../cluster/duration';
 import { formatSize } from '../cluster/size';
 import { Cleanup } from './cleanup';
 import { faultsOf, type Fault } from './faults';
+import { dropFill, fillTo, insertRows } from './fill';
 import { incident, stepsOf } from './incident';
 import { asIsOption, end, outputOption, positive, say, words } from './options';
 import { docker } from './shell';
@@ -20,42 +20,9 @@ interface Options {
   output: 'json' | 'text';
 }
 
-const TABLE = 'veloz_bench_fill';
-const ROW_BYTES = 1000;
-const BATCH_ROWS = 50_000;
 /** 48 MB of rows. */
 const DIVERGED_ROWS = 48_000;
 const BACKUP = '/var/lib/postgresql/veloz-bench-backup';
-
-/** Each row differs from every other one: nothing on the way may find that they are alike. */
-const insertRows = (rows: number): string =>
-  `INSERT INTO ${TABLE} SELECT i, decode(repeat(md5(random()::text || i), ${Math.floor(ROW_BYTES / 16) - 2}), 'hex') FROM generate_series(1, ${rows}) i`;
-
-/** Makes the database as large as asked for. Batches, so that the standby keeps up and no slot falls behind. */
-async function fillTo(target: Target, bytes: number): Promise<number> {
-  const { user, password, database } = target.login;
-  const client = new Client({ ...target.door, user, password, database, application_name: 'bench fill' });
-  await client.connect();
-  const size = async () =>
-    Number((await client.query<{ size: string }>('SELECT pg_database_size(current_database()) AS size')).rows[0]?.size);
-  try {
-    await client.query(`CREATE TABLE IF NOT EXISTS ${TABLE} (id bigint, filler bytea STORAGE PLAIN)`);
-    for (let now = await size(); now < bytes; now = await size()) {
-      const rows = Math.min(BATCH_ROWS, Math.ceil((bytes - now) / ROW_BYTES));
-      await client.query(insertRows(rows));
-    }
-    return await size();
-  } finally {
-    await client.end();
-  }
-}
-
-async function dropFill(target: Target): Promise<void> {
-  const { user, password, database } = target.login;
-  const client = new Client({ ...target.door, user, password, database, connectionTimeoutMillis: 5000 });
-  await client.connect();
-  await client.query(`DROP TABLE IF EXISTS ${TABLE}`).finally(() => client.end());
-}
 
 /**
  * The primary is killed with rows of its own: committed by itself alone while the standby's receiver was stopped, more of them than
