@@ -22,11 +22,14 @@ export interface StageOptions {
   asIs?: boolean;
   /** Some faults need more than a stack. */
   fault?: FaultName;
+  /** What of the stack has to run; what runs besides goes on. Default: what a bench of PostgreSQL needs. */
+  part?: 'postgres' | 'all of it';
 }
 
 /** A guarded cluster under load. */
 export interface Stage extends Scene {
   target: Target;
+  client: Client;
   stand: Stand;
   workers: Started[];
 }
@@ -34,12 +37,12 @@ export interface Stage extends Scene {
 /** The stack, whole; Temporal and two workers of the bench's own. */
 export async function setUpWorkers(
   cleanup: Cleanup,
-  { standbys, asIs, fault }: Omit<StageOptions, 'clients' | 'rate'>,
-): Promise<Pick<Stage, 'target' | 'stand' | 'workers'> & { client: Client }> {
+  { standbys, asIs, fault, part }: Omit<StageOptions, 'clients' | 'rate'>,
+): Promise<Pick<Stage, 'target' | 'client' | 'stand' | 'workers'>> {
   const target = loadTarget();
   if (asIs !== true) {
     say(`Stack with ${standbys} standby${standbys === 1 ? '' : 's'} …`);
-    await ensureStack(standbys);
+    await ensureStack(standbys, part);
   }
   if (fault === 'disk-full') {
     say('Small disks, with empty databases, for as long as the bench runs …');
@@ -75,7 +78,7 @@ export async function setUpStage(cleanup: Cleanup, options: StageOptions): Promi
   const direct = new DirectWriters(nodesOf(target, options.standbys), target.door, target.login, inside);
   cleanup.defer(() => direct.stop());
   await direct.start();
-  return { target, stand, workers, guarded, writers, direct };
+  return { target, client, stand, workers, guarded, writers, direct };
 }
 
 /** The PostgreSQL nodes that take part. */

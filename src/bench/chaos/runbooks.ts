@@ -71,8 +71,10 @@ async function bounded(answer: Promise<unknown>): Promise<void> {
 }
 
 /** Moves a maintenance back as soon as it is held; what cannot be moved back is left where it is. */
-async function moveBack(handle: WorkflowHandle): Promise<void> {
-  const decision = { by: 'bench:chaos', why: 'the round is over' };
+export async function moveBack(
+  handle: WorkflowHandle,
+  decision: Decision = { by: 'bench:chaos', why: 'the round is over' },
+): Promise<void> {
   let ended = false;
   const end = handle.result().then(
     () => (ended = true),
