@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuardState } from '../workflows/guard-messages';
 import type { Report } from '../workflows/run-state';
+import type { Companion } from './accompany';
 import type { DirectWriters } from './direct-writers';
 import { dualWrites } from './dual-writes';
 import type { Fault } from './faults';
@@ -28,18 +29,24 @@ export interface Scene {
   direct: DirectWriters;
 }
 
-/** Injects a fault into the primary, and waits until clients write and the ledger says protected again. Nobody helps the guard. */
+/**
+ * Injects a fault into the primary, and waits until clients write and the ledger says protected again. Nobody helps the guard.
+ * @param companion brings a runbook into its middle before the fault; what clients live through meanwhile counts
+ */
 export async function incident(
   scene: Scene,
   fault: Fault,
+  companion?: Companion,
 ): Promise<{ run: FailoverBenchRun; report: Report | undefined }> {
   const { guarded, writers, direct } = scene;
+  await companion?.prepare();
   const node = await guarded.calm();
   const { timeline } = (await guarded.state()).ledger;
   await sleep(BEFORE_MS);
   writers.beginWindow();
   direct.beginWindow();
   await sleep(BEFORE_MS);
+  await companion?.begin(node);
 
   const injectedAt = Date.now();
   await fault.inject(node);

@@ -1,3 +1,5 @@
+import type { DuringRun } from './during';
+
 /** Median, least and greatest of a list of numbers. */
 export interface Spread {
   median: number;
@@ -88,9 +90,11 @@ export interface FailoverBenchRun {
   /** Milliseconds of each step of the failover, and of each sub-step as `<step>.<sub-step>`; empty without a failover. */
   steps: Record<string, number>;
   failures?: string[];
+  /** The runbook that was under way; absent where none was started. */
+  during?: DuringRun;
 }
 
-/** Sums faults of one kind up. A time that no run has is null. */
+/** Sums faults of one kind up. A time that no run has is null. `underWay` counts the faults that came into the middle of a runbook. */
 export function summariseFailovers(runs: readonly FailoverBenchRun[]) {
   const sum = (of: (run: FailoverBenchRun) => number) => runs.reduce((total, run) => total + of(run), 0);
   const over = (of: (run: FailoverBenchRun) => number | null) =>
@@ -103,6 +107,9 @@ export function summariseFailovers(runs: readonly FailoverBenchRun[]) {
     lost: sum((run) => run.lost),
     dualWriteMoments: sum((run) => run.dualWriteMoments),
     helped: sum((run) => Number(run.helped)),
+    ...(runs.some(({ during }) => during !== undefined)
+      ? { underWay: sum(({ during }) => Number(during?.underWay === true)) }
+      : {}),
     gapMs: over((run) => run.gapMs),
     firstSignMs: over((run) => run.firstSignMs),
     detectMs: over((run) => run.detectMs),

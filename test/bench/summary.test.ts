@@ -69,6 +69,21 @@ describe('the sum of faults', () => {
     expect(Object.keys(summaryDocument(summary))).toContain('fenceMs');
   });
 
+  test('faults that came into the middle of a runbook are counted, and not named where there was none', () => {
+    const during = {
+      runbook: 'maintenance' as const,
+      workflowId: 'w',
+      startedBeforeMs: 4000,
+      atFault: 'held, side 1 is clear',
+      underWay: true,
+      outcome: 'completed' as const,
+      says: 'side 1 was cleared and held',
+      helped: false,
+    };
+    expect(summariseFailovers([run({ during }), run({ during: { ...during, underWay: false } })]).underWay).toBe(1);
+    expect(Object.keys(summaryDocument(summariseFailovers([run()])))).not.toContain('underWay');
+  });
+
   test('no run at all', () => {
     expect(summariseFailovers([])).toMatchObject({ runs: 0, failedPerClientMax: 0, gapMs: null });
   });
