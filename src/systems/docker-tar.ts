@@ -17,3 +17,19 @@ export function tarOf(name: string, content: string, owner: { uid: number; gid: 
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
   return Buffer.concat([header, body, Buffer.alloc((512 - (body.length % 512)) % 512), Buffer.alloc(1024)]);
 }
+
+/**
+ * The content of the first regular file in a tar archive; undefined where there is none. Records about a file (PAX) that stand before it
+ * are passed over.
+ */
+export function fileIn(archive: Buffer): string | undefined {
+  for (let at = 0; at + 512 <= archive.length;) {
+    // Two empty blocks are its end.
+    if (archive[at] === 0) return undefined;
+    const size = parseInt(archive.toString('latin1', at + 124, at + 136).replace(/\0.*$/, ''), 8) || 0;
+    const type = archive.toString('latin1', at + 156, at + 157);
+    if (type === '0' || type === '\0') return archive.toString('utf8', at + 512, at + 512 + size);
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+  return undefined;
+}

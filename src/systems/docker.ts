@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import Docker, { type EndpointSettings, type VolumeInspectInfo } from 'dockerode';
-import { tarOf } from './docker-tar';
+import { fileIn, tarOf } from './docker-tar';
 import { writeIntoVolume, type VolumeFile } from './docker-volume-file';
 
 /** A container as far as the runbooks care. */
@@ -67,6 +67,8 @@ export interface DockerClient {
   unpause(container: string): Promise<void>;
   /** Writes a small file into a container, also into the volume of one that does not run. */
   putFile(container: string, path: string, content: string, owner: { uid: number; gid: number }): Promise<void>;
+  /** Reads a small file of a container, also of one that does not run; undefined where there is no such file. */
+  readFile(container: string, path: string): Promise<string | undefined>;
   /** Writes a small file into a volume that no container has, and reads it back ({@link writeIntoVolume}). */
   putIntoVolume(file: VolumeFile): Promise<boolean>;
   /** The networks of a container by name. */
@@ -246,6 +248,8 @@ export function createDockerClient(socketPath?: string): DockerClient {
       const put = docker.getContainer(container).putArchive(archive, { path: directory });
       await withLimit(put, 5000, `writing ${path} in ${container}`);
     },
+    readFile: (container, path) =>
+      withLimit(readFileOf(docker, container, path), 5000, `reading ${path} in ${container}`),
     putIntoVolume: (file) => withLimit(writeIntoVolume(docker, file), 5000, `writing ${file.path} into ${file.volume}`),
     async networks(container) {
       const inspect = docker.getContainer(container).inspect();
@@ -319,4 +323,16 @@ export function createDockerClient(socketPath?: string): DockerClient {
       };
     },
   };
+}
+
+async function readFileOf(docker: Docker, container: string, path: string): Promise<string | undefined> {
+  try {
+    const chunks: Buffer[] = [];
+    for await (const chunk of await docker.getContainer(container).getArchive({ path }))
+      chunks.push(Buffer.from(chunk as Buffer));
+    return fileIn(Buffer.concat(chunks));
+  } catch (error) {
+    if ((error as { statusCode?: number }).statusCode === 404) return undefined;
+    throw error;
+  }
 }

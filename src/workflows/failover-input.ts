@@ -28,6 +28,8 @@ export const incidentSchema = z.strictObject({
   signals: z.array(z.custom<Signal>()).default([]),
   /** The last WAL position of the failed primary that was seen. */
   lastLsn: z.custom<Lsn>().optional(),
+  /** The watch saw the primary take writes, with the recorded names, right before the first sign. */
+  watched: z.boolean().optional(),
   /** The ledger as it was before the failure. */
   ledger: z.custom<Ledger>(),
   /** What the watch that saw the failure did of the failover already. */

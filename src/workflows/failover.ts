@@ -248,6 +248,7 @@ async function findFailed(
     ...(request.incident === undefined
       ? {}
       : { kind: request.incident.kind, decidedAt: request.incident.decidedAt, since: request.incident.since }),
+    ...(request.incident?.watched === undefined ? {} : { watched: request.incident.watched }),
     ...(request.incident?.lastLsn === undefined ? {} : { lastLsn: request.incident.lastLsn }),
     ...(request.incident?.journal === undefined ? {} : { journal: request.incident.journal }),
     holdLimitMs: described.topology.limits.hold,

@@ -416,6 +416,7 @@ class Guard {
         kind: failure.kind,
         says: result.sees,
         signals: result.signals,
+        ...(failure.watched === undefined ? {} : { watched: failure.watched }),
         ...(failure.lastLsn === undefined ? {} : { lastLsn: failure.lastLsn }),
         ledger: state.ledger,
         ...(failure.acted === undefined ? {} : { journal: failure.acted.journal }),

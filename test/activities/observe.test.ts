@@ -11,6 +11,7 @@ const nothing: ActivityDeps = {
   docker: {
     ping: silent,
     inspect: silent,
+    readFile: silent,
     isFrozen: silent,
     open: silent,
     run: silent,

@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createDockerClient, type DockerClient } from '../../src/systems/docker';
-import { tarOf } from '../../src/systems/docker-tar';
+import { fileIn, tarOf } from '../../src/systems/docker-tar';
 
 describe('a file as an archive', () => {
   const owner = { uid: 999, gid: 998 };
@@ -22,6 +22,20 @@ describe('a file as an archive', () => {
       );
     },
   );
+});
+
+test.each(['', 'a = 1\n', 'x'.repeat(512), 'Zürich'])('a file is read out of an archive (%#)', (content) => {
+  expect(fileIn(tarOf('f', content, { uid: 1, gid: 1 }))).toBe(content);
+  // As GNU tar writes it, with the records of a later format before the file.
+  const folder = mkdtempSync(join(tmpdir(), 'veloz-ha-tar-'));
+  try {
+    writeFileSync(join(folder, 'f'), content);
+    expect(fileIn(execFileSync('tar', ['-C', folder, '--format=pax', '-c', 'f']))).toBe(content);
+    expect(fileIn(execFileSync('tar', ['-C', folder, '-c', '.']))).toBe(content);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  expect(fileIn(Buffer.alloc(1024))).toBeUndefined();
 });
 
 /** An engine behind a socket that answers what a test says. */

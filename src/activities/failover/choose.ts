@@ -34,7 +34,10 @@ export async function choose(
   { asked, beforeFence = false }: { asked?: Promise<NodeAnswer>; beforeFence?: boolean } = {},
 ): Promise<Choice> {
   const fencedAt = journal.marks.fencedAt;
-  const [first, source] = await Promise.all([decideOn(deps, access, request, parts, undefined, fencedAt), asked]);
+  const [first, source] = await Promise.all([
+    decideOn(deps, access, request, parts, { fencedAt, own: journal.own }),
+    asked,
+  ]);
   if (source?.answered === true && source.inRecovery === false && !answersThough(request.kind)) {
     throw finalFailure(
       'Refused',
@@ -47,12 +50,12 @@ export async function choose(
       ? await requireStillUnwritable(access, request.source)
       : undefined;
   if (fencedAt === null && request.kind === 'unreachable') await requireStillUnreachable(access, parts, request.source);
-  const found = await secondLook(deps, access, request, parts, first, fencedAt);
+  const found = await secondLook(deps, access, request, parts, first, journal);
   const curable = beforeFence && request.source !== '' && isRefused(found.decision) && found.decision.needsConsent;
   // Also in an attempt that finds the fence of one before it: that one may have died before it read anything.
   const begun = fencedAt !== null || journal.began === 'fence';
   const left =
-    curable && !begun
+    curable && !begun && found.decision.unread !== true
       ? await whyLeft(access, request, found, disk, () => decideOn(deps, access, request, parts))
       : undefined;
   const unproven = curable && left === undefined;
@@ -92,11 +95,11 @@ async function secondLook(
   request: FailoverMove,
   parts: FailoverParts,
   first: Look,
-  fencedAt: number | null,
+  { own, marks }: FailoverJournal,
 ): Promise<Look> {
   const refused = isRefused(first.decision);
   const silent = first.states.some(({ answered, missing }) => !answered && missing !== true);
   if (!silent || (!refused && request.allowDataLoss === undefined)) return first;
   await reachSilent(access, parts, queryLimitOf(request));
-  return decideOn(deps, access, request, parts, PATIENT_LIMIT_MS, fencedAt);
+  return decideOn(deps, access, request, parts, { limitMs: PATIENT_LIMIT_MS, fencedAt: marks.fencedAt, own });
 }

@@ -1,3 +1,4 @@
+import { disagreement } from '../../cluster/failover/own-settings';
 import type { NodeAnswer } from '../../cluster/guard/signals';
 import { AgentError, type Token } from '../../systems/agent';
 import { recoveryOf, type PostgresSession } from '../../systems/postgres';
@@ -15,6 +16,7 @@ import { choose, type Choice } from './choose';
 import type { FailoverJournal } from './journal';
 import { askSource } from './look';
 import { queryLimitOf, type FailoverMove, type FailoverResult } from './move';
+import { readOwnSettings } from './own-settings';
 import {
   claimFailoverParts,
   closeFailoverParts,
@@ -44,6 +46,8 @@ export interface Carrier {
    * before somebody starts it, and the promotion does not wait for it.
    */
   sourceEnded?(): boolean;
+  /** May it start the fenced primary's container and read its WAL, where nothing else proves that nothing is lost? */
+  readsWal: boolean;
 }
 
 interface Section {
@@ -199,22 +203,34 @@ async function fenced(section: Section, carrier: Carrier, source: Promise<NodeAn
     section.fencing = settled(fencing);
   } else {
     const how = await fencing;
+    journal.own = await readOwnSettings(deps.docker, request.source);
+    const found = await chooseFenced(section, true);
+    if (found.unproven !== true) return found;
+    if (!carrier.readsWal)
+      throw new Error(`the WAL of ${request.source} has to be read: the run that follows does that`);
     // One that is only cut off its networks has no fence in its volume: started, its server would run.
-    if (chosen.unproven === true && how !== 'network')
+    if (how !== 'network')
       await recorder.run('read', `read where the WAL of ${request.source} ends`, () =>
         wakeSource(deps, access, request.source),
       );
   }
-  return recorder.run(
+  return chooseFenced(section, false);
+}
+
+/** @param mayRead a choice that nothing proves yet is no refusal: the old primary's WAL can still be read */
+const chooseFenced = (
+  { deps, access, request, parts, recorder, journal }: Section,
+  mayRead: boolean,
+): Promise<Choice> =>
+  recorder.run(
     'choose',
     'no standby receives any more; the most advanced is chosen',
     async () => {
       await receiversDown(parts);
-      return choose(deps, access, request, parts, journal);
+      return choose(deps, access, request, parts, journal, { beforeFence: mayRead });
     },
     (found) => `${found.target.name}`,
   );
-}
 
 /** Nobody is there to answer. While Docker takes a container down, its port swallows whoever asks. */
 const silentSource = (name: string): Promise<NodeAnswer> =>
@@ -243,7 +259,7 @@ async function fence(
  * one confirms before it is through is part of its data.
  */
 function mayPromoteBeside(request: FailoverMove, { lossBound, proof }: FailoverJournal, chosen: Choice): boolean {
-  const proven = chosen.unproven !== true && lossBound === 0 && proof !== undefined;
+  const proven = request.watched === true && chosen.unproven !== true && lossBound === 0 && proof !== undefined;
   return request.kind === 'dead' && request.ledger?.state === 'protected' && proven && chosen.alone === true;
 }
 
@@ -251,13 +267,33 @@ function mayPromoteBeside(request: FailoverMove, { lossBound, proof }: FailoverJ
  * Waits for the fence that was made beside the promotion. Clients go on already, and the rejoin fences once more: where it fails, that is
  * told.
  */
-async function besides({ fencing, journal, request }: Section): Promise<void> {
+async function besides({ deps, fencing, journal, request }: Section): Promise<void> {
+  if (fencing === undefined) return;
   const failure = await fencing;
-  if (failure === undefined) return;
+  if (failure === undefined) return requireOwnSettings(deps, request, journal);
   // Another attempt goes on, and makes it.
   if (failure instanceof Overtaken) throw failure;
   (journal.warnings ??= []).push(
     `H2: ${request.source} is not fenced yet: ${messageOf(failure)}. It can acknowledge nothing without a standby`,
+  );
+}
+
+/**
+ * What proved that nothing is lost was seen a moment before the end. Where the old primary's own files say something else, somebody
+ * changed them in that moment: nothing is undone, and nothing is claimed.
+ */
+async function requireOwnSettings(
+  { docker }: ActivityDeps,
+  { source, ledger }: FailoverMove,
+  journal: FailoverJournal,
+): Promise<void> {
+  journal.own ??= await readOwnSettings(docker, source);
+  const other = disagreement(journal.own, ledger?.names ?? '');
+  if (other === undefined || journal.lossBound !== 0) return;
+  delete journal.proof;
+  journal.lossBound = null;
+  (journal.warnings ??= []).push(
+    `I7: whether something is lost is not known: ${source} was seen protected a moment before its end, and ${other}`,
   );
 }
 

@@ -1,4 +1,5 @@
 import type { Check } from '../../cluster/check';
+import type { OwnSettings } from '../../cluster/failover/own-settings';
 import type { MoveJournal } from '../move-journal';
 
 /** Moments of a failover, in milliseconds since the epoch; null when the attempt that saw it could not tell. */
@@ -27,6 +28,8 @@ export interface FailoverJournal extends MoveJournal {
   checks?: Check[];
   fence?: string;
   lossBound?: number | null;
+  /** What the old primary's own files said of whom its commits waited for. */
+  own?: OwnSettings;
   proof?: string;
   names?: string;
   timelineBefore?: number;

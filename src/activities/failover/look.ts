@@ -1,3 +1,4 @@
+import type { OwnSettings } from '../../cluster/failover/own-settings';
 import { decideFailover, type CandidateState, type FailoverDecision } from '../../cluster/failover/decide';
 import { CLOCK_SKEW_MS, confirmedWithinMs, isFresh } from '../../cluster/guard/confirmation';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
@@ -20,14 +21,22 @@ export interface Look {
   given(word: SourceWord): FailoverDecision;
 }
 
+interface LookOptions {
+  /** How long an agent may take to say how its node is, in milliseconds. */
+  limitMs?: number;
+  /** Milliseconds since the epoch at which the failed primary was proven to take no write. */
+  fencedAt?: number | null;
+  /** What its own files say, where somebody has read them. */
+  own?: OwnSettings | undefined;
+}
+
 /** Asks every candidate, and decides. */
 export async function decideOn(
   deps: ActivityDeps,
   access: ClusterAccess,
   request: FailoverMove,
   parts: FailoverParts,
-  limitMs = OBSERVE_LIMIT_MS,
-  fencedAt: number | null = null,
+  { limitMs = OBSERVE_LIMIT_MS, fencedAt = null, own }: LookOptions = {},
 ): Promise<Look> {
   const { ledger, failedAt } = await ledgerOf(deps, access, request, fencedAt);
   const [system, ...states] = await Promise.all([
@@ -41,6 +50,8 @@ export async function decideOn(
     ledger,
     failedAt,
     failedPrimary: request.source,
+    watched: request.watched === true,
+    own,
     ...(system === undefined ? {} : { systemIdentifier: system }),
     ...(request.target === undefined ? {} : { target: request.target }),
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),

@@ -28,6 +28,8 @@ export interface FailoverMove {
   decidedAt?: number;
   /** Milliseconds since the epoch of the first sign that the guard saw of the failure; absent where a person says that it failed. */
   since?: number;
+  /** The guard saw the primary take writes, with the recorded names, right before the first sign. Otherwise its own files are asked. */
+  watched?: boolean;
   /** The last position of the old primary that the guard saw. */
   lastLsn?: Lsn;
   holdLimitMs: number;

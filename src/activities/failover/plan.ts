@@ -26,7 +26,8 @@ export async function planFailOver(deps: ActivityDeps, request: FailoverMove): P
     },
   );
   try {
-    const { decision } = await decideOn(deps, access, request, parts);
+    // What the primary's own files say can be read only once it is fenced.
+    const { decision } = await decideOn(deps, access, { ...request, watched: true }, parts);
     const handover = deps.handoverCost();
     const target = decision.candidate;
     if (target === undefined) return { checks: decision.checks };

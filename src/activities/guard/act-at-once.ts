@@ -103,6 +103,8 @@ export class ActAtOnce {
         // What people have said meanwhile counts until the fence begins. After it somebody has to be promoted.
         permit: goesOn ? stillMine : stillWanted,
         sourceEnded: () => this.ways.primaryEnded(),
+        // To read the WAL of the old primary takes seconds: the run that follows does that, under the lock.
+        readsWal: false,
       });
       return withActed(found, journal);
     } catch (error) {
@@ -134,6 +136,7 @@ export class ActAtOnce {
       kind: failure.kind,
       decidedAt: failure.decidedAt,
       since: failure.since,
+      watched: failure.watched === true,
       ...(failure.lastLsn === undefined ? {} : { lastLsn: failure.lastLsn }),
       holdLimitMs: this.access.topology.limits.hold,
     };

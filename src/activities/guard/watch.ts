@@ -10,6 +10,7 @@ import {
 import { hadItsChance } from '../../cluster/guard/fair-chance';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
 import { nextLedger } from '../../cluster/guard/ledger-rules';
+import { isWritable } from '../../cluster/guard/rounds';
 import { decideSplitBrain, splitBrainIn, type SplitBrain } from '../../cluster/guard/split-brain';
 import type { LostStandbys } from '../../cluster/guard/standby-loss';
 import type { Lsn } from '../../cluster/lsn';
@@ -65,6 +66,8 @@ export interface WatchResult {
     since: number;
     decidedAt: number;
     heldSince: number | null;
+    /** The primary took writes, with the recorded names, in the moments before the first sign. Absent from a version before this one. */
+    watched?: boolean;
     /** The last position of the primary that was seen. */
     lastLsn?: Lsn;
     /** What the watch did about it at once; absent where it has changed nothing. */
@@ -128,6 +131,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   let failed = false;
   let silentSince: number | undefined;
   let lastLsn: Lsn | undefined;
+  let aliveAt: number | undefined;
   try {
     await observatory.open();
     if (attempt() > 1) {
@@ -151,6 +155,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       const believed = stale ? doubted(request.ledger, age, now) : request.ledger;
       const ledger = nextLedger(believed, round, policy, now, rounds) ?? (stale ? believed : undefined);
       confirmedAt = confirmedAfter(ledger ?? request.ledger, round, confirmedAt, limitMs);
+      if (isWritable(round.sql) && confirmedAt === round.at) aliveAt = round.at;
       remember(deps, request, confirmedAt);
       const seen = {
         at: now,
@@ -180,6 +185,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
               since: verdict.since,
               decidedAt: seen.at,
               heldSince: hold.since ?? null,
+              watched: wasWatched(aliveAt, verdict.since, policy),
               ...(lastLsn === undefined ? {} : { lastLsn }),
             };
             const found = { why: 'failed' as const, ...seen, failure };
@@ -240,6 +246,17 @@ function waitsForItself({ ledger, known }: WatchRequest, verdict: Verdict, now: 
   if (verdict.state !== 'failed' || known.failed || ledger.state === 'protected') return false;
   return !hadItsChance(verdict.kind, verdict.since, now);
 }
+
+/**
+ * Whether the primary was seen in the moments before its failure: within two rounds. Whatever somebody did to it before that, this watch
+ * would have seen.
+ * @param aliveAt milliseconds since the epoch of the last round in which it confirmed the ledger itself
+ */
+const wasWatched = (
+  aliveAt: number | undefined,
+  since: number,
+  { probeInterval }: { probeInterval: number },
+): boolean => aliveAt !== undefined && since - aliveAt <= 2 * probeInterval;
 
 /** What a stretch knew last, by the worker that it ran on: the result of one that was ended by news is lost to the guard. */
 const remembered = new WeakMap<ActivityDeps, Map<string, WatchBeat>>();

@@ -18,6 +18,7 @@ import {
   type Standing,
 } from './candidates';
 import { promoteCommand, rejoinCommand } from './commands';
+import type { OwnSettings } from './own-settings';
 import { checkLoss, type LossConsent } from './proof';
 
 export type { CandidateState } from './candidates';
@@ -50,6 +51,10 @@ export interface FailoverInput {
   oldPrimary?: Position | undefined;
   /** Why nobody could, in half a sentence; absent where nobody has tried. */
   oldPrimaryProblem?: string | undefined;
+  /** False: nobody saw the failed primary in the moments before its end. Then its own files have to say the same as the ledger. */
+  watched?: boolean | undefined;
+  /** What they say; absent where nobody has read them. */
+  own?: OwnSettings | undefined;
   /** The database system of the failed primary, where it is known. */
   systemIdentifier?: string | undefined;
 }
@@ -71,6 +76,8 @@ export interface FailoverDecision {
   proof?: string;
   /** All that stands against it is a possible loss that a person may accept (E8). */
   needsConsent: boolean;
+  /** All that the ledger lacks as a proof is what the failed primary's own files say: they can be read once it is fenced. */
+  unread?: true;
   /** The named target is the only writable node already: nothing to do. */
   alreadyDone: boolean;
 }
@@ -125,7 +132,10 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
     confirmedWithinMs,
     oldPrimary: input.oldPrimary,
     oldPrimaryProblem: input.oldPrimaryProblem,
+    watched: input.watched,
+    own: input.own,
   });
+  if (loss.unread === true) decision.unread = true;
   const curableTo = list.checks.length;
   decision.lossBound = loss.bound;
   if (loss.proof !== undefined) decision.proof = loss.proof;

@@ -14,6 +14,7 @@ import {
   type Standing,
 } from './candidates';
 import { lossWords, promoteCommand, UNLIMITED_LOSS } from './commands';
+import { disagreement, type OwnSettings } from './own-settings';
 
 /** Consent to lose acknowledged commits (E8). */
 export interface LossConsent {
@@ -42,6 +43,10 @@ export interface ProofInput {
   oldPrimary?: Position | undefined;
   /** Why nobody could, in half a sentence; absent where nobody has tried. */
   oldPrimaryProblem?: string | undefined;
+  /** False: nobody saw the primary in the moments before its end, so that somebody may have changed whom its commits waited for. */
+  watched?: boolean | undefined;
+  /** What its own files say of that; absent where nobody has read them. */
+  own?: OwnSettings | undefined;
 }
 
 /** A loss that nobody knows of, and that nobody can rule out either: 0 bytes are said only with a proof. */
@@ -55,6 +60,8 @@ export interface Loss {
   needsConsent: boolean;
   /** What proves that nothing is lost, in a sentence; absent where the bound is not 0. */
   proof?: string;
+  /** All that the ledger lacks is what the primary's own files say. */
+  unread?: true;
 }
 
 /** A node that did not answer, and why. */
@@ -79,8 +86,9 @@ function silentWords(node: string, all: readonly CandidateState[]): string {
  * in it.
  */
 export function checkLoss(list: Checklist, input: ProofInput): Loss {
-  const { ledger, candidate, rest, consent } = input;
-  const members = rest.filter(({ state }) => ledger?.synchronous.includes(state.name) === true);
+  const { ledger, candidate, rest, consent, watched } = input;
+  // While nobody looked, somebody may have joined and confirmed.
+  const members = rest.filter(({ state }) => watched === false || ledger?.synchronous.includes(state.name) === true);
   const ahead = rest.filter(({ position }) => comparePositions(position, candidate.position) > 0);
   const recorded = whyNotProtected(input);
   const missing = missingMembers(input);
@@ -118,6 +126,7 @@ export function checkLoss(list: Checklist, input: ProofInput): Loss {
     bound,
     needsConsent: !lossless && !covered,
     ...(lossless ? { proof: bySource ? sourceWords(input) : ledgerProof(input) } : {}),
+    ...(recorded?.unread === true ? { unread: true } : {}),
   };
 }
 
@@ -164,10 +173,10 @@ const recordWords = {
 };
 
 /** What the ledger proves, with what was heard. */
-function ledgerProof({ ledger, failedAt }: ProofInput): string {
+function ledgerProof({ ledger, failedAt, failedPrimary, own }: ProofInput): string {
   const names = ledger?.synchronous ?? [];
   const age = Math.max(0, failedAt - (ledger?.confirmedAt ?? failedAt));
-  return `the ledger, confirmed ${formatMs(age)} before the failure, names ${listed(names)}; ${names.length === 1 ? 'it was' : 'all were'} heard, and none has more`;
+  return `the ledger, confirmed ${formatMs(age)} before the failure, names ${listed(names)}; ${names.length === 1 ? 'it was' : 'all were'} heard, and none has more${own?.names === undefined ? '' : `; the files of ${failedPrimary} say the same`}`;
 }
 
 const listed = (names: readonly string[]): string => names.join(' and ');
@@ -180,7 +189,9 @@ function whyNotProtected({
   failedPrimary,
   failedAt,
   confirmedWithinMs,
-}: ProofInput): { id: 'B3' | 'I7'; measured: string; limit?: string } | undefined {
+  watched,
+  own,
+}: ProofInput): { id: 'B3' | 'I7'; measured: string; limit?: string; unread?: true } | undefined {
   if (ledger === null) return { id: 'B3', measured: 'there is no ledger: no guard watches this cluster' };
   if (ledger.primary !== failedPrimary)
     return {
@@ -196,13 +207,22 @@ function whyNotProtected({
       measured: `the ledger says protected, and ${ageWords({ confirmedAt, at: failedAt })} the failure`,
       limit: `confirmed at most ${formatMs(confirmedWithinMs)} before it`,
     };
-  return undefined;
+  const limit = 'somebody watched until its end, or its own files say the same as the ledger';
+  const other = own === undefined ? undefined : disagreement(own, ledger.names);
+  if (other !== undefined)
+    return { id: 'I7', measured: `the ledger says protected of ${failedPrimary}, but ${other}`, limit };
+  if (watched !== false || own?.names !== undefined) return undefined;
+  const unwatched = `the ledger says protected, but nobody saw ${failedPrimary} in the moments before its end`;
+  return own === undefined
+    ? { id: 'I7', measured: `${unwatched}, and its files are not read yet`, limit, unread: true }
+    : { id: 'I7', measured: `${unwatched}, and its files tell nothing: ${own.problem ?? 'no reason given'}`, limit };
 }
 
-/** Synchronous standbys that can't be heard. */
-function missingMembers({ ledger, candidate, rest }: ProofInput): string[] {
+/** Standbys that may have confirmed the last commits and can't be heard. */
+function missingMembers({ ledger, candidate, rest, all, watched }: ProofInput): string[] {
   const heard = [candidate, ...rest].map(({ state }) => state.name);
-  return (ledger?.synchronous ?? []).filter((node) => !heard.includes(node));
+  const others = watched === false ? all.filter(({ missing }) => missing !== true).map(({ name }) => name) : [];
+  return [...new Set([...(ledger?.synchronous ?? []), ...others])].filter((node) => !heard.includes(node));
 }
 
 function checkRecord(

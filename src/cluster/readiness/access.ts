@@ -26,7 +26,11 @@ export function checkAccess(list: Checklist, node: AnsweringNode, weight: Weight
     limit: 'none',
     next: rules,
   });
-  for (const { role, database, from, why } of access.refused)
+  // A way that was tried and refused says the same of the rules that are in force.
+  const tried = list.checks.some(({ id, result }) => id === 'C4' && result === 'refuse');
+  for (const { role, database, from, why } of access.refused.filter(
+    (each) => !tried || each.database !== 'replication',
+  ))
     list[weight]('M9', false, {
       says: `${name} would let ${role} in after its next start`,
       refusal: `${name} would not let ${role} in after its next start or reload`,

@@ -84,6 +84,42 @@ describe('the critical section as a step of its run', () => {
     expect(result.subSteps.map(({ id }) => id)).not.toContain('confirm');
   });
 
+  test.each<[string, boolean, () => string | Promise<string>, RegExp]>([
+    [
+      'names that somebody emptied while nobody watched',
+      false,
+      () => "synchronous_standby_names = ''",
+      /its files say synchronous_standby_names = ''/,
+    ],
+    [
+      'the same a moment before its end',
+      true,
+      () => "synchronous_standby_names = ''",
+      /its files say synchronous_standby_names = ''/,
+    ],
+    [
+      'files that nobody can read',
+      false,
+      () => Promise.reject(new Error('the disk hangs')),
+      /its files tell nothing: the disk hangs/,
+    ],
+  ])(
+    'promotes nobody on the word of a ledger where the fenced primary has %s',
+    async (_what, watched, autoConf, says) => {
+      cluster.engine.autoConf = autoConf;
+      cluster.walEnds.set(PRIMARY, undefined);
+      await expect(run({ watched })).rejects.toThrow(says);
+      expect(cluster.promotions.size).toBe(0);
+      expect(cluster.hold).toBeUndefined();
+    },
+  );
+
+  test('one that nobody watched is read once it is fenced, and the proof says so', async () => {
+    const result = await run();
+    expect(result.proof).toContain(`; the files of ${PRIMARY} say the same`);
+    expect(cluster.engine.did.filter((each) => each.startsWith('start'))).toEqual([]);
+  });
+
   test('finds what the watch did, holds nobody again, and tells what was measured then', async () => {
     const journal = done();
     const result = await run({ journal });

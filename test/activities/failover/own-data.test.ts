@@ -95,7 +95,8 @@ describe('a primary that may come back, and a ledger that proves nothing', () =>
         `the WAL of ${PRIMARY} itself ends at 0/5000000 on timeline 3, and ${STANDBY} has WAL up to 0/5000000`,
       );
       expect(result.subSteps.map(({ id }) => id)).toEqual(
-        expect.arrayContaining(['look', 'fence', 'read', 'choose', 'promote']),
+        // The container of one that hung has ended, and is started behind the fence.
+        expect.arrayContaining(['look', 'fence', ...(kind === 'hung' ? ['read'] : []), 'choose', 'promote']),
       );
       expect(fenced()).not.toEqual([]);
     });

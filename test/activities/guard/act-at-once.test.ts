@@ -217,6 +217,33 @@ describe('a watch that sees the primary fail', () => {
       expect({ route: cluster.route, hold: cluster.hold }).toEqual({ route: STANDBY, hold: undefined });
     });
 
+    test('claims nothing where the files of the fenced primary say something else than the ledger', async () => {
+      cluster.engine.autoConf = () => "synchronous_standby_names = ''";
+      const { journal, problem } = (await killedBySignal()).failure?.acted ?? {};
+      expect(problem).toBeUndefined();
+      expect(journal).toMatchObject({ lossBound: null, marks: { fenceBeside: true } });
+      expect(journal?.proof).toBeUndefined();
+      expect(journal?.warnings).toEqual([expect.stringMatching(/^I7: whether something is lost is not known: .*''/)]);
+    });
+
+    test('waits for the fence, and reads those files, where it had not seen the primary alive itself', async () => {
+      cluster.kill();
+      cluster.engine.autoConf = () => "synchronous_standby_names = ''";
+      const found = await watch();
+      expect(found.failure).toMatchObject({ watched: false });
+      expect(found.failure?.acted).toMatchObject({
+        problem: expect.stringContaining('has to be read: the run that follows does that') as unknown,
+        journal: { began: 'fence', marks: { promotedAt: null } },
+      });
+      expect(cluster.promotions.size).toBe(0);
+      cluster = new ActingCluster();
+      cluster.kill();
+      expect((await watch()).failure?.acted?.journal).toMatchObject({
+        lossBound: 0,
+        proof: expect.stringContaining('say the same') as unknown,
+      });
+    });
+
     test('goes on only when the fence is through, where nobody is promoted in the end', async () => {
       cluster.before = (node, command) =>
         node === STANDBY && command === 'promote' ? new Refusal('Revoked', 'it may not be promoted') : undefined;

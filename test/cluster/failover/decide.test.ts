@@ -158,6 +158,73 @@ describe('the ledger has to be confirmed just before the failure', () => {
   });
 });
 
+describe('nobody saw the primary in the moments before its end', () => {
+  const unwatched = (rest: Partial<FailoverInput> = {}) => decide({ watched: false, ...rest });
+
+  test('its own files are asked first', () => {
+    const decision = unwatched();
+    expect(decision).toMatchObject({ unread: true, needsConsent: true });
+    expect(decision.lossBound).not.toBe(0);
+    expect(checkOf(decision.checks, 'I7').measured).toContain(
+      'nobody saw veloz-postgres-primary in the moments before its end, and its files are not read yet',
+    );
+  });
+
+  test('they say the same as the ledger: that is the proof, and it says so', () => {
+    const decision = unwatched({ own: { names: 'veloz_standby' } });
+    expect(decision).toMatchObject({ lossBound: 0, needsConsent: false });
+    expect(decision.unread).toBeUndefined();
+    expect(decision.proof).toContain('; the files of veloz-postgres-primary say the same');
+  });
+
+  test.each<[string, boolean, FailoverInput['own'], string]>([
+    [
+      'other names',
+      false,
+      { names: '' },
+      "but its files say synchronous_standby_names = '', and the ledger 'veloz_standby'",
+    ],
+    ['the same while somebody watched', true, { names: '' }, "but its files say synchronous_standby_names = ''"],
+    [
+      'commits that wait for nobody',
+      false,
+      { names: 'veloz_standby', weak: 'synchronous_commit is off' },
+      'synchronous_commit is off',
+    ],
+    [
+      'nothing that could be read',
+      false,
+      { problem: 'no answer within 1000 ms' },
+      'its files tell nothing: no answer within 1000 ms',
+    ],
+  ])('%s: nothing is proven', (_what, watched, own, says) => {
+    const decision = unwatched({ watched, own });
+    expect(checkOf(decision.checks, 'I7')).toMatchObject({
+      result: 'refuse',
+      measured: expect.stringContaining(says) as unknown,
+    });
+    expect(decision.proof).toBeUndefined();
+    expect(decision.unread).toBeUndefined();
+  });
+
+  test('of one that was watched nothing has to be read', () => {
+    expect(decide({ watched: true, own: { problem: 'its disk hangs' } })).toMatchObject({ lossBound: 0 });
+  });
+
+  test('another standby may have joined and confirmed meanwhile: it has to be heard, and may not have more', () => {
+    const own = { names: 'veloz_standby' };
+    const mute = unwatched({ own, candidates: [candidate(), silent(STANDBY_2)] });
+    expect(checkOf(mute.checks, 'I6').result).toBe('refuse');
+    const further = unwatched({
+      own,
+      target: STANDBY,
+      candidates: [candidate(), second({ receivedLsn: '0/5000100' })],
+    });
+    expect(further.lossBound).toBe(256);
+    expect(decide({ watched: true, candidates: [candidate(), silent(STANDBY_2)] }).lossBound).toBe(0);
+  });
+});
+
 describe('a standby that was restarted', () => {
   const restarted = (rest = {}) => second({ receivedLsn: null, replayedLsn: '0/4000000', ...rest });
 

@@ -32,6 +32,15 @@ objects({
   },
 });
 
+test('what a try of the way back has told already is not told again', () => {
+  const seen = picture();
+  standby(seen).connectBack = { ok: false, error: 'pg_hba.conf rejects replication connection' };
+  ready(standby(seen)).agent.access = has({
+    refused: [{ role: 'replicator', database: 'replication', from: '10.0.0.7', why: 'line 1 says reject' }],
+  });
+  expect(notOk(decide(seen))).toEqual(['C4']);
+});
+
 test.each([undefined, null, well])('access as %j is no news', (access) => {
   const seen = picture();
   for (const node of [primary(seen), standby(seen)])

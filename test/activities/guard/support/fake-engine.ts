@@ -75,7 +75,13 @@ export class FakeEngine {
   /** Nodes that are frozen by the engine's list, whatever it says of the one. */
   frozen: string[] = [];
 
+  /** `postgresql.auto.conf` of any node. */
+  autoConf: () => string | undefined | Promise<string | undefined> = () =>
+    "synchronous_standby_names = 'veloz_standby'\n";
+
   readonly docker = {
+    readFile: async (_node: string, path: string) =>
+      path.endsWith('/postgresql.auto.conf') ? this.autoConf() : undefined,
     isFrozen: (node: string) => Promise.resolve(this.frozen.includes(node)),
     inspect: (node: string) => {
       this.onInspect(node);

@@ -1,0 +1,21 @@
+import { ownSettingsOf, type OwnSettings } from '../../cluster/failover/own-settings';
+import type { DockerClient } from '../../systems/docker';
+import { messageOf, withinLimit } from '../guard/probe';
+
+/** In the order in which PostgreSQL reads them (docker/postgres/postgresql.conf). What was never written says nothing. */
+const FILES = ['/run/veloz/environment.conf', '/var/lib/postgresql/data/postgresql.auto.conf'];
+/** How long Docker may take to read them, in milliseconds: clients wait, and on a disk that hangs it takes for ever. */
+const LIMIT_MS = 1000;
+
+/**
+ * Reads from the volume of a fenced primary whom its commits waited for in the end. That takes some milliseconds, where to read its WAL
+ * its container has to be started. Never throws.
+ */
+export async function readOwnSettings(docker: DockerClient, node: string): Promise<OwnSettings> {
+  try {
+    const contents = await withinLimit(Promise.all(FILES.map((path) => docker.readFile(node, path))), LIMIT_MS);
+    return ownSettingsOf(contents.map((content) => content ?? ''));
+  } catch (error) {
+    return { problem: messageOf(error).replace(/\.$/, '') };
+  }
+}
