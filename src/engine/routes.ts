@@ -3,11 +3,12 @@ import { z } from 'zod';
 import type { Desk, Outcome } from './desk';
 import { readExactJson } from './exact-json';
 import type { EngineAnswer, EngineRequest } from './http';
-import { StepDownRefused, type Leader } from './leader';
+import type { Leader } from './leader';
 import type { Lock } from './lock';
 import type { EngineMetrics } from './metrics';
 import { parseKey, readOrder, type OrderMistake } from './order';
 import { PASSED_ON } from './pass-on';
+import { StepDownRefused } from './step-down';
 import { StoreUnavailable, type Store } from './store';
 
 /** What the routes stand on. */

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { StepDownRefused } from '../../src/engine/leader';
+import { StepDownRefused } from '../../src/engine/step-down';
 import { until, World } from './support/fakes';
 
 let world: World;

@@ -1,10 +1,11 @@
 /* eslint-disable @typescript-eslint/require-await -- what a test answers at once is asked for as a promise */
 import type { Desk, Outcome } from '../../src/engine/desk';
 import type { EngineRequest } from '../../src/engine/http';
-import { StepDownRefused, type Leader } from '../../src/engine/leader';
+import type { Leader } from '../../src/engine/leader';
 import type { Lock } from '../../src/engine/lock';
 import { createMetrics } from '../../src/engine/metrics';
 import { createRoutes } from '../../src/engine/routes';
+import { StepDownRefused } from '../../src/engine/step-down';
 import { StoreUnavailable, type Store } from '../../src/engine/store';
 
 const order = { id: '1-1', symbol: 'BTCUSDT' };
