@@ -1,13 +1,10 @@
-import { createActivities } from '../../activities';
 import { healthFindings } from '../../cluster/health';
 import { engineFindings } from '../../cluster/engine/health';
 import { rolesOf, type TierRoles } from '../../cluster/maintenance/roles';
-import { tiersOf } from '../../cluster/maintenance/sides';
 import { redisFindings } from '../../cluster/redis/health';
-import { createDockerClient } from '../../systems/docker';
-import { loadTopology } from '../../systems/topology-file';
 import { isCalm, type Guarded } from '../guarded';
 import type { Target } from '../target';
+import { TiersLook } from '../tiers-look';
 
 /** What was seen of the cluster, looking at every system directly. */
 export interface Look {
@@ -18,43 +15,27 @@ export interface Look {
 
 /** Looks at every tier of a cluster, apart from its guard. */
 export class Looker {
-  private readonly looks: ReturnType<typeof createActivities>;
+  private readonly tiers: TiersLook;
 
-  /** @param tiers are those that run */
+  /** @param runs which tiers besides PostgreSQL run */
   constructor(
     private readonly target: Target,
-    private readonly tiers: { redis: boolean; engines: boolean },
+    runs: { redis: boolean; engines: boolean },
   ) {
-    const topology = loadTopology();
-    this.looks = createActivities({
-      topology,
-      identity: 'bench',
-      docker: createDockerClient(topology.docker?.socketPath),
-      environment: process.env,
-      handoverCost: () => undefined,
-      lockHolder: () => Promise.resolve(undefined),
-    });
+    this.tiers = new TiersLook(target, runs);
   }
 
   async look(): Promise<Look> {
-    const { name, cluster } = this.target;
-    const has = tiersOf(cluster);
-    const [postgres, redis, engines] = await Promise.all([
-      this.looks.observe(name),
-      this.tiers.redis && has.includes('redis') ? this.looks.observeRedis(name) : undefined,
-      this.tiers.engines && has.includes('engine') ? this.looks.observeEngines(name) : undefined,
-    ]);
+    const { cluster } = this.target;
+    const seen = await this.tiers.observe();
+    const { postgres, redis, engines } = seen;
     const findings = [
       ...healthFindings(cluster, postgres),
       ...(redis === undefined || cluster.redis === undefined ? [] : redisFindings(cluster.redis, redis)),
       ...(engines === undefined ? [] : engineFindings(engines)),
     ];
     return {
-      roles: rolesOf({
-        postgres,
-        ...(redis === undefined ? {} : { redis }),
-        ...(engines === undefined ? {} : { engines }),
-      }),
+      roles: rolesOf(seen),
       amiss: findings
         .filter(({ result }) => result === 'refuse')
         .map(({ id, says, measured }) => `${id} ${says}: ${measured}`),

@@ -1,9 +1,9 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import type { Endpoint } from '../../cluster/topology';
 import type { Login } from '../../systems/postgres';
-import { destroy, patiently } from '../writers';
+import { answerWithin, NodeClients, READ_ONLY } from '../node-clients';
+import { patiently } from '../writers';
 import type { AcknowledgedRow } from './account';
 
 const TABLE = 'veloz_chaos_row';
@@ -15,7 +15,6 @@ const ANSWER_LIMIT_MS = 5000;
 const AGAIN_MS = 50;
 /** A writer inside a container starts anew this much later. */
 const AGAIN_INSIDE_MS = 500;
-const READ_ONLY = '25006';
 
 /** Where a writer writes. */
 export interface RowDoor {
@@ -44,10 +43,8 @@ export interface RowWindow {
  * network is not felt. Every acknowledgement comes with the timeline on which the server wrote.
  */
 export class RowWriters {
-  private stopping = false;
   private loops: Promise<void>[] = [];
-  private readonly clients = new Set<Client>();
-  private readonly children = new Set<ChildProcess>();
+  private readonly clients: NodeClients;
   private acknowledged: AcknowledgedRow[] = [];
   private readOnlyErrors = 0;
   private failures: Record<string, number> = {};
@@ -61,19 +58,16 @@ export class RowWriters {
   constructor(
     private readonly doors: readonly RowDoor[],
     private readonly inside: readonly string[],
-    private readonly login: Login,
+    login: Login,
     private readonly era: string,
-  ) {}
+  ) {
+    this.clients = new NodeClients(login, 'chaos writer');
+  }
 
   /** Makes an empty table and starts writing; returns when a row has come through each front door. @throws Error after 20 s */
   async start(): Promise<void> {
     const admin = await patiently(() => this.connect(this.front()));
-    try {
-      await admin.query(`DROP TABLE IF EXISTS ${TABLE}`);
-      await admin.query(`CREATE TABLE ${TABLE} (writer text NOT NULL, seq bigint NOT NULL, PRIMARY KEY (writer, seq))`);
-    } finally {
-      this.drop(admin);
-    }
+    await this.clients.makeTable(admin, TABLE, 'writer text NOT NULL, seq bigint NOT NULL, PRIMARY KEY (writer, seq)');
     this.loops = [
       ...this.doors.flatMap((door) =>
         Array.from({ length: door.clients }, (_, index) => this.write(door, `${this.era}/${door.name}/${index}`)),
@@ -90,27 +84,8 @@ export class RowWriters {
     return door.address;
   }
 
-  private async connect(address: Endpoint): Promise<Client> {
-    const client = new Client({
-      ...address,
-      ...this.login,
-      application_name: 'chaos writer',
-      connectionTimeoutMillis: CONNECT_LIMIT_MS,
-    });
-    client.on('error', () => undefined);
-    this.clients.add(client);
-    try {
-      await client.connect();
-    } catch (error) {
-      this.drop(client);
-      throw error;
-    }
-    return client;
-  }
-
-  private drop(client: Client): void {
-    this.clients.delete(client);
-    destroy(client);
+  private connect(address: Endpoint): Promise<Client> {
+    return this.clients.connect(address, CONNECT_LIMIT_MS);
   }
 
   private keep(row: Omit<AcknowledgedRow, 'acknowledgedAt' | 'at'>, front: boolean): void {
@@ -126,7 +101,7 @@ export class RowWriters {
     const interval = 1000 / door.rate;
     let client: Client | undefined;
     let next = performance.now() + interval * Math.random();
-    for (let seq = 1; !this.stopping; seq++) {
+    for (let seq = 1; !this.clients.stopping; seq++) {
       const wait = next - performance.now();
       if (wait > 0) await sleep(wait, undefined, { ref: false });
       next = Math.max(next + interval, performance.now());
@@ -138,14 +113,11 @@ export class RowWriters {
           text: `INSERT INTO ${TABLE} VALUES ($1, $2) ${RETURNING}`,
           values: [writer, seq],
         });
-        answer.catch(() => undefined);
-        const limit = sleep(ANSWER_LIMIT_MS, 'late' as const, { ref: false });
-        const answered = await Promise.race([answer, limit]);
-        if (answered === 'late') throw new Error(`no answer within ${ANSWER_LIMIT_MS} ms`);
+        const answered = await answerWithin(answer, ANSWER_LIMIT_MS);
         const [row] = answered.rows;
         this.keep({ writer, seq, sentAt, timeline: Number.parseInt(row?.timeline ?? '', 16), node: row?.node }, front);
       } catch (error) {
-        if (this.stopping) break;
+        if (this.clients.stopping) break;
         const { code, message } = error as Error & { code?: string };
         if (front) {
           if (code === READ_ONLY) this.readOnlyErrors += 1;
@@ -154,51 +126,31 @@ export class RowWriters {
         }
         // A standby may be promoted while somebody is connected, who is then the first to write.
         if (client !== undefined && (front || code !== READ_ONLY)) {
-          this.drop(client);
+          this.clients.drop(client);
           client = undefined;
         }
         next = performance.now() + AGAIN_MS;
       }
     }
-    if (client !== undefined) this.drop(client);
+    if (client !== undefined) this.clients.drop(client);
   }
 
-  /** psql beside the server, on its Unix socket. It prints a row once its commit was acknowledged. */
-  private async writeInside(node: string, writer: string): Promise<void> {
-    const { user, database } = this.login;
+  private writeInside(node: string, writer: string): Promise<void> {
     let seq = 0;
-    while (!this.stopping) {
-      const child = spawn('docker', ['exec', '-i', node, 'psql', '-XqAt', '-U', user, '-d', database], {
-        stdio: ['pipe', 'pipe', 'ignore'],
-      });
-      this.children.add(child);
-      const ended = new Promise<void>((resolve) => {
-        child.once('exit', () => resolve());
-        child.once('error', () => resolve());
-      });
-      child.stdin.on('error', () => undefined);
-      let sentAt = 0;
-      const next = () => {
-        if (this.stopping || !child.stdin.writable) return;
+    let sentAt = 0;
+    return this.clients.workInside(node, {
+      statement: () => {
         sentAt = performance.now();
-        child.stdin.write(`INSERT INTO ${TABLE} VALUES ('${writer}', ${++seq}) ${RETURNING};\n\\echo done\n`);
-      };
-      let buffered = '';
-      child.stdout.on('data', (chunk: Buffer) => {
-        const lines = (buffered + chunk.toString()).split('\n');
-        buffered = lines.pop() ?? '';
-        for (const line of lines) {
-          const [timeline = '', name] = line.split('|');
-          if (line === 'done') setTimeout(next, 4 * AGAIN_MS).unref();
-          else if (/^[0-9A-F]{8}$/.test(timeline))
-            this.keep({ writer, seq, sentAt, timeline: Number.parseInt(timeline, 16), node: name }, false);
-        }
-      });
-      next();
-      await ended;
-      this.children.delete(child);
-      await sleep(AGAIN_INSIDE_MS, undefined, { ref: false });
-    }
+        return `INSERT INTO ${TABLE} VALUES ('${writer}', ${++seq}) ${RETURNING}`;
+      },
+      heard: (line) => {
+        const [timeline = '', name] = line.split('|');
+        if (/^[0-9A-F]{8}$/.test(timeline))
+          this.keep({ writer, seq, sentAt, timeline: Number.parseInt(timeline, 16), node: name }, false);
+      },
+      everyMs: 4 * AGAIN_MS,
+      againMs: AGAIN_INSIDE_MS,
+    });
   }
 
   /** Milliseconds since the last acknowledged row at the front door. */
@@ -230,7 +182,7 @@ export class RowWriters {
           `SELECT writer, array_agg(seq) AS seqs FROM ${TABLE} GROUP BY writer`,
         );
       } finally {
-        this.drop(reader);
+        this.clients.drop(reader);
       }
     });
     const rows = new Map(found.rows.map(({ writer, seqs }) => [writer, new Set(seqs.map(Number))]));
@@ -239,9 +191,6 @@ export class RowWriters {
 
   /** Stops writing and closes the connections. */
   async stop(): Promise<void> {
-    this.stopping = true;
-    for (const client of this.clients) this.drop(client);
-    for (const child of this.children) child.kill('SIGKILL');
-    await Promise.race([Promise.all(this.loops), sleep(2000)]);
+    await this.clients.stop(this.loops);
   }
 }
