@@ -113,9 +113,9 @@ export class MendingGuard {
   }
 
   /** What is left over now, for people; what is over is told once. */
-  private tell({ leftOver, started = [] }: MembersWatchResult): void {
+  private tell({ leftOver, started: startedSays = [] }: MembersWatchResult): void {
     const { host, mending } = this;
-    for (const says of started) host.note('mended', says);
+    for (const says of startedSays) host.note('mended', says);
     const { known } = host;
     const before = mending.nodes;
     mending.nodes = leftOver.map((each) => {
@@ -124,14 +124,14 @@ export class MendingGuard {
       const { attempts, ...rest } = told ?? { attempts: 0 };
       return { ...rest, ...shown(each), attempts };
     });
-    for (const { node, attempts, started } of before) {
+    for (const { node, attempts, started: byWatch } of before) {
       if (leftOver.some((each) => each.node === node)) continue;
       const after = attempts === 0 ? '' : ` after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`}`;
       host.note(
         'mended',
         node === NOBODY
           ? `somebody takes writes again${after}`
-          : started === true
+          : byWatch === true
             ? `${node} runs again`
             : `${node} is a standby again${after}`,
       );

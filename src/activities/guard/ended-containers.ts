@@ -19,7 +19,7 @@ export class EndedContainers {
   private readonly names: string[];
   private readonly left = new Map<string, { found: LeftOver; since: number; attempts: number; notBefore: number }>();
   /** What was started since it was last told, each in a sentence. */
-  private started: string[] = [];
+  private startedSays: string[] = [];
   private lookedAt = -Infinity;
   private news = true;
   private endEvents: (() => void) | undefined;
@@ -41,7 +41,7 @@ export class EndedContainers {
 
   /** What it has started and nobody was told of yet. */
   takeStarted(): string[] {
-    return this.started.splice(0);
+    return this.startedSays.splice(0);
   }
 
   /** What has ended by now and is not as it should be; what may be started again is. Never throws. */
@@ -80,7 +80,7 @@ export class EndedContainers {
       await stillMine(`start ${name}`);
       await withinLimit(this.deps.docker.start(name), START_LIMIT_MS);
       await this.lookAt(name);
-      if (!this.left.has(name)) this.started.push(`${name} was started again: ${left.found.says}`);
+      if (!this.left.has(name)) this.startedSays.push(`${name} was started again: ${left.found.says}`);
     } catch (error) {
       // Told as long as it is so; tried again after the back-off.
       const says = left.found.says.replace(/; it could not be started.*$/, '');

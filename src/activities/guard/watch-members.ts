@@ -38,7 +38,7 @@ export interface MembersWatchResult {
   due: string[];
   /** Nodes that a person stopped. */
   byHand: string[];
-  /** Containers that the watch has started, each in a sentence. */
+  /** Containers that the watch has started, each in a sentence. They are left over no more. */
   started?: string[];
 }
 
@@ -91,8 +91,8 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       );
       const forMs = ({ node }: LeftOver) => now - (since.get(node)?.at ?? now);
       const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys, forMs(each))) : [];
-      const started = containers.takeStarted();
-      const seen = { leftOver: told, byHand, ...(started.length === 0 ? {} : { started }) };
+      const startedSays = containers.takeStarted();
+      const seen = { leftOver: told, byHand, ...(startedSays.length === 0 ? {} : { started: startedSays }) };
       if (due.length > 0 && now >= lockedUntil) {
         const free = await freeOf(deps, request.cluster, due);
         if (free.length > 0) return { why: 'due', ...seen, due: free };
@@ -100,7 +100,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       }
       // A server that crashes again and again would be in other words at each look.
       const lasting = settled.filter(({ node }) => now - (words.get(node)?.at ?? now) >= LASTS_MS);
-      if (started.length > 0 || differs(request, found, lasting)) return { why: 'sees', ...seen, due: [] };
+      if (startedSays.length > 0 || differs(request, found, lasting)) return { why: 'sees', ...seen, due: [] };
       if (ends.over()) return { why: 'quiet', ...seen, due: [] };
       await pause(found.length > 0 || look.odd ? ODD_EVERY_MS : EVERY_MS, ends.signal);
     }
@@ -125,13 +125,13 @@ async function freeOf(deps: ActivityDeps, cluster: string, due: readonly LeftOve
  * @param forMs for how long it has been so while this stretch looks: each attempt ends one
  */
 function isDue(
-  { node, key, leaves, started, againMs = Infinity }: LeftOver,
+  { node, key, leaves, started: byWatch, againMs = Infinity }: LeftOver,
   { known }: MembersWatchRequest,
   keys: ReadonlyMap<string, string | null>,
   forMs: number,
 ): boolean {
   // What the watch starts itself needs no run.
-  if (leaves !== undefined || started === true) return false;
+  if (leaves !== undefined || byWatch === true) return false;
   if (forMs >= againMs) return true;
   const before = known.find((each) => each.node === node);
   if (before === undefined) return true;
