@@ -29,7 +29,7 @@ import type { NodeAnswer, Round } from './signals';
  * does a standby without slot that confirms commits: nobody knows which node it is. After either, `protected` begins anew.
  *
  * What stays open are sessions that set `synchronous_commit` for themselves, or go on with what their role had when they began; and the
- * time since the ledger was last confirmed (confirmation.ts), a fifth of a second while the guard watches and some seconds at most: a
+ * time since the ledger was last confirmed (confirmation.ts), two rounds at most, or the old primary's own files are asked: a
  * person who empties the names by hand, or a standby that joins for the first time and confirms commits, followed by the loss of the
  * primary (and of that standby) within that time. A ledger that is older proves nothing. Whatever this product does to the names is in
  * the ledger first.
