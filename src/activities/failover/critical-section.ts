@@ -1,22 +1,19 @@
-import { disagreement } from '../../cluster/failover/own-settings';
 import type { NodeAnswer } from '../../cluster/guard/signals';
 import { AgentError, type Token } from '../../systems/agent';
 import { recoveryOf, type PostgresSession } from '../../systems/postgres';
 import { finalFailure, until } from '../context';
 import type { ActivityDeps, ClusterAccess } from '../deps';
-import { fenceNode, type Fence } from '../fence';
 import { messageOf } from '../guard/probe';
 import { SubStepRecorder } from '../move-journal';
 import { ensureSlot, ensureSynchronousNames } from '../prepare';
 import { ensureReservedSlot } from '../rejoin/parts';
 import { steadyMs } from '../clock';
-import { Overtaken } from '../still-mine';
 import { askedBefore } from './asked-before';
 import { choose, type Choice } from './choose';
+import { mayPromoteBeside, silentSource, SourceFence, type Fencing } from './fence-source';
 import type { FailoverJournal } from './journal';
 import { askSource } from './look';
 import { queryLimitOf, type FailoverMove, type FailoverResult } from './move';
-import { readOwnSettings } from './own-settings';
 import {
   claimFailoverParts,
   closeFailoverParts,
@@ -50,15 +47,8 @@ export interface Carrier {
   readsWal: boolean;
 }
 
-interface Section {
-  deps: ActivityDeps;
-  access: ClusterAccess;
-  request: FailoverMove;
-  parts: FailoverParts;
-  recorder: SubStepRecorder;
-  journal: FailoverJournal;
-  /** The fence that is made beside the promotion. Never rejects: it gives what went wrong. */
-  fencing?: Promise<unknown>;
+interface Section extends Fencing {
+  fence: SourceFence;
 }
 
 /**
@@ -86,12 +76,13 @@ export async function carryOut(
   const source = carrier.sourceEnded?.() === true ? silentSource(request.source) : askSource(access, request.source);
   try {
     parts = await recorder.run('open', 'open ways to every node and take them', () => take(access, request, carrier));
-    section = { deps, access, request, parts, recorder, journal };
+    const fencing: Fencing = { deps, access, request, parts, recorder, journal };
+    section = { ...fencing, fence: new SourceFence(fencing) };
     return await failOverWith(section, carrier, source);
   } catch (error) {
     if (isRefusal(error) && parts !== undefined) await letGo(parts);
     // Whoever goes on from here has to meet the fence as it is, and not one that is still on its way.
-    await section?.fencing;
+    await section?.fence.over();
     if (isRefusal(error))
       throw finalFailure('Refused', (error as Error).message, {
         ...(journal.checks === undefined ? {} : { checks: journal.checks }),
@@ -130,7 +121,7 @@ async function failOverWith(section: Section, carrier: Carrier, source: Promise<
   const { marks } = journal;
   const asked = await askedBefore(deps, access, request, parts, journal);
   // The attempt that asked may have died before its fence stood.
-  if (asked !== undefined && journal.fence === undefined) section.fencing = settled(fence(section, asked));
+  if (asked !== undefined && journal.fence === undefined) section.fence.goOnBeside(section.fence.make(asked));
   const choice = asked ?? (await fenced(section, carrier, source));
   const { target, others, names } = choice;
   const route = () => pooler.call('route', { token, ...target.address });
@@ -157,7 +148,7 @@ async function failOverWith(section: Section, carrier: Carrier, source: Promise<
     carrier.beat(journal);
     recorder.at('released');
   }
-  await besides(section);
+  await section.fence.finish();
   const warnings = [...(journal.warnings ?? [])];
   await Promise.all(
     others.map((other) =>
@@ -186,7 +177,7 @@ const round = (ms: number): number => Math.round(ms * 10) / 10;
 
 /** Holds clients, fences the old primary, and chooses who is promoted. */
 async function fenced(section: Section, carrier: Carrier, source: Promise<NodeAnswer>): Promise<Choice> {
-  const { deps, access, request, parts, recorder, journal } = section;
+  const { deps, access, request, parts, recorder, journal, fence } = section;
   const { marks } = journal;
   await recorder.run('hold', `hold clients at ${access.poolerName}`, () => holdClients(access, request, parts));
   const chosen = await recorder.run(
@@ -197,13 +188,13 @@ async function fenced(section: Section, carrier: Carrier, source: Promise<NodeAn
   );
   await carrier.permit?.(`fence ${request.source}`);
   journal.began ??= 'fence';
-  const fencing = fence(section, chosen);
+  const making = fence.make(chosen);
   if (mayPromoteBeside(request, journal, chosen) && carrier.sourceEnded?.() === true) {
     marks.fenceBeside = true;
-    section.fencing = settled(fencing);
+    fence.goOnBeside(making);
   } else {
-    const how = await fencing;
-    journal.own = await readOwnSettings(deps.docker, request.source);
+    const how = await making;
+    await fence.readSettings();
     const found = await chooseFenced(section, true);
     if (found.unproven !== true) return found;
     if (!carrier.readsWal)
@@ -230,78 +221,6 @@ const chooseFenced = (
       return choose(deps, access, request, parts, journal, { beforeFence: mayRead });
     },
     (found) => `${found.target.name}`,
-  );
-
-/** Nobody is there to answer. While Docker takes a container down, its port swallows whoever asks. */
-const silentSource = (name: string): Promise<NodeAnswer> =>
-  Promise.resolve({ name, answered: false, ms: 0, problem: 'its container has ended' });
-
-/** Fences the old primary, and keeps how. */
-async function fence(
-  { deps, access, request, parts, recorder, journal }: Section,
-  { target }: Choice,
-): Promise<Fence['how']> {
-  const { how, says, ms } = await recorder.run(
-    'fence',
-    `fence ${request.source}, and prove it`,
-    () => fenceNode(deps, access, parts.token, request.source, access.internal(target.name)),
-    (made) => made.says,
-  );
-  journal.fence = says;
-  journal.marks.fenceMs = ms;
-  journal.marks.fencedAt = Date.now();
-  return how;
-}
-
-/**
- * May the promotion go on before the fence stands, where the old primary has certainly ended? Only where it can acknowledge nothing even
- * if somebody starts it in that moment: each of its commits waits for a standby, by the ledger, and its only one is promoted. What that
- * one confirms before it is through is part of its data.
- */
-function mayPromoteBeside(request: FailoverMove, { lossBound, proof }: FailoverJournal, chosen: Choice): boolean {
-  const proven = request.watched === true && chosen.unproven !== true && lossBound === 0 && proof !== undefined;
-  return request.kind === 'dead' && request.ledger?.state === 'protected' && proven && chosen.alone === true;
-}
-
-/**
- * Waits for the fence that was made beside the promotion. Clients go on already, and the rejoin fences once more: where it fails, that is
- * told.
- */
-async function besides({ deps, fencing, journal, request }: Section): Promise<void> {
-  if (fencing === undefined) return;
-  const failure = await fencing;
-  if (failure === undefined) return requireOwnSettings(deps, request, journal);
-  // Another attempt goes on, and makes it.
-  if (failure instanceof Overtaken) throw failure;
-  (journal.warnings ??= []).push(
-    `H2: ${request.source} is not fenced yet: ${messageOf(failure)}. It can acknowledge nothing without a standby`,
-  );
-}
-
-/**
- * What proved that nothing is lost was seen a moment before the end. Where the old primary's own files say something else, somebody
- * changed them in that moment: nothing is undone, and nothing is claimed.
- */
-async function requireOwnSettings(
-  { docker }: ActivityDeps,
-  { source, ledger }: FailoverMove,
-  journal: FailoverJournal,
-): Promise<void> {
-  journal.own ??= await readOwnSettings(docker, source);
-  const other = disagreement(journal.own, ledger?.names ?? '');
-  if (other === undefined || journal.lossBound !== 0) return;
-  delete journal.proof;
-  journal.lossBound = null;
-  (journal.warnings ??= []).push(
-    `I7: whether something is lost is not known: ${source} was seen protected a moment before its end, and ${other}`,
-  );
-}
-
-/** What went wrong; undefined when all went well. */
-const settled = (work: Promise<unknown>): Promise<unknown> =>
-  work.then(
-    () => undefined,
-    (error: unknown) => error ?? new Error('no reason given'),
   );
 
 /** Has the target promoted, unless it is, and returns when it takes writes. Clients' route leads to it by then, as a rule. */
