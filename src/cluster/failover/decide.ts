@@ -19,7 +19,8 @@ import {
 } from './candidates';
 import { promoteCommand, rejoinCommand } from './commands';
 import type { OwnSettings } from './own-settings';
-import { checkLoss, type LossConsent } from './proof';
+import { checkLoss } from './proof';
+import type { LossConsent } from './proof-input';
 
 export type { CandidateState } from './candidates';
 

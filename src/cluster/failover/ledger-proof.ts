@@ -1,0 +1,136 @@
+import { clusterStatus } from '../commands';
+import { formatMs } from '../duration';
+import { ageWords, isFresh } from '../guard/confirmation';
+import type { Checklist } from '../switchover/checklist';
+import { unheardWords, type CandidateState } from './candidates';
+import { disagreement } from './own-settings';
+import type { Curable, ProofInput } from './proof-input';
+import { ownWords, sourceWords } from './source-proof';
+
+/** Why the ledger does not promise anything about this failure; undefined when it does. */
+export function whyNotProtected({
+  ledger,
+  failedPrimary,
+  failedAt,
+  confirmedWithinMs,
+  watched,
+  own,
+}: ProofInput): { id: 'B3' | 'I7'; measured: string; limit?: string; unread?: true } | undefined {
+  if (ledger === null) return { id: 'B3', measured: 'there is no ledger: no guard watches this cluster' };
+  if (ledger.primary !== failedPrimary)
+    return {
+      id: 'B3',
+      measured: `the ledger knows ${ledger.primary ?? 'no node'} as primary, and ${failedPrimary} failed`,
+    };
+  if (ledger.state !== 'protected') return { id: 'I7', measured: `the ledger says ${ledger.state}: ${ledger.why}` };
+  if (ledger.synchronous.length === 0) return { id: 'I7', measured: 'the ledger says protected, and names no standby' };
+  const { confirmedAt } = ledger;
+  if (!isFresh({ confirmedAt, at: failedAt, limitMs: confirmedWithinMs }))
+    return {
+      id: 'I7',
+      measured: `the ledger says protected, and ${ageWords({ confirmedAt, at: failedAt })} the failure`,
+      limit: `confirmed at most ${formatMs(confirmedWithinMs)} before it`,
+    };
+  const limit = 'somebody watched until its end, or its own files say the same as the ledger';
+  const other = own === undefined ? undefined : disagreement(own, ledger.names);
+  if (other !== undefined)
+    return { id: 'I7', measured: `the ledger says protected of ${failedPrimary}, but ${other}`, limit };
+  if (watched !== false || own?.names !== undefined) return undefined;
+  const unwatched = `the ledger says protected, but nobody saw ${failedPrimary} in the moments before its end`;
+  return own === undefined
+    ? { id: 'I7', measured: `${unwatched}, and its files are not read yet`, limit, unread: true }
+    : { id: 'I7', measured: `${unwatched}, and its files tell nothing: ${own.problem ?? 'no reason given'}`, limit };
+}
+
+/** Standbys that may have confirmed the last commits and can't be heard. */
+export function missingMembers({ ledger, candidate, rest, all, watched }: ProofInput): string[] {
+  const heard = [candidate, ...rest].map(({ state }) => state.name);
+  const others = watched === false ? all.filter(({ missing }) => missing !== true).map(({ name }) => name) : [];
+  return [...new Set([...(ledger?.synchronous ?? []), ...others])].filter((node) => !heard.includes(node));
+}
+
+/** What the ledger proves, with what was heard. */
+export function ledgerProof({ ledger, failedAt, failedPrimary, own }: ProofInput): string {
+  const names = ledger?.synchronous ?? [];
+  const age = Math.max(0, failedAt - (ledger?.confirmedAt ?? failedAt));
+  return `the ledger, confirmed ${formatMs(age)} before the failure, names ${listed(names)}; ${names.length === 1 ? 'it was' : 'all were'} heard, and none has more${own?.names === undefined ? '' : `; the files of ${failedPrimary} say the same`}`;
+}
+
+const listed = (names: readonly string[]): string => names.join(' and ');
+
+/** What the checks of the record ask. */
+const recordWords = {
+  B3: 'what a standby had was recorded outside the primary before it failed',
+  I7: 'it is known that every acknowledged commit is on a standby',
+  I6: 'every standby that may have the last commits answers',
+};
+
+/** B3, I7 and I6 by the ledger. */
+export function checkRecord(
+  list: Checklist,
+  curable: Curable,
+  input: ProofInput,
+  recorded: ReturnType<typeof whyNotProtected>,
+  missing: readonly string[],
+  accept: string,
+): void {
+  const { ledger, failedPrimary, all } = input;
+  const words = recordWords;
+  const own = ownWords(input);
+  const unknown = {
+    refusal: 'nobody knows whether a standby has every acknowledged commit',
+    limit: `a ledger that says protected of ${failedPrimary}`,
+    next: accept,
+  };
+  curable('B3', recorded?.id !== 'B3', {
+    ...unknown,
+    says: words.B3,
+    measured:
+      recorded?.id === 'B3' ? `${recorded.measured}${own}` : `the ledger of ${failedPrimary}, epoch ${ledger?.epoch}`,
+  });
+  if (recorded?.id === 'B3') {
+    list.skip('I7', words.I7, 'nothing was recorded');
+    list.skip('I6', words.I6, 'nothing was recorded');
+    return;
+  }
+  curable('I7', recorded === undefined, {
+    ...unknown,
+    ...(recorded?.limit === undefined ? {} : { limit: recorded.limit }),
+    says: words.I7,
+    measured: recorded === undefined ? `the ledger says protected: ${ledger?.why}` : `${recorded.measured}${own}`,
+  });
+  if (recorded !== undefined) {
+    list.skip('I6', words.I6, 'none is known to have them');
+    return;
+  }
+  curable('I6', missing.length === 0, {
+    says: words.I6,
+    refusal: `${missing.join(' and ')} may have acknowledged commits that nobody else has`,
+    measured:
+      missing.length === 0
+        ? `${ledger?.synchronous.join(' and ')}`
+        : `${missing.map((node) => silentWords(node, all)).join('; ')}${own}`,
+    limit: `all of ${ledger?.synchronous.join(', ')} answer`,
+    // To bring the node back loses nothing: that comes first.
+    next: missing[0] === undefined ? accept : `docker start ${missing[0]}`,
+  });
+}
+
+/** B3, I7 and I6 where the failed primary's own data answer what the ledger does not. */
+export function tellSource(list: Checklist, input: ProofInput): void {
+  list.skip('B3', recordWords.B3, 'the failed primary itself could be read');
+  list.require('I7', true, {
+    says: recordWords.I7,
+    refusal: 'nobody knows whether a standby has every acknowledged commit',
+    measured: sourceWords(input),
+    limit: 'all that the failed primary has',
+    next: clusterStatus(input.cluster),
+  });
+  list.skip('I6', recordWords.I6, 'the failed primary itself could be read');
+}
+
+/** A node that did not answer, and why. */
+function silentWords(node: string, all: readonly CandidateState[]): string {
+  const state = all.find(({ name }) => name === node);
+  return state === undefined ? `${node} is not in the topology` : unheardWords(state);
+}
