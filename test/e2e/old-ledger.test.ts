@@ -38,6 +38,12 @@ describe('the primary fails while nobody watches', () => {
       (await look()).nodes.some(({ name, sql }) => name === node && sql?.inRecovery === false),
     );
 
+  /** What an idle server still notes in its WAL is noted now: what it notes in its last moment is on no standby. */
+  async function idle(node: string): Promise<void> {
+    psql(node, 'CHECKPOINT');
+    await sleep(IDLE_MS);
+  }
+
   /** Nobody watches, commits wait for nobody, and 1000 rows are on the primary alone. */
   async function rowsOnlyThere({ primary, standby }: { primary: string; standby: string }): Promise<void> {
     await nobodyWatches();
@@ -95,6 +101,7 @@ describe('the primary fails while nobody watches', () => {
     const before = await roles();
     await nobodyWatches();
     psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_frozen AS SELECT generate_series(1, 1000) AS n');
+    await idle(before.primary);
     docker('pause', before.primary);
     await sleep(OLD_MS);
 
@@ -156,9 +163,7 @@ describe('the primary fails while nobody watches', () => {
       const before = await roles();
       await nobodyWatches();
       psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_cut AS SELECT generate_series(1, 1000) AS n');
-      // What an idle server still notes in its WAL is noted before the cut: after it, it would be on no standby.
-      psql(before.primary, 'CHECKPOINT');
-      await sleep(IDLE_MS);
+      await idle(before.primary);
       await cutOff(before.primary);
       await sleep(OLD_MS);
 
