@@ -37,6 +37,7 @@ import { loadTopology } from './systems/topology-file';
 import { WATCH_SLOTS } from './cluster/guard/watch-slots';
 import { faultPointFromEnvironment } from './worker/fault-point';
 import { portOrFree, startHealthServer } from './worker/health';
+import { workerLogger } from './worker/log';
 import { guardQuery, guardWorkflowId, type GuardState } from './workflows/guard-messages';
 import { HANDOVER_PROBE_ID, lockWorkflowId, TASK_QUEUE, watchQueueOf, type HandoverCost } from './workflows/messages';
 
@@ -206,7 +207,7 @@ function installRuntime(metricsPort: number | false, logger: Logger): void {
  * @throws Problem when Temporal is out of reach, the topology is wrong, or search attributes can't be registered
  */
 export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
-  const logger = options.logger ?? pino({ name: 'veloz-ha worker' }, pino.destination(2));
+  const logger = options.logger ?? workerLogger(pino.destination(2));
   const taskQueue = options.taskQueue ?? TASK_QUEUE;
   const identity = options.identity ?? `${process.pid}@${hostname()}`;
   const topology = options.topology ?? loadTopology();

@@ -1,7 +1,8 @@
-import pino, { type Logger } from 'pino';
+import type { Logger } from 'pino';
 import pretty from 'pino-pretty';
 import { exitCodes } from '../../failures';
 import { runWorker } from '../../worker';
+import { workerLogger } from '../../worker/log';
 import type { Cli } from '../io';
 import type { WorkerOptions } from './worker-detached';
 
@@ -21,7 +22,7 @@ export async function worker(cli: Cli, options: WorkerOptions): Promise<number> 
 /** A log for a person at a terminal; programs get the worker's own, one JSON document a line. */
 function readableLogger(cli: Cli): Logger {
   const { colour } = cli.errStyle;
-  return pino(
+  return workerLogger(
     pretty({
       destination: 2,
       sync: true,
