@@ -19,6 +19,7 @@ describe('the primary fails while nobody watches', () => {
   afterEach(async () => {
     await guarded.rest();
     await recovered();
+    for (const node of Object.values(await roles())) setting(node, 'ALTER SYSTEM RESET autovacuum');
   }, 240_000);
 
   async function nobodyWatches(): Promise<void> {
@@ -36,10 +37,15 @@ describe('the primary fails while nobody watches', () => {
   const takesWrites = (node: string) =>
     waitUntil(`${node} taking writes`, async () =>
       (await look()).nodes.some(({ name, sql }) => name === node && sql?.inRecovery === false),
-    );
+    ).catch(async (error: unknown) => {
+      const { events } = await guarded.state();
+      throw new Error(`${(error as Error).message}; the guard: ${JSON.stringify(events, null, 1)}`);
+    });
 
   /** What an idle server still notes in its WAL is noted now: what it notes in its last moment is on no standby. */
   async function idle(node: string): Promise<void> {
+    // So is an ANALYZE that autovacuum does of its own.
+    setting(node, 'ALTER SYSTEM SET autovacuum = off');
     psql(node, 'CHECKPOINT');
     await sleep(IDLE_MS);
   }
