@@ -1,4 +1,5 @@
 import { lsnBytes, type Lsn } from '../cluster/lsn';
+import { poolerConsole } from '../cluster/commands';
 import { isExpectedNames } from '../cluster/synchronous-names';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import { keepBeating, sleep, until } from './context';
@@ -139,7 +140,7 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
       await withSession(openDoor(access, 5000), async (door) => {
         if (door.kept)
           warnings.push(
-            `M8: clients wait at ${access.poolerName} for a server, or are refused: the proof took the place that is kept for it`,
+            `M8: clients wait at ${access.poolerName} for a server, or are refused: the proof took the place that is kept for it (limit: a server for each client that asks). Next: ${poolerConsole(access.poolerName, 'SHOW POOLS')}`,
           );
         do {
           if (rounds > 0) await sleep(Math.min(250, soakMs));

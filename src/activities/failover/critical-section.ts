@@ -194,7 +194,8 @@ async function fenced(section: Section, carrier: Carrier, source: Promise<NodeAn
     fence.goOnBeside(making);
   } else {
     const how = await making;
-    await fence.readSettings();
+    // The volume of one that can't be ended hangs, and takes the whole limit to say so.
+    if (how !== 'network' || request.watched !== true) await fence.readSettings();
     const found = await chooseFenced(section, true);
     if (found.unproven !== true) return found;
     if (!carrier.readsWal)

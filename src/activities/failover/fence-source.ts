@@ -70,8 +70,9 @@ export class SourceFence {
     if (failure === undefined) return requireOwnSettings(deps, request, journal);
     // Another attempt goes on, and makes it.
     if (failure instanceof Overtaken) throw failure;
+    const { source } = request;
     (journal.warnings ??= []).push(
-      `H2: ${request.source} is not fenced yet: ${messageOf(failure)}. It can acknowledge nothing without a standby`,
+      `H2: ${source} is not fenced yet: ${reasonOf(failure)} (limit: proof that it takes no write). Next: veloz-ha postgres rejoin ${source}`,
     );
   }
 }
@@ -82,7 +83,7 @@ export class SourceFence {
  */
 async function requireOwnSettings(
   { docker }: ActivityDeps,
-  { source, ledger }: FailoverMove,
+  { run, source, ledger }: FailoverMove,
   journal: FailoverJournal,
 ): Promise<void> {
   journal.own ??= await readOwnSettings(docker, source);
@@ -91,9 +92,16 @@ async function requireOwnSettings(
   delete journal.proof;
   journal.lossBound = null;
   (journal.warnings ??= []).push(
-    `I7: whether something is lost is not known: ${source} was seen protected a moment before its end, and ${other}`,
+    `I7: whether something is lost is not known: ${source} was seen protected a moment before its end, and ${other} (limit: the same). Its rejoin tells what it alone had, and keeps it. Next: veloz-ha show ${run.split('/')[0] ?? run}`,
   );
 }
+
+/** Why there is no fence, without what is true of a refusal alone: somebody was promoted. */
+const reasonOf = (failure: unknown): string =>
+  messageOf(failure)
+    .replace(/ \(limit: .*$/, '')
+    .replace(/^H2: /, '')
+    .replace(/\.$/, '');
 
 /** What went wrong; undefined when all went well. */
 const settled = (work: Promise<unknown>): Promise<unknown> =>

@@ -8,8 +8,8 @@ const FILES = ['/run/veloz/environment.conf', '/var/lib/postgresql/data/postgres
 const LIMIT_MS = 1000;
 
 /**
- * Reads from the volume of a fenced primary whom its commits waited for in the end. That takes some milliseconds, where to read its WAL
- * its container has to be started. Never throws.
+ * Reads from the volume of a fenced primary whom its commits waited for in the end. Its container need not run for
+ * that, as it must for its WAL to be read. Never throws.
  */
 export async function readOwnSettings(docker: DockerClient, node: string): Promise<OwnSettings> {
   try {

@@ -24,7 +24,8 @@ import type { Round } from './signals';
 export const CONFIRMED_WITHIN_MS = 5000;
 /**
  * How long before the known end of a primary a ledger must have been confirmed, in milliseconds: a round and what a heartbeat keeps it
- * back. A person's script needs longer to take the standby away, to let commits go on without it, and to end the primary.
+ * back. A script can take the standby away, empty the names and end the primary within that: where nobody watched until the end, the
+ * primary's own files are asked as well (failover/own-settings.ts).
  */
 export const CONFIRMED_BEFORE_END_MS = 1000;
 /** By how much the clock of another worker may be ahead, in milliseconds. A confirmation that lies further in the future is none. */

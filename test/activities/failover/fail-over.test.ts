@@ -120,6 +120,20 @@ describe('the critical section as a step of its run', () => {
     expect(cluster.engine.did.filter((each) => each.startsWith('start'))).toEqual([]);
   });
 
+  test('one that can not be ended is not read where the watch saw its end: its volume hangs, and clients wait', async () => {
+    let read = 0;
+    Object.assign(cluster.engine, {
+      onKill: () => undefined,
+      autoConf: () => {
+        read += 1;
+        return "synchronous_standby_names = 'veloz_standby'";
+      },
+    });
+    cluster.engine.status[PRIMARY] = 'paused';
+    expect((await run({ watched: true })).fence).toContain('was cut off');
+    expect({ read, promoted: cluster.promotions.has(STANDBY) }).toEqual({ read: 0, promoted: true });
+  }, 20_000);
+
   test('finds what the watch did, holds nobody again, and tells what was measured then', async () => {
     const journal = done();
     const result = await run({ journal });

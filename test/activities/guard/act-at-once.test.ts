@@ -213,7 +213,12 @@ describe('a watch that sees the primary fail', () => {
       expect(problem).toBeUndefined();
       expect(journal?.fence).toBeUndefined();
       expect(journal?.marks).toMatchObject({ fenceBeside: true, fenceMs: null, fencedAt: null });
-      expect(journal?.warnings).toEqual([expect.stringMatching(/^H2: .*is not fenced yet: .*Docker is away/)]);
+      expect(journal?.warnings).toEqual([
+        expect.stringMatching(
+          /^H2: .*is not fenced yet: .*Docker is away.*\(limit: .*\)\. Next: veloz-ha postgres rejoin /,
+        ),
+      ]);
+      expect(journal?.warnings?.[0]).not.toContain('Nothing was promoted');
       expect({ route: cluster.route, hold: cluster.hold }).toEqual({ route: STANDBY, hold: undefined });
     });
 
