@@ -4,15 +4,12 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { composeArguments } from '../cli/compose';
 import { packageRoot } from '../cli/paths';
 import { formatMs } from '../cluster/duration';
-import { formatSize } from '../cluster/size';
-import { openPostgresAgent, type PostgresObservation } from '../systems/agent';
-import { createDockerClient } from '../systems/docker';
-import { loadTopology } from '../systems/topology-file';
 import type { GuardState } from '../workflows/guard-messages';
 import { abortUpdate, statusQuery, WORKFLOW_TASK_TIMEOUT, type Decision } from '../workflows/messages';
 import type { Report, RunState } from '../workflows/run-state';
 import { randomOf } from './chaos/random';
 import { moveBack } from './chaos/runbooks';
+import { AgentEye } from './copy-eye';
 import {
   ENGINE_OFFSET_MS,
   nodeToAdd,
@@ -24,7 +21,8 @@ import {
 } from './during';
 import { isCalm } from './guarded';
 import { say } from './options';
-import { docker, run as program } from './shell';
+import { run as program } from './shell';
+import { deleteNode } from './spare-node';
 import type { Stage } from './stage';
 import { whole } from './target';
 
@@ -42,11 +40,8 @@ const CLOSE_LIMIT_MS = 60_000;
 /** A run that was aborted has this long to put everything back; then it is terminated. */
 const ABORT_LIMIT_MS = 30_000;
 const LOOK_EVERY_MS = 10;
-/** An agent is asked by way of `docker exec`, over one session. */
-const ASK_AGENT_EVERY_MS = 50;
 /** A runbook that found another run at work, or the cluster not ready for it, is started again this much later. */
 const AGAIN_MS = 2000;
-const AGENT_LIMIT_MS = 2000;
 /** The fault does not wait longer than this for the last words of the run. */
 const ANSWER_LIMIT_MS = 200;
 /** A maintenance ends by itself after this, should nobody be left to move it back. */
@@ -345,66 +340,3 @@ const heldWords: Look = (state) => (state.phase === 'held' ? stateWords(state) :
 
 const movingWords: Look = (state) =>
   state.phase === 'running' && state.steps.some(({ state: now }) => now === 'running') ? stateWords(state) : undefined;
-
-/** Asks one node's agent what it copies. */
-class AgentEye {
-  private readonly docker = createDockerClient(loadTopology().docker?.socketPath);
-  private agent: Awaited<ReturnType<typeof openPostgresAgent>> | undefined;
-
-  constructor(private readonly node: string) {}
-
-  /** What is copied; undefined while nothing is. */
-  async copyWords(): Promise<string | undefined> {
-    try {
-      this.agent ??= await openPostgresAgent(this.docker, this.node);
-      const words = copyWordsOf(await this.agent.call('observe', {}, AGENT_LIMIT_MS));
-      if (words !== undefined) return words;
-    } catch {
-      // Its container is being started.
-      this.close();
-    }
-    await sleep(ASK_AGENT_EVERY_MS);
-    return undefined;
-  }
-
-  close(): void {
-    this.agent?.close();
-    this.agent = undefined;
-  }
-}
-
-/** What a node copies, by its agent; undefined while it does not, or does something else to its data. */
-export function copyWordsOf({
-  job,
-  postgres,
-  startGuard,
-}: Pick<PostgresObservation, 'job' | 'postgres' | 'startGuard'>): string | undefined {
-  if (job?.kind === 'copy' && job.state === 'running' && job.phase === 'pg_basebackup')
-    return `copying, ${formatSize(job.doneBytes)}${job.totalBytes === null ? '' : ` of ${formatSize(job.totalBytes)}`}`;
-  // At its first start a node copies by itself.
-  return postgres.state === 'starting' && postgres.pid === null && startGuard?.startsWith('Copying') === true
-    ? `copying, at its first start: ${startGuard.replace(/\.$/, '')}`
-    : undefined;
-}
-
-const containerOf = (node: string) => docker('ps', '--all', '--quiet', '--filter', `name=^${node}$`);
-const volumeOf = (node: string) => docker('volume', 'ls', '--quiet', '--filter', `name=^${node}$`);
-
-/** The node to add must not be there: what it holds is somebody's. @throws Error with the commands that remove it */
-export async function refuseWhatIsThere(node: string): Promise<void> {
-  const [container, volume] = await Promise.all([containerOf(node), volumeOf(node)]);
-  if (container.trim() === '' && volume.trim() === '') return;
-  const [what, first] =
-    container.trim() === ''
-      ? ['a volume', '']
-      : ['a container', `veloz-ha postgres remove-standby ${node}; docker rm --force ${node}; `];
-  throw new Error(
-    `${node} has ${what} already, and --during add-standby adds it to a cluster of two (limit: neither container nor volume). Next: ${first}docker volume rm ${node}`,
-  );
-}
-
-/** Deletes the container and the data of a node, as the report of its removal says. */
-async function deleteNode(node: string): Promise<void> {
-  if ((await containerOf(node)).trim() !== '') await docker('rm', '--force', node);
-  if ((await volumeOf(node)).trim() !== '') await docker('volume', 'rm', node);
-}

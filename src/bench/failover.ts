@@ -1,7 +1,8 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { formatMs } from '../cluster/duration';
 import { exitCodes } from '../failures';
-import { Accompaniment, refuseWhatIsThere } from './accompany';
+import { Accompaniment } from './accompany';
+import { refuseWhatIsThere } from './spare-node';
 import { Cleanup } from './cleanup';
 import { duringLine, duringNames, fillOf, mistakeOf, nodeToAdd, partOf, type DuringName } from './during';
 import { faultNames, faultsOf, type FaultName } from './faults';

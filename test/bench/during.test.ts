@@ -1,4 +1,4 @@
-import { copyWordsOf } from '../../src/bench/accompany';
+import { copyWordsOf } from '../../src/bench/copy-eye';
 import {
   duringLine,
   fillOf,
