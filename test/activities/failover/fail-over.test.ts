@@ -2,7 +2,15 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { failOver } from '../../../src/activities/failover/fail-over';
 import { emptyJournal, type FailoverJournal } from '../../../src/activities/failover/journal';
 import type { FailoverMove, FailoverResult } from '../../../src/activities/failover/move';
-import { ActingCluster, POOLER, PRIMARY, silence, STANDBY, STANDBY_2 } from '../guard/support/acting-cluster';
+import {
+  ActingCluster,
+  POOLER,
+  PRIMARY,
+  silence,
+  STANDBY,
+  STANDBY_2,
+  protectedLedger,
+} from '../guard/support/acting-cluster';
 
 let cluster: ActingCluster;
 jest.mock('../../../src/systems/postgres', () => ({
@@ -25,18 +33,7 @@ describe('the critical section as a step of its run', () => {
       run: RUN,
       source: PRIMARY,
       candidates: [STANDBY, STANDBY_2],
-      ledger: {
-        version: 1,
-        state: 'protected',
-        primary: PRIMARY,
-        timeline: 3,
-        epoch: 1,
-        synchronous: [STANDBY],
-        names: 'veloz_standby',
-        since: now,
-        why: 'it confirms',
-        confirmedAt: now,
-      },
+      ledger: protectedLedger(now),
       kind: 'dead',
       decidedAt: now,
       holdLimitMs: 5000,

@@ -5,7 +5,7 @@ import type { FailoverMove, FailoverResult } from '../../../src/activities/failo
 import { undoFailOver } from '../../../src/activities/failover/undo';
 import { FAIR_CHANCE_MS } from '../../../src/cluster/guard/fair-chance';
 import type { FailureKind } from '../../../src/cluster/guard/signals';
-import { ActingCluster, PRIMARY, silence, STANDBY, STANDBY_2 } from '../guard/support/acting-cluster';
+import { ActingCluster, PRIMARY, silence, STANDBY, STANDBY_2, protectedLedger } from '../guard/support/acting-cluster';
 import { wellObserved } from '../guard/support/fake-engine';
 
 let cluster: ActingCluster;
@@ -61,14 +61,8 @@ describe('a primary that may come back, and a ledger that proves nothing', () =>
       source: PRIMARY,
       candidates: [STANDBY, STANDBY_2],
       ledger: {
-        version: 1,
+        ...protectedLedger(now),
         state: 'unknown',
-        primary: PRIMARY,
-        timeline: 3,
-        epoch: 1,
-        synchronous: [STANDBY],
-        names: 'veloz_standby',
-        since: now,
         why: 'it said protected, and was last confirmed 14 min 02 s before now',
         confirmedAt: now - 842_000,
       },

@@ -6,7 +6,16 @@ import { watchCluster, type WatchRequest, type WatchResult } from '../../../src/
 import { emptyJournal } from '../../../src/activities/failover/journal';
 import { FAIR_CHANCE_MS } from '../../../src/cluster/guard/fair-chance';
 import { ledgerKey, type Ledger } from '../../../src/cluster/guard/ledger';
-import { ActingCluster, POOLER, PRIMARY, Refusal, silence, STANDBY, STANDBY_2 } from './support/acting-cluster';
+import {
+  ActingCluster,
+  POOLER,
+  PRIMARY,
+  Refusal,
+  silence,
+  STANDBY,
+  STANDBY_2,
+  protectedLedger,
+} from './support/acting-cluster';
 
 let cluster: ActingCluster;
 jest.mock('../../../src/systems/postgres', () => ({
@@ -27,18 +36,7 @@ describe('a watch that sees the primary fail', () => {
   beforeEach(() => {
     cluster = new ActingCluster();
     const now = Date.now();
-    ledger = {
-      version: 1,
-      state: 'protected',
-      primary: PRIMARY,
-      timeline: 3,
-      epoch: 1,
-      synchronous: [STANDBY],
-      names: 'veloz_standby',
-      since: now,
-      why: `${STANDBY} confirms each commit before it is acknowledged`,
-      confirmedAt: now,
-    };
+    ledger = protectedLedger(now);
     beats = [];
   });
 

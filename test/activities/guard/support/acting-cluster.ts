@@ -1,3 +1,4 @@
+import type { Ledger } from '../../../../src/cluster/guard/ledger';
 import type { Token } from '../../../../src/systems/agent';
 import { slotName } from '../../../../src/cluster/topology';
 import {
@@ -13,6 +14,20 @@ import {
   standbyRow,
   wellObserved,
 } from './fake-engine';
+
+/** A ledger by which every commit of the primary is on its standby, confirmed this moment. */
+export const protectedLedger = (now = Date.now()): Ledger => ({
+  version: 1,
+  state: 'protected',
+  primary: PRIMARY,
+  timeline: 3,
+  epoch: 1,
+  synchronous: [STANDBY],
+  names: 'veloz_standby',
+  since: now,
+  why: `${STANDBY} confirms each commit before it is acknowledged`,
+  confirmedAt: now,
+});
 
 /** Names by the ports under which the picture's servers are reached. */
 const names: Record<number, string> = { 15432: PRIMARY, 15433: STANDBY, 15434: STANDBY_2 };
