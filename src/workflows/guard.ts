@@ -21,7 +21,6 @@ import type { Activities, ClusterDescription, WatchResult } from '../activities'
 import { problemSentence } from '../cluster/check';
 import { formatMs } from '../cluster/duration';
 import { confirmedLedger, emptyLedger } from '../cluster/guard/ledger';
-import { relaxedLedger } from '../cluster/guard/ledger-rules';
 import { renderGuard } from './guard-details';
 import { explainGuard, explainRedis } from './guard-explain';
 import {
@@ -35,8 +34,9 @@ import {
 import type { FailoverInput } from './failover-input';
 import { listenToPeople, phaseKey } from './guard-people';
 import { MendingGuard } from './guard-mending';
+import { NamesGuard } from './guard-names';
 import { emptyRedisState, nothingKnownOfRedis, RedisGuard } from './guard-redis';
-import { MAX_BACKOFF_MS, settingNames, stretchMs, watching, watchingAndActing } from './guard-watching';
+import { MAX_BACKOFF_MS, stretchMs, watching, watchingAndActing } from './guard-watching';
 import { searchAttributeNames, WORKFLOW_TASK_TIMEOUT } from './messages';
 import { act, changing } from './runbook/activity-options';
 import { describeCluster } from './runbook/begin';
@@ -101,6 +101,8 @@ class Guard {
   private asking: { workflowId: string; primary: string | null; withdrawn?: string } | undefined;
   /** Nodes that it fenced, and that are to become standbys one after the other: each needs the lock of PostgreSQL. */
   private readonly toRejoin: { node: string; reason: string }[] = [];
+  /** Changes whom commits wait for. */
+  private readonly names: NamesGuard;
   /** Watches Redis, where the cluster has one. */
   private readonly redis: RedisGuard | undefined;
   /** Brings back what a failover, a fence or a fault left. */
@@ -130,6 +132,14 @@ class Guard {
     this.known = input.known ?? { ...nothingTold, sees: 'healthy', failures: 0 };
     if (input.carried === undefined)
       this.note('started', `started by ${input.startedBy ?? 'the Web UI or an API client'}, mode ${this.state.mode}`);
+    this.names = new NamesGuard({
+      state: this.state,
+      policy: described.topology.guard,
+      known: this.known,
+      note: (kind, says) => this.note(kind, says),
+      acts: () => this.acts(),
+      backOff: (says) => this.backOff(says),
+    });
     this.redis = this.redisGuard();
     this.mending = this.mendingGuard();
     listenToPeople({
@@ -265,11 +275,7 @@ class Guard {
       delete state.backoffUntil;
       this.forget();
     }
-    if (state.namesBackoffUntil !== undefined && now >= state.namesBackoffUntil) {
-      delete state.namesBackoffUntil;
-      this.known.standbyLost = false;
-      this.known.standbyBack = false;
-    }
+    this.names.retryWhenDue(now);
     const run = `${this.runId('failover')}/${uuid4()}`;
     const { failures: _failures, redis: _redis, mending: _mending, ...known } = this.known;
     const mayHold =
@@ -367,9 +373,9 @@ class Guard {
       case 'ready':
         return this.takeReadiness(result);
       case 'standby lost':
-        return this.standbyLost(result);
+        return this.names.standbyLost(result);
       case 'standby back':
-        return this.standbyBack();
+        return this.names.standbyBack();
       case 'split brain':
         return this.splitBrain(result);
     }
@@ -517,60 +523,6 @@ class Guard {
     this.known.failures += 1;
     this.state.backoffUntil = Date.now() + ms;
     this.note('backoff', `${says}. Nothing is tried again before ${formatMs(ms)} have passed`, run);
-  }
-
-  /** The names are tried again later. A failover does not wait for that: a primary that dies meanwhile is failed over at once. */
-  private backOffFromNames(says: string): void {
-    // A guard that was started by a version in which everything waited goes on as it began, until its history begins anew.
-    if (!patched('guard-names-apart')) return this.backOff(says);
-    const { backoff } = this.described.topology.guard;
-    this.state.namesBackoffUntil = Date.now() + backoff;
-    this.note('backoff', `${says}. It is tried again after ${formatMs(backoff)}`);
-  }
-
-  private async standbyLost(result: WatchResult): Promise<void> {
-    const { state } = this;
-    const { onStandbyLost, standbyLostAfter } = this.described.topology.guard;
-    this.known.standbyLost = true;
-    const { primary } = state.ledger;
-    const says = result.standbyLost?.says ?? `no standby has confirmed for ${formatMs(standbyLostAfter)}; commits wait`;
-    this.note('standby lost', says);
-    if (onStandbyLost === 'block' || !this.acts() || primary === null) return;
-    // The ledger first: from here on nobody may believe that a standby has everything.
-    const before = state.ledger;
-    const since = new Date(result.standbyLostSince ?? result.at).toISOString();
-    state.ledger = relaxedLedger(
-      before,
-      `no standby has confirmed since ${since}: commits go on without one`,
-      Date.now(),
-    );
-    try {
-      const relaxing = act(settingNames, 'Let commits go on without a standby');
-      const relaxed = await relaxing.relaxSynchrony(state.cluster, primary, result.standbyLost);
-      this.known.standbyBack = false;
-      this.note('relaxed', relaxed);
-    } catch (error) {
-      // Refused: nothing was relaxed, and what the ledger knew before is still so. Any other failure leaves that open.
-      if (rootType(error) === 'Refused') state.ledger = before;
-      this.backOffFromNames(`synchronous_standby_names could not be relaxed: ${rootMessage(error)}`);
-    }
-  }
-
-  private async standbyBack(): Promise<void> {
-    const { state } = this;
-    this.known.standbyBack = true;
-    if (!this.acts() || state.ledger.primary === null) return;
-    try {
-      const says = await act(settingNames, 'Have commits wait for the standby again').restoreSynchrony(
-        state.cluster,
-        state.ledger.primary,
-      );
-      this.known.standbyLost = false;
-      this.known.standbyBack = false;
-      this.note('restored', says);
-    } catch (error) {
-      this.backOffFromNames(`synchronous_standby_names could not be restored: ${rootMessage(error)}`);
-    }
   }
 
   private async splitBrain(result: WatchResult): Promise<void> {

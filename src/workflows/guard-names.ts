@@ -1,0 +1,91 @@
+import { patched } from '@temporalio/workflow';
+import type { WatchResult } from '../activities';
+import { formatMs } from '../cluster/duration';
+import { relaxedLedger } from '../cluster/guard/ledger-rules';
+import type { GuardPolicy } from '../cluster/guard/policy';
+import type { GuardEvent, GuardKnowledge, GuardState } from './guard-messages';
+import { settingNames } from './guard-watching';
+import { act } from './runbook/activity-options';
+import { rootMessage, rootType } from './runbook/runner';
+
+/** The guard, as the part of it that changes whom commits wait for needs it. */
+export interface NamesHost {
+  readonly state: GuardState;
+  readonly policy: GuardPolicy;
+  readonly known: GuardKnowledge;
+  note(kind: GuardEvent['kind'], says: string): void;
+  /** Nothing but people keeps the guard from acting. */
+  acts(): boolean;
+  /** Nothing at all is tried again before some time has passed. */
+  backOff(says: string): void;
+}
+
+/** Has commits go on where their only standby is lost, and wait for one again where it is back. The ledger says less before they do. */
+export class NamesGuard {
+  constructor(private readonly host: NamesHost) {}
+
+  /** What was in vain is tried again once its time is over. */
+  retryWhenDue(now: number): void {
+    const { state, known } = this.host;
+    if (state.namesBackoffUntil === undefined || now < state.namesBackoffUntil) return;
+    delete state.namesBackoffUntil;
+    known.standbyLost = false;
+    known.standbyBack = false;
+  }
+
+  /** No standby confirms any more: commits go on without one, if the topology says so. */
+  async standbyLost(result: WatchResult): Promise<void> {
+    const { state, known } = this.host;
+    const { onStandbyLost, standbyLostAfter } = this.host.policy;
+    known.standbyLost = true;
+    const { primary } = state.ledger;
+    const says = result.standbyLost?.says ?? `no standby has confirmed for ${formatMs(standbyLostAfter)}; commits wait`;
+    this.host.note('standby lost', says);
+    if (onStandbyLost === 'block' || !this.host.acts() || primary === null) return;
+    // The ledger first: from here on nobody may believe that a standby has everything.
+    const before = state.ledger;
+    const since = new Date(result.standbyLostSince ?? result.at).toISOString();
+    state.ledger = relaxedLedger(
+      before,
+      `no standby has confirmed since ${since}: commits go on without one`,
+      Date.now(),
+    );
+    try {
+      const relaxing = act(settingNames, 'Let commits go on without a standby');
+      const relaxed = await relaxing.relaxSynchrony(state.cluster, primary, result.standbyLost);
+      known.standbyBack = false;
+      this.host.note('relaxed', relaxed);
+    } catch (error) {
+      // Refused: nothing was relaxed, and what the ledger knew before is still so. Any other failure leaves that open.
+      if (rootType(error) === 'Refused') state.ledger = before;
+      this.backOff(`synchronous_standby_names could not be relaxed: ${rootMessage(error)}`);
+    }
+  }
+
+  /** A standby streams again: commits wait for it. */
+  async standbyBack(): Promise<void> {
+    const { state, known } = this.host;
+    known.standbyBack = true;
+    if (!this.host.acts() || state.ledger.primary === null) return;
+    try {
+      const says = await act(settingNames, 'Have commits wait for the standby again').restoreSynchrony(
+        state.cluster,
+        state.ledger.primary,
+      );
+      known.standbyLost = false;
+      known.standbyBack = false;
+      this.host.note('restored', says);
+    } catch (error) {
+      this.backOff(`synchronous_standby_names could not be restored: ${rootMessage(error)}`);
+    }
+  }
+
+  /** The names are tried again later. A failover does not wait for that: a primary that dies meanwhile is failed over at once. */
+  private backOff(says: string): void {
+    // A guard that was started by a version in which everything waited goes on as it began, until its history begins anew.
+    if (!patched('guard-names-apart')) return this.host.backOff(says);
+    const { backoff } = this.host.policy;
+    this.host.state.namesBackoffUntil = Date.now() + backoff;
+    this.host.note('backoff', `${says}. It is tried again after ${formatMs(backoff)}`);
+  }
+}
