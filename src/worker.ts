@@ -39,7 +39,14 @@ import { faultPointFromEnvironment } from './worker/fault-point';
 import { portOrFree, startHealthServer } from './worker/health';
 import { workerLogger } from './worker/log';
 import { guardQuery, guardWorkflowId, type GuardState } from './workflows/guard-messages';
-import { HANDOVER_PROBE_ID, lockWorkflowId, TASK_QUEUE, watchQueueOf, type HandoverCost } from './workflows/messages';
+import {
+  giveWaySignal,
+  HANDOVER_PROBE_ID,
+  lockWorkflowId,
+  TASK_QUEUE,
+  watchQueueOf,
+  type HandoverCost,
+} from './workflows/messages';
 
 /** How often a guard is asked that gives no answer, and how many milliseconds later again. */
 const GUARD_TRIES = 3;
@@ -241,6 +248,7 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
     handoverCost: () => handover,
     lockHolder: (cluster, lock) => lockHolder(client, cluster, lock),
     guardState: (cluster) => guardState(client, cluster),
+    askForWay: (holder, asked) => client.workflow.getHandle(holder).signal(giveWaySignal, asked),
     ending: ending.signal,
     faultPoint: faultPointFromEnvironment(process.env, (sentence) => logger.warn(sentence)),
   });

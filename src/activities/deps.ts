@@ -14,7 +14,7 @@ import { connectControlDatabase } from '../systems/control-session';
 import { connectPostgres, type Login, type PostgresSession } from '../systems/postgres';
 import { readSecret, type Environment } from '../systems/secrets';
 import type { GuardState } from '../workflows/guard-messages';
-import type { HandoverCost } from '../workflows/messages';
+import type { HandoverCost, WayAsked } from '../workflows/messages';
 import type { EngineSystems } from './engine/access';
 
 /** What activities are made of. Everything that reaches outside is handed in. */
@@ -29,6 +29,11 @@ export interface ActivityDeps {
   handoverCost(): HandoverCost | undefined;
   /** The run that holds a lock of a cluster, by default that of PostgreSQL; undefined when nobody does. */
   lockHolder(cluster: string, lock?: LockName): Promise<string | undefined>;
+  /**
+   * Asks the run that holds a lock to let go of it, since others have to act now. Resolves when Temporal has taken that down: the run
+   * does so a moment later, or goes on where it is in the middle of a critical section. Absent where nobody is asked.
+   */
+  askForWay?(holder: string, asked: WayAsked): Promise<void>;
   /** The state of a cluster's guard; undefined when there is none, or when it gave no answer. */
   guardState?(cluster: string): Promise<GuardState | undefined>;
   /** Aborted when the worker is told to end: an activity that watches for minutes ends then, and another worker goes on. */

@@ -29,6 +29,7 @@ import { releaseNodes, settleMove, verifyMove, type SettleResult, type VerifyRes
 
 export type { MoveResult } from './move';
 export type { MoveRequest } from './move-parts';
+export type { SettleResult } from './settle';
 export type { FailoverJournal } from './failover/journal';
 export type { FailoverMove, FailoverResult } from './failover/move';
 export type { EngineProof, HandoverRequest, HandoverResult, ServiceRequest } from './engine';

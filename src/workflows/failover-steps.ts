@@ -1,6 +1,6 @@
 import type { ClusterDescription, FailoverMove, FailoverResult, MoveRequest } from '../activities';
 import { formatMs } from '../cluster/duration';
-import { act, changing, holding } from './runbook/activity-options';
+import { act, changing, holding, leaving } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 import { rootDetails, type Step } from './runbook/runner';
 import { proveAndWatch } from './runbook/soak';
@@ -80,8 +80,9 @@ export function failoverSteps(
     {
       id: 'record',
       says: 'CHECKPOINT on the new primary, and write the epoch',
+      givesWayFor: target,
       run: async () => {
-        const result = await act(changing, 'CHECKPOINT on the new primary, and write the epoch').recordPromotion({
+        const result = await act(leaving, 'CHECKPOINT on the new primary, and write the epoch').recordPromotion({
           cluster: move.cluster,
           run: move.run,
           target: target(),
@@ -96,6 +97,7 @@ export function failoverSteps(
           {
             id: 'verify',
             says: `Verify through the front door${soakMs > 0 ? `, and watch for ${formatMs(soakMs)}` : ''}`,
+            givesWayFor: target,
             run: async () => {
               const { holdLimitMs, cluster, run: token, ledger } = move;
               const request: MoveRequest = {
@@ -109,7 +111,7 @@ export function failoverSteps(
                 pauseLimitMs: holdLimitMs,
                 timeline: story.result?.timelineBefore ?? ledger?.timeline ?? 0,
               };
-              const verify = act(changing, 'Prove the new state through the front door');
+              const verify = act(leaving, 'Prove the new state through the front door');
               const result = await proveAndWatch(
                 run,
                 soakMs,

@@ -108,6 +108,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
   if (request.incident === undefined) run.enter('running', 'Starting');
   else run.changed('Failing over');
   const outcome = await runSteps(steps, state.steps, run);
+  run.leaveWhenAsked();
   // Not without the lock: whoever has it by then has the nodes too.
   if (!run.locksByTier || run.holdsLock) await releaseFailover(run, move);
   const after = await act(reading, 'Look at every system once more')

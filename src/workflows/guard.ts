@@ -293,6 +293,7 @@ class Guard {
           ledger: state.ledger,
           mayHold,
           ...(mayAct ? { mayAct } : {}),
+          mayInterrupt: this.acts() && state.mode === 'auto',
           incidentRun: run,
           known,
           forMs: stretchMs(now, [state.maintenance?.until, state.backoffUntil, state.namesBackoffUntil]),

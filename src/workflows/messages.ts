@@ -1,4 +1,4 @@
-import { defineQuery, defineUpdate } from '@temporalio/workflow';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { LockName } from '../cluster/locks';
 import type { RunState } from './run-state';
 
@@ -32,6 +32,19 @@ export const approveUpdate = defineUpdate<string, [Decision?]>('approve');
 export const rejectUpdate = defineUpdate<string, [Decision?]>('reject');
 /** Stops a run before the point of no return and puts everything back. Refused after it. */
 export const abortUpdate = defineUpdate<string, [Decision?]>('abort');
+/** Something that a run is in the way of. */
+export interface WayAsked {
+  /** The primary that has failed, or whose commits wait in vain. */
+  primary: string;
+  /** What is seen of it, in a sentence. */
+  why: string;
+}
+
+/**
+ * Asks a run that holds the lock of PostgreSQL to let go of it: clients wait for something that needs it. A run in the middle of a
+ * critical section goes on, since that has its own limit; one that prepares, waits or watches leaves what it does to others.
+ */
+export const giveWaySignal = defineSignal<[WayAsked]>('give way');
 
 /**
  * Workflow id of a lock. One open run per id: that is the exclusion. Each tier has its own, so that the failover of one never waits

@@ -9,7 +9,7 @@ import type { StandbyChoice } from '../cluster/rejoin/choose';
 import type { ClusterTopology } from '../cluster/topology';
 import { planQuestion } from '../report/runbooks';
 import type { RejoinStory } from './rejoin-steps';
-import { act, changing, reading } from './runbook/activity-options';
+import { act, changing, leaving, reading } from './runbook/activity-options';
 import { approvedOrEnd, warnOf } from './runbook/ask';
 import { aloneOrEnd, describeCluster, lockOrEnd, othersOf } from './runbook/begin';
 import type { Run } from './runbook/run';
@@ -113,6 +113,7 @@ export async function conductStandbyRun(
 
   run.enter('running', 'Starting');
   const outcome = await runSteps(steps, state.steps, run);
+  run.leaveWhenAsked();
   // Not without the lock: whoever has it by then may have the node too.
   if (!run.locksByTier || run.holdsLock) await giveBack(run, chosen);
   const after = await act(reading, 'Look at every system once more')
@@ -250,10 +251,11 @@ function verifyStep(run: Run, chosen: Chosen, runbook: StandbyRunbook, soakMs: n
     id: 'verify',
     says: `Verify one primary and its standbys${soakMs > 0 ? `, and watch for ${formatMs(soakMs)}` : ''}`,
     expectedMs: soakMs + 100,
+    givesWayFor: () => chosen.primary,
     run: async () => {
       const { cluster, primary } = chosen;
       const request = { cluster, primary, standbys: runbook.standbysAfter(chosen) };
-      const verify = act(changing, 'Prove the new state');
+      const verify = act(leaving, 'Prove the new state');
       const { detail } = await proveAndWatch(
         run,
         soakMs,

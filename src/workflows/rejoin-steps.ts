@@ -3,7 +3,7 @@ import type { RejoinLook, RejoinRequest, RejoinWork } from '../activities';
 import { formatMs } from '../cluster/duration';
 import { formatSize } from '../cluster/size';
 import { besideOthers } from './copy-beside';
-import { act, changing } from './runbook/activity-options';
+import { act, leaving } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 import type { Step, StepResult } from './runbook/runner';
 import type { RejoinFacts } from './run-state';
@@ -40,19 +40,27 @@ export function rejoinSteps(run: Run, wish: RejoinWish, story: RejoinStory): Ste
       id: 'look',
       says: `Fence ${node}, and compare its history with the primary's`,
       expectedMs: 600,
+      givesWayFor: () => rejoin.primary,
       run: () => rejoin.look(),
     },
-    { id: 'data', says: `Make the data of ${node} fit: nothing, rewind, or a full copy`, run: () => rejoin.data() },
+    {
+      id: 'data',
+      says: `Make the data of ${node} fit: nothing, rewind, or a full copy`,
+      givesWayFor: () => rejoin.primary,
+      run: () => rejoin.data(),
+    },
     {
       id: 'start',
       says: `Start ${node} as a standby, and wait until it streams`,
       expectedMs: 500,
+      givesWayFor: () => rejoin.primary,
       run: () => rejoin.start(),
     },
     {
       id: 'protect',
       says: `${node} catches up and confirms commits; what is left over is removed`,
       expectedMs: 500,
+      givesWayFor: () => rejoin.primary,
       run: () => rejoin.protect(),
     },
   ];
@@ -79,7 +87,7 @@ class Rejoin {
     private readonly story: RejoinStory,
   ) {}
 
-  private get primary(): string {
+  get primary(): string {
     return this.wish.primary ?? this.story.result?.target ?? '';
   }
 
@@ -93,7 +101,7 @@ class Rejoin {
     const { node } = this.wish;
     this.began = this.run.now();
     const summary = `Fence ${node}, and compare its history with that of ${this.primary}`;
-    this.found = await act(changing, summary).lookAtRejoin(this.request());
+    this.found = await act(leaving, summary).lookAtRejoin(this.request());
     this.why = this.found.state === 'fenced' ? this.found.plan.why : this.found.says;
     if (this.found.state !== 'fenced') return { detail: this.found.says };
     const { plan, says } = this.found;
@@ -121,7 +129,7 @@ class Rejoin {
   private async copyAnew(why: string): Promise<StepResult> {
     const { node } = this.wish;
     this.run.changed(`${why}: a full copy`);
-    this.found = await act(changing, `Fence ${node} for a full copy`).lookAtRejoin(this.request('copy'));
+    this.found = await act(leaving, `Fence ${node} for a full copy`).lookAtRejoin(this.request('copy'));
     this.work = undefined;
     return this.carryOut(this.found.state === 'fenced' ? { ...this.found.plan, method: 'copy' } : undefined, why);
   }
@@ -140,7 +148,7 @@ class Rejoin {
     const copies = new Set<number>();
     try {
       for (;;) {
-        const work: RejoinWork = await act(changing, summary).rewindOrCopy({
+        const work: RejoinWork = await act(leaving, summary).rewindOrCopy({
           ...this.request(),
           ...(plan === undefined ? {} : { plan }),
           ...(this.work === undefined ? {} : { startedAtMs: this.work.startedAtMs }),
@@ -178,7 +186,7 @@ class Rejoin {
   async start(): Promise<StepResult> {
     const { node } = this.wish;
     const summary = `Start ${node} as a standby of ${this.primary}`;
-    const first = await act(changing, summary).startAsStandby(this.request());
+    const first = await act(leaving, summary).startAsStandby(this.request());
     if (first.streams) return { detail: `streams after ${formatMs(first.ms)}` };
     if (this.work?.method === 'copy')
       throw ApplicationFailure.nonRetryable(
@@ -186,7 +194,7 @@ class Rejoin {
       );
     // What the comparison could not see: WAL that the primary keeps no more, or pages that do not fit.
     const copied = await this.copyAnew(first.why);
-    const second = await act(changing, summary).startAsStandby(this.request());
+    const second = await act(leaving, summary).startAsStandby(this.request());
     if (!second.streams)
       throw ApplicationFailure.nonRetryable(
         `${second.why}, although it was copied. Next: docker logs --tail 50 ${node}`,
@@ -199,7 +207,7 @@ class Rejoin {
 
   async protect(): Promise<StepResult> {
     const { node } = this.wish;
-    const settled = await act(changing, `Have ${node} catch up and be synchronous`).settleRejoin(this.request());
+    const settled = await act(leaving, `Have ${node} catch up and be synchronous`).settleRejoin(this.request());
     this.story.protectedAt = settled.protectedAt;
     this.story.timeline = settled.timeline;
     this.story.names = settled.names;

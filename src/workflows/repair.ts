@@ -227,10 +227,12 @@ class Repair {
     );
   }
 
-  private carryOut(steps: Step[]): Promise<StepsOutcome> {
+  private async carryOut(steps: Step[]): Promise<StepsOutcome> {
     const states = initialStepStates(steps);
     this.run.state.steps.push(...states);
-    return runSteps(steps, states, this.run);
+    const outcome = await runSteps(steps, states, this.run);
+    this.run.leaveWhenAsked();
+    return outcome;
   }
 
   private verifyStep(look: RepairLook): Step {

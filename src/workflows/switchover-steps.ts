@@ -1,10 +1,11 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import type { Activities, MoveRequest, MoveResult } from '../activities';
 import { formatMs } from '../cluster/duration';
-import { act, changing, holding } from './runbook/activity-options';
+import { act, changing, holding, leaving } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 import { proveAndWatch } from './runbook/soak';
 import type { Step } from './runbook/runner';
+import { settleBeside } from './settle-beside';
 
 /** Gives every node of a move back. */
 export async function releaseMove(run: Run, move: Parameters<Activities['releaseNodes']>[0]): Promise<void> {
@@ -34,9 +35,10 @@ export function switchoverSteps(
     {
       id: 'checkpoint',
       says: 'CHECKPOINT on both nodes, then timed on the primary',
+      givesWayFor: () => source,
       run: async () => {
         const { ms, limitMs } = await act(
-          { ...changing, heartbeatTimeout: '2s' },
+          { ...leaving, heartbeatTimeout: '2s' },
           'CHECKPOINT on both nodes, so that the stop is short',
         ).checkpointNodes(move);
         if (ms > limitMs)
@@ -73,7 +75,7 @@ export function switchoverSteps(
       id: 'settle',
       says: `${source} catches up as synchronous standby; stale slots are dropped`,
       run: async () => {
-        const result = await act(changing, `Have ${source} catch up and be synchronous`).settleMove(move);
+        const result = await settleBeside(run, move);
         facts.protectedAt = result.protectedAt;
         facts.timeline = result.timeline;
         return { detail: result.detail, warnings: result.warnings ?? [] };
@@ -82,8 +84,9 @@ export function switchoverSteps(
     {
       id: 'verify',
       says: `Verify through the front door${soakMs > 0 ? `, and watch for ${formatMs(soakMs)}` : ''}`,
+      givesWayFor: () => target,
       run: async () => {
-        const verify = act(changing, 'Prove the new state through the front door');
+        const verify = act(leaving, 'Prove the new state through the front door');
         const result = await proveAndWatch(
           run,
           soakMs,

@@ -108,6 +108,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
 
   run.enter('running', 'Starting');
   const outcome = await runSteps(steps, state.steps, run);
+  const left = run.leaveWhenAsked();
   await giveBack(run, move);
   const after = await act(reading, 'Look at every system once more')
     .observe(cluster(state))
@@ -153,7 +154,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
         refused ? 'refused' : 'rolled back',
         refused
           ? `${what}. Everything was put back. Next: ${next ?? status.command}`
-          : `Step "${outcome.step}" failed: ${what}. ${move.source} is primary as before. Next: ${next ?? status.command}`,
+          : `Step "${outcome.step}" failed: ${what}. ${left ? 'What was prepared is put back' : `${move.source} is primary as before`}. Next: ${next ?? status.command}`,
         { ...rest, primaryAfter: move.source, next: commands },
       );
     }

@@ -1,4 +1,4 @@
-import type { FailoverMove, RejoinLook } from '../../src/activities';
+import type { FailoverMove, FailoverResult, RejoinLook } from '../../src/activities';
 import { copyLock, type LockName } from '../../src/cluster/locks';
 import { lockWorkflowId } from '../../src/workflows/messages';
 import { picture, stopped, turned } from '../cluster/support/picture';
@@ -389,6 +389,48 @@ describe('failover', () => {
       expect(cluster.did).toEqual(['describeCluster', ...DONE]);
       for (const lock of held) await lock.terminate();
     });
+  });
+
+  test('gives way where its new primary fails while it only waits: it lets go of the lock, and ends at once', async () => {
+    let goOn: (() => void) | undefined;
+    cluster.can.startAsStandby = async () => {
+      await new Promise<void>((resolve) => (goOn = resolve));
+      return { streams: true, ms: 300 };
+    };
+    const { type, message, report } = await cluster.run(cluster.incident(), async (run) => {
+      await eventually('the rejoin', () => (goOn === undefined ? undefined : true));
+      // What it was asked about the node that it has fenced comes too late.
+      await run.giveWay(PRIMARY);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      expect(await holderOf()).toMatch(/^failover-/);
+      await run.giveWay(STANDBY);
+      await eventually('a free lock', async () => ((await holderOf()) === undefined ? true : undefined));
+      goOn?.();
+      // What was left ends before its worker does.
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    });
+    expect(type).toBe('Incomplete');
+    expect(message).toContain(`it gave way, since others have to act now: ${STANDBY} is dead`);
+    expect(report.primaryAfter).toBe(STANDBY);
+    expect(cluster.did).not.toContain('settleRejoin');
+    // Whoever has the lock by then has the nodes too.
+    expect(cluster.did).not.toContain('releaseNodes');
+  });
+
+  test('does not give way in the middle of its critical section', async () => {
+    let go: (() => void) | undefined;
+    const whole = cluster.activities().failOver;
+    cluster.can.failOver = async (move) => {
+      await new Promise<void>((resolve) => (go = resolve));
+      return (whole as (move: FailoverMove) => Promise<FailoverResult>)(move);
+    };
+    const { report } = await cluster.run({ ...cluster.incident(), soak: '0s' }, async (run) => {
+      await eventually('the critical section', () => (go === undefined ? undefined : true));
+      await run.giveWay(PRIMARY);
+      await run.giveWay(STANDBY);
+      go?.();
+    });
+    expect(report.outcome).toBe('completed');
   });
 
   test('that waits for a person holds no lock, and ends when somebody else has it at the approval', async () => {

@@ -25,6 +25,7 @@ import { Observatory } from './observatory';
 import { ReadinessWatch } from './readiness-watch';
 import { StandbyWatcher } from './standby-watcher';
 import { endOfStretch } from './stretch';
+import { Way } from './way';
 
 /** What the guard asks of one stretch of watching. Names and numbers only. */
 export interface WatchRequest {
@@ -34,6 +35,8 @@ export interface WatchRequest {
   mayHold: boolean;
   /** The failover that would follow may be carried out at once, by the watch itself, as far as clients wait for it. */
   mayAct?: boolean;
+  /** A run that is in the way of what would follow may be asked to let go of the lock. */
+  mayInterrupt?: boolean;
   /** The run id of the failover that would follow: nodes are taken and clients are held under it. */
   incidentRun: string;
   /** What the guard knows already: the same news is not told again. */
@@ -128,6 +131,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   const rounds: Round[] = [];
   let oddSince: number | undefined;
   let lockedUntil = 0;
+  const way = new Way(deps, request);
   let failed = false;
   let silentSince: number | undefined;
   let lastLsn: Lsn | undefined;
@@ -193,6 +197,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
           }
           lockedUntil = observatory.clock.now() + LOCK_EVERY_MS;
           seen.sees = `${verdict.says}; run ${holder} holds the lock of PostgreSQL, and is waited for`;
+          await way.ask(holder, verdict.says);
         }
       } else if (verdict.state === 'suspect' && verdict.hold) {
         void hold.begin();
@@ -202,8 +207,12 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       if (verdict.state === 'healthy') {
         if (request.known.failed) return { why: 'healthy', ...seen };
         const lost = await standbys.look(round, request.known.standbyLost);
-        if (lost !== undefined && (await deps.lockHolder(request.cluster)) === undefined)
-          return { why: 'standby lost', ...seen, standbyLost: lost, standbyLostSince: Date.now() - lost.forMs };
+        if (lost !== undefined) {
+          const holder = await deps.lockHolder(request.cluster);
+          if (holder === undefined)
+            return { why: 'standby lost', ...seen, standbyLost: lost, standbyLostSince: Date.now() - lost.forMs };
+          if (policy.onStandbyLost !== 'block') await way.ask(holder, lost.says);
+        }
         if (
           !request.known.standbyBack &&
           standbys.isBack(round) &&

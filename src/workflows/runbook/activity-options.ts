@@ -16,6 +16,8 @@ export const changing: ActivityOptions = {
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
   retry: { initialInterval: '100ms', backoffCoefficient: 1.5, maximumInterval: '5s', maximumAttempts: 8 },
 };
+/** The same for what may be left in its middle, by a run that gives way: nobody waits until it has noticed. */
+export const leaving: ActivityOptions = { ...changing, cancellationType: ActivityCancellationType.TRY_CANCEL };
 /** Clients wait: a dead worker is noticed within half a second, and another one goes on at once. */
 export const holding: ActivityOptions = {
   ...changing,

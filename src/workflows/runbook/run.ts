@@ -16,6 +16,7 @@ import type { FailureType } from '../../failures';
 import {
   abortUpdate,
   approveUpdate,
+  giveWaySignal,
   rejectUpdate,
   searchAttributeNames,
   statusQuery,
@@ -65,6 +66,10 @@ export class Run implements RunnerHost {
   readonly state: RunState;
   private decision: { kind: 'approved' | 'rejected'; by: string; why?: string } | undefined;
   private abort: string | undefined;
+  /** Why another run has to act now, once the guard said so. */
+  private way: string | undefined;
+  /** What may be left in its middle, while it is under way. */
+  private leavable: { scope: CancellationScope; primary: string } | undefined;
   /**
    * Each tier has a lock of its own, and it is let go of where the run only waits or watches. False in a run that was begun by a
    * version with one lock for all tiers, which is held until the end: it goes on as it began.
@@ -153,6 +158,17 @@ export class Run implements RunnerHost {
         description: 'Stop before the point of no return and put everything back',
       },
     );
+    setHandler(
+      giveWaySignal,
+      ({ primary, why }) => {
+        const { leavable } = this;
+        // Without the lock it is in nobody's way; and the primary that it has moved away from may have been asked about too late.
+        if (!this.locksByTier || !this.holdsLock || leavable?.primary !== primary) return;
+        this.way = why;
+        leavable.scope.cancel();
+      },
+      { description: 'Leave what only waits: others have to act now' },
+    );
     // A cancellation from the UI or the SDK is an abort by another name; it must not tear an activity apart.
     CancellationScope.current().cancelRequested.catch(() => {
       this.abort ??= 'cancelled';
@@ -167,6 +183,35 @@ export class Run implements RunnerHost {
 
   abortRequested(): string | undefined {
     return this.abort;
+  }
+
+  /** It gave way to another run: nothing of it may hold that one up any more. The lock is let go of, unless it is gone already. */
+  leaveWhenAsked(): boolean {
+    if (this.way === undefined) return false;
+    void this.unlock();
+    return true;
+  }
+
+  /** It has the lock again, and nobody is in a hurry any more. */
+  goesOn(): void {
+    this.way = undefined;
+  }
+
+  async untilAsked<T>(primary: string, work: () => Promise<T>): Promise<T> {
+    const scope = new CancellationScope();
+    this.leavable = { scope, primary };
+    try {
+      return await scope.run(work);
+    } catch (error) {
+      if (this.way !== undefined && isCancellation(error)) throw this.left(this.way);
+      throw error;
+    } finally {
+      this.leavable = undefined;
+    }
+  }
+
+  private left(why: string): ApplicationFailure {
+    return ApplicationFailure.nonRetryable(`it gave way, since others have to act now: ${why}`, 'Failed');
   }
 
   changed(says: string): void {

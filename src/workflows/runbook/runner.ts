@@ -17,6 +17,10 @@ export interface Step {
   run(): Promise<StepResult | void>;
   /** Puts back what `run` changed, also when `run` died in its middle. Registered before `run` begins. */
   undo?: { says: string; run(): Promise<string | void> };
+  /**
+   * It only prepares, waits or watches: it is left in its middle where this node, the primary by then, has failed, or its commits wait.
+   */
+  givesWayFor?(): string;
   /** Present on exactly one step: after it there is only forward. */
   pointOfNoReturn?: {
     /** Called when the step failed, with why. Puts it back and returns true; false when it is too late for that. */
@@ -30,6 +34,11 @@ export interface RunnerHost {
   now(): number;
   /** Why the run must stop, once somebody asked; asked between steps. */
   abortRequested(): string | undefined;
+  /**
+   * Carries out what may be left in its middle, once somebody has to act at once for this primary. Absent where nobody can ask for that.
+   * @throws ApplicationFailure with the reason, when it was left
+   */
+  untilAsked?<T>(primary: string, work: () => Promise<T>): Promise<T>;
   /** The steps' states changed. */
   changed(says: string): void;
   warn(warning: string): void;
@@ -143,7 +152,10 @@ async function runStep(step: Step, state: StepState, host: RunnerHost): Promise<
   delete state.detail;
   host.changed(step.says);
   try {
-    const result = await step.run();
+    const result =
+      step.givesWayFor !== undefined && host.untilAsked !== undefined
+        ? await host.untilAsked(step.givesWayFor(), () => step.run())
+        : await step.run();
     state.ms = host.now() - state.startedAt;
     state.state = 'done';
     if (result?.detail !== undefined) state.detail = result.detail;

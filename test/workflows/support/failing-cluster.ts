@@ -4,7 +4,7 @@ import type { Check } from '../../../src/cluster/check';
 import type { Ledger } from '../../../src/cluster/guard/ledger';
 import type { ObservedCluster } from '../../../src/cluster/observed';
 import type { FailoverInput } from '../../../src/workflows/failover-input';
-import { statusQuery } from '../../../src/workflows/messages';
+import { giveWaySignal, statusQuery } from '../../../src/workflows/messages';
 import type { Report, RunState } from '../../../src/workflows/run-state';
 import {
   clusterTopology,
@@ -157,6 +157,7 @@ export class FailingCluster {
         cancel: async () => {
           await handle.cancel();
         },
+        giveWay: (primary) => handle.signal(giveWaySignal, { primary, why: `${primary} is dead` }),
         asks: () =>
           eventually('a question', async () => {
             const state = await handle.query(statusQuery);
@@ -181,6 +182,8 @@ export interface FailoverHandle {
   approve(): Promise<unknown>;
   reject(): Promise<unknown>;
   cancel(): Promise<void>;
+  /** The guard asks it to let go of its lock, for this primary. */
+  giveWay(primary: string): Promise<void>;
   /** Waits until it asks. */
   asks(): Promise<RunState>;
 }
