@@ -125,6 +125,7 @@ export class RedisGuard {
         movedFrom: redis.movedFrom,
         postgresPrimary: state.ledger.primary,
         known,
+        mayStart: state.mode === 'auto' && state.maintenance === undefined,
         forMs: stretchMs(now, [state.maintenance?.until, redis.backoffUntil]),
       }),
     );
@@ -150,6 +151,7 @@ export class RedisGuard {
     const { known } = host;
     redis.sees = result.sees;
     redis.signals = result.signals;
+    for (const says of result.started ?? []) host.note('redis run', says);
     switch (result.why) {
       case 'quiet':
         known.sees = result.key;

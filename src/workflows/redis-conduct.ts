@@ -1,4 +1,4 @@
-import { ApplicationFailure, sleep } from '@temporalio/workflow';
+import { ApplicationFailure, patched, sleep } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
 import { commandsOf, refusalSentence, splitNext } from '../cluster/check';
 import { durationMs, formatMs } from '../cluster/duration';
@@ -88,6 +88,7 @@ class RedisRun {
           next: [{ command: again, why: 'carries the plan out' }],
         },
       );
+    if (decision.without !== undefined) this.story.without = decision.without;
     const steps = redisSteps(run, decision, planned, soakMs, this.story);
     state.steps = initialStepStates(steps);
     if (request.approval === 'required') {
@@ -137,6 +138,18 @@ class RedisRun {
     return observed;
   }
 
+  /** A run that began when killed and empty nodes were not looked at is replayed as it went. */
+  private decide(observed: ObservedRedis, question: RedisRequest): RedisDecision {
+    const decision = decideRedis(this.topology, observed, question);
+    const before = decideRedis(this.topology, observed, { ...question, asBefore: true });
+    const same =
+      decision.kind === before.kind &&
+      decision.source === before.source &&
+      decision.target === before.target &&
+      JSON.stringify(decision.faults) === JSON.stringify(before.faults);
+    return same || patched('killed-and-empty-redis') ? decision : before;
+  }
+
   /** Observes and decides. Ends the run when it is refused, or when there is nothing to do. */
   private async look(
     question: RedisRequest,
@@ -144,13 +157,12 @@ class RedisRun {
   ): Promise<{ report: Report } | { decision: DecidedRedis }> {
     const { run } = this;
     const { state } = run;
-    let decision = decideRedis(this.topology, seen ?? (await this.observe()), question);
-    if (seen !== undefined && decision.kind !== 'forced')
-      decision = decideRedis(this.topology, await this.observe(), question);
+    let decision = this.decide(seen ?? (await this.observe()), question);
+    if (seen !== undefined && decision.kind !== 'forced') decision = this.decide(await this.observe(), question);
     for (let looks = 1; looks < LOOKS && isRefusedBy(decision, 'I2'); looks++) {
       run.changed('The master is silent, and others heard from it a moment ago; looking again');
       await sleep(LOOK_AGAIN_MS, { summary: 'Until the others would have heard from the master again' });
-      decision = decideRedis(this.topology, await this.observe(), question);
+      decision = this.decide(await this.observe(), question);
     }
     state.checks = decision.checks;
     this.doubt = decision.doubt;

@@ -9,7 +9,7 @@ import { proveAndWatch } from './runbook/soak';
 /** What the steps find out. */
 export interface RedisStory {
   move?: RedisMoveResult;
-  /** A node that failed and could not be started again. */
+  /** A node that failed and could not be started again, or that is not for this run to bring back. */
   without?: string;
 }
 

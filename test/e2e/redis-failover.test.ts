@@ -1,5 +1,10 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { moveMaster, putBackMaster } from '../../src/activities/redis/move';
 import type { Started } from '../../src/bench/stand';
+import { composeArguments } from '../../src/cli/compose';
+import { packageRoot } from '../../src/cli/paths';
 import type { RedisWindow } from '../../src/bench/redis-writers';
 import type { RedisFailoverInput } from '../../src/workflows/redis-input';
 import type { Report } from '../../src/workflows/run-state';
@@ -354,4 +359,26 @@ describe('a repair', () => {
     expect((await run({ only: 'repair' })).says).toBe('everything is as it should be. Nothing was changed');
     expect((await lookAtRedis()).nodes.find(({ name }) => name === master)?.state?.role).toBe('master');
   });
+});
+
+test('a replica that has no data yet is not chosen by the Sentinels, and nothing is wiped', async () => {
+  const { master, replica } = await wholeRedis();
+  docker('exec', master, 'redis-cli', 'set', 'veloz:e2e:precious', 'yes');
+  const service = replica.replace(/^veloz-/, '');
+  try {
+    docker('rm', '-f', replica);
+    docker('volume', 'rm', replica);
+    docker('pause', master);
+    const compose = composeArguments(1, ['up', '-d', '--no-deps', service]);
+    execFileSync('bash', [join('scripts', 'compose.sh'), ...compose], { cwd: packageRoot, stdio: 'pipe' });
+    // Longer than the Sentinels wait, and than their failover takes.
+    await sleep(20_000);
+    expect(roleOf(replica)).toBe('slave');
+  } finally {
+    docker('unpause', master);
+  }
+  expect(await wholeRedis()).toEqual({ master, replica });
+  for (const node of [master, replica])
+    expect(docker('exec', node, 'redis-cli', 'get', 'veloz:e2e:precious').trim()).toBe('yes');
+  docker('exec', master, 'redis-cli', 'del', 'veloz:e2e:precious');
 });

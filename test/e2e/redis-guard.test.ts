@@ -3,12 +3,13 @@ import type { GuardEvent, GuardState } from '../../src/workflows/guard-messages'
 import type { Report } from '../../src/workflows/run-state';
 import { Guarded } from './support/guarded';
 import { recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
-import { docker, roles, whole } from './support/stack';
+import { docker, roles, waitUntil, whole } from './support/stack';
 
 /** Longer than anything that the guard waits for, and than the Sentinels wait. */
 const LONG_MS = 8000;
 const [sentinel = ''] = redis.sentinels.map(({ name }) => name);
 
+const runs = (name: string) => docker('inspect', '-f', '{{.State.Status}}', name).trim() === 'running';
 const event = ({ events }: GuardState, kind: GuardEvent['kind']) => events.findLast((each) => each.kind === kind);
 const runsIn = ({ events }: GuardState) =>
   events.flatMap(({ says, run }) => (says.startsWith('redis failover started') && run !== undefined ? [run] : []));
@@ -92,6 +93,29 @@ describe('the guard, of Redis', () => {
     const state = await guarded.state();
     expect(runsIn(state)).toEqual([]);
     expect(state.redis?.master).toBe(nodes.master);
+  });
+
+  test('a replica and two Sentinels that are killed are started again; what was told to stop is not', async () => {
+    const { replica } = await wholeRedis();
+    const [stays = '', ...killed] = redis.sentinels.map(({ name }) => name);
+    await guarded.guard();
+    docker('stop', stays);
+    docker('kill', replica, ...killed);
+    await waitUntil('all of them running', () => [replica, ...killed].every(runs), 30_000);
+    await sleep(LONG_MS);
+    expect(runs(stays)).toBe(false);
+    expect(runsIn(await guarded.state())).toEqual([]);
+  });
+
+  test('where both nodes are killed the master comes back with its data, and the replica after it', async () => {
+    const { master, replica } = await wholeRedis();
+    await guarded.guard();
+    docker('exec', master, 'redis-cli', 'set', 'veloz:e2e:kept', 'yes');
+    docker('kill', replica, master);
+    await waitUntil('both running', () => [master, replica].every(runs), 60_000);
+    const nodes = await wholeRedis();
+    expect(docker('exec', nodes.master, 'redis-cli', 'get', 'veloz:e2e:kept').trim()).toBe('yes');
+    docker('exec', nodes.master, 'redis-cli', 'del', 'veloz:e2e:kept');
   });
 
   test('a master that answers nobody is ended, and a replica takes over', async () => {

@@ -52,6 +52,19 @@ describe('guard, of Redis', () => {
     });
   });
 
+  test('has killed nodes started in auto alone, and tells what was started', async () => {
+    const cluster = withRedis();
+    await watching(cluster, async () => {
+      await cluster.watchesRedis(({ mayStart }) => mayStart === true);
+      const says = `${REPLICA} was started again: its container is exited, exit code 137`;
+      await cluster.seesRedis(redisSeen('sees', { started: [says] }));
+      const state = await cluster.until('what was started', (each) => event(each, 'redis run') !== undefined);
+      expect(event(state, 'redis run')?.says).toBe(says);
+      await cluster.handle.executeUpdate('setMode', { args: [{ mode: 'approve' }] });
+      await cluster.watchesRedis(({ mayStart }) => mayStart === false);
+    });
+  });
+
   describe('when the master has failed', () => {
     test('in auto it starts one failover, and follows its end', async () => {
       const cluster = withRedis();

@@ -1,12 +1,24 @@
 """Run in docker/redis: python3 -B -m unittest discover tests"""
 
+import asyncio
 import os
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from veloz_redis.opinion import Opinion, Other, agreed, keys_in, opinion, place, whose_data  # noqa: E402
+from veloz_redis import node  # noqa: E402
+from veloz_redis.opinion import (  # noqa: E402
+    Opinion,
+    Other,
+    agreed,
+    keys_in,
+    may_lead,
+    opinion,
+    place,
+    whose_data,
+    would_wipe,
+)
 from veloz_redis.sentinel import config, monitored  # noqa: E402
 from veloz_redis.settings import SettingsError, read  # noqa: E402
 
@@ -74,6 +86,87 @@ sentinel config-epoch veloz-master 7
 sentinel known-replica veloz-master b 6379
 sentinel current-epoch 7
 """
+
+
+def info(role="slave", link="down", keys=0, loading=0):
+    lines = ["# Replication", f"role:{role}", *([f"master_link_status:{link}"] if role == "slave" else [])]
+    lines += ["# Persistence", f"loading:{loading}", "# Keyspace"]
+    return "\r\n".join([*lines, *([f"db0:keys={keys},expires=0,avg_ttl=0"] if keys else []), ""])
+
+
+class ChosenTest(unittest.TestCase):
+    def test_a_node_starts_as_one_that_no_sentinel_chooses(self):
+        text = node.config(read({**ENVIRONMENT, "VELOZ_NODE": "a", "VELOZ_REDIS_KIND": "node"}))
+        self.assertIn("replica-priority 0\n", text)
+
+    def test_one_that_never_had_the_data_can_not_be_chosen(self):
+        self.assertFalse(may_lead(info()))
+        # Its first copy is being read: a part of it is no copy.
+        self.assertFalse(may_lead(info(keys=3, loading=1)))
+        self.assertFalse(may_lead(""))
+
+    def test_one_that_is_a_master_or_has_a_whole_copy_or_data_of_its_own_can(self):
+        self.assertTrue(may_lead(info(role="master")))
+        # Of a group without any keys too.
+        self.assertTrue(may_lead(info(link="up")))
+        self.assertTrue(may_lead(info(keys=3)))
+
+
+class Server:
+    """Answers a keeper as its own node, another node or a Sentinel does."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.said = []
+        self.address = B
+
+    async def call(self, *words):
+        self.said.append(words)
+        return self.answers.get(words[0])
+
+    async def ask(self, *words):
+        return await self.call(*words)
+
+
+def answering(role, keys):
+    return {"ROLE": [role, 0, []], "DBSIZE": keys, "INFO": info(role="master", keys=keys)}
+
+
+class KeeperTest(unittest.TestCase):
+    def keeper(self, own, other):
+        settings = read({**ENVIRONMENT, "VELOZ_NODE": "a", "VELOZ_REDIS_KIND": "node"})
+        keeper = node.Keeper(settings)
+        keeper.own = Server(own)
+        keeper.others = {B: Server(other)}
+        keeper.sentinels = [Server({"SENTINEL": ["ip", "b", "port", "6379", "flags", "master"]}) for _ in range(3)]
+        return keeper
+
+    def watched(self, own, other):
+        keeper = self.keeper(own, other)
+
+        async def rounds():
+            for _ in range(node.ROUNDS + 1):
+                await keeper.watch()
+
+        asyncio.run(rounds())
+        return [words for words in keeper.own.said if words[0] == "REPLICAOF"]
+
+    def test_a_second_master_follows_the_one_that_the_sentinels_name(self):
+        follows = [("REPLICAOF", "b", "6379")]
+        self.assertEqual(self.watched(answering("master", 3), answering("master", 4)), follows)
+        # Where somebody deleted all keys of both there is nothing to lose.
+        self.assertEqual(self.watched(answering("master", 0), answering("master", 0)), follows)
+
+    def test_a_second_master_with_data_does_not_follow_one_without_any(self):
+        self.assertEqual(self.watched(answering("master", 3), answering("master", 0)), [])
+        self.assertTrue(would_wipe(3, Other("b", False, True)))
+
+    def test_the_sentinels_may_choose_it_once_it_has_the_data(self):
+        for text, said in ((info(), []), (info(link="up"), [("CONFIG", "SET", "replica-priority", "100")])):
+            keeper = self.keeper({"INFO": text}, {})
+            asyncio.run(keeper.may_be_chosen())
+            self.assertEqual([words for words in keeper.own.said if words[0] == "CONFIG"], said)
+            self.assertEqual(keeper.eligible, said != [])
 
 
 class SentinelConfigTest(unittest.TestCase):

@@ -7,7 +7,7 @@ import os
 from typing import Optional
 
 from .log import log
-from .opinion import Opinion, Other, agreed, keys_in, opinion, place, whose_data
+from .opinion import Opinion, Other, agreed, keys_in, may_lead, opinion, place, whose_data, would_wipe
 from .resp import Client, ReplyError
 from .settings import RUN, VOLUME, Address, Settings
 
@@ -20,6 +20,9 @@ START_EVERY_S = 0.2
 WATCH_EVERY_S = 1.0
 # Rounds in a row. A planned failover is over sooner; and a node is demoted in favour of a node that is a master only.
 ROUNDS = 3
+# Sentinels never choose a replica with this one; of the others that with the lowest.
+NEVER_CHOSEN = 0
+MAY_BE_CHOSEN = 100
 # An empty node asks for its own replacement this often: a Sentinel that could not choose may be able to a moment later.
 ASK_EVERY_S = 5.0
 
@@ -41,6 +44,8 @@ def config(settings: Settings) -> str:
             "replica-announce-port 6379",
             f"replicaof {NOBODY[0]} {NOBODY[1]}",
             "replica-read-only yes",
+            # Until it has the data (Keeper.may_be_chosen): a master without any would have the others copy nothing.
+            f"replica-priority {NEVER_CHOSEN}",
             "appendonly yes",
             f"appendfsync {settings.fsync}",
             # A replica that was away for a while gets what it missed, not everything.
@@ -79,18 +84,40 @@ class Keeper:
             address: Client(address, settings.password) for address in settings.nodes if address[0] != settings.node
         }
         self.placed = False
+        self.eligible = False
         self._said: Optional[str] = None
         self._rounds = 0
         self._asked_at: Optional[float] = None
+        self._watched_at = float("-inf")
 
     async def run(self) -> None:
         while True:
             try:
-                await (self.watch() if self.placed else self.take_place())
+                # A look at the Sentinels takes its time where one is silent: a node that has its data is not to wait for that.
+                if not self.eligible:
+                    await self.may_be_chosen()
+                if not self.placed:
+                    await self.take_place()
+                elif self._watch_is_due():
+                    await self.watch()
             except (OSError, EOFError, asyncio.TimeoutError, ReplyError):
                 # The server loads its data, or ends.
                 pass
-            await asyncio.sleep(WATCH_EVERY_S if self.placed else START_EVERY_S)
+            await asyncio.sleep(WATCH_EVERY_S if self.placed and self.eligible else START_EVERY_S)
+
+    def _watch_is_due(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now - self._watched_at < WATCH_EVERY_S * 0.9:
+            return False
+        self._watched_at = now
+        return True
+
+    async def may_be_chosen(self) -> None:
+        """Lets the Sentinels choose this node once it has what a master has to have."""
+        if not may_lead(await self.own.call("INFO", "replication", "persistence", "keyspace")):
+            return
+        await self.own.call("CONFIG", "SET", "replica-priority", str(MAY_BE_CHOSEN))
+        self.eligible = True
 
     async def opinions(self) -> list[Optional[Opinion]]:
         replies = await asyncio.gather(
@@ -110,10 +137,6 @@ class Keeper:
             return Other(client.address[0], keyspace is not None, bool(role) and role[0] == "master", keys_in(keyspace))
 
         return list(await asyncio.gather(*(one(client) for client in self.others.values())))
-
-    async def masters(self) -> list[str]:
-        """The other nodes that are a master now."""
-        return [other.node for other in await self.look() if other.master]
 
     async def take_place(self) -> None:
         opinions, others = await asyncio.gather(self.opinions(), self.look())
@@ -174,9 +197,20 @@ class Keeper:
     async def watch(self) -> None:
         role = await self.own.call("ROLE")
         named: Optional[Address] = agreed(await self.opinions(), self.settings.majority)
-        stale = role[0] == "master" and named is not None and named[0] != self.settings.node
-        if not stale or named is None or named[0] not in await self.masters():
+        if role[0] != "master" or named is None or named[0] == self.settings.node:
             self._rounds = 0
+            return
+        right = next((other for other in await self.look() if other.node == named[0] and other.master), None)
+        if right is None:
+            self._rounds = 0
+            return
+        keys = await self.keys()
+        if would_wipe(keys, right):
+            self._rounds = 0
+            self.say(
+                f"stays a second master: {named[0]}, which the Sentinels name, has no keys, and it has {keys}. "
+                f"Next: docker exec {named[0]} redis-cli replicaof {self.settings.node} {self.settings.port}"
+            )
             return
         self._rounds += 1
         if self._rounds >= ROUNDS:

@@ -49,6 +49,22 @@ def keys_in(keyspace: Optional[str]) -> int:
     return sum(int(line.split(":keys=")[1].split(",")[0]) for line in lines)
 
 
+def may_lead(info: str) -> bool:
+    """
+    Whether a node may be chosen as the master, by its INFO: it is one, it has a whole copy of its master's data, or it holds data of its
+    own. One that has just been made holds nothing until its first copy is whole: as the master it would have everybody copy nothing.
+    """
+    fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    if fields.get("loading") != "0":
+        return False
+    return fields.get("role") == "master" or fields.get("master_link_status") == "up" or keys_in(info) > 0
+
+
+def would_wipe(keys: int, named: Optional[Other]) -> bool:
+    """Whether a second master with that many keys would lose them by following the master that the Sentinels name."""
+    return keys > 0 and (named is None or not named.answers or named.keys == 0)
+
+
 def whose_data(keys: int, others: Iterable[Other], opinions: Iterable[Optional[Opinion]]) -> Optional[Other]:
     """
     The node whose data a master without any would wipe out: its replicas copy whatever it has, and be it nothing. None: nobody's.

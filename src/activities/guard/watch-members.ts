@@ -54,8 +54,8 @@ const LOCK_EVERY_MS = 1000;
 
 /**
  * Looks after the nodes that a fault, a fence or a run left in a state that does not change by itself, until the guard has to know, or
- * the time is over. Changes nothing but that it starts the containers through which clients come; nothing of it stands in the workflow's
- * history.
+ * the time is over. Changes nothing but that it starts the containers through which clients come, and the Sentinels; nothing of it stands in the
+ * workflow's history.
  */
 export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequest): Promise<MembersWatchResult> {
   const access = accessCluster(deps, request.cluster);

@@ -37,7 +37,10 @@ export async function mendRedis(deps: ActivityDeps, { cluster, fault, master }: 
   const stopBeating = keepBeating(() => `mending ${fault.node}`);
   try {
     const found = diagnose(await observeRedis(deps, access.cluster, access.topology));
-    if ('undecided' in found) throw new Error(`nothing was changed: ${found.undecided}`);
+    if ('undecided' in found)
+      throw new Error(
+        `nothing was changed: ${found.undecided}${found.next === undefined ? '' : `. Next: ${found.next}`}`,
+      );
     const still = found.faults.some(
       ({ kind, node }) => troubleOf(kind) === troubleOf(fault.kind) && node === fault.node,
     );

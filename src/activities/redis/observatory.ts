@@ -47,7 +47,7 @@ export class RedisObservatory {
   }
 
   async open(): Promise<void> {
-    if (this.master !== null) await this.listen(this.master);
+    if (this.master !== null) await this.listen();
     this.nextAt = this.clock.now();
   }
 
@@ -100,13 +100,14 @@ export class RedisObservatory {
     });
   }
 
-  private async listen(master: string): Promise<void> {
+  /** To the master's container, and to those of the other nodes: what is killed is started again in a moment. */
+  private async listen(): Promise<void> {
     const again = () => {
-      if (!this.closed) setTimeout(() => void this.listen(master), 1000).unref();
+      if (!this.closed) setTimeout(() => void this.listen(), 1000).unref();
     };
     try {
       const end = await this.deps.docker.events(
-        [master],
+        this.redis.nodes.map(({ name }) => name),
         ({ action }) => {
           if (['die', 'pause', 'unpause', 'start'].includes(action)) this.alarm();
         },

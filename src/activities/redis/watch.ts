@@ -4,8 +4,10 @@ import {
   judgeRedis,
   hangingIn,
   keyOfRedis,
+  killedBeside,
   leftBehind,
   leftBehindSays,
+  undecidedSays,
   REDIS_ROUNDS_KEPT,
   type RedisFailureKind,
   type RedisRound,
@@ -14,6 +16,7 @@ import {
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
 import { endOfStretch } from '../guard/stretch';
+import { KilledNodes } from './killed-nodes';
 import { RedisObservatory } from './observatory';
 
 /** What the guard asks of one stretch of watching Redis. Names and numbers only. */
@@ -27,6 +30,8 @@ export interface RedisWatchRequest {
   postgresPrimary: string | null;
   /** What the guard knows already: the same news is not told again. */
   known: { failed: boolean; leftOver: boolean; sees: string; hanging?: string[] };
+  /** Nodes that were killed beside a master that is well may be started. Absent from a guard of an older version: they may not. */
+  mayStart?: boolean;
   /** Return after this time, in milliseconds, if nothing happens. */
   forMs: number;
 }
@@ -48,10 +53,14 @@ export interface RedisWatchResult {
   key: string;
   /** Of `left over`: the nodes that hang, off their networks. */
   hanging?: string[];
+  /** Killed nodes that the watch has started, or could not start, each in a sentence. */
+  started?: string[];
 }
 
 /** What is odd for this long is told, even when it is no failure. */
 const TELL_AFTER_MS = 1500;
+/** The key of what is wrong while the master is well, and that no run mends. */
+const TROUBLE = 'trouble';
 /** Whatever a failover leaves is put right by the nodes themselves within three seconds, or not at all. */
 const REPAIR_AFTER_MS = 5000;
 /** How often the lock is asked for while a failure waits for it. */
@@ -60,8 +69,8 @@ const LOCK_EVERY_MS = 500;
 const POSTGRES_FIRST_MS = 5000;
 
 /**
- * Watches a cluster's Redis until something happens that the guard has to know, or the time is over. Changes nothing; nothing of it
- * stands in the workflow's history.
+ * Watches a cluster's Redis until something happens that the guard has to know, or the time is over. Changes nothing but that it starts
+ * nodes that were killed beside a master that is well; nothing of it stands in the workflow's history.
  */
 export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest): Promise<RedisWatchResult> {
   const access = accessCluster(deps, request.cluster);
@@ -70,13 +79,17 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
   const limits = { policy, silenceMs: redis.limits.silence };
   const stopBeating = keepBeating(() => 'watching', 600);
   const ends = endOfStretch(deps, request.forMs);
-  const waitsForAnEnd = request.known.failed || request.known.leftOver || request.movedFrom !== null;
+  const { failed, leftOver, sees } = request.known;
+  const waitsForAnEnd = failed || leftOver || sees === TROUBLE || request.movedFrom !== null;
   const observatory = new RedisObservatory(deps, request.cluster, redis, request.master, policy, waitsForAnEnd);
   const odd = new Since();
   const left = new Since();
+  const killed = new KilledNodes(deps, request.cluster, policy);
   const rounds: RedisRound[] = [];
   let notBefore = 0;
   let failedSince: number | undefined;
+  let looked = false;
+  let undecided: string | undefined;
   try {
     await observatory.open();
     if (request.master === null) {
@@ -124,6 +137,13 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
             : `${verdict.says}; run ${holder} holds the lock of Redis, and is waited for`;
       }
 
+      if (verdict.state === 'healthy' && request.mayStart === true) {
+        if (round.picture !== undefined) killed.see(killedBeside(round.picture, request.movedFrom), now);
+        killed.startDue(now);
+      }
+      const started = killed.takeStarted();
+      if (started.length > 0) return { why: 'sees', ...seen, started };
+
       if (verdict.state === 'healthy' && round.picture !== undefined) {
         const faults = leftBehind(round.picture, request.movedFrom);
         if (faults.length > 0) {
@@ -136,13 +156,23 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
             return { why: 'left over', ...seen, sees: says, ...(hanging.length > 0 || ended ? { hanging } : {}) };
         } else {
           left.ends();
-          const { failed, leftOver } = request.known;
           if (failed || leftOver || isBack(round.picture, request.movedFrom)) return { why: 'healthy', ...seen };
         }
       }
 
       // What stays odd is told, so that a person who asks the guard hears it. Not in the middle of a silence that is being counted.
       const patienceMs = round.answer.answered ? TELL_AFTER_MS : limits.silenceMs + TELL_AFTER_MS;
+      if (round.picture !== undefined) {
+        looked = true;
+        undecided = undecidedSays(round.picture);
+      }
+      if (verdict.state === 'healthy') {
+        const trouble = undecided ?? killed.trouble;
+        // What was told by an earlier stretch stays told until this one knows.
+        const unknown = request.known.sees === TROUBLE && (!looked || killed.pending);
+        if (trouble !== undefined) Object.assign(seen, { state: 'suspect', sees: trouble, key: TROUBLE });
+        else if (unknown) seen.key = TROUBLE;
+      }
       if (seen.key === request.known.sees) odd.ends();
       else if (odd.holds(now) >= patienceMs) return { why: 'sees', ...seen };
 

@@ -2,22 +2,24 @@ import { containerWords, isKilled, type LeftOver, type MemberFacts } from './men
 import type { ClusterTopology } from '../topology';
 
 /**
- * The containers through which clients come: the pooler, the engines, HAProxy. Each takes up its work by itself when it starts, and
- * asks first who is in charge: its pooler looks for the primary, an engine for the lock. PostgreSQL's and Redis' nodes have a role that
- * has to be decided on, and are brought back by runs.
+ * The containers through which clients come, and those that tell them the way: the pooler, the engines, HAProxy, the Sentinels. Each
+ * takes up its work by itself when it starts, and asks first who is in charge: its pooler looks for the primary, an engine for the lock,
+ * a Sentinel for what the other Sentinels watch. The nodes of PostgreSQL and Redis have a role that has to be decided on; they are not
+ * among these.
  */
-export function containersOfTheWay({ pgbouncer, engines, haproxy }: WayTopology): string[] {
+export function containersOfTheWay({ pgbouncer, engines, haproxy, redis }: WayTopology): string[] {
   return [
     ...pgbouncer.nodes.map(({ name }) => name),
     ...(engines?.nodes ?? []).map(({ name }) => name),
     ...(haproxy === undefined ? [] : [haproxy.name]),
+    ...(redis?.sentinels ?? []).map(({ name }) => name),
   ];
 }
 
-type WayTopology = Pick<ClusterTopology, 'pgbouncer' | 'engines' | 'haproxy'>;
+type WayTopology = Pick<ClusterTopology, 'pgbouncer' | 'engines' | 'haproxy' | 'redis'>;
 
 /** Docker starts a container anew within this time that ended by itself, in milliseconds. */
-const RESTART_MS = 1000;
+export const RESTART_MS = 1000;
 
 /**
  * A container that has ended, and that Docker does not start again: it was killed. Undefined for one that runs, has no container, or

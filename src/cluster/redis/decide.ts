@@ -1,10 +1,11 @@
 import type { Check } from '../check';
 import { logs } from '../commands';
 import { formatMs } from '../duration';
+import { containerWords, isKilled } from '../guard/mending';
 import { formatSize } from '../size';
 import { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
-import { redisCli, redisFailover, redisStatus, sentinelCli, startContainer } from './commands';
+import { redisCli, redisFailover, redisStatus, sentinelCli, START_STACK, startContainer } from './commands';
 import { diagnose, faultSays, mostAdvanced, type RedisFault } from './faults';
 import {
   answeringNodes,
@@ -19,6 +20,7 @@ import {
   whoHears,
   type AnsweringRedis,
   type ObservedRedis,
+  type ObservedRedisNode,
 } from './observed';
 
 /** What is asked for. */
@@ -29,6 +31,8 @@ export interface RedisRequest {
   expectedMaster?: string;
   /** `repair`: mend what is not as it should be, and move nothing. */
   only?: 'repair';
+  /** Decide as it was done before killed and empty nodes were looked at: for a run that began then, and is replayed. */
+  asBefore?: true;
 }
 
 /** What a run will do, or why not. */
@@ -48,6 +52,8 @@ export interface RedisDecision {
   doubt?: string;
   /** Why there is nothing to do, in a sentence without full stop. */
   alreadyDone?: string;
+  /** Of a repair that starts a master that was killed: a node that does not answer, and that is not for this run to bring back. */
+  without?: string;
 }
 
 /** A replica that heard nothing from its master for this long is not fit for a planned move, in milliseconds. */
@@ -69,14 +75,14 @@ function choose(
   observed: ObservedRedis,
   request: RedisRequest,
 ): Omit<RedisDecision, 'checks'> {
-  const found = diagnose(observed);
+  const found = diagnose(observed, request.asBefore);
   if ('undecided' in found) {
     list.require('L3', false, {
       says: 'one node is the master',
       refusal: 'nobody but a person can say which node is right',
       measured: found.undecided,
       limit: 'one master, which a majority of the Sentinels names',
-      next: redisCli(mastersOf(observed)[0]?.name ?? observed.nodes[0]?.name ?? '', 'info replication'),
+      next: found.next ?? redisCli(mastersOf(observed)[0]?.name ?? observed.nodes[0]?.name ?? '', 'info replication'),
     });
     return { kind: 'none', faults: [] };
   }
@@ -170,6 +176,16 @@ function forced(
   });
   if (!known || source === undefined) return { kind: 'none', faults };
   const node = observed.nodes.find(({ name }) => name === source);
+  const replicas = answeringNodes(observed).filter(
+    ({ name, state }) => name !== source && state.role === 'replica' && !state.loading,
+  );
+  const target =
+    request.target === undefined ? mostAdvanced(replicas) : replicas.find(({ name }) => name === request.target);
+  if (node !== undefined && request.target === undefined && request.asBefore !== true) {
+    const inVain = whyNoneTakesOver(observed, source, target);
+    if (inVain !== undefined && isKilled(node.container) && node.container.offNetworks?.by !== 'somebody')
+      return revival(list, observed, node, faults, inVain);
+  }
   if (request.only === 'repair' && request.target === undefined)
     list.advise('L3', false, {
       says: 'a master answers',
@@ -178,11 +194,8 @@ function forced(
       limit: 'one',
       next: redisFailover(observed.cluster),
     });
-  const replicas = answeringNodes(observed).filter(
-    ({ name, state }) => name !== source && state.role === 'replica' && !state.loading,
-  );
-  const target =
-    request.target === undefined ? mostAdvanced(replicas) : replicas.find(({ name }) => name === request.target);
+  // A master that a person stopped has its data.
+  const ended = node !== undefined && isStopped(node.container);
   list.require('L1', target !== undefined, {
     says: 'a replica can take over',
     refusal: `no replica can take over from ${source}`,
@@ -194,7 +207,7 @@ function forced(
             .map(({ name, error }) => `${name}: ${error ?? 'it reads its files, or is no replica'}`)
             .join('; ') || 'there is none',
     limit: 'one that answers and has what the others have',
-    next: startContainer(observed.nodes.find(({ name }) => name !== source)?.name ?? source),
+    next: startContainer(ended ? source : (observed.nodes.find(({ name }) => name !== source)?.name ?? source)),
   });
   checkSilence(list, observed, source);
   if (target === undefined) return { kind: 'forced', faults, source };
@@ -202,6 +215,51 @@ function forced(
   const missed = checkOthers(list, observed, source, target);
   const doubt = missed ?? (fresh ? undefined : `${target.name} was not connected to ${source} when it failed`);
   return { kind: 'forced', faults, source, target: target.name, ...(doubt === undefined ? {} : { doubt }) };
+}
+
+/** Why no replica takes over without a person's word, in half a sentence; undefined where one does. */
+function whyNoneTakesOver(
+  observed: ObservedRedis,
+  source: string,
+  target: AnsweringRedis | undefined,
+): string | undefined {
+  if (target !== undefined)
+    return freshnessOf(observed, source, target).fresh
+      ? undefined
+      : `${target.name} was not connected to ${source} when it failed`;
+  const others = observed.nodes.filter(({ name }) => name !== source).map(({ name }) => name);
+  return others.length === 0 ? 'there is no replica' : `${others.join(', ')} can't take over`;
+}
+
+/**
+ * A master that was killed has its data: where no replica can take over it is started again, and with it what else was killed. It comes
+ * first, so that a node that has less is not chosen in its place meanwhile. What a person stopped stays stopped.
+ */
+function revival(
+  list: Checklist,
+  observed: ObservedRedis,
+  master: ObservedRedisNode,
+  faults: readonly RedisFault[],
+  inVain: string,
+): Omit<RedisDecision, 'checks'> {
+  const { name, container } = master;
+  const killed = [...observed.nodes, ...observed.sentinels].filter((one) => isKilled(one.container));
+  const without = observed.nodes.find((one) => one.state === null && !killed.includes(one))?.name;
+  list.advise('L3', false, {
+    says: 'a master answers, or a replica can take over',
+    refusal: `no master answers, and ${inVain}: ${name}, which was killed, is started`,
+    measured: `${name}: ${containerWords(container)}`,
+    limit: 'one',
+    next: startContainer(name),
+  });
+  const stopped = faults.filter(({ kind, node }) => kind === 'stopped' && killed.some((one) => one.name === node));
+  return {
+    kind: 'repair',
+    faults: [...stopped.filter(({ node }) => node === name), ...stopped.filter(({ node }) => node !== name)],
+    source: name,
+    target: name,
+    ...(without === undefined ? {} : { without }),
+  };
 }
 
 /**
@@ -235,7 +293,8 @@ function checkOthers(
 }
 
 /**
- * A replica that lost the master long before the master failed lacks everything since. Who names it as the target takes that.
+ * A replica that lost the master long before the master failed lacks everything since. Who names it as the target takes that, unless it
+ * never had anything.
  * @returns whether it was connected until then
  */
 function checkFreshness(
@@ -246,14 +305,7 @@ function checkFreshness(
   target: AnsweringRedis,
 ): boolean {
   const { name } = target;
-  const downMs = target.state.upstream?.downMs ?? null;
-  const silentMs = Math.max(
-    0,
-    ...answeringSentinels(observed)
-      .filter((sentinel) => nodeAt(observed, sentinel.state.master)?.name === source)
-      .map((sentinel) => sentinel.state.master?.lastAnswerMs ?? 0),
-  );
-  const fresh = upstreamOf(observed, target) === source && downMs !== null && downMs <= silentMs + SILENT_MS;
+  const { fresh, downMs, silentMs } = freshnessOf(observed, source, target);
   const words = {
     says: `${name} was connected to ${source} until it failed`,
     refusal: `${name} was not connected to ${source} when it failed, and lacks what was written since`,
@@ -264,9 +316,37 @@ function checkFreshness(
     limit: `at most ${formatMs(SILENT_MS)} more`,
     next: startContainer(source),
   };
-  if (request.target === name) list.advise('L2', fresh, words);
+  const copied = downMs !== null || target.state.keys > 0 || request.asBefore === true;
+  if (!copied)
+    list.require('L2', false, {
+      ...words,
+      refusal: `${name} has never had the data: as the master it would have ${source} copy nothing`,
+      measured: `${name} has no keys, and has had no connection to ${source} since its own start`,
+      limit: 'a node that was connected once, or holds keys',
+      next: observed.nodes.some((one) => one.name === source && one.container.exists)
+        ? startContainer(source)
+        : START_STACK,
+    });
+  else if (request.target === name) list.advise('L2', fresh, words);
   else list.require('L2', fresh, words);
   return fresh;
+}
+
+/** Whether a replica was connected until the master failed, and what that is judged by. */
+function freshnessOf(
+  observed: ObservedRedis,
+  source: string,
+  target: AnsweringRedis,
+): { fresh: boolean; downMs: number | null; silentMs: number } {
+  const downMs = target.state.upstream?.downMs ?? null;
+  const silentMs = Math.max(
+    0,
+    ...answeringSentinels(observed)
+      .filter((sentinel) => nodeAt(observed, sentinel.state.master)?.name === source)
+      .map((sentinel) => sentinel.state.master?.lastAnswerMs ?? 0),
+  );
+  const fresh = upstreamOf(observed, target) === source && downMs !== null && downMs <= silentMs + SILENT_MS;
+  return { fresh, downMs, silentMs };
 }
 
 /** A master that only this worker can't reach is no failed master. */

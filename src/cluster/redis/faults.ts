@@ -1,3 +1,4 @@
+import { redisCli } from './commands';
 import {
   answeringNodes,
   answeringSentinels,
@@ -80,16 +81,17 @@ export function remedySays(fault: RedisFault): string {
   }
 }
 
-/** The faults, those first that have to be mended first; or why nobody but a person can say what is right. */
-export type Diagnosis = { faults: RedisFault[] } | { undecided: string };
+/** The faults, those first that have to be mended first; or why nobody but a person can say what is right, and what to run. */
+export type Diagnosis = { faults: RedisFault[] } | { undecided: string; next?: string };
 
 /**
  * Finds what is not as it should be. Pure.
  *
  * The master is the node that is one. Where two are, the Sentinels' majority says which; where none is, it is the one with the
  * most of the same history. Where that leaves a doubt nothing is mended: the wrong choice loses writes.
+ * @param asBefore an empty master that the Sentinels name is right whatever another one has, as it was before that was looked at
  */
-export function diagnose(observed: ObservedRedis): Diagnosis {
+export function diagnose(observed: ObservedRedis, asBefore = false): Diagnosis {
   const stopped = [...observed.nodes, ...observed.sentinels]
     .filter(({ state, container }) => state === null && container.exists && (!container.running || isCutOff(container)))
     .map(({ name, container }): RedisFault => ({
@@ -106,6 +108,8 @@ export function diagnose(observed: ObservedRedis): Diagnosis {
     const names = masters.map(({ name }) => name).join(' and ');
     return { undecided: `${names} are masters, and no majority of the Sentinels names one of them` };
   }
+  const empty = asBefore ? undefined : emptyBeside(masters, named);
+  if (empty !== undefined) return empty;
   const master = second === undefined ? first.name : (named ?? first.name);
   const doubt = named === master ? undefined : doubtAbout(observed, first);
   if (doubt !== undefined) return { undecided: doubt };
@@ -130,6 +134,27 @@ function doubtAbout(observed: ObservedRedis, master: AnsweringRedis): string | u
       node.state.replicationId !== master.state.replicationId,
   );
   return stranger === undefined ? undefined : `${alone}, and ${stranger.name} has another history`;
+}
+
+/**
+ * Whoever follows a master copies what it has, and be it nothing: a second master that holds data does not follow one that holds none.
+ * That one may have been made the master before it ever had the data; or somebody deleted them, which only a person knows.
+ */
+function emptyBeside(
+  masters: readonly AnsweringRedis[],
+  named: string | undefined,
+): { undecided: string; next: string } | undefined {
+  const right = masters.find(({ name }) => name === named);
+  if (right === undefined || right.state.keys > 0 || right.state.loading) return undefined;
+  // What one holds that still reads its files is not known yet.
+  const holder = masters.find(({ state }) => state.keys > 0 || state.loading);
+  if (holder === undefined) return undefined;
+  const { host, port } = holder.internal;
+  const has = holder.state.loading ? 'reads its files' : `has ${holder.state.keys}`;
+  return {
+    undecided: `${right.name}, which the Sentinels name, has no keys, and ${holder.name} is a master too and ${has}: what it has would be gone if it followed`,
+    next: redisCli(right.name, `replicaof ${host} ${port}`),
+  };
 }
 
 /** Everything that is not in line with that master. */

@@ -37,7 +37,7 @@ function checkMaster(list: Checklist, observed: ObservedRedis): void {
       refusal: 'nobody but a person can say which node is right',
       measured: found.undecided,
       limit: 'one master, which a majority of the Sentinels names',
-      next: redisCli(mastersOf(observed)[0]?.name ?? observed.nodes[0]?.name ?? '', 'info replication'),
+      next: found.next ?? redisCli(mastersOf(observed)[0]?.name ?? observed.nodes[0]?.name ?? '', 'info replication'),
     });
     return;
   }

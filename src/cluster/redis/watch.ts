@@ -1,13 +1,15 @@
 import { formatMs } from '../duration';
-import { wasStoppedByHand } from '../guard/mending';
+import { isKilled, wasStoppedByHand } from '../guard/mending';
 import type { GuardPolicy } from '../guard/policy';
 import type { Signal } from '../guard/signals';
+import { redisStatus } from './commands';
 import { diagnose, faultSays, type RedisFault } from './faults';
 import {
   answeringSentinels,
   HEARD_MS,
   isStopped,
   majorityOf,
+  mastersOf,
   namedMaster,
   nodeAt,
   whoHears,
@@ -228,6 +230,31 @@ export function leftBehind(observed: ObservedRedis, movedFrom: string | null): R
     if (off === 'somebody') return false;
     return fault.node === movedFrom || (off === 'run' && container !== undefined && !wasStoppedByHand(container));
   });
+}
+
+/**
+ * The nodes that were killed and may be started at once, without a run: beside the one master, which a majority of the Sentinels names,
+ * a node that starts becomes its replica, whatever it was. The master that was replaced and what a run took off its networks come back by
+ * runs ({@link leftBehind}).
+ * @param movedFrom the master that was replaced, and that nobody has seen well since
+ */
+export function killedBeside(observed: ObservedRedis, movedFrom: string | null): string[] {
+  const [master, second] = mastersOf(observed);
+  if (master === undefined || second !== undefined || namedMaster(observed) !== master.name) return [];
+  return observed.nodes
+    .filter(
+      ({ name, state, container }) =>
+        state === null && name !== movedFrom && container.offNetworks === undefined && isKilled(container),
+    )
+    .map(({ name }) => name);
+}
+
+/** Why only a person can say which node is right, and what to run, without full stop; undefined where nobody has to. */
+export function undecidedSays(observed: ObservedRedis): string | undefined {
+  const found = diagnose(observed);
+  if (!('undecided' in found)) return undefined;
+  const next = found.next ?? redisStatus(observed.cluster);
+  return `nobody but a person can say which node is right: ${found.undecided}. Next: ${next}`;
 }
 
 /** The nodes that hang, off their networks: what is done about them is in vain until they end. */

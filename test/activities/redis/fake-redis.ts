@@ -68,11 +68,17 @@ function wordsIn(text: string): [string[] | undefined, string] {
 export class FakeRedis {
   /** Whom the Sentinels name. */
   named = MASTER;
+  /** A second master, which has a key; the one that is named has none. */
+  alsoMaster: string | undefined;
   /** How long ago they heard from it, in milliseconds. */
   heardMs = 100;
   flags = 'master';
   /** The run that holds the lock of Redis; another one holds that of PostgreSQL all the time. */
   holder: string | undefined;
+  /** The containers that were started. */
+  readonly started: string[] = [];
+  /** Why none can be. */
+  broken: string | undefined;
   readonly containers = new Map<string, Partial<ContainerState>>();
   private readonly speakers = new Map<string, Speaker>();
   private onEvent: ((event: { container: string; action: string }) => void) | undefined;
@@ -110,6 +116,12 @@ export class FakeRedis {
           restartPolicy: 'unless-stopped',
           ...this.containers.get(name),
         }),
+      start: async (name) => {
+        if (this.broken !== undefined) throw new Error(this.broken);
+        this.started.push(name);
+        this.containers.delete(name);
+        await this.speaker(name).listen();
+      },
       events: (_names, onEvent) => {
         this.onEvent = onEvent;
         return Promise.resolve(() => undefined);
@@ -146,7 +158,7 @@ export class FakeRedis {
   }
 
   private node(name: string, words: string[]): Reply {
-    const isMaster = name === this.named;
+    const isMaster = name === this.named || name === this.alsoMaster;
     switch (words[0]?.toUpperCase()) {
       case 'ROLE':
         return isMaster ? ['master', 1000, []] : ['slave', this.named, 6379, 'connected', 1000];
@@ -155,6 +167,7 @@ export class FakeRedis {
           `role:${isMaster ? 'master' : 'slave'}`,
           'master_replid:63d4dd04e453ff0b81698f0768b2932dd566c686',
           `${isMaster ? 'master' : 'slave'}_repl_offset:1000`,
+          ...(name === this.alsoMaster ? ['db0:keys=1,expires=0,avg_ttl=0'] : []),
           ...(isMaster
             ? []
             : [

@@ -110,4 +110,63 @@ describe('a stretch of watching Redis', () => {
     await world.kill(SENTINELS[0]);
     expect(await watch({ forMs: 4000 })).toMatchObject({ why: 'quiet', state: 'healthy' });
   });
+
+  test('starts a replica that was killed beside a master that is well, once Docker had the time to do so', async () => {
+    const watching = watch({ mayStart: true });
+    await pause(300);
+    await world.kill(REPLICA);
+    expect(await watching).toMatchObject({
+      why: 'sees',
+      state: 'healthy',
+      started: [`${REPLICA} was started again: its container is exited, exit code 137`],
+    });
+    expect(world.started).toEqual([REPLICA]);
+  });
+
+  test.each([
+    ['a person stopped it', () => world.kill(REPLICA, 0)],
+    [
+      'a run has Redis',
+      () => {
+        world.holder = 'redis-failover-1';
+        return world.kill(REPLICA);
+      },
+    ],
+    [
+      'it is the master that was replaced',
+      () => {
+        world.named = REPLICA;
+        return world.kill(MASTER);
+      },
+      { master: REPLICA, movedFrom: MASTER },
+    ],
+  ])('starts none where %s', async (_why, happens, over: Partial<RedisWatchRequest> = {}) => {
+    await happens();
+    await watch({ mayStart: true, forMs: 4500, ...over });
+    expect(world.started).toEqual([]);
+  });
+
+  test('tells of one that does not start, and of that once', async () => {
+    world.broken = 'port is already allocated';
+    await world.kill(REPLICA);
+    expect(await watch({ mayStart: true })).toMatchObject({
+      why: 'sees',
+      state: 'suspect',
+      key: 'trouble',
+      sees: `${REPLICA} was killed, and could not be started: port is already allocated`,
+    });
+    const again = await watch({ mayStart: true, forMs: 5500, known: { ...known, sees: 'trouble' } });
+    expect(again).toMatchObject({ why: 'quiet', key: 'trouble' });
+  });
+
+  test('tells of two masters of which only a person can say which is right', async () => {
+    world.named = REPLICA;
+    world.alsoMaster = MASTER;
+    expect(await watch({ master: REPLICA })).toMatchObject({
+      why: 'sees',
+      state: 'suspect',
+      key: 'trouble',
+      sees: expect.stringContaining(`Next: docker exec ${REPLICA} redis-cli replicaof ${MASTER} 6379`) as string,
+    });
+  });
 });

@@ -1,6 +1,6 @@
 import { containersOfTheWay, endedContainer } from '../../../src/cluster/guard/ended-containers';
 
-test('the pooler, the engines and HAProxy are the containers through which clients come', () => {
+test('the pooler, the engines, HAProxy and the Sentinels are the containers that take up their work by themselves', () => {
   const node = (name: string) => ({ name, address: { host: 'localhost', port: 1 } });
   const pgbouncer = { nodes: [node('pooler')] } as never;
   expect(containersOfTheWay({ pgbouncer })).toEqual(['pooler']);
@@ -9,8 +9,9 @@ test('the pooler, the engines and HAProxy are the containers through which clien
       pgbouncer,
       engines: { nodes: [node('engine-1'), node('engine-2')] },
       haproxy: node('proxy') as never,
+      redis: { nodes: [node('redis-1')], sentinels: [node('sentinel-1'), node('sentinel-2')] } as never,
     }),
-  ).toEqual(['pooler', 'engine-1', 'engine-2', 'proxy']);
+  ).toEqual(['pooler', 'engine-1', 'engine-2', 'proxy', 'sentinel-1', 'sentinel-2']);
 });
 
 test.each([

@@ -3,6 +3,7 @@ import { decideRedis, type RedisRequest } from '../../../src/cluster/redis/decid
 import type { ObservedRedis, ObservedRedisNode } from '../../../src/cluster/redis/observed';
 import {
   healthy,
+  killed,
   master,
   MASTER,
   picture,
@@ -165,6 +166,17 @@ describe('forced', () => {
     expect(named.checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(['L2']);
   });
 
+  test('a replica that never had the data does not take over, not even where a person names it', () => {
+    const fresh = replica(REPLICA, MASTER, { keys: 0 }, { up: false, downMs: null });
+    const seen = picture([silent(MASTER), fresh], sentinelsNaming(MASTER, 3000));
+    const named = decide(seen, { target: REPLICA });
+    expect(refusals(named.checks)).toEqual(['L2']);
+    expect(named.checks.find(({ result }) => result === 'refuse')?.next).toBe(`docker start ${MASTER}`);
+    // One whose keys were deleted was connected.
+    const flushed = replica(REPLICA, MASTER, { keys: 0 }, lost);
+    expect(decide(picture([silent(MASTER), flushed], sentinelsNaming(MASTER)))).toMatchObject({ kind: 'forced' });
+  });
+
   test('that nothing acknowledged with WAIT 1 is lost is said only where no other replica can have more', () => {
     const names = [MASTER, REPLICA, THIRD];
     const doubtOf = (nodes: ObservedRedisNode[], request = {}) => {
@@ -197,6 +209,57 @@ describe('forced', () => {
     ]);
     const unknown = picture([silent(MASTER), silent(REPLICA)], sentinelsNaming(null));
     expect(refusals(decide(unknown).checks)).toEqual(['L3']);
+  });
+});
+
+describe('a master that was killed and that no replica can take over from', () => {
+  const lost = { up: false, downMs: 1000 };
+  const never = { up: false, downMs: null };
+  const both = picture([killed(MASTER), killed(REPLICA)], sentinelsNaming(MASTER, 9000));
+  const start = (node: string) => ({ kind: 'stopped', node, status: 'exited' });
+
+  test('is started first, and then what else was killed, where its replica was killed too', () => {
+    for (const request of [{}, { only: 'repair', expectedMaster: MASTER } as const]) {
+      const decision = decide(both, request);
+      expect(decision).toMatchObject({ kind: 'repair', source: MASTER, target: MASTER });
+      expect(decision.faults).toEqual([start(MASTER), start(REPLICA)]);
+      expect(refusals(decision.checks)).toEqual([]);
+    }
+    const swapped = picture([killed(MASTER), killed(REPLICA)], sentinelsNaming(REPLICA));
+    expect(decide(swapped).faults.map(({ node }) => node)).toEqual([REPLICA, MASTER]);
+  });
+
+  test.each([
+    ['has not been connected since its own start', replica(REPLICA, MASTER, {}, never)],
+    ['reads its files', replica(REPLICA, MASTER, { loading: true }, lost)],
+  ])('is started where its replica %s', (_what, node) => {
+    const decision = decide(picture([killed(MASTER), node], sentinelsNaming(MASTER, 3000)));
+    expect(decision).toMatchObject({ kind: 'repair', target: MASTER, faults: [start(MASTER)] });
+  });
+
+  test('is replaced as ever where its replica was connected, and where a person names the target', () => {
+    const fresh = picture([killed(MASTER), replica(REPLICA, MASTER, {}, lost)], sentinelsNaming(MASTER));
+    expect(decide(fresh)).toMatchObject({ kind: 'forced', target: REPLICA });
+    const stale = picture([killed(MASTER), replica(REPLICA, MASTER, {}, never)], sentinelsNaming(MASTER, 3000));
+    expect(decide(stale, { target: REPLICA })).toMatchObject({ kind: 'forced', target: REPLICA });
+  });
+
+  test('is started without what a person stopped', () => {
+    const decision = decide(picture([killed(MASTER), silent(REPLICA)], sentinelsNaming(MASTER)));
+    expect(decision).toMatchObject({ kind: 'repair', faults: [start(MASTER)], without: REPLICA });
+  });
+
+  test('is another one than a master that a person stopped: that one is refused, with the command that starts it', () => {
+    const decision = decide(picture([silent(MASTER), killed(REPLICA)], sentinelsNaming(MASTER)));
+    expect(decision.kind).toBe('none');
+    expect(decision.checks.find(({ result }) => result === 'refuse')).toMatchObject({
+      id: 'L1',
+      next: `docker start ${MASTER}`,
+    });
+  });
+
+  test('is left to a person by a run that began when it was so', () => {
+    expect(refusals(decide(both, { asBefore: true }).checks)).toEqual(['L1']);
   });
 });
 

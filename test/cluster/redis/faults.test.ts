@@ -122,6 +122,23 @@ describe('with two masters', () => {
     expect(diagnose(seen)).toEqual({ faults: [{ kind: 'second master', node: MASTER, master: REPLICA }] });
   });
 
+  test('one without keys that the Sentinels name is not followed by one that has some', () => {
+    const beside = (named: object, other: object) =>
+      diagnose(
+        picture([master(MASTER, other), master(REPLICA, { ...OTHER_HISTORY, ...named })], sentinelsNaming(REPLICA)),
+      );
+    expect(beside({ keys: 0 }, { keys: 1 })).toEqual({
+      undecided: expect.stringContaining(`${REPLICA}, which the Sentinels name, has no keys`) as string,
+      next: `docker exec ${REPLICA} redis-cli replicaof ${MASTER} 6379`,
+    });
+    // What one holds that still reads its files is not known yet.
+    expect(beside({ keys: 0 }, { keys: 0, loading: true })).toHaveProperty('undecided');
+    const second = { faults: [{ kind: 'second master', node: MASTER, master: REPLICA }] };
+    // Somebody deleted all keys: there is nothing to lose.
+    expect(beside({ keys: 0 }, { keys: 0 })).toEqual(second);
+    expect(beside({ keys: 1 }, { keys: 10 })).toEqual(second);
+  });
+
   test('without a majority nobody does', () => {
     const seen = picture([master(MASTER), master(REPLICA)], sentinelsNaming(null));
     expect(diagnose(seen)).toHaveProperty('undecided');

@@ -60,16 +60,19 @@ export function replica(
   return master(name, { role: 'replica', upstream, ...over });
 }
 
-/** A node that gives no answer; `status` is Docker's word. */
-export function silent(name: string, status = 'exited'): ObservedRedisNode {
+/** A node that gives no answer; `status` is Docker's word. One that has ended was told to, unless the code says otherwise. */
+export function silent(name: string, status = 'exited', exitCode = 0): ObservedRedisNode {
   return {
     name,
     internal: { host: name, port: 6379 },
-    container: { exists: true, running: status === 'running', status },
+    container: { exists: true, running: status === 'running', status, ...(status === 'exited' ? { exitCode } : {}) },
     state: null,
     error: 'connect ECONNREFUSED 127.0.0.1:16379',
   };
 }
+
+/** A node that was killed, and that nobody has started again. */
+export const killed = (name: string): ObservedRedisNode => silent(name, 'exited', 137);
 
 /** A Sentinel that names that master. */
 export function sentinel(

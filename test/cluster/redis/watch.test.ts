@@ -3,14 +3,17 @@ import {
   hangingIn,
   judgeRedis,
   keyOfRedis,
+  killedBeside,
   leftBehind,
   leftBehindSays,
+  undecidedSays,
   type RedisAnswer,
   type RedisRound,
 } from '../../../src/cluster/redis/watch';
 import type { ObservedRedis, ObservedRedisNode } from '../../../src/cluster/redis/observed';
 import {
   healthy,
+  killed,
   MASTER,
   master,
   picture,
@@ -233,4 +236,46 @@ describe('what is left behind', () => {
     const seen = picture([master(MASTER), master(REPLICA, { replicationId: 'other' })], sentinelsNaming(null));
     expect(leftBehind(seen, MASTER)).toEqual([]);
   });
+});
+
+describe('a node that was killed', () => {
+  const beside = (node: ObservedRedisNode, movedFrom: string | null = null) =>
+    killedBeside(picture([master(MASTER), node], sentinelsNaming(MASTER)), movedFrom);
+
+  test('beside the master that the Sentinels name may be started at once', () => {
+    expect(beside(killed(REPLICA))).toEqual([REPLICA]);
+  });
+
+  test.each([
+    ['that a person stopped', silent(REPLICA)],
+    ['that is frozen', silent(REPLICA, 'paused')],
+    ['that does not answer', silent(REPLICA, 'running')],
+    ['that runs', replica(REPLICA, MASTER)],
+  ])('is not one %s', (_what, node) => {
+    expect(beside(node)).toEqual([]);
+  });
+
+  test('is left to the run where it was replaced, or was taken off its networks', () => {
+    const node = killed(REPLICA);
+    const off = { ...node.container, offNetworks: { by: 'run' as const, home: 'veloz-ha' } };
+    expect(beside(node, REPLICA)).toEqual([]);
+    expect(beside({ ...node, container: off })).toEqual([]);
+  });
+
+  test('is not started where it could become a second master: nobody is one, or the Sentinels name another one', () => {
+    const other = picture([master(MASTER), killed(REPLICA)], sentinelsNaming(REPLICA));
+    const none = picture([killed(MASTER), replica(REPLICA, MASTER)], sentinelsNaming(MASTER));
+    expect([killedBeside(other, null), killedBeside(none, null)]).toEqual([[], []]);
+  });
+});
+
+test('what only a person can decide is told with the next command', () => {
+  expect(undecidedSays(healthy())).toBeUndefined();
+  const empty = picture([master(MASTER), master(REPLICA, { keys: 0 })], sentinelsNaming(REPLICA));
+  expect(undecidedSays(empty)).toMatch(
+    new RegExp(`has no keys.* Next: docker exec ${REPLICA} redis-cli replicaof ${MASTER} 6379$`),
+  );
+  expect(undecidedSays(picture([master(MASTER), silent(REPLICA)], sentinelsNaming(REPLICA)))).toContain(
+    'Next: veloz-ha redis status --cluster veloz',
+  );
 });
