@@ -108,6 +108,7 @@ export function failoverSteps(
                 holdLimitMs,
                 pauseLimitMs: holdLimitMs,
                 timeline: story.result?.timelineBefore ?? ledger?.timeline ?? 0,
+                unplanned: true,
               };
               const verify = act(changing, 'Prove the new state through the front door');
               const result = await proveAndWatch(
