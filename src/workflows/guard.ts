@@ -543,6 +543,7 @@ class Guard {
           run,
           node,
           keep,
+          ...(splitBrain.named === undefined ? {} : { named: splitBrain.named }),
         });
         this.note('fenced', says);
         this.toRejoin.push({ node, reason: splitBrain.says });
