@@ -5,7 +5,7 @@ import { finalFailure } from './context';
 import { type ClusterAccess } from './deps';
 import { tokenOf, type Stage } from './token';
 
-/** One planned move of the primary. Names and numbers only. */
+/** One move of the primary. Names and numbers only. */
 export interface MoveRequest {
   cluster: string;
   /** The run's id: with the attempt it is the token that agents check. */
@@ -19,6 +19,8 @@ export interface MoveRequest {
   pauseLimitMs: number;
   /** The primary's timeline before the run. */
   timeline: number;
+  /** It replaced a primary that failed: a pooler that gives no answer is told as a warning, and the rest is proven without it. */
+  unplanned?: boolean;
 }
 
 /** Everything that the hold needs, opened before it. */

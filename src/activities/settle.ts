@@ -4,7 +4,8 @@ import { isExpectedNames } from '../cluster/synchronous-names';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import { keepBeating, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
-import { openDoor } from './front-door';
+import { poolerAnswers, poolerNotAsked } from './failover/left-out';
+import { openDoor, type DoorSession } from './front-door';
 import { tellLeftBehind } from './left-behind';
 import type { MoveRequest } from './move-parts';
 import { dropIdleSlot, ensureSynchronousNames, follow, namesAfter } from './prepare';
@@ -125,7 +126,8 @@ export async function caughtUp(access: ClusterAccess, primary: PostgresSession, 
 
 /**
  * Proves the new state, first once and then for as long as the soak lasts: one writable node, and it is the target (A3); the
- * timeline advanced and its history file is there (H5); the pool reaches the target (F5); a standby is synchronous (K2).
+ * timeline advanced and its history file is there (H5); the pool reaches the target (F5); a standby is synchronous (K2). After a
+ * failover a pooler that gives no answer is told, and not asked.
  * @throws Error that says what is not so
  */
 export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakMs: number): Promise<VerifyResult> {
@@ -133,12 +135,13 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
   const started = steadyMs();
   let rounds = 0;
   let timeline = 0;
+  let through = 'the pool reaches it';
   const warnings: string[] = [];
   const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${steadyMs() - started} of ${soakMs} ms`);
   try {
     await withSession(access.sql(request.target), async (target) => {
-      await withSession(openDoor(access, 5000), async (door) => {
-        if (door.kept)
+      await withDoor(access, request, async (door) => {
+        if (door?.kept === true)
           warnings.push(
             `M8: clients wait at ${access.poolerName} for a server, or are refused: the proof took the place that is kept for it (limit: a server for each client that asks). Next: ${poolerConsole(access.poolerName, 'SHOW POOLS')}`,
           );
@@ -147,6 +150,10 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
           timeline = await verifyOnce(access, request, target, door);
           rounds += 1;
         } while (steadyMs() - started < soakMs);
+        if (door === undefined) {
+          warnings.push(await poolerNotAsked(deps.docker, access.poolerName, request.target));
+          through = `whether the pool reaches it is not known: ${access.poolerName} gave no answer`;
+        }
       });
     });
     for (const node of [request.source, request.target, ...request.others]) {
@@ -155,7 +162,7 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
         warnings.push(`${node} has no restart policy: it stays down after a crash or a reboot`);
     }
     return {
-      detail: `one primary, ${request.target}, on timeline ${timeline}; the pool reaches it; ${rounds} rounds in ${steadyMs() - started} ms`,
+      detail: `one primary, ${request.target}, on timeline ${timeline}; ${through}; ${rounds} rounds in ${steadyMs() - started} ms`,
       warnings,
       soakedMs: steadyMs() - started,
     };
@@ -164,11 +171,28 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
   }
 }
 
+/** Runs `body` with the way that clients take; without it where it may be missing and the pooler's own agent gives no answer either. */
+async function withDoor<T>(
+  access: ClusterAccess,
+  { unplanned }: MoveRequest,
+  body: (door: DoorSession | undefined) => Promise<T>,
+): Promise<T> {
+  const door = await openDoor(access, 5000).catch(async (error: unknown) => {
+    if (unplanned !== true || (await poolerAnswers(access))) throw error;
+    return undefined;
+  });
+  try {
+    return await body(door);
+  } finally {
+    door?.close();
+  }
+}
+
 async function verifyOnce(
   access: ClusterAccess,
   request: MoveRequest,
   target: PostgresSession,
-  door: PostgresSession,
+  door: PostgresSession | undefined,
 ): Promise<number> {
   for (const node of [request.source, ...request.others]) {
     const { inRecovery } = await withSession(access.sql(node), recoveryOf);
@@ -190,19 +214,24 @@ async function verifyOnce(
       `${request.target} is on timeline ${row.timeline} (before: ${request.timeline}), history file ${row.history ? 'there' : 'missing'}: it was not promoted by this run`,
     );
   }
-  const [behind] = await door.query<{ in_recovery: boolean; address: string | null }>(
-    'SELECT pg_catalog.pg_is_in_recovery() AS in_recovery, CAST(pg_catalog.inet_server_addr() AS pg_catalog.text) AS address',
-  );
-  if (behind === undefined || behind.in_recovery || behind.address !== row.address) {
-    throw new Error(
-      `the pool reaches ${behind?.address ?? 'nobody'}${behind?.in_recovery === true ? ', a standby' : ''}, and not ${request.target} (${row.address})`,
-    );
-  }
+  if (door !== undefined) await verifyThrough(door, request.target, row.address);
   const [names] = await target.query<{ names: string }>(`SELECT current_setting('synchronous_standby_names') AS names`);
   if (!isExpectedNames(access.topology, names?.names ?? '', 1 + request.others.length))
     throw new Error(`synchronous_standby_names is '${names?.names}', expected '${namesAfter(access, request)}'`);
   if ((await synchronousNodes(target)).length === 0) throw new Error(`no standby of ${request.target} is synchronous`);
   return row.timeline;
+}
+
+/** A client of the pool ends up at the target (F5). @throws Error where it does not */
+async function verifyThrough(door: PostgresSession, target: string, address: string | null): Promise<void> {
+  const [behind] = await door.query<{ in_recovery: boolean; address: string | null }>(
+    'SELECT pg_catalog.pg_is_in_recovery() AS in_recovery, CAST(pg_catalog.inet_server_addr() AS pg_catalog.text) AS address',
+  );
+  if (behind === undefined || behind.in_recovery || behind.address !== address) {
+    throw new Error(
+      `the pool reaches ${behind?.address ?? 'nobody'}${behind?.in_recovery === true ? ', a standby' : ''}, and not ${target} (${address})`,
+    );
+  }
 }
 
 /** Gives the nodes back at the end of a run. Never fails a run for it: a claim that stays is replaced by the next run's. */

@@ -44,6 +44,13 @@ export function poolerConsole(pooler: string, command: string): string {
   return `docker exec -u pgbouncer ${pooler} psql -h /run/pgbouncer -p 6432 -U pgbouncer -d pgbouncer -c ${shellWord(command)}`;
 }
 
+/** Has a container run that does not, by Docker's word on it; undefined where that would not help. */
+export function wakeContainer(container: string, status: string | undefined): string | undefined {
+  if (status === 'paused') return `docker unpause ${container}`;
+  if (status === 'exited' || status === 'created' || status === 'dead') return `docker start ${container}`;
+  return status === 'absent' ? 'veloz-ha stack up' : undefined;
+}
+
 /** The latest words of a container. */
 export function logs(container: string): string {
   return `docker logs --tail 20 ${container}`;

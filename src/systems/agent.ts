@@ -126,7 +126,7 @@ export interface PoolerObservation {
   node: string;
   pgbouncer: { state: string; pid: number | null; sinceMs: number };
   route: Endpoint | null;
-  /** The address of the route's host that PgBouncer was given; null when it looks the name up itself. */
+  /** What PgBouncer was given for the route's host: its address, or a name without one. An agent that is older says null for the name. */
   routeAddress: string | null;
   paused: boolean;
   hold: { state: 'pausing' | 'holding'; sinceMs: number; remainingMs: number; token: Token } | null;

@@ -110,6 +110,7 @@ export function failoverSteps(
                 holdLimitMs,
                 pauseLimitMs: holdLimitMs,
                 timeline: story.result?.timelineBefore ?? ledger?.timeline ?? 0,
+                unplanned: true,
               };
               const verify = act(leaving, 'Prove the new state through the front door');
               const result = await proveAndWatch(

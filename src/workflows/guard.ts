@@ -544,6 +544,7 @@ class Guard {
           run,
           node,
           keep,
+          ...(splitBrain.named === undefined ? {} : { named: splitBrain.named }),
         });
         this.note('fenced', says);
         this.toRejoin.push({ node, reason: splitBrain.says });
@@ -570,9 +571,11 @@ function actedWords({ journal, problem }: NonNullable<NonNullable<WatchResult['f
   const done =
     journal.marks.releasedAt !== null
       ? 'a standby was promoted at once, and clients go on with it'
-      : journal.began === 'promotion'
-        ? 'a standby may have been asked to be promoted'
-        : 'the fence was begun at once, and nobody was promoted';
+      : journal.marks.promotedAt !== null
+        ? 'a standby was promoted at once, and the pooler gave no answer'
+        : journal.began === 'promotion'
+          ? 'a standby may have been asked to be promoted'
+          : 'the fence was begun at once, and nobody was promoted';
   return problem === undefined ? done : `${done}: ${problem}`;
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { faultsOf } from '../../src/bench/faults';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
-import { cli, cluster, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cli, cluster, docker, look, POOLER, psql, recovered, roles, waitUntil, whole } from './support/stack';
 
 /** Unplanned failures of the primary under load, the guard in `auto`, nobody helping. */
 describe('the primary fails while clients write, and the guard is in auto', () => {
@@ -65,6 +65,23 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     // Nothing of the restart policy was touched.
     const present = (await look()).nodes.filter(({ container }) => container.exists);
     expect(present.map(({ container }) => container.restartPolicy)).not.toContain('no');
+  });
+
+  test('killed while the pooler is frozen: the standby is promoted without it, and it leads clients there when it is back', async () => {
+    const before = await roles();
+    docker('pause', POOLER);
+    try {
+      docker('kill', before.primary);
+      await guarded.until('a new primary', ({ ledger }) => ledger.primary === before.standby, 30_000);
+      expect(psql(before.standby, 'SELECT pg_is_in_recovery()')).toBe('f');
+      await guarded.until('the failover having ended', ({ acting }) => acting === undefined, 120_000);
+      const report = await guarded.report();
+      expect(report.outcome).toBe('completed with warnings');
+      expect(report.warnings.join('\n')).toContain(`docker unpause ${POOLER}`);
+    } finally {
+      docker('unpause', POOLER);
+    }
+    await whole();
   });
 
   test('killed while the standby is slow to answer: it is waited for, and nothing is refused', async () => {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { linkFault } from '../../src/bench/faults';
+import { guardWorkflowId } from '../../src/workflows/guard-messages';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
 import { cli, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
@@ -88,6 +89,30 @@ describe('the guard', () => {
     await guarded.protectedBy(before.primary);
     expect(await roles()).toEqual(before);
   });
+
+  test('started while a standby was promoted by mistake: the primary that clients write to is not fenced, and people decide', async () => {
+    const before = await roles();
+    psql(before.primary, "ALTER SYSTEM SET synchronous_standby_names = ''");
+    psql(before.primary, 'SELECT pg_reload_conf()');
+    psql(before.standby, 'SELECT pg_promote(true, 10)');
+    try {
+      await guarded.rig.client.workflow.start('guard', {
+        taskQueue: guarded.rig.stand.taskQueue,
+        workflowId: guardWorkflowId('veloz'),
+        args: [{ mode: 'auto', startedBy: 'e2e' }],
+      });
+      const { events } = await guarded.until('the refusal', ({ backoffUntil }) => backoffUntil !== undefined);
+      expect(events.find(({ kind }) => kind === 'backoff')?.says).toContain(`A3: ${before.standby} is on the newest`);
+      expect(psql(before.primary, 'SELECT pg_is_in_recovery()')).toBe('f');
+    } finally {
+      await guarded.rest();
+      psql(before.primary, 'ALTER SYSTEM RESET synchronous_standby_names');
+      psql(before.primary, 'SELECT pg_reload_conf()');
+      await cli(['stack', 'reset', '--yes']);
+      await cli(['stack', 'up']);
+      await whole();
+    }
+  }, 240_000);
 
   test('only the link between primary and standby is cut: nobody fails over; commits go on after the limit, and wait again when it is back', async () => {
     const before = await roles();

@@ -79,7 +79,7 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
         self.standbys = ()
         await self.agent.claim({"token": TOKEN})
 
-    async def look_up(self, host, _known=None):
+    async def look_up(self, host, _known=None, _limit_s=0):
         return self.addresses.get(host)
 
     @staticmethod
@@ -181,10 +181,35 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
             observed = await self.agent.observe({})
             self.assertEqual((observed["route"], observed["routeAddress"]), (A, "10.0.0.3"))
             self.assertEqual(pgbouncer_agent.read_route(self.agent.settings), A)
-            # A name that cannot be looked up is left to PgBouncer.
+            # PgBouncer may know an address of old for a name that has none: it is given a name that never has one.
             self.addresses = {}
             await self.agent.take_route({"token": TOKEN, **B})
-            self.assertEqual(self.console.route["host"], "b")
+            self.assertEqual((self.console.route["host"], self.agent.route), ("b.invalid", B))
+            self.addresses = {"b": "10.0.0.7"}
+            while self.console.route["host"] != "10.0.0.7":
+                await asyncio.sleep(0.005)
+
+    async def test_an_address_that_is_another_nodes_by_now_is_used_no_more(self):
+        self.agent.settings.peers = [A, B]
+        with unittest.mock.patch.object(pgbouncer_agent, "FOLLOW_EVERY_S", 0.01):
+            self.addresses = {"a": "10.0.0.2", "b": "10.0.0.3"}
+            await self.agent.take_route({"token": TOKEN, **A})
+            following = asyncio.ensure_future(self.agent._follow_address())
+            self.addCleanup(following.cancel)
+            # Both ended, and the standby was started: the lowest free address is that of the primary.
+            self.addresses = {"b": "10.0.0.2"}
+            async with asyncio.timeout(10):
+                while self.agent.last_correction is None:
+                    await asyncio.sleep(0.005)
+            self.assertEqual((self.console.route["host"], self.agent.route), ("a.invalid", A))
+            self.assertIn("10.0.0.2, the address that a had, is another node's now", self.agent.last_correction["did"])
+            # A route of a run that is the same keeps clients waiting, too.
+            self.assertTrue((await self.agent.take_route({"token": TOKEN, **A}))["already"])
+            self.addresses["a"] = "10.0.0.3"
+            async with asyncio.timeout(10):
+                while self.console.route["host"] != "10.0.0.3":
+                    await asyncio.sleep(0.005)
+            self.assertEqual(self.agent.route, A)
 
     async def test_with_nobody_writable_clients_wait_until_somebody_is(self):
         await self.hold(50)

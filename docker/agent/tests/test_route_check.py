@@ -80,7 +80,7 @@ class PoolerTest(unittest.IsolatedAsyncioTestCase):
         os.mkdir(settings.route_dir)
         self.agent = PgBouncerAgent(settings)
         self.agent.server = unittest.mock.Mock()
-        patch = unittest.mock.patch.object(pgbouncer_agent.addresses, "look_up", unittest.mock.AsyncMock(return_value=None))
+        patch = unittest.mock.patch.object(pgbouncer_agent.addresses, "look_up", self.look_up)
         patch.start()
         self.addCleanup(patch.stop)
         self.console = self.agent.console = Console(lambda: expiry.ExpiryTest.server_of(settings))
@@ -89,6 +89,10 @@ class PoolerTest(unittest.IsolatedAsyncioTestCase):
         self.agent._run_spoke = -10
         self.task = asyncio.ensure_future(self.agent._follow_the_primary())
         self.addCleanup(self.task.cancel)
+
+    async def look_up(self, host, _known=None, _limit_s=0):
+        """A node that runs has its name as address."""
+        return None if self.roles.get(host, "silent") == "silent" else host
 
     async def ask(self, nodes, _limit_ms=0):
         return [answer(each["host"], self.roles.get(each["host"], "silent"), 2) for each in nodes]
@@ -127,6 +131,24 @@ class PoolerTest(unittest.IsolatedAsyncioTestCase):
         await self.agent.release({"token": TOKEN})
         self.roles = {"a": "standby", "c": "primary"}
         await self.follows(C)
+
+    async def test_a_standby_at_the_address_that_the_routed_node_had_gets_no_writers(self):
+        self.agent.address = "10.0.0.2"
+        # Another container than those that are known by name.
+        self.roles = {"a": "silent", "b": "standby", "10.0.0.2": "standby"}
+        await self.follows({"host": "a.invalid", "port": 5432})
+        self.assertEqual(self.agent.route, A)
+        self.assertIn("A standby is at 10.0.0.2", self.agent.last_correction["did"])
+        self.roles = {"a": "silent", "b": "primary"}
+        self.agent._check.learn(A, [answer("a", "primary", 1)])
+        await self.follows(B)
+        self.assertEqual(self.agent.route, B)
+
+    async def test_an_address_where_nobody_answers_is_kept(self):
+        self.agent.address = "10.0.0.2"
+        self.roles = {"a": "silent", "b": "standby"}
+        await asyncio.sleep(0.1)
+        self.assertIsNone(self.agent.last_correction)
 
     async def test_at_its_start_it_looks_before_any_client_is_led(self):
         self.task.cancel()

@@ -3,6 +3,7 @@
 PgBouncer looks names up through c-ares, which from 1.31 on keeps an answer for as long as its server allows: Docker's
 says ten minutes. Two nodes that were down together come back with each other's address, and PgBouncer would send
 writers to a standby for that long. So the routing file holds an address, and the agent looks whether it is still right.
+Nor is the bare name safe where it has no address just now: the answer that c-ares keeps may be another node's by now.
 """
 
 from __future__ import annotations
@@ -24,3 +25,13 @@ async def look_up(host: str, known: Optional[str] = None, limit_s: float = LOOK_
         return None
     addresses = [str(each[4][0]) for each in found]
     return known if known in addresses else next(iter(addresses), None)
+
+
+def nowhere(host: str) -> str:
+    """What PgBouncer is given for a host that has no address: a name that never gets one (RFC 2606), so that clients wait."""
+    return f"{host}.invalid"
+
+
+async def is_anothers(address: str, others: list) -> bool:
+    """Whether one of the other hosts has the address now. One that does not say within the limit counts as no."""
+    return address in await asyncio.gather(*(look_up(each, address) for each in others))

@@ -28,6 +28,9 @@ WATCH_S = 60
 WATCH_EVERY_S = 0.2
 # How often the address of the route's host is looked up; a node gets another one when its container starts.
 FOLLOW_EVERY_S = 1
+# The same while it has no address: clients wait for it. A look-up may take longer then.
+FOLLOW_NOBODY_EVERY_S = 0.2
+FOLLOW_NOBODY_LIMIT_S = 3
 # How often the routed node is asked whether it is the primary, while no hold is armed.
 CHECK_EVERY_S = 1
 # A run that spoke to this agent so lately knows better where clients are to go.
@@ -85,7 +88,7 @@ class PgBouncerAgent(NodeAgent):
         self.expired_run: Optional[str] = None
         self.deadman = deadman.Deadman(lambda: self.spawn_task(self._expire()))
         self.route: dict = read_route(settings) or settings.first_route
-        # The address of the route's host in the routing file; None when PgBouncer looks the name up itself.
+        # What PgBouncer is given for the route's host: its address, or a name without one. None until the file was written.
         self.address: Optional[str] = None
         self.console = Console(settings)
         self._watch: Optional[asyncio.Task] = None
@@ -133,7 +136,7 @@ class PgBouncerAgent(NodeAgent):
             log("warn", f"{self.route['host']} is not the primary any more: clients go to {better['host']}:{better['port']}.")
             self.route = better
         # The address that the file has may be anybody's by now.
-        self._write_route(self.route, await addresses.look_up(self.route["host"]))
+        self._write_route(self.route, await self._address_of(self.route))
         self.server = self.processes.spawn(
             [self.settings.binary, os.path.join(self.settings.run, "pgbouncer.ini")],
             {"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": self.settings.volume},
@@ -308,12 +311,16 @@ class PgBouncerAgent(NodeAgent):
             self._end_watch()
             return await self._go_to(route)
 
-    async def _go_to(self, route: dict) -> dict:
-        began = time.monotonic()
+    async def _address_of(self, route: dict) -> str:
+        """What PgBouncer is to be given for a host. One without an address is led nowhere: the last one may be another's."""
         known = self.address if route["host"] == self.route["host"] else None
-        # A name that nobody answers for is PgBouncer's to look up: better than an address that may be somebody else's.
-        address = await addresses.look_up(route["host"], known)
-        shown = (address or route["host"], str(route["port"]))
+        return await addresses.look_up(route["host"], known) or addresses.nowhere(route["host"])
+
+    async def _go_to(self, route: dict, address: Optional[str] = None) -> dict:
+        """`address`: what PgBouncer is given for the host, where the caller knows better than a look-up."""
+        began = time.monotonic()
+        address = address or await self._address_of(route)
+        shown = (address, str(route["port"]))
         row = await self.console.database()
         if read_route(self.settings) == route and (row["host"], row["port"]) == shown:
             return {"already": True, "ms": round((time.monotonic() - began) * 1000, 1)}
@@ -330,26 +337,67 @@ class PgBouncerAgent(NodeAgent):
         log("info", f"Clients go to {route['host']}:{route['port']}.", address=address)
         return {"already": False, "ms": round((time.monotonic() - began) * 1000, 1)}
 
-    def _write_route(self, route: dict, address: Optional[str]) -> None:
+    def _write_route(self, route: dict, address: str) -> None:
         write_route(self.settings, route, address, sync=False)
         self.address = address
+
+    def _led_nowhere(self) -> bool:
+        return self.address == addresses.nowhere(self.route["host"])
+
+    def _others(self, route: dict) -> list:
+        """Every other node that is known."""
+        others: list = []
+        for each in [*self.settings.peers, *self._named]:
+            if each != route and each not in others:
+                others.append(each)
+        return others
 
     async def _follow_address(self) -> None:
         """A node that was started anew has another address, and its old one may be another node's."""
         while True:
-            await asyncio.sleep(FOLLOW_EVERY_S)
+            nowhere = self._led_nowhere()
+            await asyncio.sleep(FOLLOW_NOBODY_EVERY_S if nowhere else FOLLOW_EVERY_S)
             route, known = self.route, self.address
-            address = await addresses.look_up(route["host"], known)
-            # The name of a node that is down has no address, and clients fare no better with the bare name.
+            limit_s = FOLLOW_NOBODY_LIMIT_S if nowhere else addresses.LOOK_UP_LIMIT_S
+            address = await addresses.look_up(route["host"], known, limit_s)
+            if address is None and known is not None and not nowhere:
+                # The name of a node that is down has no address. Docker gives the old one to whoever starts next.
+                others = [each["host"] for each in self._others(route) if each["host"] != route["host"]]
+                if await addresses.is_anothers(known, others):
+                    address = addresses.nowhere(route["host"])
             if address is None or address == known:
                 continue
             async with self.change:
                 if self.route != route or self.address != known:
                     continue
                 try:
-                    await self._go_to(route)
+                    await self._go_to(route, address)
                 except (CommandError, *TROUBLE) as error:
                     log("error", f"The new address of {route['host']}, {address}, could not be taken: {error!r}")
+                    continue
+            if self._led_nowhere():
+                self._tell_correction(f"{known}, the address that {route['host']} had, is another node's now: clients wait for {route['host']}.")
+
+    async def _leave_another(self) -> None:
+        """Asks whoever is at the address that PgBouncer uses, where the name has none: a standby there takes no writes."""
+        route, address = self.route, self.address
+        if address is None or self._led_nowhere() or await addresses.look_up(route["host"]) is not None:
+            return
+        if not (await self._ask([{"host": address, "port": route["port"]}]))[0].standby:
+            return
+        async with self.change:
+            if self.route != route or self.address != address or not self._left_alone():
+                return
+            try:
+                await self._go_to(route, addresses.nowhere(route["host"]))
+            except (CommandError, *TROUBLE) as error:
+                log("error", f"A standby is at {address}, and clients could not be kept from it: {error!r}")
+                return
+        self._tell_correction(f"A standby is at {address}, the address that {route['host']} had: clients wait for {route['host']}.")
+
+    def _tell_correction(self, did: str) -> None:
+        self.last_correction = {"at": now_ms(), "did": did}
+        log("warn", did)
 
     def _left_alone(self) -> bool:
         """Nobody else decides where clients go: no hold, no watch after one, and no run that has just spoken."""
@@ -363,11 +411,7 @@ class PgBouncerAgent(NodeAgent):
         await self._learn(route, first)
         if first[0].writable:
             return None
-        others: list = []
-        for each in [*self.settings.peers, *self._named]:
-            if each != route and each not in others:
-                others.append(each)
-        answers = first + await self._ask(others)
+        answers = first + await self._ask(self._others(route))
         better = self._check.better(route, answers)
         await self._learn(route, answers)
         return better
@@ -384,8 +428,11 @@ class PgBouncerAgent(NodeAgent):
                 continue
             route = self.route
             better = await self._better_route()
+            if better is None:
+                await self._leave_another()
+                continue
             # Asked twice: the first answers may be of two different moments.
-            if better is None or await self._better_route() != better:
+            if await self._better_route() != better:
                 continue
             async with self.change:
                 if self.route != route or not self._left_alone():
@@ -395,9 +442,9 @@ class PgBouncerAgent(NodeAgent):
                 except (CommandError, *TROUBLE) as error:
                     log("error", f"{route['host']} is not the primary any more, and {better['host']} could not be taken: {error!r}")
                     continue
-            did = f"{route['host']} is not the primary any more: clients go to {better['host']}:{better['port']}, the only one."
-            self.last_correction = {"at": now_ms(), "did": did}
-            log("warn", did)
+            self._tell_correction(
+                f"{route['host']} is not the primary any more: clients go to {better['host']}:{better['port']}, the only one."
+            )
 
     async def release(self, message: dict) -> dict:
         token = arguments.token(message)

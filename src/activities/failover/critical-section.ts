@@ -14,12 +14,16 @@ import { mayPromoteBeside, silentSource, SourceFence, type Fencing } from './fen
 import type { FailoverJournal } from './journal';
 import { askSource } from './look';
 import { queryLimitOf, type FailoverMove, type FailoverResult } from './move';
+import { poolerLeftOut } from './left-out';
 import {
+  askPooler,
   claimFailoverParts,
   closeFailoverParts,
   letGo,
   needed,
   openFailoverParts,
+  POOLER_LIMIT_MS,
+  reachPooler,
   type FailoverParts,
   type OpenWays,
 } from './parts';
@@ -53,7 +57,7 @@ interface Section extends Fencing {
 
 /**
  * The critical section of a failover: holds clients, proves that the old primary takes no write, promotes the most advanced standby,
- * routes, and lets go. Each part observes before it acts: another attempt goes on where this one died, and whom an earlier one asked
+ * routes, and lets go. A pooler that gives no answer is left out. Each part observes before it acts: another attempt goes on where this one died, and whom an earlier one asked
  * to be promoted is found in the agents' own records.
  * @throws ApplicationFailure `Refused` with nothing promoted and clients let go, or an Error that is retried
  */
@@ -102,7 +106,7 @@ export async function carryOut(
   }
 }
 
-/** Opens ways to the pooler and every candidate, and takes them. What it opened is closed where that fails. */
+/** Opens ways to the pooler, where it answers, and every candidate, and takes them. What it opened is closed where that fails. */
 async function take(access: ClusterAccess, request: FailoverMove, carrier: Carrier): Promise<FailoverParts> {
   const { candidates } = request;
   const parts = await openFailoverParts(access, carrier.token, candidates, queryLimitOf(request), carrier.ways?.());
@@ -117,15 +121,25 @@ async function take(access: ClusterAccess, request: FailoverMove, carrier: Carri
 
 async function failOverWith(section: Section, carrier: Carrier, source: Promise<NodeAnswer>): Promise<FailoverResult> {
   const { deps, access, request, parts, recorder, journal } = section;
-  const { pooler, token } = parts;
+  const { token } = parts;
   const { marks } = journal;
   const asked = await askedBefore(deps, access, request, parts, journal);
   // The attempt that asked may have died before its fence stood.
   if (asked !== undefined && journal.fence === undefined) section.fence.goOnBeside(section.fence.make(asked));
   const choice = asked ?? (await fenced(section, carrier, source));
   const { target, others, names } = choice;
-  const route = () => pooler.call('route', { token, ...target.address });
-  const release = () => pooler.call('release', { token });
+  const route = () => askPooler(parts, (pooler) => pooler.call('route', { token, ...target.address }));
+  const release = () => askPooler(parts, (pooler) => pooler.call('release', { token }));
+  const lead = async (): Promise<void> => {
+    const routing = performance.now();
+    await recorder.run('route', `clients' route leads to ${target.name}`, route);
+    await recorder.run('release', 'let clients go', release);
+    // Where it gave no answer, nobody has seen that clients go on.
+    if (parts.pooler === undefined) return;
+    marks.routeMs ??= round(performance.now() - routing);
+    marks.routedAt ??= Date.now();
+    marks.releasedAt ??= Date.now();
+  };
   if (marks.releasedAt !== null) {
     // All of it was done: by the watch that saw the failure, or by an attempt whose result was lost.
     await recorder.run('confirm', `${target.name} is the primary, and clients' route leads to it`, async () => {
@@ -139,12 +153,7 @@ async function failOverWith(section: Section, carrier: Carrier, source: Promise<
     marks.promoteMs ??= round(performance.now() - began);
     marks.promotedAt ??= Date.now();
     recorder.at('promoted');
-    const routing = performance.now();
-    await recorder.run('route', `clients' route leads to ${target.name}`, route);
-    await recorder.run('release', 'let clients go', release);
-    marks.routeMs ??= round(performance.now() - routing);
-    marks.routedAt ??= Date.now();
-    marks.releasedAt ??= Date.now();
+    if (parts.pooler !== undefined) await lead();
     carrier.beat(journal);
     recorder.at('released');
   }
@@ -157,6 +166,13 @@ async function failOverWith(section: Section, carrier: Carrier, source: Promise<
       }),
     ),
   );
+  if (parts.pooler === undefined) {
+    await leadLate(section, lead).catch((error: unknown) => {
+      parts.poolerProblem = messageOf(error);
+    });
+    if (marks.releasedAt === null || parts.pooler === undefined)
+      warnings.push(await poolerLeftOut(deps.docker, access.poolerName, target.name, parts.poolerProblem));
+  }
   return {
     target: target.name,
     others,
@@ -173,13 +189,22 @@ async function failOverWith(section: Section, carrier: Carrier, source: Promise<
   };
 }
 
+/** The pooler may be back by now. Another run that has it by then leads clients itself. */
+async function leadLate({ access, parts }: Section, lead: () => Promise<void>): Promise<void> {
+  await reachPooler(access, parts);
+  const { token } = parts;
+  await askPooler(parts, (pooler) => pooler.call('claim', { token }, POOLER_LIMIT_MS));
+  if (parts.pooler !== undefined) await lead();
+}
+
 const round = (ms: number): number => Math.round(ms * 10) / 10;
 
 /** Holds clients, fences the old primary, and chooses who is promoted. */
 async function fenced(section: Section, carrier: Carrier, source: Promise<NodeAnswer>): Promise<Choice> {
   const { deps, access, request, parts, recorder, journal, fence } = section;
   const { marks } = journal;
-  await recorder.run('hold', `hold clients at ${access.poolerName}`, () => holdClients(access, request, parts));
+  if (parts.pooler !== undefined)
+    await recorder.run('hold', `hold clients at ${access.poolerName}`, () => holdClients(access, request, parts));
   const chosen = await recorder.run(
     'look',
     'look once more: nobody may be writable, and who has the most?',
@@ -229,7 +254,7 @@ async function promote(
   { access, request, parts, recorder, journal }: Section,
   { target, others, names }: Choice,
 ): Promise<void> {
-  const { pooler, token } = parts;
+  const { token } = parts;
   const agent = needed(target.agent, target);
   const sql = needed(target.sql, target);
   if ((await recoveryOf(sql)).inRecovery) {
@@ -248,8 +273,8 @@ async function promote(
   recorder.at('promoting');
   // Clients are held: the route may change, and what hangs on the dead server may end, before the promotion is through.
   const ahead = Promise.allSettled([
-    pooler.call('route', { token, ...target.address }),
-    pooler.call('drop', { token }),
+    askPooler(parts, (pooler) => pooler.call('route', { token, ...target.address })),
+    askPooler(parts, (pooler) => pooler.call('drop', { token })),
     ...others.map((other) => followOf(parts, other, target)),
   ]);
   await until(`the promotion of ${target.name}`, access.topology.limits.promote, 2, async () =>
@@ -259,11 +284,14 @@ async function promote(
 }
 
 /** Clients may be held already, by the guard under this run. One that had to let go is not held again. */
-async function holdClients(access: ClusterAccess, request: FailoverMove, { pooler, token }: FailoverParts) {
+async function holdClients(access: ClusterAccess, request: FailoverMove, parts: FailoverParts) {
+  const { token } = parts;
   const limitMs = request.holdLimitMs;
   const candidates = access.topology.postgres.nodes.map(({ name }) => access.internal(name));
   try {
-    await pooler.call('hold', { token, pauseLimitMs: limitMs, limitMs, candidates, wait: false });
+    await askPooler(parts, (pooler) =>
+      pooler.call('hold', { token, pauseLimitMs: limitMs, limitMs, candidates, wait: false }, POOLER_LIMIT_MS),
+    );
   } catch (error) {
     if (!(error instanceof AgentError) || error.type !== 'Expired') throw error;
   }

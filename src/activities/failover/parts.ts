@@ -1,5 +1,11 @@
 import type { Endpoint } from '../../cluster/topology';
-import type { PoolerAgent, PostgresAgent, PostgresObservation, Token } from '../../systems/agent';
+import {
+  AgentError,
+  type PoolerAgent,
+  type PostgresAgent,
+  type PostgresObservation,
+  type Token,
+} from '../../systems/agent';
 import type { PostgresSession } from '../../systems/postgres';
 import type { ClusterAccess } from '../deps';
 import { messageOf, withinLimit } from '../guard/probe';
@@ -16,7 +22,10 @@ export interface Candidate {
 /** Everything that a failover needs. */
 export interface FailoverParts {
   token: Token;
-  pooler: PoolerAgent;
+  /** Absent where it gives no answer: nothing that keeps data safe needs it, and whoever goes past it waits for the promotion. */
+  pooler?: PoolerAgent;
+  /** Why the pooler is not there. */
+  poolerProblem?: string;
   candidates: Candidate[];
 }
 
@@ -35,9 +44,14 @@ const REACH_LIMIT_MS = 700;
  * are held meanwhile, and a refusal would have them wait longer.
  */
 export const PATIENT_LIMIT_MS = 3000;
+/**
+ * How long the pooler's agent may take to be reached, and to be claimed, in milliseconds. One that is only slow shall hold clients; every
+ * other client waits meanwhile.
+ */
+export const POOLER_LIMIT_MS = 1500;
 
 /**
- * Opens all ways at once. A node that can't be reached is part of the picture; the pooler is needed.
+ * Opens all ways at once. Never rejects: a node that can't be reached, or the pooler, is part of the picture.
  * @param open ways that are open already; each is tried, and closed where it gives no answer
  */
 export async function openFailoverParts(
@@ -62,15 +76,48 @@ export async function openFailoverParts(
     await openCandidate(access, candidate, queryLimitMs, REACH_LIMIT_MS);
     return candidate;
   };
-  const openPooler = async (): Promise<PoolerAgent> =>
-    (await lively(open.pooler, (session) => session.call('observe', {}))) ?? access.pooler();
-  const [pooler, ...opened] = await Promise.allSettled([openPooler(), ...candidates.map(openOne)]);
-  const found = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-  if (pooler.status === 'rejected') {
-    for (const candidate of found) closeCandidate(candidate);
-    throw pooler.reason as Error;
+  const parts: FailoverParts = { token, candidates: [] };
+  const openPooler = async (): Promise<void> => {
+    const had = await lively(open.pooler, (session) => session.call('observe', {}));
+    if (had === undefined) await reachPooler(access, parts);
+    else parts.pooler = had;
+  };
+  [parts.candidates] = await Promise.all([Promise.all(candidates.map(openOne)), openPooler()]);
+  return parts;
+}
+
+/** Opens the way to the pooler where it is missing. Never throws: it tells why in the parts. */
+export async function reachPooler(access: ClusterAccess, parts: FailoverParts): Promise<void> {
+  if (parts.pooler !== undefined) return;
+  try {
+    parts.pooler = await reach(access.pooler(), POOLER_LIMIT_MS);
+    delete parts.poolerProblem;
+  } catch (error) {
+    parts.poolerProblem = messageOf(error);
   }
-  return { token, pooler: pooler.value, candidates: found };
+}
+
+/**
+ * Has the pooler do something. One that gives no answer is left out from then on.
+ * @returns undefined where it is left out
+ * @throws AgentError where it answers that it does not do it: `Busy`, `Superseded`, …
+ */
+export async function askPooler<T>(
+  parts: FailoverParts,
+  ask: (pooler: PoolerAgent) => Promise<T>,
+): Promise<T | undefined> {
+  const { pooler } = parts;
+  if (pooler === undefined) return undefined;
+  try {
+    return await ask(pooler);
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.type !== 'Unreachable') throw error;
+    // Another part of this run may have found that out a moment ago.
+    if (parts.pooler === pooler) delete parts.pooler;
+    parts.poolerProblem = messageOf(error);
+    pooler.close();
+    return undefined;
+  }
 }
 
 /** A way that was held open, if it still answers. */
@@ -119,7 +166,7 @@ export async function reachSilent(access: ClusterAccess, parts: FailoverParts, q
 }
 
 export function closeFailoverParts(parts: FailoverParts): void {
-  parts.pooler.close();
+  parts.pooler?.close();
   for (const candidate of parts.candidates) closeCandidate(candidate);
 }
 
@@ -145,8 +192,9 @@ function reach<T extends { close(): void }>(opening: Promise<T>, limitMs: number
  * Takes the pooler and every candidate that answers: from here on an earlier attempt can promote nobody. The pooler first: where another
  * run holds clients it is at work, and its candidates are not taken from it.
  */
-export async function claimFailoverParts({ token, pooler, candidates }: FailoverParts): Promise<void> {
-  await pooler.call('claim', { token });
+export async function claimFailoverParts(parts: FailoverParts): Promise<void> {
+  const { token, candidates } = parts;
+  await askPooler(parts, (pooler) => pooler.call('claim', { token }, POOLER_LIMIT_MS));
   await Promise.all(candidates.map((candidate) => claimCandidate(candidate, token)));
 }
 
@@ -175,7 +223,7 @@ export async function observeCandidates(parts: FailoverParts): Promise<Map<strin
 
 /** Nothing was promoted: clients go on waiting at their own risk and not at ours. Never throws. */
 export async function letGo({ pooler, token }: FailoverParts): Promise<void> {
-  await pooler.call('release', { token }).catch(() => undefined);
+  await pooler?.call('release', { token }).catch(() => undefined);
 }
 
 /** @throws Error with the reason, when there is no such way to the candidate */

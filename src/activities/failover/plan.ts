@@ -19,12 +19,7 @@ export interface FailoverOutlook {
 export async function planFailOver(deps: ActivityDeps, request: FailoverMove): Promise<FailoverOutlook> {
   const access = accessCluster(deps, request.cluster);
   const stopBeating = keepBeating(() => 'looking at the candidates');
-  const parts = await openFailoverParts(access, tokenOf(request.run, 'fail over'), request.candidates, 5000).catch(
-    (error: unknown) => {
-      stopBeating();
-      throw error;
-    },
-  );
+  const parts = await openFailoverParts(access, tokenOf(request.run, 'fail over'), request.candidates, 5000);
   try {
     // What the primary's own files say can be read only once it is fenced.
     const { decision } = await decideOn(deps, access, { ...request, watched: true }, parts);

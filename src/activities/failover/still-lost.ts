@@ -1,11 +1,12 @@
 import { FULL_DISK_BYTES } from '../../cluster/guard/evidence';
+import { logs } from '../../cluster/commands';
 import { formatSize } from '../../cluster/size';
 import { finalFailure } from '../context';
 import { withSession, type ClusterAccess } from '../deps';
 import { withinLimit } from '../guard/probe';
 import { FLUSHED_WRITE } from '../guard/write-watch';
 import type { FailoverMove } from './move';
-import type { FailoverParts } from './parts';
+import { askPooler, type FailoverParts } from './parts';
 
 /*
  * A primary that answers is failed over for one of two reasons only: it can't write, or clients can't reach it. Both may be over by the
@@ -60,16 +61,22 @@ async function writeOn(access: ClusterAccess, source: string): Promise<number | 
 }
 
 /**
- * A way that is open again is no reason any more.
- * @throws ApplicationFailure `Refused` when the pooler reaches the node
+ * A way that is open again is no reason any more; nor is the way of a pooler that gives no answer itself.
+ * @throws ApplicationFailure `Refused` when the pooler reaches the node, or is silent
  */
 export async function requireStillUnreachable(
   access: ClusterAccess,
-  { pooler }: FailoverParts,
+  parts: FailoverParts,
   source: string,
 ): Promise<void> {
   const asked = { addresses: [access.internal(source)], limitMs: REACH_LIMIT_MS };
-  const { answers } = await pooler.call('ask', asked, REACH_LIMIT_MS + 400);
+  const said = await askPooler(parts, (pooler) => pooler.call('ask', asked, REACH_LIMIT_MS + 400));
+  if (said === undefined)
+    throw finalFailure(
+      'Refused',
+      `I8: whether ${access.poolerName} reaches ${source} is not known: ${(parts.poolerProblem ?? 'no answer').replace(/\.$/, '')} (limit: its answer within ${REACH_LIMIT_MS} ms). Nothing was changed. Next: ${logs(access.poolerName)}`,
+    );
+  const { answers } = said;
   const [answer] = answers;
   if (answer === undefined || !(answer.writable || answer.standby || answer.speaks)) return;
   throw finalFailure(

@@ -16,7 +16,8 @@ import {
 const QUERY_LIMIT_MS = 10_000;
 
 /**
- * Undoes a failover that promoted nobody: clients are let go, and the old primary, where it was fenced, is started as it was.
+ * Undoes a failover that promoted nobody: clients are let go, and the old primary, where it was fenced, is started as it was. A pooler
+ * that gives no answer lets them go by itself.
  * @returns false when somebody was asked to be promoted: there is only forward
  * @throws Error when a candidate that may have been asked gives no answer
  */
@@ -24,10 +25,7 @@ export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): P
   const access = accessCluster(deps, request.cluster);
   const token = tokenOf(request.run, 'undo fail over');
   const stopBeating = keepBeating(() => 'putting everything back');
-  const parts = await openFailoverParts(access, token, request.candidates, QUERY_LIMIT_MS).catch((error: unknown) => {
-    stopBeating();
-    throw error;
-  });
+  const parts = await openFailoverParts(access, token, request.candidates, QUERY_LIMIT_MS);
   try {
     await claimFailoverParts(parts);
     // One that was asked to be promoted may be slow just now: its silence is believed later than anybody else's.

@@ -5,7 +5,9 @@ import { recoveryOf } from '../../systems/postgres';
 import { finalFailure, keepBeating, until } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
 import { decideOn } from '../failover/look';
+import { poolerLeftOut } from '../failover/left-out';
 import {
+  askPooler,
   claimFailoverParts,
   closeFailoverParts,
   observeCandidates,
@@ -26,7 +28,8 @@ export interface PromotionDone {
 }
 
 /**
- * Promotes the most advanced standby of a cluster in which every node is a standby and answers, and routes clients to it. Nobody has
+ * Promotes the most advanced standby of a cluster in which every node is a standby and answers, and routes clients to it where the pooler
+ * answers. Nobody has
  * to be fenced: each of them can start only as a standby, and belongs to this run. Idempotent: whom an earlier attempt asked is found
  * in the agents' own records.
  * @throws ApplicationFailure `Refused` when something could be lost, or somebody does not answer; nothing was promoted
@@ -66,8 +69,10 @@ export async function promoteStandby(deps: ActivityDeps, request: RepairRequest)
     await until(`the promotion of ${candidate.name}`, access.topology.limits.promote, 5, async () =>
       (await recoveryOf(sql)).inRecovery ? undefined : true,
     );
-    await parts.pooler.call('route', { token, ...candidate.address });
+    await askPooler(parts, (pooler) => pooler.call('route', { token, ...candidate.address }));
     const warnings: string[] = [];
+    if (parts.pooler === undefined)
+      warnings.push(await poolerLeftOut(deps.docker, access.poolerName, candidate.name, parts.poolerProblem));
     // The one that it streamed from follows it now. Where that fails, the next look finds it and rejoins it.
     for (const other of others)
       await other.agent

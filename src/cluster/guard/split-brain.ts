@@ -9,6 +9,8 @@ export interface SplitBrain {
   writable: string[];
   /** The one that stays; null when nothing tells which one is right. */
   keep: string | null;
+  /** The ledger names the one that stays. Where it does not, clients may write to another one: whoever fences asks the pooler first. */
+  named?: boolean;
   /** Those to fence now; empty when people have to decide. Never all of them. */
   fence: string[];
   says: string;
@@ -23,7 +25,7 @@ const CONFIRM_WITHIN_MS = 2000;
  * What one round shows, unconfirmed. A promotion of one node and the stop of another can be seen in the wrong order for a moment.
  *
  * The node that the ledger names stays: clients were led there, and it holds what was acknowledged. When the ledger names none of
- * them, the one on the newest timeline stays, because it was promoted last. Two on the same newest timeline: nobody is fenced.
+ * them, the one on the newest timeline stays, because it was promoted last, where the pooler leads clients to it. Two on the same newest timeline: nobody is fenced.
  */
 export function splitBrainIn(
   round: Round,
@@ -42,7 +44,11 @@ export function splitBrainIn(
   const losers = writable.filter(({ name }) => name !== keep?.node).map(({ name }) => name);
   const named = writable.map(({ name, timeline }) => `${name} on timeline ${timeline}`).join(' and ');
   const what = `${writable.length} nodes are writable: ${named}`;
-  const split = { writable: writable.map(({ name }) => name).sort(), keep: keep?.node ?? null };
+  const split = {
+    writable: writable.map(({ name }) => name).sort(),
+    keep: keep?.node ?? null,
+    named: keep?.named === true,
+  };
   if (keep === undefined)
     return {
       ...split,
@@ -58,20 +64,20 @@ export function splitBrainIn(
   return {
     ...split,
     fence: losers.sort(),
-    says: `${what}. ${keep.node} ${keep.why}; ${losers.join(' and ')} is fenced`,
+    says: `${what}. ${keep.node} ${keep.why}; ${losers.join(' and ')} is fenced${keep.named ? '' : ` if clients are led to ${keep.node}`}`,
   };
 }
 
 function keeperOf(
   writable: readonly NodeAnswer[],
   ledger: Pick<Ledger, 'primary'>,
-): { node: string; why: string } | undefined {
+): { node: string; why: string; named: boolean } | undefined {
   const known = writable.find(({ name }) => name === ledger.primary);
-  if (known !== undefined) return { node: known.name, why: 'is the primary that the ledger names' };
+  if (known !== undefined) return { node: known.name, why: 'is the primary that the ledger names', named: true };
   const newest = Math.max(...writable.map(({ timeline }) => timeline ?? 0));
   const [only, another] = writable.filter(({ timeline }) => timeline === newest);
   if (only === undefined || another !== undefined) return undefined;
-  return { node: only.name, why: 'is on the newest timeline, and the ledger names neither' };
+  return { node: only.name, why: 'is on the newest timeline, and the ledger names neither', named: false };
 }
 
 /**

@@ -2,10 +2,12 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { failOver } from '../../../src/activities/failover/fail-over';
 import { emptyJournal, type FailoverJournal } from '../../../src/activities/failover/journal';
 import type { FailoverMove, FailoverResult } from '../../../src/activities/failover/move';
+import { undoFailOver } from '../../../src/activities/failover/undo';
 import {
   ActingCluster,
   POOLER,
   PRIMARY,
+  Refusal,
   silence,
   STANDBY,
   STANDBY_2,
@@ -79,6 +81,90 @@ describe('the critical section as a step of its run', () => {
       `${POOLER} release 5000001`,
     ]);
     expect(result.subSteps.map(({ id }) => id)).not.toContain('confirm');
+  });
+
+  describe('with a pooler that gives no answer', () => {
+    test.each([
+      ['paused', 'its container is paused', 'docker unpause'],
+      ['exited', 'its container is exited', 'docker start'],
+      ['absent', 'its container is absent', 'veloz-ha stack up'],
+    ])('%s: promotes without it, and says so', async (status, measured, next) => {
+      cluster.engine.status[POOLER] = status;
+      const result = await run();
+      expect(result).toMatchObject({ target: STANDBY, lossBound: 0, marks: { releasedAt: null, routedAt: null } });
+      expect(result.marks.promotedAt).not.toBeNull();
+      expect(cluster.did).toEqual([`${STANDBY} promote 5000001`]);
+      expect(result.subSteps.map(({ id }) => id).filter((id) => ['hold', 'route', 'release'].includes(id))).toEqual([]);
+      expect(result.warnings).toEqual([
+        expect.stringMatching(
+          new RegExp(
+            `^F2: ${POOLER} gave no answer, .*: ${measured} \\(limit: an answer within 1500 ms\\)\\. Next: ${next}`,
+          ),
+        ),
+      ]);
+    });
+
+    test('frozen, with an agent that takes the session: it is left out after its limit', async () => {
+      cluster.before = (node) => (node === POOLER ? silence : undefined);
+      const result = await run();
+      expect(result.target).toBe(STANDBY);
+      expect(result.warnings).toEqual([expect.stringMatching(/^F2: .*no answer to "claim" within 1500 ms/)]);
+    }, 20_000);
+
+    test('one that ends in the middle holds nothing up', async () => {
+      cluster.before = (node, command) => {
+        if (node !== POOLER || command !== 'route') return undefined;
+        cluster.engine.status[POOLER] = 'exited';
+        return new Error('gone');
+      };
+      const result = await run();
+      expect(result).toMatchObject({ target: STANDBY, marks: { releasedAt: null } });
+      expect(result.warnings).toEqual([expect.stringContaining('docker start') as unknown]);
+    });
+
+    test('back before the end: it is led there, and nothing is told', async () => {
+      cluster.engine.status[POOLER] = 'paused';
+      cluster.before = (node, command) => {
+        if (node === STANDBY && command === 'promote') cluster.engine.status[POOLER] = 'running';
+        return undefined;
+      };
+      const result = await run();
+      expect(result.warnings).toEqual([]);
+      expect(cluster.route).toBe(STANDBY);
+      expect(result.marks.releasedAt).not.toBeNull();
+    });
+
+    test('what the watch did without it is gone on with, once it answers', async () => {
+      const before = done();
+      cluster.route = PRIMARY;
+      const journal = { ...before, marks: { ...before.marks, routedAt: null, releasedAt: null } };
+      const result = await run({ journal });
+      expect(cluster.route).toBe(STANDBY);
+      expect(result.marks.releasedAt).not.toBeNull();
+    });
+
+    test.each(['Busy', 'Superseded'])('one that answers %s is not passed over', async (type) => {
+      cluster.before = (node, command) =>
+        node === POOLER && command === 'claim' ? new Refusal(type, 'run promote-1 holds this node') : undefined;
+      await expect(run()).rejects.toThrow('run promote-1 holds this node');
+      expect(cluster.promotions.size).toBe(0);
+    });
+
+    test('an undo needs it no more: the fenced primary is started as it was', async () => {
+      cluster.engine.status[POOLER] = 'paused';
+      cluster.engine.status[PRIMARY] = 'running';
+      cluster.fences.set(PRIMARY, { run: RUN, wasPrimary: true, atMs: 7 });
+      const undone = await new MockActivityEnvironment().run(() =>
+        undoFailOver(cluster.engine.deps, { ...move, neverAsked: true }),
+      );
+      expect(undone).toBe(true);
+      expect(cluster.did).toEqual([expect.stringMatching(`^${PRIMARY} start`) as unknown]);
+    });
+
+    test('a failure that only the pooler saw is refused', async () => {
+      cluster.engine.status[POOLER] = 'paused';
+      await expect(run({ kind: 'unreachable' })).rejects.toThrow(/I8: whether .* reaches .* is not known/);
+    });
   });
 
   test.each<[string, boolean, () => string | Promise<string>, RegExp]>([

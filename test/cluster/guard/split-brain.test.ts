@@ -12,8 +12,8 @@ const at = (ms: number, others: Round['others'] = [second()], rest: Partial<Roun
   round({ at: T0 + ms, others, ...rest });
 
 describe('of several writable nodes', () => {
-  test.each<[string, Round, Ledger, { keep: string | null; fence: string[] }]>([
-    ['the one that the ledger names stays', at(0), ledger, { keep: PRIMARY, fence: [STANDBY] }],
+  test.each<[string, Round, Ledger, { keep: string | null; fence: string[]; named?: boolean }]>([
+    ['the one that the ledger names stays', at(0), ledger, { keep: PRIMARY, fence: [STANDBY], named: true }],
     ['it stays also on the older timeline', at(0, [second(9)]), ledger, { keep: PRIMARY, fence: [STANDBY] }],
     [
       'the other stays, when the ledger names it',
@@ -22,7 +22,12 @@ describe('of several writable nodes', () => {
       { keep: STANDBY, fence: [PRIMARY] },
     ],
     ['two of three are fenced', at(0, [second(), third()]), ledger, { keep: PRIMARY, fence: [STANDBY, STANDBY_2] }],
-    ['the newest timeline stays, when the ledger names nobody', at(0), nobody, { keep: STANDBY, fence: [PRIMARY] }],
+    [
+      'the newest timeline stays, when the ledger names nobody',
+      at(0),
+      nobody,
+      { keep: STANDBY, fence: [PRIMARY], named: false },
+    ],
     [
       'the newest timeline stays, when the ledger names a third',
       at(0),
@@ -48,6 +53,9 @@ describe('of several writable nodes', () => {
   test('it says whom it keeps, whom it fences, and why', () => {
     expect(splitBrainIn(at(0), ledger, policy)?.says).toBe(
       `2 nodes are writable: ${PRIMARY} on timeline 3 and ${STANDBY} on timeline 4. ${PRIMARY} is the primary that the ledger names; ${STANDBY} is fenced`,
+    );
+    expect(splitBrainIn(at(0), nobody, policy)?.says).toMatch(
+      new RegExp(`the ledger names neither; ${PRIMARY} is fenced if clients are led to ${STANDBY}$`),
     );
     expect(splitBrainIn(at(0, [second(3)]), nobody, policy)?.says).toContain('A person has to decide');
   });
