@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fenceRogue } from '../../src/activities/guard/fence-rogue';
 import { linkFault } from '../../src/bench/faults';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
-import { cli, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cli, deps, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
 
 /** What the guard does where a failover is not the answer, or not its decision. */
 describe('the guard', () => {
@@ -86,6 +87,37 @@ describe('the guard', () => {
     expect((alarm?.at ?? Infinity) - began).toBeLessThan(10_000);
     expect(alarm?.says).toContain(before.standby);
     await guarded.protectedBy(before.primary);
+    expect(await roles()).toEqual(before);
+  });
+
+  test('a second primary that was fenced, and whose rejoin never began: it becomes a standby all the same', async () => {
+    const before = await roles();
+    // As a guard leaves it that is stopped, or loses its worker, between the fence and the rejoin.
+    psql(before.standby, 'SELECT pg_promote(true, 10)');
+    const run = `e2e/fence/${process.pid}/${Date.now()}`;
+    await fenceRogue(deps, { cluster: 'veloz', run, node: before.standby, keep: before.primary });
+    await guarded.guard();
+    await whole(120_000);
+    expect(await roles()).toEqual(before);
+  });
+
+  test('an agent that says nothing in a container that runs, its server dead: the node becomes a standby again', async () => {
+    const before = await roles();
+    await guarded.guard();
+    docker('kill', '--signal', 'STOP', before.standby);
+    try {
+      docker('exec', '-u', 'root', before.standby, 'pkill', '-KILL', '-x', 'postgres');
+      await guarded.until('the repair', ({ mending }) => mending?.acting !== undefined, 90_000);
+      await waitUntil(
+        'the standby following again',
+        async () => (await look()).nodes.some(({ name, sql }) => name === before.standby && sql?.receiver != null),
+        120_000,
+      );
+      await guarded.protectedBy(before.primary);
+    } finally {
+      const running = docker('inspect', '-f', '{{.State.Running}}', before.standby).trim() === 'true';
+      if (running) docker('kill', '--signal', 'CONT', before.standby);
+    }
     expect(await roles()).toEqual(before);
   });
 
