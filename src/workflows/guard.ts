@@ -202,13 +202,16 @@ class Guard {
       note: (kind, says, run) => this.note(kind, says, run),
       explain: () => this.explain(),
       busy: () => this.starting || state.acting !== undefined || this.toRejoin.length > 0,
-      mended: () => this.mended(),
+      mended: () => {
+        if (!this.known.failed) this.tryAgainNow();
+      },
+      standbyAnswers: () => this.tryAgainNow(),
     });
   }
 
   /** What the last attempt was in vain for may be possible now. */
-  private mended(): void {
-    if (this.state.backoffUntil === undefined || this.known.failed) return;
+  private tryAgainNow(): void {
+    if (this.state.backoffUntil === undefined) return;
     delete this.state.backoffUntil;
     this.known.failures = 0;
     this.forget();
