@@ -3,7 +3,7 @@ import { fenceRogue } from '../../src/activities/guard/fence-rogue';
 import { linkFault } from '../../src/bench/faults';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
-import { cli, deps, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cli, deps, docker, look, PRIMARY, psql, recovered, roles, STANDBY, waitUntil, whole } from './support/stack';
 
 /** What the guard does where a failover is not the answer, or not its decision. */
 describe('the guard', () => {
@@ -119,6 +119,28 @@ describe('the guard', () => {
       if (running) docker('kill', '--signal', 'CONT', before.standby);
     }
     expect(await roles()).toEqual(before);
+  });
+
+  test('a node made anew with an empty volume beside one that is frozen makes no database of its own', async () => {
+    const systemOf = (node: string) => psql(node, 'SELECT system_identifier FROM pg_control_system()');
+    const system = systemOf(STANDBY);
+    docker('pause', STANDBY);
+    docker('rm', '-f', PRIMARY);
+    docker('volume', 'rm', PRIMARY);
+    // Makes the container, and waits for it in vain.
+    const up = cli(['stack', 'up']);
+    const said = () => docker('exec', PRIMARY, 'veloz-agent', 'observe');
+    try {
+      await waitUntil('its agent waiting', () => said().includes(`${STANDBY} is there, and its agent`), 60_000);
+      await sleep(5000);
+      expect(said()).toContain('a new database system is created only where');
+    } finally {
+      docker('unpause', STANDBY);
+    }
+    await waitUntil('its agent hearing of the data', () => !said().includes('a new database system is created only'));
+    expect(systemOf(STANDBY)).toBe(system);
+    // Whatever the roles were, the end of the scenario makes the stack whole, anew where it has to.
+    await up;
   });
 
   test('only the link between primary and standby is cut: nobody fails over; commits go on after the limit, and wait again when it is back', async () => {
