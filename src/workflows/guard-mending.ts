@@ -33,6 +33,8 @@ export interface MendingHost {
   busy(): boolean;
   /** A node is what it should be again: what an earlier attempt at something was in vain for may be possible now. */
   mended(): void;
+  /** A standby of a primary that gives no answer was started and answers: a failover that was refused for it is tried at once. */
+  standbyAnswers(): void;
 }
 
 /**
@@ -113,9 +115,10 @@ export class MendingGuard {
   }
 
   /** What is left over now, for people; what is over is told once. */
-  private tell({ leftOver, started: startedSays = [] }: MembersWatchResult): void {
+  private tell({ leftOver, started: startedSays = [], answering = [] }: MembersWatchResult): void {
     const { host, mending } = this;
     for (const says of startedSays) host.note('mended', says);
+    if (answering.length > 0) host.standbyAnswers();
     const { known } = host;
     const before = mending.nodes;
     mending.nodes = leftOver.map((each) => {

@@ -20,7 +20,7 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import type { Activities, ClusterDescription, WatchResult } from '../activities';
 import { problemSentence } from '../cluster/check';
 import { formatMs } from '../cluster/duration';
-import { confirmedLedger, emptyLedger } from '../cluster/guard/ledger';
+import { confirmedLedger, emptyLedger, ledgerOfSystem } from '../cluster/guard/ledger';
 import { renderGuard } from './guard-details';
 import { explainGuard, explainRedis } from './guard-explain';
 import {
@@ -202,13 +202,16 @@ class Guard {
       note: (kind, says, run) => this.note(kind, says, run),
       explain: () => this.explain(),
       busy: () => this.starting || state.acting !== undefined || this.toRejoin.length > 0,
-      mended: () => this.mended(),
+      mended: () => {
+        if (!this.known.failed) this.tryAgainNow();
+      },
+      standbyAnswers: () => this.tryAgainNow(),
     });
   }
 
   /** What the last attempt was in vain for may be possible now. */
-  private mended(): void {
-    if (this.state.backoffUntil === undefined || this.known.failed) return;
+  private tryAgainNow(): void {
+    if (this.state.backoffUntil === undefined) return;
     delete this.state.backoffUntil;
     this.known.failures = 0;
     this.forget();
@@ -331,7 +334,7 @@ class Guard {
     const { state } = this;
     state.sees = result.sees;
     state.signals = result.signals;
-    state.ledger = confirmedLedger(state.ledger, result.confirmedAt);
+    state.ledger = ledgerOfSystem(confirmedLedger(state.ledger, result.confirmedAt), result.systemIdentifier);
     // One question at a time, and PostgreSQL's first. That of a run from before locks by tier even holds the lock that is needed now.
     if (result.state === 'failed') await this.redis?.withdraw('PostgreSQL has failed, and goes first');
     switch (result.why) {

@@ -99,6 +99,15 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     expect((await guarded.report()).outcome).toMatch(/^completed/);
   });
 
+  test('frozen beside a standby that was killed: the standby is started, and takes its place', async () => {
+    const before = await roles();
+    docker('kill', before.standby);
+    docker('pause', before.primary);
+    await guarded.protectedBy(before.standby);
+    await whole(60_000);
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+  });
+
   test('crashed, with its container alive: it comes back in place, and nobody fails over', async () => {
     const before = await roles();
     await underLoad(async () => {

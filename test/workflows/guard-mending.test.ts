@@ -2,7 +2,7 @@ import type { MembersWatchResult } from '../../src/activities';
 import type { LeftOver } from '../../src/cluster/guard/mending';
 import type { GuardEvent, GuardState } from '../../src/workflows/guard-messages';
 import { STANDBY } from '../cluster/support/picture';
-import { GuardedCluster } from './support/guarded-cluster';
+import { dead, GuardedCluster } from './support/guarded-cluster';
 import { WorkflowServer } from './support/server';
 
 const says = ({ events }: GuardState, kind: GuardEvent['kind']) =>
@@ -45,6 +45,22 @@ describe('guard, of what is left over', () => {
       const state = await cluster.until('the event', (each) => says(each, 'mended').length > 0);
       expect(says(state, 'mended')).toEqual(started);
       expect(state.mending).toEqual({ nodes: [] });
+    });
+  });
+
+  test('a standby that the watch started and that answers ends the back-off of a failover that was refused for it', async () => {
+    const cluster = new GuardedCluster(server, { mode: 'auto', backoff: '10m' });
+    const started = [`${STANDBY} was started again: its container is exited, exit code 137`];
+    await cluster.protected(async () => {
+      await cluster.sees(dead());
+      const first = await cluster.run();
+      await first.end({ type: 'Refused', says: `A2: ${STANDBY} gives no answer` });
+      await cluster.until('the back-off', ({ backoffUntil }) => backoffUntil !== undefined);
+      await cluster.seesMembers({ why: 'sees', leftOver: [], due: [], byHand: [], started, answering: [STANDBY] });
+      const state = await cluster.until('its end', ({ backoffUntil }) => backoffUntil === undefined);
+      expect(says(state, 'mended')).toEqual(started);
+      await cluster.sees(dead(), ({ known }) => !known.failed);
+      expect((await cluster.run()).id).not.toBe(first.id);
     });
   });
 

@@ -12,7 +12,7 @@ import signal
 import time
 from typing import Callable, Optional
 
-from . import base_backup, control_database, control_session, peers, statefile
+from . import base_backup, control_database, control_session, first_start, peers, statefile
 from .control_session import open_session
 from .deadman import newest_primary
 from .log import log
@@ -21,8 +21,8 @@ from .processes import Child, Processes
 from .settings import PostgresSettings
 from .wire import ServerError
 
-# How long a node with the role of the primary and no data waits for peers that start at the same time to show that
-# they hold data already: a second database system beside an existing one would be a disaster.
+# How long a node with the role of the primary and no data waits for peers that start at the same time to be known by
+# their names: a second database system beside an existing one would be a disaster.
 NEW_SYSTEM_GRACE_MS = 1500
 
 
@@ -55,7 +55,8 @@ async def ensure_slot(settings: PostgresSettings, upstream: dict, limit_ms: int 
 
 
 class Bootstrap:
-    """`says` is told what it waits for, in a sentence. `held` is the database system that this node has held before."""
+    """`says` is told what it waits for, in a sentence. `ask_agent` asks the agent of another node. `held` is the database
+    system that this node has held before."""
 
     def __init__(
         self,
@@ -63,8 +64,10 @@ class Bootstrap:
         files: NodeFiles,
         processes: Processes,
         says: Callable[[str], None],
+        ask_agent: first_start.AskAgent,
         held: Optional[str] = None,
     ) -> None:
+        self._ask_agent = ask_agent
         self._settings = settings
         self._files = files
         self._processes = processes
@@ -125,6 +128,12 @@ class Bootstrap:
             return (
                 "No data here, but a peer holds some and is no primary yet; a new database system is not created "
                 f"beside it: {peers.describe(answers)}."
+            )
+        objections = await first_start.objections(s.peers, s.node, self._ask_agent)
+        if objections:
+            return (
+                "No data here, and a new database system is created only where each peer that is there says that it holds "
+                f"none: {'; '.join(objections)}. Start that node, or take it out of VELOZ_PG_PEERS if it is gone for good."
             )
         if s.peers and waited_ms < NEW_SYSTEM_GRACE_MS:
             return f"Looking for peers before a new database system is created: {peers.describe(answers)}."

@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Optional
 
-from . import arguments, deadman, fence_file, peer_channel, peers, replay_blockers, revocation, statefile
+from . import arguments, deadman, fence_file, first_start, peer_channel, peers, replay_blockers, revocation, statefile
 from .errors import CommandError
 from .log import log
 from .node import now_ms
@@ -247,7 +247,12 @@ class PostgresAgent(Rejoining):
         return self.server is not None and not self.stopping and self.promoting_pid == self.server.pid
 
     async def answer_peer(self, content: dict) -> dict:
-        """A fenced node asks for its way back: `asked`, or durably `revoked`. Under the lock that `promote` takes."""
+        """A fenced node asks for its way back: `asked`, or durably `revoked`. Under the lock that `promote` takes.
+
+        A node without data asks whether this one holds some.
+        """
+        if content.get("do") == first_start.QUESTION:
+            return first_start.answer(self.settings, self.system_identifier, content)
         run = revocation.run_of(content, self.node)
         reply = {"node": self.node, "run": run}
         async with self.change:

@@ -178,7 +178,7 @@ class PostgresSupervisor(NodeAgent):
         """
         if Bootstrap.needed(self.settings.data):
             self.bootstrap = Bootstrap(
-                self.settings, self.files, self.processes, self._set_guard, self.system_identifier
+                self.settings, self.files, self.processes, self._set_guard, self._ask_agent, self.system_identifier
             )
             await self.bootstrap.run()
             self.bootstrap = None
@@ -203,6 +203,10 @@ class PostgresSupervisor(NodeAgent):
                 logged = self.start_guard
                 log("error", f"The server is not started: {logged}")
             await asyncio.sleep(1)
+
+    async def _ask_agent(self, host: str, content: dict, limit_ms: int) -> dict:
+        """Asks the agent of another node one question, over the agents' channel."""
+        raise NotImplementedError
 
     def _set_guard(self, sentence: str) -> None:
         self.start_guard = sentence

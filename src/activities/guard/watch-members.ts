@@ -15,6 +15,7 @@ import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
 import { offNetworks } from '../put-back';
 import { EndedContainers } from './ended-containers';
 import { askFrom, HeldAgent } from './held-agents';
+import { KilledStandbys } from './killed-standbys';
 import { NodeProbe, withinLimit } from './probe';
 import { endOfStretch } from './stretch';
 
@@ -40,6 +41,8 @@ export interface MembersWatchResult {
   byHand: string[];
   /** Containers that the watch has started, each in a sentence. They are left over no more. */
   started?: string[];
+  /** Standbys among them, which answer: what a failover was refused for may be possible now. */
+  answering?: string[];
 }
 
 /** How often all is looked at while it is well, and while something is odd, in milliseconds. */
@@ -54,8 +57,8 @@ const LOCK_EVERY_MS = 1000;
 
 /**
  * Looks after the nodes that a fault, a fence or a run left in a state that does not change by itself, until the guard has to know, or
- * the time is over. Changes nothing but that it starts the containers through which clients come, and the Sentinels; nothing of it stands in the
- * workflow's history.
+ * the time is over. Changes nothing but that it starts containers: those through which clients come, the Sentinels, and killed standbys
+ * of a primary that gives no answer. Nothing of it stands in the workflow's history.
  */
 export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequest): Promise<MembersWatchResult> {
   const access = accessCluster(deps, request.cluster);
@@ -64,6 +67,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   const ends = endOfStretch(deps, request.forMs);
   const look = new MembersLook(deps, access);
   const containers = new EndedContainers(deps, access, request.mayAct);
+  const standbys = new KilledStandbys(deps, access, request.mayAct);
   /** Since when each of them has been so, by a clock that nobody sets. */
   const since = new Map<string, { key: string; at: number }>();
   const words = new Map<string, { says: string; at: number }>();
@@ -72,7 +76,9 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   try {
     for (;;) {
       const [round, ended] = await Promise.all([look.round(), containers.look()]);
-      const found = [...leftOver(round, policy), ...ended];
+      const members = leftOver(round, policy, await standbys.named(round));
+      const started = await standbys.start(members.filter((each) => each.started === true));
+      const found = [...members.filter((each) => each.started !== true), ...started, ...ended];
       const byHand = stoppedByHand(round);
       const now = performance.now();
       for (const node of since.keys()) if (!found.some((each) => each.node === node)) since.delete(node);
@@ -91,8 +97,14 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       );
       const forMs = ({ node }: LeftOver) => now - (since.get(node)?.at ?? now);
       const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys, forMs(each))) : [];
-      const startedSays = containers.takeStarted();
-      const seen = { leftOver: told, byHand, ...(startedSays.length === 0 ? {} : { started: startedSays }) };
+      const answering = standbys.takeAnswering(round);
+      const startedSays = [...containers.takeStarted(), ...answering.map(({ says }) => says)];
+      const seen = {
+        leftOver: told,
+        byHand,
+        ...(startedSays.length === 0 ? {} : { started: startedSays }),
+        ...(answering.length === 0 ? {} : { answering: answering.map(({ node }) => node) }),
+      };
       if (due.length > 0 && now >= lockedUntil) {
         const free = await freeOf(deps, request.cluster, due);
         if (free.length > 0) return { why: 'due', ...seen, due: free };

@@ -9,7 +9,7 @@ import {
 } from '../../cluster/guard/confirmation';
 import { hadItsChance } from '../../cluster/guard/fair-chance';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
-import { nextLedger } from '../../cluster/guard/ledger-rules';
+import { isForeign, nextLedger } from '../../cluster/guard/ledger-rules';
 import { isWritable } from '../../cluster/guard/rounds';
 import { decideSplitBrain, splitBrainIn, type SplitBrain } from '../../cluster/guard/split-brain';
 import type { LostStandbys } from '../../cluster/guard/standby-loss';
@@ -83,6 +83,8 @@ export interface WatchResult {
   splitBrain?: SplitBrain;
   /** Since when no standby confirms, in milliseconds since the epoch. */
   standbyLostSince?: number;
+  /** The database system of the ledger's primary, where the ledger does not name it yet. */
+  systemIdentifier?: string;
   /** Whether a failover would work now, where that changed. */
   readiness?: Readiness & { key: string };
   /** How certain that is; absent where a version before this one watched. */
@@ -167,6 +169,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
         sees: verdict.says,
         signals: signalsOf(verdict),
         ...(confirmedAt === undefined ? {} : { confirmedAt }),
+        ...newSystem(request.ledger, round),
       };
       if (ledger !== undefined) return { why: 'ledger', ...seen, ledger: confirmedLedger(ledger, confirmedAt) };
       // One that is known is over when one round does not show it; a new one has to be confirmed.
@@ -204,7 +207,8 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       } else if (verdict.state !== 'suspect') {
         await hold.end();
       }
-      if (verdict.state === 'healthy') {
+      // Of another database system nothing is relaxed, restored or proven: the ledger is not about it.
+      if (verdict.state === 'healthy' && !isForeign(request.ledger, round.sql)) {
         if (request.known.failed) return { why: 'healthy', ...seen };
         const lost = await standbys.look(round, request.known.standbyLost);
         if (lost !== undefined) {
@@ -280,6 +284,12 @@ function remember(deps: ActivityDeps, { cluster, ledger }: WatchRequest, confirm
 function lastConfirmation(deps: ActivityDeps, { cluster, ledger }: WatchRequest): number | undefined {
   const beats = [lastHeartbeat<unknown>(), remembered.get(deps)?.get(cluster)];
   return beats.reduce<Ledger>(confirmedByBeat, ledger).confirmedAt;
+}
+
+/** The database system that the ledger is about, where a version that did not note it wrote the ledger. */
+function newSystem({ primary, timeline, systemIdentifier }: Ledger, { sql }: Round): { systemIdentifier?: string } {
+  if (systemIdentifier !== undefined || sql.systemIdentifier === undefined || !isWritable(sql)) return {};
+  return sql.name === primary && sql.timeline === timeline ? { systemIdentifier: sql.systemIdentifier } : {};
 }
 
 function signalsOf(verdict: Verdict): Signal[] {

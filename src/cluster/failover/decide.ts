@@ -191,11 +191,12 @@ function checkExpected(list: Checklist, { cluster, expectedPrimary, failedPrimar
  */
 function checkSameSystem(list: Checklist, input: FailoverInput, standing: readonly Standing[]): boolean {
   const known = standing.map(({ state }) => ({ name: state.name, system: state.systemIdentifier }));
-  const reference = input.systemIdentifier ?? known[0]?.system;
+  const reference = input.systemIdentifier ?? input.ledger?.systemIdentifier ?? known[0]?.system;
+  const unsaid = input.systemIdentifier === undefined && input.ledger?.systemIdentifier === undefined;
   const foreign = known.find(({ system }) => system !== reference);
   const [only] = known;
   const guarded = only !== undefined && input.ledger?.synchronous.includes(only.name) === true;
-  if (known.length === 1 && input.systemIdentifier === undefined && !guarded) {
+  if (known.length === 1 && unsaid && !guarded) {
     list.skip(
       'A4',
       'all nodes belong to one database system',
@@ -211,6 +212,7 @@ function checkSameSystem(list: Checklist, input: FailoverInput, standing: readon
         ? `${reference ?? 'none known'} on ${known.length} ${known.length === 1 ? 'node' : 'nodes'}`
         : [
             ...(input.systemIdentifier === undefined ? [] : [`${input.systemIdentifier} on ${input.failedPrimary}`]),
+            ...(input.ledger?.systemIdentifier === undefined ? [] : [`${input.ledger.systemIdentifier} in the ledger`]),
             ...known.map(({ name, system }) => `${system} on ${name}`),
           ].join(', '),
     limit: 'one system identifier',

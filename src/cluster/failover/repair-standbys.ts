@@ -47,7 +47,7 @@ export function repairStandbys(repair: Repair, primary: string): void {
  * knows its worth; or since a person took it away.
  */
 function whyRejoin(
-  { observed }: Repair,
+  { observed, ledger }: Repair,
   node: ObservedNode,
   upstream: ObservedNode | undefined,
 ): { id: string; why: string; forPeople?: 'data' | { next: string } } | undefined {
@@ -59,7 +59,9 @@ function whyRejoin(
   if (system != null && reference != null && system !== reference)
     return { id: 'A4', why: `${name} belongs to database system ${system}, not ${reference}`, forPeople: 'data' };
   const timeline = sql?.timeline ?? agent?.controlTimeline;
-  if (main !== undefined && timeline != null && timeline > main.timeline)
+  // Whoever fenced it beside the primary that the ledger names decided that; the rejoin keeps what it alone has in quarantine.
+  const decided = agent?.desired === 'fenced' && ledger !== null && ledger.primary === upstream?.name;
+  if (main !== undefined && timeline != null && timeline > main.timeline && !decided)
     return {
       id: 'A6',
       why: `${name} is on timeline ${timeline}, newer than ${main.timeline} of ${upstream?.name}`,
@@ -80,10 +82,7 @@ function whyRejoin(
   }
   if (agent !== null && agent.startGuard !== null)
     return { id: 'J9', why: `it keeps itself down: ${agent.startGuard}` };
-  if (sql === null) {
-    if (agent?.postgresState === 'starting' || agent?.postgresState === 'running') return undefined;
-    return agent === null ? undefined : { id: 'E4', why: `its PostgreSQL is ${agent.postgresState}` };
-  }
+  if (sql === null) return whyNoAnswer(node, upstream);
   // Whom nobody leads yet is not expected to stream.
   if (main === undefined || main.inRecovery || upstream === undefined) return undefined;
   const { receiver } = sql;
@@ -97,5 +96,24 @@ function whyRejoin(
       receiver === null
         ? `its WAL receiver does not run, and ${upstream.name} has no walsender for it`
         : `it follows ${receiver.senderHost} (${receiver.status}), and ${upstream.name} is the primary of ${observed.cluster}`,
+  };
+}
+
+/**
+ * Why a node whose server gives no answer is no proper standby. Whoever looks has waited for one that is merely slow, or on its way.
+ * One that hangs is ended only beside a primary that has no connection of it: until then nobody can tell what it is.
+ */
+function whyNoAnswer(
+  { name, agent, container }: ObservedNode,
+  upstream: ObservedNode | undefined,
+): { id: string; why: string } | undefined {
+  if (agent?.postgresState === 'starting' || container.status === 'restarting') return undefined;
+  if (agent !== null && agent.postgresState !== 'running')
+    return { id: 'E4', why: `its PostgreSQL is ${agent.postgresState}` };
+  if (!answers(upstream) || upstream.sql.inRecovery) return undefined;
+  if (replicationRowOf(upstream, slotName(name)) !== undefined) return undefined;
+  return {
+    id: 'E4',
+    why: agent === null ? 'its agent and its PostgreSQL give no answer' : 'its PostgreSQL runs and gives no answer',
   };
 }

@@ -1,6 +1,6 @@
 import { formatMs } from '../duration';
 import { lsnBytes, type Lsn } from '../lsn';
-import type { Ledger } from './ledger';
+import { ledgerOfSystem, type Ledger } from './ledger';
 import type { GuardPolicy } from './policy';
 import { isWritable } from './rounds';
 import type { NodeAnswer, Round } from './signals';
@@ -98,10 +98,11 @@ export function nextLedger(
 
   const timeline = primary.timeline ?? ledger.timeline;
   const same = ledger.primary === primary.name && ledger.timeline === timeline;
+  const known = ledgerOfSystem(ledger, primary.systemIdentifier);
   const base: Ledger = same
-    ? ledger
+    ? known
     : {
-        ...ledger,
+        ...known,
         state: 'unknown',
         primary: primary.name,
         timeline,
@@ -124,9 +125,26 @@ function isStandbyNow(node: string, round: Round, earlier: readonly Round[]): bo
   return since !== undefined && round.at - since.at >= STANDBY_FOR_MS;
 }
 
+/**
+ * Whether a node that takes writes belongs to another database system than the ledger: a new one was made in its place, or its data
+ * were replaced. Nothing that the ledger says is about it.
+ */
+export function isForeign(
+  ledger: Pick<Ledger, 'systemIdentifier'>,
+  answer: Pick<NodeAnswer, 'systemIdentifier'>,
+): boolean {
+  return (
+    ledger.systemIdentifier !== undefined &&
+    answer.systemIdentifier !== undefined &&
+    answer.systemIdentifier !== ledger.systemIdentifier
+  );
+}
+
 /** Why the only writable node can't be taken for the primary; undefined when it can. */
 function whyNotOf(ledger: Ledger, round: Round, primary: NodeAnswer): string | undefined {
   if (ledger.primary === null) return undefined;
+  if (isForeign(ledger, primary))
+    return `${primary.name} takes writes and belongs to another database system than this ledger: ${primary.systemIdentifier} and ${ledger.systemIdentifier}; a new one was made in its place, or its data were replaced, and nothing is done on its word. If that is meant: veloz-ha guard stop, then veloz-ha guard start`;
   const { name, timeline = ledger.timeline } = primary;
   if (timeline < ledger.timeline)
     return `${name} is writable on timeline ${timeline}, and ${ledger.primary} was on the newer timeline ${ledger.timeline}`;

@@ -11,6 +11,8 @@ export interface Ledger {
   primary: string | null;
   /** The timeline on which the state holds. */
   timeline: number;
+  /** The database system that it is about; absent where no primary has told it yet, or a version before this one wrote it. */
+  systemIdentifier?: string;
   /** Grows by one with every primary or timeline that the ledger comes to know. */
   epoch: number;
   /** Standbys that confirm synchronously, sorted. */
@@ -38,6 +40,12 @@ export function ledgerKey({ state, primary, timeline, epoch, synchronous, names,
 export function confirmedLedger(ledger: Ledger, confirmedAt: number | undefined): Ledger {
   if (confirmedAt === undefined || confirmedAt <= (ledger.confirmedAt ?? -Infinity)) return ledger;
   return { ...ledger, confirmedAt };
+}
+
+/** The same ledger, with the database system that it is about where nobody knew that before. */
+export function ledgerOfSystem(ledger: Ledger, systemIdentifier: string | undefined): Ledger {
+  if (systemIdentifier === undefined || ledger.systemIdentifier !== undefined) return ledger;
+  return { ...ledger, systemIdentifier };
 }
 
 /** The ledger of a guard that has not looked yet. */

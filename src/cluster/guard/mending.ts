@@ -67,6 +67,8 @@ const CONNECT_MS = 10_000;
 const SILENT_MS = 20_000;
 /** The guard's failover goes first: it has acted, or was refused, by then. */
 const HEADLESS_MS = 5000;
+/** Docker starts a container anew within this time that ended by itself, in milliseconds. */
+const RESTART_MS = 1000;
 /** Docker says nothing of a disk that answers again where nothing runs on it. */
 const HANGS_AGAIN_MS = 30_000;
 /** The first wait after an attempt that was in vain doubles up to this, in milliseconds. */
@@ -100,15 +102,17 @@ export function mendingBackoffMs(attempts: number, { backoff }: Pick<GuardPolicy
 /**
  * What was left over and is not as it should be. Pure. Two writable nodes are another matter, and so is a node whose state is about
  * to change by itself: nothing is told of either.
+ * @param named the standbys that a ledger which says `protected` names
  */
 export function leftOver(
   round: MembersRound,
   policy: Pick<GuardPolicy, 'standbyLostAfter' | 'onStandbyLost'>,
+  named: readonly string[] = [],
 ): LeftOver[] {
   const { writable, members } = round;
   if (writable.length > 1) return [];
   const [primary] = writable;
-  if (primary === undefined) return headless(members);
+  if (primary === undefined) return headless(members, named);
   return members.flatMap((member) => {
     if (member.name === primary || round.streams.includes(member.name)) return [];
     const found = strayOf(member, primary);
@@ -196,11 +200,14 @@ function asleep({
 /**
  * Nobody takes writes. Something is done only where every node is accounted for: a standby that answers, a container that does not
  * run, or a server that is kept down for good. A server that may run somewhere may be the primary, and merely not be seen from here.
+ * Then only a standby that was killed is started: a failover needs its word, and it can't become a second primary.
  */
-function headless(members: readonly MemberFacts[]): LeftOver[] {
+function headless(members: readonly MemberFacts[], named: readonly string[]): LeftOver[] {
   const present = members.filter(({ optional, container }) => !(optional && container.status === 'absent'));
   const words = present.map((member) => accountOf(member));
-  if (present.length === 0 || words.some((word) => word === undefined)) return [];
+  if (present.length === 0) return [];
+  if (words.some((word) => word === undefined))
+    return present.filter(({ name }) => named.includes(name)).flatMap(killedStandby);
   const found = {
     node: NOBODY,
     says: `nobody takes writes: ${present.map(({ name }, index) => `${name} ${words[index]}`).join(', ')}`,
@@ -219,6 +226,12 @@ function headless(members: readonly MemberFacts[]): LeftOver[] {
           byHand: `docker start ${present.map(({ name }) => name).join(' ')}`,
         },
   ];
+}
+
+/** One that was killed on its networks: one that was taken off them may hang in its volume still, or a person has it. */
+function killedStandby({ name, container }: MemberFacts): LeftOver[] {
+  if (!isKilled(container) || container.offNetworks !== undefined) return [];
+  return [{ node: name, says: containerWords(container), key: `${name} ended`, started: true, settleMs: RESTART_MS }];
 }
 
 /** A container that has ended, and that nobody told to stop. */

@@ -22,6 +22,12 @@ function down(node: ObservedNode, rest: Partial<NonNullable<ObservedNode['agent'
   node.sqlError = 'connect ECONNREFUSED';
   Object.assign(node.agent ?? {}, { postgresState: 'stopped', controlState: 'shut down', ...rest });
 }
+/** Neither its agent nor its server says anything, and its container runs. */
+function silent(node: ObservedNode): void {
+  down(node);
+  node.agent = null;
+  node.agentError = 'no answer within 3000 ms';
+}
 const held = { desired: 'held' as const, claimedBy: RUN };
 const fenced = { desired: 'fenced' as const, claimedBy: RUN, standbySignal: true };
 /** Nobody receives from anybody. */
@@ -440,8 +446,68 @@ const cases: Record<string, Case> = {
     does: ['nothing'],
     why: "nothing can be done without a person's decision",
   },
+  'a second primary that was fenced, whose rejoin was ended before it began: what it alone had was decided on by its fence':
+    {
+      make: change((seen) => {
+        down(seen.node(STANDBY), { ...fenced, controlState: 'in production', controlTimeline: 4 });
+        seen.node(PRIMARY).sql.replication = [];
+      }),
+      ledger: ledgerOf(STANDBY),
+      does: [`rejoin ${STANDBY}`, `forget-claim ${STANDBY}`],
+      why: `it is fenced by ${RUN}, which is over`,
+      first: { check: 'E2', upstream: PRIMARY },
+    },
+  'a fenced node on a newer timeline, and no ledger says whose primary is right: people decide': {
+    make: change((seen) => {
+      down(seen.node(STANDBY), { ...fenced, claimedBy: null, controlState: 'in production', controlTimeline: 4 });
+      seen.node(PRIMARY).sql.replication = [];
+    }),
+    does: ['nothing'],
+    why: "nothing can be done without a person's decision",
+  },
+  'a fenced node on a newer timeline, and the ledger names another primary: people decide': {
+    make: change((seen) => {
+      down(seen.node(STANDBY), { ...fenced, claimedBy: null, controlState: 'in production', controlTimeline: 4 });
+      seen.node(PRIMARY).sql.replication = [];
+    }),
+    ledger: { ...ledgerOf(PRIMARY), primary: STANDBY },
+    does: ['nothing'],
+    why: "nothing can be done without a person's decision",
+  },
+  'the agent of a standby says nothing in a container that runs, and its server is dead': {
+    make: change((seen) => {
+      silent(seen.node(STANDBY));
+      seen.node(PRIMARY).sql.replication = [];
+    }),
+    does: [`rejoin ${STANDBY}`],
+    why: 'its agent and its PostgreSQL give no answer',
+    first: { check: 'E4', upstream: PRIMARY },
+  },
+  'the server of a standby hangs': {
+    make: change((seen) => {
+      down(seen.node(STANDBY), { postgresState: 'running' });
+      seen.node(PRIMARY).sql.replication = [];
+    }),
+    does: [`rejoin ${STANDBY}`],
+    why: 'its PostgreSQL runs and gives no answer',
+    first: { check: 'E4' },
+  },
 
   // Leave alone
+  'a standby answers nobody but streams: it is slow': {
+    make: change((seen) => silent(seen.node(STANDBY))),
+    does: ['nothing'],
+    why: '',
+  },
+  'a standby answers nobody, and Docker restarts its container': {
+    make: change((seen) => {
+      silent(seen.node(STANDBY));
+      seen.node(STANDBY).container.status = 'restarting';
+      seen.node(PRIMARY).sql.replication = [];
+    }),
+    does: ['nothing'],
+    why: '',
+  },
   'a live run holds a node': {
     make: () => {
       const seen = promoted();

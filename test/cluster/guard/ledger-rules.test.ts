@@ -89,6 +89,7 @@ describe('protection begins', () => {
       state: 'degraded',
       primary: PRIMARY,
       timeline: 3,
+      systemIdentifier: '77',
       epoch: 1,
       synchronous: [STANDBY],
       names: 'veloz_standby',
@@ -208,7 +209,7 @@ describe('protection lasts while the standby is away and commits wait', () => {
   test('and goes on as before when it is back', () => {
     const after = next(protectedBy(STANDBY), away);
     if (after === undefined) throw new Error('nothing changed');
-    expect(next(after, {})).toEqual(protectedBy(STANDBY));
+    expect(next(after, {})).toEqual({ ...protectedBy(STANDBY), systemIdentifier: '77' });
   });
 });
 
@@ -431,5 +432,31 @@ describe('settings that let some commits pass', () => {
     // 0/D000000 is the position of the first round without them, 0/E000000 of the one after.
     expect(next(degraded, now('0/C000000'), earlier)?.state ?? 'degraded').toBe('degraded');
     expect(next(degraded, now('0/E000000'), earlier)?.state).toBe('protected');
+  });
+});
+
+describe('the database system of the ledger', () => {
+  const ofSystem = { ...protectedBy(STANDBY), systemIdentifier: '77' };
+  const anew = writable({ systemIdentifier: '88', timeline: 1, standbys: [], names: '' });
+
+  test.each<[string, Partial<Round>]>([
+    ['its own primary was made anew, on the timeline of the ledger', { sql: { ...anew, timeline: 3 } }],
+    ['its own primary was made anew, on the first timeline', { sql: anew }],
+    ['another node takes writes', { sql: silence(), others: [{ ...anew, name: STANDBY, timeline: 9 }] }],
+  ])('a primary of another one is none: %s', (_what, seen) => {
+    const after = next(ofSystem, seen);
+    expect(after).toMatchObject({ state: 'unknown', primary: PRIMARY, timeline: 3, systemIdentifier: '77' });
+    expect(after?.why).toContain('belongs to another database system than this ledger: 88 and 77');
+    expect(next(after ?? ofSystem, seen)).toBeUndefined();
+  });
+
+  test('it is noted with the first primary, and kept with each one that follows', () => {
+    expect(next(emptyLedger(T0), {})).toMatchObject({ primary: PRIMARY, systemIdentifier: '77' });
+    const after = next(ofSystem, { sql: oldAsStandby(), others: [promoted()] });
+    expect(after).toMatchObject({ primary: STANDBY, systemIdentifier: '77' });
+  });
+
+  test('a ledger of a version that did not note it takes any primary, as before', () => {
+    expect(next(protectedBy(STANDBY), { sql: writable({ systemIdentifier: '88' }) })).toBeUndefined();
   });
 });

@@ -156,6 +156,57 @@ describe('where nobody takes writes', () => {
     expect(without(old, standby)).toEqual([]);
   });
 
+  describe('and a primary that is frozen or silent may be there', () => {
+    const killed = (rest: Partial<MemberFacts['container']> = {}) =>
+      runs('s', { container: { status: 'exited', exitCode: 137, ...rest } });
+    const beside = (old: MemberFacts, member: MemberFacts, named = ['s']) =>
+      leftOver({ writable: [], streams: [], commitsWait: false, members: [old, member] }, policy, named);
+
+    test.each<[string, MemberFacts]>([
+      ['is frozen', runs('p', { container: { status: 'paused' } })],
+      ['says nothing', runs('p')],
+      ['runs by its agent’s word, and does not answer', runs('p', { agent: up })],
+      ['is unknown to Docker', runs('p', { container: { status: 'unknown' } })],
+    ])('one that %s: the killed standby of the ledger is started by the watch', (_what, old) => {
+      expect(beside(old, killed())).toEqual([
+        {
+          node: 's',
+          says: 'its container is exited, exit code 137',
+          key: 's ended',
+          started: true,
+          settleMs: 1000,
+        },
+      ]);
+    });
+
+    test.each<[string, MemberFacts, string[]]>([
+      ['the ledger does not name', killed(), []],
+      ['a person stopped', killed({ exitCode: 0 }), ['s']],
+      ['was told to stop, and nobody listened', killed({ exitCode: 143 }), ['s']],
+      ['was taken off its networks', killed({ offNetworks: { by: 'run', home: 'veloz-ha' } }), ['s']],
+    ])('a standby that %s is left', (_what, member, named) => {
+      expect(beside(runs('p', { container: { status: 'paused' } }), member, named)).toEqual([]);
+    });
+
+    test('the primary itself is never started by that, and one whose every node is accounted for goes its usual way', () => {
+      const standby = runs('s', { sql: { inRecovery: true } });
+      const third = runs('t');
+      expect(
+        leftOver(
+          {
+            writable: [],
+            streams: [],
+            commitsWait: false,
+            members: [runs('p', { container: { status: 'exited', exitCode: 137 } }), standby, third],
+          },
+          policy,
+          ['s', 't'],
+        ),
+      ).toEqual([]);
+      expect(beside(runs('p', { container: { status: 'exited', exitCode: 137 } }), killed())[0]?.node).toBe(NOBODY);
+    });
+  });
+
   test('a whole cluster that people stopped stays stopped', () => {
     const stopped = (name: string) => runs(name, { container: { status: 'exited', exitCode: 0 } });
     expect(without(stopped('p'), stopped('s'))[0]?.leaves).toBeDefined();
