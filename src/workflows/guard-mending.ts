@@ -54,6 +54,7 @@ export class MendingGuard {
   }
 
   begin(): void {
+    this.ended = false;
     this.looping = this.loop();
   }
 

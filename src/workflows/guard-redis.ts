@@ -68,6 +68,7 @@ export class RedisGuard {
 
   /** Begins to watch. */
   begin(): void {
+    this.ended = false;
     this.looping = this.loop();
   }
 

@@ -236,6 +236,12 @@ class Guard {
       if (due && this.busyWith() === undefined) {
         await this.redis?.end();
         await this.mending?.end();
+        // What was being started until now has an end that somebody has to listen for. The next round asks again.
+        if (this.busyWith() !== undefined && patched('guard-busy-at-its-end')) {
+          this.redis?.begin();
+          this.mending?.begin();
+          continue;
+        }
         // One that was started with another limit takes this one over now.
         const beginAnew = makeContinueAsNewFunc<typeof guard>({ workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT });
         await beginAnew({ cluster: state.cluster, carried: state, known: this.known });
