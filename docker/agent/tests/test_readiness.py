@@ -6,6 +6,7 @@ import unittest
 import support  # noqa: F401
 
 from veloz_agent import auto_conf, config_files, readiness, recovery_settings, start_trial
+from veloz_agent.settings import PostgresSettings
 
 
 class Directory(unittest.TestCase):
@@ -56,16 +57,25 @@ class ConfigFilesTest(Directory):
 
 class RecoverySettingsTest(Directory):
     def test_every_server_is_started_with_a_word_of_its_own_on_each_of_them(self):
-        words = recovery_settings.arguments()
+        words = recovery_settings.arguments(17)
         self.assertIn("recovery_target_time=", words)
+        self.assertIn("allow_alter_system=on", words)
         self.assertIn("recovery_target_timeline=latest", words)
         self.assertEqual(words[::2], ["-c"] * (len(words) // 2))
+
+    def test_a_server_is_not_started_with_a_setting_that_its_version_does_not_know(self):
+        self.assertNotIn("allow_alter_system=on", recovery_settings.arguments(16))
+        settings = PostgresSettings({})
+        self.assertEqual(settings.version, 17)
+        settings.bin = "/usr/local/bin"
+        self.assertEqual(settings.version, 0)
 
     def test_what_is_left_is_found_and_what_is_the_default_or_the_agents_own_is_not(self):
         auto = self.write(
             "postgresql.auto.conf",
             "recovery_target_name = 'x'\nrecovery_target_action = 'pause'\nrecovery_target_inclusive = 'true'\n"
-            "recovery_target_timeline = 'latest'\nrestore_command = ''\nprimary_slot_name = 'mine'\n",
+            "recovery_target_timeline = 'latest'\nrestore_command = ''\nprimary_slot_name = 'mine'\n"
+            "allow_alter_system = 'yes'\n",
         )
         self.write("standby.conf", "primary_conninfo = 'host=x'\n")
         main = self.write("main.conf", "include 'standby.conf'\n")

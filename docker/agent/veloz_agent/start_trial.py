@@ -90,7 +90,7 @@ class StartTrial:
             code = await self._processes.read(
                 [
                     f"{s.bin}/postgres", "-D", scratch, "-c", f"config_file={s.config_file}",
-                    "-c", f"data_directory={scratch}", *arguments(), "-C", "shared_memory_size",
+                    "-c", f"data_directory={scratch}", *arguments(s.version), "-C", "shared_memory_size",
                 ],
                 {**self._env, "LC_ALL": "C"},
                 parts.append,

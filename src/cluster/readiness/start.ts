@@ -94,6 +94,11 @@ function checkWhereItListens(list: Checklist, node: AnsweringNode, weight: Weigh
 /** Settings that decide what a start becomes; where a run starts the node, its agent overrides them. */
 const target = /^recovery_target/;
 const upstream = /^primary_/;
+/** Why an agent has its own word on a setting that no restore leaves. */
+const overriddenFor: Readonly<Record<string, string>> = {
+  allow_alter_system:
+    'the runbooks set synchronous_standby_names by ALTER SYSTEM, and its agent starts it with that allowed',
+};
 
 /** M2: nothing of a restore, or of a hand, is left that would decide what a start becomes. */
 export function checkLeftOvers(list: Checklist, node: AnsweringNode, weight: Weight): void {
@@ -117,7 +122,7 @@ export function checkLeftOvers(list: Checklist, node: AnsweringNode, weight: Wei
   for (const setting of told)
     list.advise('M2', false, {
       says: `${setting.name} is not set on ${name}`,
-      refusal: `${setting.name} does nothing on ${name}: its standbys get WAL by their slots, and no command of a restore is run`,
+      refusal: `${setting.name} does nothing on ${name}: ${overriddenFor[setting.name] ?? 'its standbys get WAL by their slots, and no command of a restore is run'}`,
       measured: shown(setting),
       limit: 'not set',
       next: resetSetting(name, setting),

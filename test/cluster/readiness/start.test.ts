@@ -75,6 +75,16 @@ objects({
     says: "restore_command = 'cp /archive/%f %p' in /etc/veloz/postgresql.conf line 80",
     next: 'sed -n 80p /etc/veloz/postgresql.conf',
   },
+  'ALTER SYSTEM is forbidden in a file, which the agent overrides': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.leftovers = [
+        { name: 'allow_alter_system', value: 'off', file: '/etc/veloz/postgresql.conf', line: 80 },
+      ]),
+    id: 'M2',
+    result: 'warn',
+    says: 'allow_alter_system does nothing on veloz-postgres-primary: the runbooks set synchronous_standby_names',
+    next: 'sed -n 80p /etc/veloz/postgresql.conf',
+  },
   'the old primary would come back with fewer connections than the candidate has': {
     change: (seen) => (ready(primary(seen)).agent.next.max_connections = '50'),
     id: 'M3',
