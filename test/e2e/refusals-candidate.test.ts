@@ -86,6 +86,35 @@ describe('a switchover is refused when the standby could not be the primary', ()
     );
   });
 
+  it.each([
+    [
+      'a log collector that can not write',
+      { logging_collector: 'on', log_directory: `'/mnt/gone/log'` },
+      'log_directory',
+    ],
+    ['fewer slots than there are', { max_replication_slots: '0' }, 'max_replication_slots'],
+  ])('the old primary could not be started again: %s', (_what, settings: Record<string, string>, culprit) =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => {
+            for (const [name, value] of Object.entries(settings)) psql(primary, `ALTER SYSTEM SET ${name} = ${value}`);
+          },
+          takeAway: () => {
+            for (const name of Object.keys(settings)) psql(primary, `ALTER SYSTEM RESET ${name}`);
+          },
+        },
+        async () => {
+          const { id, sentence } = await refused(rig);
+
+          expect(id).toBe('M1');
+          expect(sentence).toContain(`${primary} could not be started again as it is configured now`);
+          expect(sentence).toContain(culprit);
+        },
+      ),
+    ),
+  );
+
   it('there are two writable primaries', () =>
     whileClientsWrite(() =>
       withFault(

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import struct
 import tempfile
 import unittest
 
@@ -130,6 +131,46 @@ class TrialTest(Directory):
     def test_words_come_without_time_and_process(self):
         told = "2026-11-27 03:53:52.870 UTC [180] postmaster FATAL:  could not access file\n"
         self.assertEqual(start_trial._words(told), "could not access file")
+
+
+    def test_a_log_collector_needs_a_directory_that_it_can_write_or_make(self):
+        def problem(**values):
+            return start_trial.log_problem(self.data, values)
+
+        self.assertIsNone(problem(log_directory="/mnt/gone/log"))
+        self.assertIsNone(problem(logging_collector="on"))
+        self.assertIsNone(problem(logging_collector="yes", log_directory=os.path.join(self.data, "new/")))
+        self.assertIn("/mnt/gone/log can't be made", problem(logging_collector="on", log_directory="/mnt/gone/log") or "")
+        self.write("log", "a file")
+        self.assertIn("can't be written", problem(logging_collector="on") or "")
+
+    def slot(self, name, database=0, persistency=0):
+        path = self.write(f"pg_replslot/{name}/state", "")
+        head = struct.pack("=4I64s2I", 0x1051CA1, 0, 5, 184, name.encode(), database, persistency)
+        with open(path, "wb") as file:
+            file.write(head + bytes(112))
+
+    def test_slots_need_room_and_logical_ones_their_level(self):
+        def problem(**values):
+            return start_trial.slot_problem(self.data, values)
+
+        self.assertIsNone(problem(max_replication_slots="0", wal_level="minimal"))
+        self.slot("phys")
+        self.slot("temporary", 5, 2)
+        self.slot("half.tmp")
+        self.write("pg_replslot/other/state", "of another version")
+        self.assertIsNone(problem(max_replication_slots="1"))
+        self.assertIn("is 0, and there are 1 replication slots: phys", problem(max_replication_slots="0") or "")
+        self.assertIn("minimal, and there are replication slots: phys", problem(wal_level="minimal") or "")
+        self.slot("warehouse", 5)
+        self.assertIn("is 1, and there are 2 replication slots: phys, warehouse", problem(max_replication_slots="1") or "")
+        self.assertIn("wal_level is replica, and logical replication slots need logical: warehouse", problem() or "")
+        self.assertIsNone(problem(wal_level="Logical"))
+
+    def test_settings_that_the_real_start_would_meet_are_named(self):
+        auto = "max_replication_slots = 1\nlog_directory = '/mnt/gone'\nlogging_collector = on\nwal_level = replica\n"
+        self.assertEqual(self.culprit("max_replication_slots is 1, and there are 2", auto), "max_replication_slots")
+        self.assertEqual(self.culprit("wal_level is replica, and logical", auto), "wal_level")
 
 
 class ArchiveTest(Directory):

@@ -60,9 +60,14 @@ def leftovers(settings: dict) -> list:
     return found
 
 
+def is_on(value: str) -> bool:
+    """Does a file say yes by this value?"""
+    return bool(_TRUE.match(value))
+
+
 def _is_default(name: str, value: str) -> bool:
     if name in _SWITCHES:
-        return bool(_TRUE.match(value))
+        return is_on(value)
     return value.lower() == _DEFAULTS.get(name, "")
 
 
