@@ -115,6 +115,55 @@ describe('a switchover is refused when the standby could not be the primary', ()
     ),
   );
 
+  it.each([
+    ['a delay of its replay', 'recovery_min_apply_delay', `'1h'`, 'M3'],
+    ['another file of rules', 'hba_file', `'/etc/veloz/../veloz/other_hba.conf'`, 'M9'],
+  ])('the old primary would be no good standby: %s', (_what, name, value, expected) => {
+    // Rules that can be read, so that only the other name is in the way.
+    const asRoot = (script: string) => docker('exec', '-u', 'root', primary, 'sh', '-c', script);
+    return whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => {
+            asRoot('cp -p /etc/veloz/pg_hba.conf /etc/veloz/other_hba.conf');
+            psql(primary, `ALTER SYSTEM SET ${name} = ${value}`);
+            psql(primary, 'SELECT pg_reload_conf()');
+          },
+          takeAway: () => {
+            psql(primary, `ALTER SYSTEM RESET ${name}`);
+            psql(primary, 'SELECT pg_reload_conf()');
+            asRoot('rm -f /etc/veloz/other_hba.conf');
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe(expected);
+          expect(sentence).toContain(name);
+          await obey(next);
+        },
+      ),
+    );
+  });
+
+  it('the primary has a standby.signal', () => {
+    const path = '/var/lib/postgresql/data/standby.signal';
+    return whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => docker('exec', primary, 'touch', path),
+          takeAway: () => docker('exec', primary, 'rm', '-f', path),
+        },
+        async () => {
+          const { id, sentence } = await refused(rig);
+
+          expect(id).toBe('M2');
+          expect(sentence).toContain('standby.signal in the data directory');
+        },
+      ),
+    );
+  });
+
   it('there are two writable primaries', () =>
     whileClientsWrite(() =>
       withFault(

@@ -61,6 +61,7 @@ class RecoverySettingsTest(Directory):
         words = recovery_settings.arguments(17)
         self.assertIn("recovery_target_time=", words)
         self.assertIn("allow_alter_system=on", words)
+        self.assertIn("hot_standby=on", words)
         self.assertIn("recovery_target_timeline=latest", words)
         self.assertEqual(words[::2], ["-c"] * (len(words) // 2))
 
@@ -76,7 +77,7 @@ class RecoverySettingsTest(Directory):
             "postgresql.auto.conf",
             "recovery_target_name = 'x'\nrecovery_target_action = 'pause'\nrecovery_target_inclusive = 'true'\n"
             "recovery_target_timeline = 'latest'\nrestore_command = ''\nprimary_slot_name = 'mine'\n"
-            "allow_alter_system = 'yes'\n",
+            "allow_alter_system = 'yes'\nhot_standby = 'true'\n",
         )
         self.write("standby.conf", "primary_conninfo = 'host=x'\n")
         main = self.write("main.conf", "include 'standby.conf'\n")
@@ -214,3 +215,7 @@ class AnswerTest(Directory):
         answer = asyncio.run(readiness.readiness(Node(), start=False))
         self.assertEqual((answer["start"], answer["unlogged"], tried), (None, 1, []))
         self.assertEqual(answer["access"], None)
+        self.assertEqual(answer["next"], {"hba_file": os.path.join(self.data, "pg_hba.conf")})
+        self.write("postgresql.conf", "hba_file = '/etc/x/../hba'\nrecovery_min_apply_delay = '1h'\nwork_mem = '8MB'\n")
+        answer = asyncio.run(readiness.readiness(Node(), start=False))
+        self.assertEqual(answer["next"], {"hba_file": "/etc/hba", "recovery_min_apply_delay": "1h"})

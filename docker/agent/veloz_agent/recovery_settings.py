@@ -29,6 +29,8 @@ OVERRIDDEN = {
     "archive_cleanup_command": "",
     # With it off nobody could set synchronous_standby_names: neither before a promotion nor after a fence.
     "allow_alter_system": "on",
+    # Without it a standby lets nobody in: its replay can be neither watched nor proven.
+    "hot_standby": "on",
 }
 # A server of an earlier version does not start with a setting that it does not know.
 _SINCE = {"allow_alter_system": 17}
@@ -37,7 +39,7 @@ OWN_FILE = ("primary_conninfo", "primary_slot_name")
 # Files in the data directory, each of which changes what the next start does.
 SIGNALS = ("recovery.signal", "backup_label", "tablespace_map")
 _DEFAULTS = {"recovery_target_action": "pause", "recovery_target_timeline": "latest"}
-_SWITCHES = ("recovery_target_inclusive", "allow_alter_system")
+_SWITCHES = ("recovery_target_inclusive", "allow_alter_system", "hot_standby")
 _TRUE = re.compile(r"^(on|true|yes|1|t|y|tr|tru|ye)$", re.IGNORECASE)
 
 

@@ -18,7 +18,7 @@ import time
 from typing import Optional
 
 from . import slot_files
-from .config_files import AUTO_CONF, ConfigFiles
+from .config_files import AUTO_CONF, ConfigFiles, hba_file
 from .processes import Processes
 from .recovery_settings import arguments, is_on
 from .settings import PostgresSettings
@@ -79,7 +79,7 @@ class StartTrial:
         return (
             memory_problem(told, settings.get("huge_pages", "try"))
             or await address_problem(settings.get("listen_addresses", "localhost"))
-            or file_problem(self._settings, settings)
+            or file_problem(hba_file(files.settings, self._settings.data), settings)
             or log_problem(self._settings.data, settings)
             or await asyncio.to_thread(slot_problem, self._settings.data, settings)
         )
@@ -210,13 +210,11 @@ async def address_problem(listen: str) -> Optional[str]:
     return f"it can't listen on any of its addresses: {'; '.join(failures)}"
 
 
-def file_problem(settings: PostgresSettings, values: dict) -> Optional[str]:
+def file_problem(hba: str, values: dict) -> Optional[str]:
     """The files and directories that come after the shared memory."""
-    for name, default in (("hba_file", "pg_hba.conf"), ("ident_file", "pg_ident.conf")):
-        path = os.path.join(settings.data, values.get(name) or default)
-        # A missing map of names is only told by PostgreSQL; without the rules of access it does not start.
-        if name == "hba_file" and not os.access(path, os.R_OK):
-            return f"{name} {path} can't be read"
+    # A missing map of names is only told by PostgreSQL; without the rules of access it does not start.
+    if not os.access(hba, os.R_OK):
+        return f"hba_file {hba} can't be read"
     sockets = [path.strip() for path in values.get("unix_socket_directories", "/tmp").split(",") if path.strip()]
     if sockets and not any(os.access(path, os.W_OK | os.X_OK) for path in sockets):
         return f"no directory of unix_socket_directories can be written: {', '.join(sockets)}"
