@@ -5,6 +5,11 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 import { type MoveRequest, type Parts } from './move-parts';
 import { tokenOf, type Stage } from './token';
 
+/** How long a stop that did not end in its time may still take before it is cut short, in milliseconds. */
+const STOP_PATIENCE_MS = 500;
+/** A start that ends a server first has its processes to wait for, and its peers to ask, in milliseconds. */
+const START_LIMIT_MS = 15_000;
+
 /**
  * Before the promotion: the source is primary and running, the route leads to it, clients go. Idempotent.
  * @throws Error when that can't be reached
@@ -22,12 +27,13 @@ export async function putBack(
     if (before.signals.standby && before.postgres.state !== 'stopped') {
       await source.call('stop', { token, limitMs: 10_000, deadmanMs: 30_000, peers: [] }, 12_000);
     }
-    // A stop that took too long still ends some time; a server that is stopping can't be told to go on.
+    // A server that is stopping can't be told to go on: it ends now, or is ended, since clients wait.
+    const limit = performance.now() + STOP_PATIENCE_MS;
     await until(`the stop of ${request.source}`, 60_000, 10, async () => {
       const { state } = (await source.call('observe', {})).postgres;
-      return state === 'stopping' ? undefined : true;
+      return state === 'stopping' && performance.now() < limit ? undefined : true;
     });
-    await source.call('start', { token, as: 'primary' });
+    await source.call('start', { token, as: 'primary', endsStop: true }, START_LIMIT_MS);
     await until(`${request.source} taking writes again`, 60_000, 20, async () => {
       try {
         const session = await access.sql(request.source);

@@ -1,6 +1,7 @@
 import { psql } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
 import { lsnBytes, type Lsn } from '../cluster/lsn';
+import { slotName } from '../cluster/topology';
 import { AgentError } from '../systems/agent';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import type { SubStep } from '../workflows/run-state';
@@ -186,7 +187,9 @@ async function untilPromoted(
     throw new Error(`${request.source} runs as a standby, and ${request.target} is not promoted`);
 
   // What little was written since the last checkpoint, so that the stop has nothing to write.
-  await recorder.run('flush', `CHECKPOINT on ${request.source} once more`, () => flush(access, request));
+  const strangers = await recorder.run('flush', `CHECKPOINT on ${request.source} once more`, () =>
+    flush(access, request),
+  );
   const hold = await recorder.run(
     'hold',
     `hold clients at ${access.poolerName}`,
@@ -206,7 +209,7 @@ async function untilPromoted(
     () =>
       source.call(
         'stop',
-        { token, limitMs: limits.stop, deadmanMs: hold.remainingMs, peers: [targetAt] },
+        { token, limitMs: limits.stop, deadmanMs: hold.remainingMs, peers: [targetAt], strangers },
         limits.stop + 2000,
       ),
     (result) => `shutdown checkpoint ${result.control.checkpointLsn}, "${result.control.state}"`,
@@ -266,9 +269,18 @@ function waitsForSource(request: MoveRequest): boolean {
   return request.protection === 'zero-loss' && request.others.length === 0;
 }
 
-async function flush(access: ClusterAccess, request: MoveRequest): Promise<void> {
+/** @returns the walsenders that are no node's: they must not hold the stop up */
+async function flush(access: ClusterAccess, request: MoveRequest): Promise<number[]> {
   // An attempt that comes after the stop finds nobody to checkpoint.
-  await withSession(access.sql(request.source, 2000), (session) => session.query('CHECKPOINT')).catch(() => undefined);
+  return withSession(access.sql(request.source, 2000), async (session) => {
+    await session.query('CHECKPOINT');
+    const slots = access.topology.postgres.nodes.map(({ name }) => slotName(name));
+    const rows = await session.query<{ pid: number }>(
+      `SELECT a.pid FROM pg_stat_replication a LEFT JOIN pg_replication_slots s ON s.active_pid = a.pid WHERE (s.slot_name = ANY ($1::text[])) IS NOT TRUE LIMIT 256`,
+      [slots],
+    );
+    return rows.map(({ pid }) => pid);
+  }).catch(() => []);
 }
 
 /**

@@ -24,7 +24,10 @@ const days = (ms: number): string => `${(ms / 86_400_000).toFixed(1)} days`;
 /** The file of the shipped stack; each node has its own. */
 const HBA_FILE = '/etc/veloz/pg_hba.conf';
 
-/** C8: rights are granted on the primary and travel to its standbys. */
+/**
+ * C8: rights are granted on the primary and travel to its standbys. Whether ALTER SYSTEM is allowed at all is each server's own: an
+ * agent starts its server with it allowed, and one that an older agent started may have it off.
+ */
 export function checkRights(
   list: Checklist,
   topology: ClusterTopology,
@@ -48,6 +51,16 @@ export function checkRights(
       ),
     ),
   });
+  for (const { name, sql } of nodes) {
+    if (sql?.settings.allow_alter_system !== 'off') continue;
+    list.require('C8', false, {
+      says: `ALTER SYSTEM is allowed on ${name}`,
+      refusal: `nobody can set synchronous_standby_names on ${name}: ALTER SYSTEM is not allowed`,
+      measured: 'allow_alter_system is off',
+      limit: 'on, which wins over every file where an agent of this version starts the server',
+      next: 'npm run setup && veloz-ha stack up',
+    });
+  }
 }
 
 /**

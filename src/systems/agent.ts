@@ -147,8 +147,9 @@ interface PostgresCommands {
    */
   walEnd: [{ timeline?: number; fromLsn?: Lsn }, WalEnd];
   claim: [{ token: Token }, unknown];
+  /** `strangers`: walsenders that are no node's, which are cut off when they hold the stop up; an agent that is older leaves them. */
   stop: [
-    { token: Token; limitMs: number; deadmanMs: number; peers: Endpoint[] },
+    { token: Token; limitMs: number; deadmanMs: number; peers: Endpoint[]; strangers?: number[] },
     { already: boolean; ms: number; control: ControlData },
   ];
   fence: [{ token: Token; upstream: Endpoint; deadmanMs: number }, { already: boolean }];
@@ -167,7 +168,11 @@ interface PostgresCommands {
   ];
   /** Removes the data directory that a copy replaced. */
   discard: [{ token: Token }, { already: boolean; freedBytes: number }];
-  start: [{ token: Token; as: 'primary' | 'standby'; upstream?: Endpoint }, { already: boolean; pid: number }];
+  /** `endsStop`: a primary that is still stopping is ended at once first; an agent that is older starts it when it has ended. */
+  start: [
+    { token: Token; as: 'primary' | 'standby'; upstream?: Endpoint; endsStop?: boolean },
+    { already: boolean; pid: number },
+  ];
   promote: [{ token: Token }, { already: boolean }];
   /** Ends readers that hold replay up, for `limitMs` (10 s at most). Answers at once; an agent that is older refuses it. */
   clearReplay: [{ token: Token; limitMs: number }, unknown];

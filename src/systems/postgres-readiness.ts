@@ -15,6 +15,7 @@ const settingNames = [
   'hot_standby',
   'port',
   'listen_addresses',
+  'hba_file',
 ];
 
 /**

@@ -71,7 +71,7 @@ export async function connectPostgres(
   };
 }
 
-/** Settings that the checks read (B4, C3, C5, C6). */
+/** Settings that the checks read (B4, C3, C5, C6, C8). */
 const settingNames = [
   'synchronous_commit',
   'synchronous_standby_names',
@@ -89,6 +89,8 @@ const settingNames = [
   'recovery_min_apply_delay',
   'primary_slot_name',
   'default_transaction_read_only',
+  // PostgreSQL 17
+  'allow_alter_system',
 ];
 
 /** One statement, so that the picture is of one moment. `CASE` keeps functions that fail in recovery from being called. */

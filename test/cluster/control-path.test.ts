@@ -30,6 +30,12 @@ describe('the control path', () => {
     );
   });
 
+  it('is not healthy on a server that allows no ALTER SYSTEM', () => {
+    const [only, ...more] = told((seen) => (primary(seen).sql.settings.allow_alter_system = 'off'));
+    expect(more).toEqual([]);
+    expect(only).toMatch(new RegExp(`^C8 refuse: .*on ${PRIMARY}; allow_alter_system is off; npm run setup`));
+  });
+
   it.each([
     [{ connectionLimit: 3 }, 'role veloz_ha has a connection limit of 3', 'ALTER ROLE veloz_ha CONNECTION LIMIT -1'],
     [

@@ -74,6 +74,32 @@ describe('the control path needs nothing of the application', () => {
     expect(alone(before.standby, 'SHOW server_version')).toMatch(/^\d/);
   }, 180_000);
 
+  test('nor ALTER SYSTEM allowed by the files of the nodes', async () => {
+    const before = await roles();
+    const nodes = [before.primary, before.standby];
+    const conf = '/etc/veloz/postgresql.conf';
+    try {
+      for (const node of nodes) {
+        docker('exec', '-u', 'root', node, 'sh', '-c', `echo 'allow_alter_system = off # e2e' >> ${conf}`);
+        psql(node, 'SELECT pg_reload_conf()');
+        expect(psql(node, 'SHOW allow_alter_system')).toBe('on');
+      }
+      const status = await cli(['postgres', 'status'], guarded.env);
+      expect((status.stdout + status.stderr).replace(/\s+/g, ' ')).toContain('allow_alter_system does nothing');
+      await guarded.guard();
+      docker('kill', before.primary);
+      await guarded.until('a failover that ended', ({ events }) =>
+        events.some(({ kind, says }) => kind === 'failover' && /no acknowledged row was lost/.test(says)),
+      );
+      expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+    } finally {
+      for (const node of nodes) {
+        await waitUntil(`${node} running`, () => docker('inspect', '-f', '{{.State.Running}}', node).trim() === 'true');
+        docker('exec', '-u', 'root', node, 'sed', '-i', '/# e2e$/d', conf);
+      }
+    }
+  }, 180_000);
+
   test('nor the database of the application, nor rights in it', async () => {
     const before = await roles();
     alone(before.primary, 'DROP DATABASE veloz WITH (FORCE)');

@@ -117,6 +117,39 @@ describe('what is not proven is not called so', () => {
     }
   });
 
+  test("a receiver of somebody else's that gets no further does not hold the stop up", async () => {
+    const receivewal = `mkdir -p /tmp/e2e-wal && exec pg_receivewal -h /var/run/postgresql -U postgres -D /tmp/e2e-wal -s 1`;
+    docker('exec', '-d', move.source, 'sh', '-c', `PATH=/usr/lib/postgresql/17/bin:$PATH; ${receivewal}`);
+    const inSource = (script: string) => docker('exec', '-u', 'root', move.source, 'sh', '-c', script);
+    try {
+      await waitUntil(
+        'the receiver',
+        () =>
+          psql(move.source, `SELECT state FROM pg_stat_replication WHERE application_name = 'pg_receivewal'`) ===
+          'streaming',
+      );
+      psql(move.source, `ALTER SYSTEM SET wal_sender_timeout = '60s'`);
+      psql(move.source, 'SELECT pg_reload_conf()');
+      inSource('for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = pg_receivewal ] && kill -STOP ${p#/proc/}; done; true');
+      psql(
+        move.source,
+        `SELECT count(pg_logical_emit_message(true, 'e2e', repeat('x', 1048576))) FROM generate_series(1, 16)`,
+      );
+      await activities.prepareMove(move);
+      const { heldMs } = await activities.movePrimary(move);
+      expect(heldMs).toBeLessThan(3000);
+      await activities.settleMove(move);
+      await activities.releaseNodes(move);
+      expect(await roles()).toEqual({ primary: move.target, standby: move.source });
+    } finally {
+      inSource(
+        'for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = pg_receivewal ] && kill -KILL ${p#/proc/}; done; rm -rf /tmp/e2e-wal',
+      );
+      psql(move.source, 'ALTER SYSTEM RESET wal_sender_timeout');
+      psql(move.source, 'SELECT pg_reload_conf()');
+    }
+  });
+
   test('H7: a promotion that takes longer than its limit is not given up: the next attempt goes forward', async () => {
     await whileClientsWrite(async () => {
       await activities.prepareMove(move);

@@ -86,6 +86,84 @@ describe('a switchover is refused when the standby could not be the primary', ()
     );
   });
 
+  it.each([
+    [
+      'a log collector that can not write',
+      { logging_collector: 'on', log_directory: `'/mnt/gone/log'` },
+      'log_directory',
+    ],
+    ['fewer slots than there are', { max_replication_slots: '0' }, 'max_replication_slots'],
+  ])('the old primary could not be started again: %s', (_what, settings: Record<string, string>, culprit) =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => {
+            for (const [name, value] of Object.entries(settings)) psql(primary, `ALTER SYSTEM SET ${name} = ${value}`);
+          },
+          takeAway: () => {
+            for (const name of Object.keys(settings)) psql(primary, `ALTER SYSTEM RESET ${name}`);
+          },
+        },
+        async () => {
+          const { id, sentence } = await refused(rig);
+
+          expect(id).toBe('M1');
+          expect(sentence).toContain(`${primary} could not be started again as it is configured now`);
+          expect(sentence).toContain(culprit);
+        },
+      ),
+    ),
+  );
+
+  it.each([
+    ['a delay of its replay', 'recovery_min_apply_delay', `'1h'`, 'M3'],
+    ['another file of rules', 'hba_file', `'/etc/veloz/../veloz/other_hba.conf'`, 'M9'],
+  ])('the old primary would be no good standby: %s', (_what, name, value, expected) => {
+    // Rules that can be read, so that only the other name is in the way.
+    const asRoot = (script: string) => docker('exec', '-u', 'root', primary, 'sh', '-c', script);
+    return whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => {
+            asRoot('cp -p /etc/veloz/pg_hba.conf /etc/veloz/other_hba.conf');
+            psql(primary, `ALTER SYSTEM SET ${name} = ${value}`);
+            psql(primary, 'SELECT pg_reload_conf()');
+          },
+          takeAway: () => {
+            psql(primary, `ALTER SYSTEM RESET ${name}`);
+            psql(primary, 'SELECT pg_reload_conf()');
+            asRoot('rm -f /etc/veloz/other_hba.conf');
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe(expected);
+          expect(sentence).toContain(name);
+          await obey(next);
+        },
+      ),
+    );
+  });
+
+  it('the primary has a standby.signal', () => {
+    const path = '/var/lib/postgresql/data/standby.signal';
+    return whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => docker('exec', primary, 'touch', path),
+          takeAway: () => docker('exec', primary, 'rm', '-f', path),
+        },
+        async () => {
+          const { id, sentence } = await refused(rig);
+
+          expect(id).toBe('M2');
+          expect(sentence).toContain('standby.signal in the data directory');
+        },
+      ),
+    );
+  });
+
   it('there are two writable primaries', () =>
     whileClientsWrite(() =>
       withFault(

@@ -1,11 +1,13 @@
 import asyncio
 import os
+import struct
 import tempfile
 import unittest
 
 import support  # noqa: F401
 
 from veloz_agent import auto_conf, config_files, readiness, recovery_settings, start_trial
+from veloz_agent.settings import PostgresSettings
 
 
 class Directory(unittest.TestCase):
@@ -56,16 +58,26 @@ class ConfigFilesTest(Directory):
 
 class RecoverySettingsTest(Directory):
     def test_every_server_is_started_with_a_word_of_its_own_on_each_of_them(self):
-        words = recovery_settings.arguments()
+        words = recovery_settings.arguments(17)
         self.assertIn("recovery_target_time=", words)
+        self.assertIn("allow_alter_system=on", words)
+        self.assertIn("hot_standby=on", words)
         self.assertIn("recovery_target_timeline=latest", words)
         self.assertEqual(words[::2], ["-c"] * (len(words) // 2))
+
+    def test_a_server_is_not_started_with_a_setting_that_its_version_does_not_know(self):
+        self.assertNotIn("allow_alter_system=on", recovery_settings.arguments(16))
+        settings = PostgresSettings({})
+        self.assertEqual(settings.version, 17)
+        settings.bin = "/usr/local/bin"
+        self.assertEqual(settings.version, 0)
 
     def test_what_is_left_is_found_and_what_is_the_default_or_the_agents_own_is_not(self):
         auto = self.write(
             "postgresql.auto.conf",
             "recovery_target_name = 'x'\nrecovery_target_action = 'pause'\nrecovery_target_inclusive = 'true'\n"
-            "recovery_target_timeline = 'latest'\nrestore_command = ''\nprimary_slot_name = 'mine'\n",
+            "recovery_target_timeline = 'latest'\nrestore_command = ''\nprimary_slot_name = 'mine'\n"
+            "allow_alter_system = 'yes'\nhot_standby = 'true'\n",
         )
         self.write("standby.conf", "primary_conninfo = 'host=x'\n")
         main = self.write("main.conf", "include 'standby.conf'\n")
@@ -122,6 +134,46 @@ class TrialTest(Directory):
         self.assertEqual(start_trial._words(told), "could not access file")
 
 
+    def test_a_log_collector_needs_a_directory_that_it_can_write_or_make(self):
+        def problem(**values):
+            return start_trial.log_problem(self.data, values)
+
+        self.assertIsNone(problem(log_directory="/mnt/gone/log"))
+        self.assertIsNone(problem(logging_collector="on"))
+        self.assertIsNone(problem(logging_collector="yes", log_directory=os.path.join(self.data, "new/")))
+        self.assertIn("/mnt/gone/log can't be made", problem(logging_collector="on", log_directory="/mnt/gone/log") or "")
+        self.write("log", "a file")
+        self.assertIn("can't be written", problem(logging_collector="on") or "")
+
+    def slot(self, name, database=0, persistency=0):
+        path = self.write(f"pg_replslot/{name}/state", "")
+        head = struct.pack("=4I64s2I", 0x1051CA1, 0, 5, 184, name.encode(), database, persistency)
+        with open(path, "wb") as file:
+            file.write(head + bytes(112))
+
+    def test_slots_need_room_and_logical_ones_their_level(self):
+        def problem(**values):
+            return start_trial.slot_problem(self.data, values)
+
+        self.assertIsNone(problem(max_replication_slots="0", wal_level="minimal"))
+        self.slot("phys")
+        self.slot("temporary", 5, 2)
+        self.slot("half.tmp")
+        self.write("pg_replslot/other/state", "of another version")
+        self.assertIsNone(problem(max_replication_slots="1"))
+        self.assertIn("is 0, and there are 1 replication slots: phys", problem(max_replication_slots="0") or "")
+        self.assertIn("minimal, and there are replication slots: phys", problem(wal_level="minimal") or "")
+        self.slot("warehouse", 5)
+        self.assertIn("is 1, and there are 2 replication slots: phys, warehouse", problem(max_replication_slots="1") or "")
+        self.assertIn("wal_level is replica, and logical replication slots need logical: warehouse", problem() or "")
+        self.assertIsNone(problem(wal_level="Logical"))
+
+    def test_settings_that_the_real_start_would_meet_are_named(self):
+        auto = "max_replication_slots = 1\nlog_directory = '/mnt/gone'\nlogging_collector = on\nwal_level = replica\n"
+        self.assertEqual(self.culprit("max_replication_slots is 1, and there are 2", auto), "max_replication_slots")
+        self.assertEqual(self.culprit("wal_level is replica, and logical", auto), "wal_level")
+
+
 class ArchiveTest(Directory):
     def status(self, name, at):
         return self.write(os.path.join("pg_wal", "archive_status", name), "", at)
@@ -163,3 +215,7 @@ class AnswerTest(Directory):
         answer = asyncio.run(readiness.readiness(Node(), start=False))
         self.assertEqual((answer["start"], answer["unlogged"], tried), (None, 1, []))
         self.assertEqual(answer["access"], None)
+        self.assertEqual(answer["next"], {"hba_file": os.path.join(self.data, "pg_hba.conf")})
+        self.write("postgresql.conf", "hba_file = '/etc/x/../hba'\nrecovery_min_apply_delay = '1h'\nwork_mem = '8MB'\n")
+        answer = asyncio.run(readiness.readiness(Node(), start=False))
+        self.assertEqual(answer["next"], {"hba_file": "/etc/hba", "recovery_min_apply_delay": "1h"})

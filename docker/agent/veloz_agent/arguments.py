@@ -61,6 +61,18 @@ def addresses(value: Any, key: str) -> list:
     return [address(item, f"{key}[{index}]") for index, item in enumerate(value)]
 
 
+def pids(value: Any, key: str) -> list:
+    """Ids of processes; none where nothing is said."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) > 256:
+        raise bad(key, "a list of at most 256 process ids", value)
+    for pid in value:
+        if isinstance(pid, bool) or not isinstance(pid, int) or pid < 2:
+            raise bad(key, "process ids", pid)
+    return value
+
+
 def token(message: dict) -> dict:
     """The run, unique among all runs, and its attempt, which grows within the run."""
     value = message.get("token")

@@ -60,6 +60,12 @@ def read(config_file: str, data: str) -> ConfigFiles:
     return found
 
 
+def hba_file(settings: dict, data: str) -> str:
+    """The absolute path of the rules of access at the next start. A relative one begins where the server is started."""
+    setting = settings.get("hba_file")
+    return os.path.abspath(setting.value) if setting and setting.value else os.path.join(data, "pg_hba.conf")
+
+
 def _read_file(found: ConfigFiles, path: str, depth: int) -> None:
     found.files.append(path)
     try:

@@ -8,7 +8,18 @@ import signal
 import time
 from typing import Optional
 
-from . import arguments, deadman, fence_file, first_start, peer_channel, peers, replay_blockers, revocation, statefile
+from . import (
+    arguments,
+    deadman,
+    fence_file,
+    first_start,
+    peer_channel,
+    peers,
+    replay_blockers,
+    revocation,
+    server_processes,
+    statefile,
+)
 from .errors import CommandError
 from .log import log
 from .node import now_ms
@@ -24,6 +35,9 @@ MAX_DISK_WATCH_MS = 10_000
 MAX_CLEAR_MS = 10_000
 # A switch that expired and could not be carried out is tried again this often.
 EXPIRE_AGAIN_S = 1
+# A stop waits until every receiver has all WAL. One that has nearly all gets the rest within this time.
+STRANGERS_PATIENCE_S = 0.25
+STRANGERS_AGAIN_S = 0.1
 
 CLEAN = ("shut down", "shut down in recovery")
 
@@ -93,6 +107,7 @@ class PostgresAgent(Rejoining):
         limit_ms = arguments.milliseconds(message, "limitMs")
         deadman_ms = arguments.milliseconds(message, "deadmanMs")
         addresses = arguments.addresses(message.get("peers"), "peers")
+        strangers = arguments.pids(message.get("strangers"), "strangers")
         began = time.monotonic()
         async with self.change:
             self.claims.check(token)
@@ -111,6 +126,8 @@ class PostgresAgent(Rejoining):
                 self.stopping = True
                 log("info", "Stopping PostgreSQL for a run.", token=token)
                 server.signal(signal.SIGINT)
+                if strangers:
+                    self.spawn_task(self._cut_off(server, strangers))
             await durable
         if server:
             try:
@@ -133,6 +150,32 @@ class PostgresAgent(Rejoining):
             )
         return {"already": server is None, "ms": round((time.monotonic() - began) * 1000, 1), "control": control}
 
+    async def _cut_off(self, server: Child, strangers: list) -> None:
+        """Receivers that are no node's hold the stop up no longer: they are disconnected by it anyway.
+
+        A walsender whose receiver reads nothing waits, after the first SIGTERM, to tell it so; only the next one ends it.
+        """
+        await asyncio.wait([server.exited], timeout=STRANGERS_PATIENCE_S)
+        told = False
+        while server.running and self.server is server and self.stopping:
+            ended = server_processes.end_walsenders(strangers)
+            if not ended:
+                return
+            if not told:
+                log("warn", f"Cut off receivers of others that held the stop up: {', '.join(map(str, ended))}.")
+            told = True
+            await asyncio.wait([server.exited], timeout=STRANGERS_AGAIN_S)
+
+    async def _end_stop(self) -> None:
+        """A shutdown that was asked for can't be taken back, only ended at once. What was committed is in the WAL: a start replays it.
+
+        Nobody is promoted beside it: a promotion follows a fence, and a fence a server that has ended.
+        """
+        log("warn", "PostgreSQL did not end within its time and is ended at once, so that it can start again.")
+        left = await self.end_server_now()
+        if left:
+            raise CommandError("StillRunning", f"Not started: {left}.")
+
     async def start(self, message: dict) -> dict:
         token = arguments.token(message)
         role = message.get("as")
@@ -146,7 +189,11 @@ class PostgresAgent(Rejoining):
             self.refuse_unstartable()
             if self.server and not self.stopping:
                 return self._already_started(role, upstream)
+            # Only of what stops as the primary that it is to be again.
+            ends_stop = message.get("endsStop") is True and role == "primary" and not self.files.is_standby
             await (self._prepare_primary(token) if role == "primary" else self._prepare_standby(upstream))
+            if ends_stop and self.server:
+                await self._end_stop()
             waits = self.server is not None
             if not waits:
                 await self._refuse_with_leftovers()
@@ -313,6 +360,9 @@ class PostgresAgent(Rejoining):
             if not self.deadman.expired or self.desired == "up" or self.take_fence_file():
                 return
             did = await (self._expire_held() if self.desired == "held" else self._expire_fenced())
+            if self.server and self.stopping:
+                # While it is held: its end starts nothing by itself. Clients wait no longer than they were to.
+                await self._end_stop()
             self.last_expiry = {"at": now_ms(), "run": (self.claims.current or {}).get("run"), "did": did}
             log("warn", f"The dead-man switch expired: the node was {self.desired} for too long. {did}")
             self.desired = "up"

@@ -71,7 +71,7 @@ class PostgresSupervisor(NodeAgent):
         self._fence_task: Optional[asyncio.Task] = None
         self._argv = [
             f"{settings.bin}/postgres", "-D", settings.data, "-c", f"config_file={settings.config_file}",
-            *recovery_settings.arguments(),
+            *recovery_settings.arguments(settings.version),
         ]  # fmt: skip
         self._env = {
             "PATH": f"{settings.bin}:/usr/bin:/bin",

@@ -25,6 +25,7 @@ COMPARED = (
     "hot_standby",
     "port",
     "listen_addresses",
+    "recovery_min_apply_delay",
 )
 # A start is tried anew after this time, even where no file changed: a library may have gone.
 TRIAL_AGE_S = 30
@@ -42,11 +43,17 @@ async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
         "at": round(time.time() * 1000),
         "start": trial,
         "access": await access_rules.read(s) if running else None,
-        "next": {name: files.settings[name].value for name in COMPARED if name in files.settings},
+        "next": _next(files, s.data),
         "leftovers": recovery_settings.leftovers(files.settings),
         "signals": recovery_settings.left_signals(s.data, running),
         **await asyncio.to_thread(_on_disk, s.data, files),
     }
+
+
+def _next(files: ConfigFiles, data: str) -> dict:
+    """What the files name; of the rules of access always the path, whose default is no value that a server knows."""
+    named = {name: files.settings[name].value for name in COMPARED if name in files.settings}
+    return {**named, "hba_file": config_files.hba_file(files.settings, data)}
 
 
 def _on_disk(data: str, files: ConfigFiles) -> dict:

@@ -1,4 +1,4 @@
-"""What a restore leaves behind and what must not decide how a node of a cluster starts.
+"""What a restore or a hand leaves behind and what must not decide how a node of a cluster starts, or what it can do.
 
 A recovery target that was forgotten in the settings sleeps for as long as the node is a primary: it is read when the
 node starts as a standby, ends its recovery somewhere in the past, and makes a second primary of it. So the agent gives
@@ -27,18 +27,26 @@ OVERRIDDEN = {
     "restore_command": "",
     "recovery_end_command": "",
     "archive_cleanup_command": "",
+    # With it off nobody could set synchronous_standby_names: neither before a promotion nor after a fence.
+    "allow_alter_system": "on",
+    # Without it a standby lets nobody in: its replay can be neither watched nor proven.
+    "hot_standby": "on",
 }
+# A server of an earlier version does not start with a setting that it does not know.
+_SINCE = {"allow_alter_system": 17}
 # The agent's own file says these; ALTER SYSTEM would win over it.
 OWN_FILE = ("primary_conninfo", "primary_slot_name")
 # Files in the data directory, each of which changes what the next start does.
 SIGNALS = ("recovery.signal", "backup_label", "tablespace_map")
-_DEFAULTS = {"recovery_target_action": "pause", "recovery_target_inclusive": "on", "recovery_target_timeline": "latest"}
+_DEFAULTS = {"recovery_target_action": "pause", "recovery_target_timeline": "latest"}
+_SWITCHES = ("recovery_target_inclusive", "allow_alter_system", "hot_standby")
 _TRUE = re.compile(r"^(on|true|yes|1|t|y|tr|tru|ye)$", re.IGNORECASE)
 
 
-def arguments() -> list:
-    """For the command line of every server that the agent starts."""
-    return [word for name, value in OVERRIDDEN.items() for word in ("-c", f"{name}={value}")]
+def arguments(version: int) -> list:
+    """For the command line of every server that the agent starts. `version`: PostgreSQL's major version."""
+    known = {name: value for name, value in OVERRIDDEN.items() if version >= _SINCE.get(name, 0)}
+    return [word for name, value in known.items() for word in ("-c", f"{name}={value}")]
 
 
 def leftovers(settings: dict) -> list:
@@ -54,9 +62,14 @@ def leftovers(settings: dict) -> list:
     return found
 
 
+def is_on(value: str) -> bool:
+    """Does a file say yes by this value?"""
+    return bool(_TRUE.match(value))
+
+
 def _is_default(name: str, value: str) -> bool:
-    if name == "recovery_target_inclusive":
-        return bool(_TRUE.match(value))
+    if name in _SWITCHES:
+        return is_on(value)
     return value.lower() == _DEFAULTS.get(name, "")
 
 

@@ -27,6 +27,22 @@ def server_pids(proc: str = "/proc") -> list:
     return found
 
 
+def end_walsenders(pids: list, proc: str = "/proc") -> list:
+    """Sends SIGTERM to those of the processes that are walsenders still, by their title. Returns them."""
+    ended = []
+    for pid in pids:
+        try:
+            with open(os.path.join(proc, str(pid), "cmdline"), "rb") as file:
+                if b"walsender" not in file.read():
+                    continue
+            os.kill(pid, signal.SIGTERM)
+        except OSError:
+            # It has ended meanwhile.
+            continue
+        ended.append(pid)
+    return ended
+
+
 def kill_servers(proc: str = "/proc") -> list:
     """Sends SIGKILL to every one of them, which ends a stopped process too. Returns those that were there.
 

@@ -55,6 +55,12 @@ class PostgresSettings(Settings):
     pass_file = "/run/veloz/pgpass"
     os_user = "postgres"
 
+    @property
+    def version(self) -> int:
+        """PostgreSQL's major version, as the path of its programs names it; 0 where it does not."""
+        named = re.search(r"/(\d+)/bin/?$", self.bin)
+        return int(named[1]) if named else 0
+
     def __init__(self, env: Mapping) -> None:
         super().__init__(env)
         self.repl_user = value(env, "VELOZ_PG_REPL_USER", "replicator")

@@ -2,8 +2,8 @@
 
 `postgres -C` on a directory of links to the data directory goes through all that comes before shared memory: it
 reads the files, loads the libraries, opens certificates, and compares settings with each other; then it prints the size
-of the shared memory and ends. What comes after that is tried here: memory, addresses, directories. The server that runs is
-not touched, and nothing is written.
+of the shared memory and ends. What comes after that is tried here: memory, addresses, directories, the log collector's among
+them, and the replication slots. The server that runs is not touched, and nothing is written.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import socket
 import time
 from typing import Optional
 
-from .config_files import AUTO_CONF, ConfigFiles
+from . import slot_files
+from .config_files import AUTO_CONF, ConfigFiles, hba_file
 from .processes import Processes
-from .recovery_settings import arguments
+from .recovery_settings import arguments, is_on
 from .settings import PostgresSettings
 
 # Two sizes of the whole stack's usual start; a library that waits for something is no library to start with.
@@ -78,7 +79,9 @@ class StartTrial:
         return (
             memory_problem(told, settings.get("huge_pages", "try"))
             or await address_problem(settings.get("listen_addresses", "localhost"))
-            or file_problem(self._settings, settings)
+            or file_problem(hba_file(files.settings, self._settings.data), settings)
+            or log_problem(self._settings.data, settings)
+            or await asyncio.to_thread(slot_problem, self._settings.data, settings)
         )
 
     async def _run(self) -> tuple:
@@ -90,7 +93,7 @@ class StartTrial:
             code = await self._processes.read(
                 [
                     f"{s.bin}/postgres", "-D", scratch, "-c", f"config_file={s.config_file}",
-                    "-c", f"data_directory={scratch}", *arguments(), "-C", "shared_memory_size",
+                    "-c", f"data_directory={scratch}", *arguments(s.version), "-C", "shared_memory_size",
                 ],
                 {**self._env, "LC_ALL": "C"},
                 parts.append,
@@ -207,14 +210,34 @@ async def address_problem(listen: str) -> Optional[str]:
     return f"it can't listen on any of its addresses: {'; '.join(failures)}"
 
 
-def file_problem(settings: PostgresSettings, values: dict) -> Optional[str]:
+def file_problem(hba: str, values: dict) -> Optional[str]:
     """The files and directories that come after the shared memory."""
-    for name, default in (("hba_file", "pg_hba.conf"), ("ident_file", "pg_ident.conf")):
-        path = os.path.join(settings.data, values.get(name) or default)
-        # A missing map of names is only told by PostgreSQL; without the rules of access it does not start.
-        if name == "hba_file" and not os.access(path, os.R_OK):
-            return f"{name} {path} can't be read"
+    # A missing map of names is only told by PostgreSQL; without the rules of access it does not start.
+    if not os.access(hba, os.R_OK):
+        return f"hba_file {hba} can't be read"
     sockets = [path.strip() for path in values.get("unix_socket_directories", "/tmp").split(",") if path.strip()]
     if sockets and not any(os.access(path, os.W_OK | os.X_OK) for path in sockets):
         return f"no directory of unix_socket_directories can be written: {', '.join(sockets)}"
     return None
+
+
+def log_problem(data: str, values: dict) -> Optional[str]:
+    """The collector makes its directory, but not what that lies in, and a start ends where it can't write its first file."""
+    if not is_on(values.get("logging_collector", "off")):
+        return None
+    path = os.path.join(data, values.get("log_directory") or "log")
+    there = os.path.lexists(path)
+    # Without it, what it would be made in.
+    held = path if there else os.path.dirname(os.path.normpath(path))
+    if os.path.isdir(held) and os.access(held, os.W_OK | os.X_OK):
+        return None
+    return f"logging_collector is on, and log_directory {path} can't be {'written' if there else 'made'}"
+
+
+def slot_problem(data: str, values: dict) -> Optional[str]:
+    """A server with more slots than it may have, or with a slot that needs more WAL than it would write, does not start."""
+    try:
+        room = int(values.get("max_replication_slots", "10"))
+    except ValueError:
+        return None
+    return slot_files.problem(slot_files.read(data), room, values.get("wal_level", "replica"))

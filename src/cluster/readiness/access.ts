@@ -2,7 +2,7 @@ import { psql } from '../commands';
 import type { AnsweringNode } from '../observed';
 import type { Checklist } from '../switchover/checklist';
 import type { AccessMistake } from './observed';
-import type { Weight } from './start';
+import { AUTO_CONF, resetSetting, type Weight } from './start';
 
 const shown = ({ file, line, error }: AccessMistake): string =>
   `${file === '' ? '' : `${file} `}line ${line}: ${error}`;
@@ -13,6 +13,7 @@ const shown = ({ file, line, error }: AccessMistake): string =>
  */
 export function checkAccess(list: Checklist, node: AnsweringNode, weight: Weight): void {
   const { name } = node;
+  checkWhichRules(list, node, weight);
   const access = node.readiness?.agent?.access;
   if (access == null) return;
   const rules = psql(
@@ -46,4 +47,18 @@ export function checkAccess(list: Checklist, node: AnsweringNode, weight: Weight
       limit: 'none',
       next: psql(name, 'SELECT line_number, map_name, error FROM pg_ident_file_mappings'),
     });
+}
+
+/** M9: what is known of the rules of access is known of the file that the server reads now, and not of another one. */
+function checkWhichRules(list: Checklist, node: AnsweringNode, weight: Weight): void {
+  const { name, readiness } = node;
+  const [now, next] = [readiness?.sql?.settings.hba_file, readiness?.agent?.next.hba_file];
+  if (now === undefined || next === undefined || now === next) return;
+  list[weight]('M9', false, {
+    says: `${name} would read the same rules of access at its next start`,
+    refusal: `${name} would read other rules of access at its next start, and nobody knows whom they let in`,
+    measured: `hba_file is ${now} now, ${next} at the next start`,
+    limit: `${now}; or restart ${name} first`,
+    next: resetSetting(name, { name: 'hba_file', file: AUTO_CONF, line: 0 }),
+  });
 }

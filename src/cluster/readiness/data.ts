@@ -9,7 +9,7 @@ import type { Weight } from './start';
 
 /** A slot that may lose its WAL after this many bytes more is told while there is time. */
 const NEARLY_LOST_BYTES = 256 * 1024 * 1024;
-/** A receiver that has said nothing for this long may hold a stop up, in milliseconds. */
+/** A receiver that has said nothing for this long gets nothing in the time of a stop, in milliseconds. */
 const SILENT_RECEIVER_MS = 10_000;
 
 /** M4: the primary still keeps the WAL that each of its standbys needs. */
@@ -80,12 +80,16 @@ export function tellOthers(list: Checklist, topology: ClusterTopology, primary: 
   if (seen == null) return;
   for (const { pid, application, user, slot, behindBytes, replyAgeMs } of seen.senders) {
     if (slot !== null && isNodesSlot(topology, slot)) continue;
-    if ((behindBytes ?? 0) === 0 || (replyAgeMs ?? 0) < SILENT_RECEIVER_MS) continue;
+    const behind = behindBytes ?? 0;
+    const silent = (replyAgeMs ?? 0) >= SILENT_RECEIVER_MS;
+    if (behind === 0 || (!silent && behind <= topology.limits.flushLagBytes)) continue;
     list.advise('M6', false, {
       says: 'nobody else holds a stop up',
-      refusal: `a receiver that is no node of the cluster would hold up a stop of ${primary.name}`,
-      measured: `${application === '' ? `pid ${pid}` : application} of ${user} lacks ${formatSize(behindBytes ?? 0)} and has said nothing for ${formatMs(replyAgeMs ?? 0)}`,
-      limit: `an answer within ${formatMs(SILENT_RECEIVER_MS)}`,
+      refusal: `a receiver that is no node of the cluster would be cut off by a stop of ${primary.name}, which waits for nobody else`,
+      measured: `${application === '' ? `pid ${pid}` : application} of ${user} lacks ${formatSize(behind)}${silent ? ` and has said nothing for ${formatMs(replyAgeMs ?? 0)}` : ''}`,
+      limit: silent
+        ? `an answer within ${formatMs(SILENT_RECEIVER_MS)}`
+        : `at most ${formatSize(topology.limits.flushLagBytes)}, limits.flushLagBytes`,
       next: psql(primary.name, `SELECT pg_terminate_backend(${pid})`),
     });
   }

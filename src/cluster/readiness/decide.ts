@@ -3,7 +3,7 @@ import type { ClusterTopology } from '../topology';
 import type { Checklist } from '../switchover/checklist';
 import { checkAccess } from './access';
 import { checkChecksums, checkPlaces, checkSlots, tellOthers } from './data';
-import { checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
+import { checkDelay, checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
 
 /** Who takes part in a planned move: what is wrong with anybody else only warns. */
 export interface MoveScope {
@@ -34,6 +34,7 @@ export function checkReadiness(
   for (const node of nodes) checkChecksums(list, node, node === primary, weigh(node));
   if (primary === undefined) return;
   tellOthers(list, topology, primary);
+  for (const node of nodes) if (node === primary || node.promotable) checkDelay(list, node, weigh(node));
   const others = nodes.filter((node) => node !== primary);
   checkSlots(list, topology, primary, others, weigh);
   for (const standby of nodes.filter((node) => node !== primary)) {

@@ -1,4 +1,5 @@
 import { logs, psql } from '../commands';
+import { formatMs } from '../duration';
 import type { AnsweringNode } from '../observed';
 import type { Checklist } from '../switchover/checklist';
 import type { SettingInFile } from './observed';
@@ -10,7 +11,8 @@ export type Weight = 'require' | 'advise';
 /** Where only the container itself reaches a server. */
 const onlyHere = /^(localhost|127(\.\d+){3}|::1)$/i;
 const RELOAD = 'SELECT pg_reload_conf()';
-const AUTO_CONF = 'postgresql.auto.conf';
+/** The file that ALTER SYSTEM writes. */
+export const AUTO_CONF = 'postgresql.auto.conf';
 
 /** What takes a setting back: by the server where ALTER SYSTEM wrote it, by hand where somebody wrote it into a file. */
 export function resetSetting(
@@ -94,6 +96,34 @@ function checkWhereItListens(list: Checklist, node: AnsweringNode, weight: Weigh
 /** Settings that decide what a start becomes; where a run starts the node, its agent overrides them. */
 const target = /^recovery_target/;
 const upstream = /^primary_/;
+/** Why an agent has its own word on a setting that no restore leaves. */
+const overriddenFor: Readonly<Record<string, string>> = {
+  hot_standby: 'nobody could ask a standby anything without it, and its agent starts it with that on',
+  allow_alter_system:
+    'the runbooks set synchronous_standby_names by ALTER SYSTEM, and its agent starts it with that allowed',
+};
+
+/**
+ * M3: nobody who is to follow, or to be promoted, would replay with a delay. A primary feels nothing of one until it is a standby, and
+ * the move that made it one waits for its replay in vain; what a standby replays with now is B7's matter.
+ */
+export function checkDelay(list: Checklist, node: AnsweringNode, weight: Weight): void {
+  const { name, sql, readiness } = node;
+  const now = sql.settings.recovery_min_apply_delay ?? '0';
+  if (sql.inRecovery && !isNone(now)) return;
+  const delay = readiness?.agent?.next.recovery_min_apply_delay ?? now;
+  if (isNone(delay)) return;
+  list[weight]('M3', false, {
+    says: `${name} would replay at once as a standby`,
+    refusal: `${name} would replay with a delay ${sql.inRecovery ? 'after its next reload or start' : 'once it is a standby'}`,
+    measured: `recovery_min_apply_delay is ${/\D/.test(delay) ? delay : formatMs(Number(delay))}`,
+    limit: 'no delay, except on a standby with promotable: false',
+    next: psql(name, 'ALTER SYSTEM SET recovery_min_apply_delay = 0', RELOAD),
+  });
+}
+
+/** A time of nothing, in whatever unit a file names. */
+const isNone = (value: string): boolean => Number.parseFloat(value) === 0;
 
 /** M2: nothing of a restore, or of a hand, is left that would decide what a start becomes. */
 export function checkLeftOvers(list: Checklist, node: AnsweringNode, weight: Weight): void {
@@ -102,7 +132,9 @@ export function checkLeftOvers(list: Checklist, node: AnsweringNode, weight: Wei
   if (agent == null) return;
   const grave = agent.leftovers.filter((setting) => target.test(setting.name) || upstream.test(setting.name));
   const told = agent.leftovers.filter((setting) => !grave.includes(setting));
-  const signals = agent.signals;
+  // Of a node that is being fenced it is as it should be.
+  const sleeps = node.agent?.standbySignal === true && node.agent.desired === 'up' && !node.sql.inRecovery;
+  const signals = [...agent.signals, ...(sleeps ? ['standby.signal'] : [])];
   list[weight]('M2', grave.length === 0 && signals.length === 0, {
     says: `nothing of a restore is left on ${name}`,
     refusal: `leftovers of a restore on ${name} would decide what it becomes at its next start`,
@@ -117,7 +149,7 @@ export function checkLeftOvers(list: Checklist, node: AnsweringNode, weight: Wei
   for (const setting of told)
     list.advise('M2', false, {
       says: `${setting.name} is not set on ${name}`,
-      refusal: `${setting.name} does nothing on ${name}: its standbys get WAL by their slots, and no command of a restore is run`,
+      refusal: `${setting.name} does nothing on ${name}: ${overriddenFor[setting.name] ?? 'its standbys get WAL by their slots, and no command of a restore is run'}`,
       measured: shown(setting),
       limit: 'not set',
       next: resetSetting(name, setting),

@@ -7,6 +7,16 @@ const has = (rest: Partial<NonNullable<AgentReadiness['access']>>) => ({ ...well
 const mistake = { file: '/etc/veloz/pg_hba.conf', line: 4, error: 'invalid CIDR mask in address "10.0.0.0/99"' };
 
 objects({
+  'the old primary would read another file of rules at its next start': {
+    change: (seen) => {
+      const { agent, sql } = ready(primary(seen));
+      sql.settings.hba_file = '/etc/veloz/pg_hba.conf';
+      agent.next.hba_file = '/tmp/pg_hba.conf';
+    },
+    id: 'M9',
+    says: 'hba_file is /etc/veloz/pg_hba.conf now, /tmp/pg_hba.conf at the next start',
+    next: 'ALTER SYSTEM RESET hba_file',
+  },
   'pg_hba.conf of the primary has a mistake': {
     change: (seen) => (ready(primary(seen)).agent.access = has({ errors: [mistake] })),
     id: 'M9',

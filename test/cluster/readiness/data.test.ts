@@ -1,7 +1,7 @@
 import type { SlotReadiness } from '../../../src/cluster/readiness/observed';
 import { slotName } from '../../../src/cluster/topology';
 import { objects, primary, standby } from '../support/objects';
-import { ready, STANDBY } from '../support/picture';
+import { PRIMARY, ready, STANDBY } from '../support/picture';
 
 const slot = (rest: Partial<SlotReadiness>): SlotReadiness => ({
   name: slotName(STANDBY),
@@ -60,6 +60,23 @@ objects({
     result: 'warn',
     says: 'warehouse of etl lacks 4.0 MiB and has said nothing for 1 min 01 s',
     next: 'SELECT pg_terminate_backend(77)',
+  },
+  "somebody else's receiver answers, and lags": {
+    change: (seen) =>
+      ready(primary(seen)).sql.senders.push({
+        pid: 78,
+        application: 'pg_receivewal',
+        user: 'backup',
+        slot: null,
+        slotType: null,
+        state: 'streaming',
+        behindBytes: 64 * 1024 * 1024,
+        replyAgeMs: 40,
+      }),
+    id: 'M6',
+    result: 'warn',
+    says: `would be cut off by a stop of ${PRIMARY}, which waits for nobody else: pg_receivewal of backup lacks 64.0 MiB (limit: at most 10.0 MiB, limits.flushLagBytes)`,
+    next: 'SELECT pg_terminate_backend(78)',
   },
   'tables would be emptied': {
     change: (seen) => (ready(primary(seen)).agent.unlogged = 2),

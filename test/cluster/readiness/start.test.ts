@@ -65,6 +65,32 @@ objects({
     says: 'recovery.signal in the data directory',
     next: 'mv /var/lib/postgresql/data/recovery.signal /tmp',
   },
+  'standby.signal lies in the data directory of the primary': {
+    change: (seen) => Object.assign(primary(seen).agent ?? {}, { standbySignal: true }),
+    id: 'M2',
+    says: 'standby.signal in the data directory',
+    next: 'docker exec veloz-postgres-primary mv /var/lib/postgresql/data/standby.signal /tmp',
+  },
+  'hot_standby is off in a file, which the agent overrides': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.leftovers = [{ name: 'hot_standby', value: 'off', file: auto, line: 3 }]),
+    id: 'M2',
+    result: 'warn',
+    says: 'hot_standby does nothing on veloz-postgres-primary: nobody could ask a standby anything without it',
+    next: 'ALTER SYSTEM RESET hot_standby',
+  },
+  'a delay of the replay sleeps on the primary': {
+    change: (seen) => (primary(seen).sql.settings.recovery_min_apply_delay = '3600000'),
+    id: 'M3',
+    says: 'veloz-postgres-primary would replay with a delay once it is a standby: recovery_min_apply_delay is 60 min 00 s',
+    next: 'ALTER SYSTEM SET recovery_min_apply_delay = 0',
+  },
+  'the files of the candidate name a delay, which a reload would bring': {
+    change: (seen) => (ready(standby(seen)).agent.next.recovery_min_apply_delay = '1h'),
+    id: 'M3',
+    says: 'veloz-postgres-standby would replay with a delay after its next reload or start: recovery_min_apply_delay is 1h',
+    next: 'ALTER SYSTEM SET recovery_min_apply_delay = 0',
+  },
   'a restore_command is set, which nobody runs': {
     change: (seen) =>
       (ready(primary(seen)).agent.leftovers = [
@@ -73,6 +99,16 @@ objects({
     id: 'M2',
     result: 'warn',
     says: "restore_command = 'cp /archive/%f %p' in /etc/veloz/postgresql.conf line 80",
+    next: 'sed -n 80p /etc/veloz/postgresql.conf',
+  },
+  'ALTER SYSTEM is forbidden in a file, which the agent overrides': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.leftovers = [
+        { name: 'allow_alter_system', value: 'off', file: '/etc/veloz/postgresql.conf', line: 80 },
+      ]),
+    id: 'M2',
+    result: 'warn',
+    says: 'allow_alter_system does nothing on veloz-postgres-primary: the runbooks set synchronous_standby_names',
     next: 'sed -n 80p /etc/veloz/postgresql.conf',
   },
   'the old primary would come back with fewer connections than the candidate has': {
@@ -116,6 +152,20 @@ test('what is wrong with a third node only warns in a planned move of the two ot
   expect(healthFindings(seen.topology, seen.observed).map(({ id, result }) => `${id} ${result}`)).toEqual([
     'M2 refuse',
   ]);
+});
+
+test('a delay of none in the files is none, and standby.signal on a node that is being fenced is as it should be', () => {
+  const seen = picture();
+  ready(primary(seen)).agent.next.recovery_min_apply_delay = '0 min';
+  Object.assign(primary(seen).agent ?? {}, { standbySignal: true, desired: 'fenced' });
+  expect(notOk(decide(seen))).toEqual(['E4']);
+});
+
+test('a third node that is never promoted may replay with a delay', () => {
+  const seen = picture({ three: true });
+  seen.node(STANDBY_2).promotable = false;
+  ready(seen.node(STANDBY_2)).agent.next.recovery_min_apply_delay = '1h';
+  expect(healthFindings(seen.topology, seen.observed)).toEqual([]);
 });
 
 test('a node that nobody asked is not objected to', () => {
