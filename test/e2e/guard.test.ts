@@ -62,19 +62,46 @@ describe('the guard', () => {
     expect(psql(before.standby, "SELECT to_regclass('e2e_alone') IS NULL")).toBe('t');
   });
 
-  test('a role whose commits wait for nobody ends the protection, until that is taken back', async () => {
-    const { primary } = await roles();
-    await guarded.guard();
-    psql(primary, 'ALTER ROLE veloz SET synchronous_commit = off');
-    try {
-      const { ledger, waitsFor } = await guarded.until('the end', (state) => state.ledger.state === 'degraded');
-      expect(ledger.why).toContain('synchronous_commit is off for veloz in every database');
-      expect(waitsFor).toContain('B4');
-    } finally {
-      psql(primary, 'ALTER ROLE veloz RESET synchronous_commit');
-    }
-    await guarded.until('the protection', (state) => state.ledger.state === 'protected');
-  });
+  test.each([
+    [
+      'a role',
+      'ALTER ROLE veloz SET synchronous_commit = off',
+      'ALTER ROLE veloz RESET synchronous_commit',
+      'veloz in every database',
+    ],
+    [
+      'a role, in capitals',
+      "ALTER ROLE veloz SET synchronous_commit = 'OFF'",
+      'ALTER ROLE veloz RESET synchronous_commit',
+      'veloz in every database',
+    ],
+    [
+      'the server',
+      'ALTER SYSTEM SET synchronous_commit = off',
+      'ALTER SYSTEM RESET synchronous_commit',
+      'the whole server',
+    ],
+  ])(
+    '%s whose commits wait for nobody ends the protection, until that is taken back',
+    async (_who, set, reset, told) => {
+      const { primary } = await roles();
+      const say = (statement: string) => {
+        psql(primary, statement);
+        psql(primary, 'SELECT pg_reload_conf()');
+      };
+      await guarded.guard();
+      await guarded.until('the protection', (state) => state.ledger.state === 'protected');
+      say(set);
+      try {
+        const { ledger, waitsFor } = await guarded.until('the end', (state) => state.ledger.state === 'degraded');
+        expect(ledger.why).toContain(`synchronous_commit is off for ${told}`);
+        expect(waitsFor).toContain('B4');
+      } finally {
+        say(reset);
+      }
+      await guarded.until('the protection', (state) => state.ledger.state === 'protected');
+    },
+  );
 
   test('a standby promoted by hand behind its back is seen, fenced and made a standby again', async () => {
     const before = await roles();
