@@ -103,6 +103,29 @@ describe('the guard', () => {
     },
   );
 
+  test.each([
+    ['may not log in any more', () => 'ALTER ROLE replicator NOLOGIN', () => 'ALTER ROLE replicator LOGIN', 'C8'],
+    [
+      'has another password',
+      () => "ALTER ROLE replicator PASSWORD 'rotated'",
+      (verifier: string) => `ALTER ROLE replicator PASSWORD '${verifier}'`,
+      'C4',
+    ],
+  ])('a replication role that %s is told while everything still streams', async (_what, set, reset, id) => {
+    const { primary } = await roles();
+    const verifier = psql(primary, "SELECT rolpassword FROM pg_authid WHERE rolname = 'replicator'");
+    await guarded.guard();
+    await guarded.until('ready', (state) => state.readiness?.ready === true);
+    psql(primary, set());
+    try {
+      const { readiness } = await guarded.until('not ready', (state) => state.readiness?.ready === false);
+      expect(readiness?.findings.filter(({ result }) => result === 'refuse').map((found) => found.id)).toContain(id);
+    } finally {
+      psql(primary, reset(verifier));
+    }
+    await guarded.until('ready again', (state) => state.readiness?.ready === true);
+  });
+
   test('a standby promoted by hand behind its back is seen, fenced and made a standby again', async () => {
     const before = await roles();
     await guarded.guard();

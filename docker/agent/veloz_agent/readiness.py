@@ -6,9 +6,11 @@ import asyncio
 import glob
 import os
 import time
+import weakref
 from typing import TYPE_CHECKING, Optional
 
 from . import access_rules, config_files, recovery_settings
+from .replication_path import ReplicationPath
 
 if TYPE_CHECKING:
     from .config_files import ConfigFiles
@@ -30,6 +32,20 @@ COMPARED = (
 TRIAL_AGE_S = 30
 
 
+# One path to each peer for as long as the agent runs.
+_paths: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _path(node: PostgresSupervisor) -> ReplicationPath:
+    if node not in _paths:
+        _paths[node] = ReplicationPath(node.settings)
+    return _paths[node]
+
+
+async def _nothing() -> None:
+    return None
+
+
 async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
     """The answer to `readiness`. Only a server that runs as it should is asked to start again, and only where `start` wants it."""
     s = node.settings
@@ -38,10 +54,12 @@ async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
+    access, replication = await asyncio.gather(access_rules.read(s) if running else _nothing(), _path(node).answer())
     return {
         "at": round(time.time() * 1000),
         "start": trial,
-        "access": await access_rules.read(s) if running else None,
+        "access": access,
+        "replication": replication,
         "next": {name: files.settings[name].value for name in COMPARED if name in files.settings},
         "leftovers": recovery_settings.leftovers(files.settings),
         "signals": recovery_settings.left_signals(s.data, running),

@@ -1,5 +1,6 @@
 import type { NodeSql, ObservedCluster, ObservedNode, ObservedPooler } from '../../cluster/observed';
 import { readinessFindings, readinessKey, type Readiness } from '../../cluster/readiness/findings';
+import { triedPath } from '../../cluster/readiness/replication-path';
 import type { NodeReadiness } from '../../cluster/readiness/observed';
 import type { PostgresAgent } from '../../systems/agent';
 import { observeSqlOf, type PostgresSession } from '../../systems/postgres';
@@ -91,6 +92,12 @@ export class ReadinessWatch {
       Promise.all(topology.postgres.nodes.map(async (node) => this.node(node.name, deep))),
       deep ? this.askConsole() : undefined,
     ]);
+    const [primary, second] = nodes.filter(({ sql }) => sql?.inRecovery === false);
+    if (primary !== undefined && second === undefined)
+      for (const standby of nodes.filter((node) => node.sql?.inRecovery === true)) {
+        const connectBack = triedPath(primary, standby);
+        if (connectBack !== undefined) standby.connectBack = connectBack;
+      }
     return {
       cluster: name,
       at: Date.now(),

@@ -101,6 +101,9 @@ function checkSettings(
   });
 }
 
+/** Measured where nobody tried to connect. */
+export const NOT_TRIED = 'it was not tried';
+
 /** C4: tried inside the old primary, as its own WAL receiver would connect. */
 function checkConnectBack(list: Checklist, source: ObservedNode, target: ObservedNode): void {
   const back = target.connectBack;
@@ -109,7 +112,7 @@ function checkConnectBack(list: Checklist, source: ObservedNode, target: Observe
     refusal: `${source.name} can't open a replication connection to ${target.name}`,
     measured:
       back === undefined
-        ? 'it was not tried'
+        ? NOT_TRIED
         : back.ok
           ? 'IDENTIFY_SYSTEM answered'
           : (back.error ?? '').trim() || 'it was refused',
