@@ -126,6 +126,26 @@ describe('the guard', () => {
     await guarded.until('ready again', (state) => state.readiness?.ready === true);
   });
 
+  test('an agent that is shut out of its own server is told', async () => {
+    const { standby } = await roles();
+    const hba = '/etc/veloz/pg_hba.conf';
+    const asRoot = (script: string) => docker('exec', '-u', 'root', standby, 'sh', '-c', script);
+    // Nobody else has the superuser's way in then: the server is told by a signal.
+    const reload = 'kill -HUP "$(head -1 /var/lib/postgresql/data/postmaster.pid)"';
+    await guarded.guard();
+    await guarded.until('ready', (state) => state.readiness?.ready === true);
+    asRoot(
+      `cp -p ${hba} /tmp/e2e-hba && { echo 'local all postgres reject'; cat /tmp/e2e-hba; } > ${hba} && ${reload}`,
+    );
+    try {
+      const { readiness } = await guarded.until('not ready', (state) => state.readiness?.ready === false);
+      expect(readiness?.findings.map(({ id }) => id)).toEqual(expect.arrayContaining(['M9', 'M10']));
+    } finally {
+      asRoot(`cat /tmp/e2e-hba > ${hba} && rm /tmp/e2e-hba && ${reload}`);
+    }
+    await guarded.until('ready again', (state) => state.readiness?.ready === true);
+  });
+
   test('a standby promoted by hand behind its back is seen, fenced and made a standby again', async () => {
     const before = await roles();
     await guarded.guard();

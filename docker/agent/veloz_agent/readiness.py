@@ -9,7 +9,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Optional
 
-from . import access_rules, config_files, recovery_settings
+from . import access_rules, config_files, control_database, recovery_settings
 from .replication_path import ReplicationPath
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ COMPARED = (
     "hot_standby",
     "port",
     "listen_addresses",
+    "unix_socket_directories",
 )
 # A start is tried anew after this time, even where no file changed: a library may have gone.
 TRIAL_AGE_S = 30
@@ -54,11 +55,16 @@ async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    access, replication = await asyncio.gather(access_rules.read(s) if running else _nothing(), _path(node).answer())
+    access, own, replication = await asyncio.gather(
+        access_rules.read(s) if running else _nothing(),
+        control_database.own_door(s) if running else _nothing(),
+        _path(node).answer(),
+    )
     return {
         "at": round(time.time() * 1000),
         "start": trial,
         "access": access,
+        "own": own,
         "replication": replication,
         "next": {name: files.settings[name].value for name in COMPARED if name in files.settings},
         "leftovers": recovery_settings.leftovers(files.settings),

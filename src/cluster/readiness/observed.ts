@@ -45,6 +45,11 @@ export interface AgentReadiness {
     refused: { role: string; database: string; from: string; why: string }[];
   } | null;
   /**
+   * Could the agent open a session as the superuser over its socket? `ok` is null where it is not known. null while the server does not
+   * run, absent from an agent that is older.
+   */
+  own?: { ok: boolean | null; problem: string | null; socketDir: string } | null;
+  /**
    * Whether this node could begin to replicate from each other node now, tried as the replication role. `ok` is null where the other gave
    * no answer. Absent from an agent that is older.
    */
