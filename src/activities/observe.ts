@@ -4,6 +4,7 @@ import { openPoolerAgent, openPostgresAgent, type PostgresObservation } from '..
 import { observePooledDatabase } from '../systems/pgbouncer';
 import { observeSqlOf, type PostgresSession } from '../systems/postgres';
 import { readinessOf } from '../systems/postgres-readiness';
+import { clientLogins } from './client-logins';
 import { keepBeating } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
 import { withinLimit } from './guard/probe';
@@ -108,6 +109,14 @@ async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: stri
   return seen;
 }
 
+/** Never throws: what an older or a silent agent does not say is not known. */
+async function observeClients(deps: ActivityDeps, access: ClusterAccess): ReturnType<typeof clientLogins> {
+  const names = access.topology.postgres.nodes.map(({ name }) => name);
+  return withSession(openPoolerAgent(deps.docker, access.poolerName), (session) =>
+    clientLogins(access, session, names),
+  ).catch(() => new Map());
+}
+
 async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise<ObservedPooler> {
   const seen: ObservedPooler = { name: access.poolerName, agent: null, console: null };
   const agent = withSession(openPoolerAgent(deps.docker, access.poolerName), (session) =>
@@ -195,10 +204,15 @@ async function observeAll(deps: ActivityDeps, access: ClusterAccess): Promise<Ob
     () => ({ ok: true }),
     (error: unknown) => ({ ok: false, error: messageOf(error) }),
   );
-  const [nodes, pooler] = await Promise.all([
+  const [nodes, pooler, clients] = await Promise.all([
     Promise.all(access.topology.postgres.nodes.map((node) => observeNode(deps, access, node.name))),
     observePooler(deps, access),
+    observeClients(deps, access),
   ]);
+  for (const node of nodes) {
+    const client = clients.get(node.name);
+    if (client !== undefined && node.sql !== null) node.client = client;
+  }
   const writable = nodes.filter((node) => node.sql !== null && !node.sql.inRecovery);
   const primary = writable.length === 1 ? writable[0] : undefined;
   if (primary !== undefined) {

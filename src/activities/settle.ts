@@ -1,9 +1,10 @@
 import { lsnBytes, type Lsn } from '../cluster/lsn';
-import { poolerConsole } from '../cluster/commands';
+import { logs, poolerConsole } from '../cluster/commands';
 import { isExpectedNames } from '../cluster/synchronous-names';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import { keepBeating, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
+import { clientLogins } from './client-logins';
 import { poolerAnswers, poolerNotAsked } from './failover/left-out';
 import { openDoor, type DoorSession } from './front-door';
 import { tellLeftBehind } from './left-behind';
@@ -28,6 +29,9 @@ export interface VerifyResult {
   warnings: string[];
   soakedMs: number;
 }
+
+/** SQLSTATE of a server whose places are taken: a client waits for one. */
+const TOO_MANY_CONNECTIONS = '53300';
 
 /** How long a standby may take until it is caught up and synchronous, in milliseconds. */
 export const CATCH_UP_LIMIT_MS = 60_000;
@@ -140,6 +144,7 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
   const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${steadyMs() - started} of ${soakMs} ms`);
   try {
     await withSession(access.sql(request.target), async (target) => {
+      await requireClients(access, request.target);
       await withDoor(access, request, async (door) => {
         if (door?.kept === true)
           warnings.push(
@@ -186,6 +191,22 @@ async function withDoor<T>(
   } finally {
     door?.close();
   }
+}
+
+/**
+ * F5: the new primary lets clients in. PgBouncer lets a client wait whom the server refuses, so that a wait alone does not tell.
+ * @throws Error with what the server said
+ */
+async function requireClients(access: ClusterAccess, target: string): Promise<void> {
+  const found = await withSession(access.pooler(), (pooler) => clientLogins(access, pooler, [target])).catch(
+    // An agent that is older, or silent: the way through the pooler is proven all the same.
+    () => undefined,
+  );
+  const client = found?.get(target);
+  if (client?.ok !== false || client.code === TOO_MANY_CONNECTIONS) return;
+  throw new Error(
+    `F5: ${target} refuses clients: login as ${client.user}: ${(client.error ?? '').trim()} (limit: a login from the pooler as its own user). Next: ${logs(target)}`,
+  );
 }
 
 async function verifyOnce(

@@ -19,8 +19,9 @@ const grants: Readonly<Record<string, (role: string) => string>> = {
 /** Sessions of the control role that are open at the same time in a failover, with two workers and the agents' questions. */
 const SESSIONS_NEEDED = 20;
 /** A password that ends within this time is told, in milliseconds. */
-const PASSWORD_ENDS_SOON_MS = 14 * 24 * 3600 * 1000;
-const days = (ms: number): string => `${(ms / 86_400_000).toFixed(1)} days`;
+export const PASSWORD_ENDS_SOON_MS = 14 * 24 * 3600 * 1000;
+/** A time in days, in words. */
+export const days = (ms: number): string => `${(ms / 86_400_000).toFixed(1)} days`;
 /** The file of the shipped stack; each node has its own. */
 const HBA_FILE = '/etc/veloz/pg_hba.conf';
 

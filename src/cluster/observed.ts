@@ -101,6 +101,10 @@ export interface ObservedNode {
   sqlError?: string;
   /** Can the primary open a replication connection to this standby (C4)? Absent where it was not tried. */
   connectBack?: { ok: boolean; error?: string };
+  /**
+   * Would it let a client of the pooler in, and take its writes (C10)? `ok` is null where it gave no answer. Absent where nobody tried.
+   */
+  client?: { ok: boolean | null; user: string; code?: string; readOnly: boolean; error?: string };
   /** Could it be stopped, started, promoted, followed? Absent where nobody asked. */
   readiness?: NodeReadiness;
 }

@@ -120,6 +120,19 @@ export interface PeerAnswer {
   ms: number;
 }
 
+/** How a client that PgBouncer would send to a node fares there. */
+export interface ClientAnswer {
+  host: string;
+  port: number;
+  /** null: nobody answered in time. */
+  ok: boolean | null;
+  /** SQLSTATE of a refusal. */
+  code: string | null;
+  /** Transactions are read-only unless they say otherwise (`default_transaction_read_only`); null where nobody was let in. */
+  readOnly: boolean | null;
+  problem: string | null;
+}
+
 /** What the agent of the PgBouncer container sees. */
 export interface PoolerObservation {
   agent: number;
@@ -190,6 +203,8 @@ interface PoolerCommands {
     { already: boolean; pauseMs: number | null; remainingMs: number },
   ];
   ask: [{ addresses: Endpoint[]; limitMs: number }, { answers: PeerAnswer[] }];
+  /** Logs in to each node as PgBouncer's user, in its database. An agent that is older refuses it. */
+  tryClient: [{ addresses: Endpoint[] }, { user: string; database: string; answers: ClientAnswer[] }];
   /** While clients are held: ends the clients whose transaction hangs on a dead server, so that PAUSE can end. */
   drop: [{ token: Token }, { dropped: number }];
   route: [{ token: Token } & Endpoint, { already: boolean; ms: number }];

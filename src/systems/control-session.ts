@@ -22,7 +22,6 @@ const settings: Readonly<Record<string, string>> = {
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
   default_transaction_deferrable: 'off',
-  synchronous_commit: 'on',
   // How values are written and read.
   client_min_messages: 'warning',
   DateStyle: 'ISO, MDY',
@@ -40,6 +39,12 @@ const settings: Readonly<Record<string, string>> = {
   max_parallel_workers_per_gather: '0',
   work_mem: '4MB',
 };
+
+/**
+ * Set by a statement, and not at the start: what a session falls back to is then the server's own value, which is read to tell whether
+ * the commits of others wait for a standby. Asked for at the start, it would hide that.
+ */
+const SET_COMMIT = 'SET synchronous_commit = on';
 
 /** Settings that came with later versions: a server that does not know one of them refuses the connection. */
 const laterSettings: Readonly<Record<string, string>> = {
@@ -121,10 +126,11 @@ export async function connectControl(
   options: { connectLimitMs?: number; onEnd?: () => void } = {},
 ): Promise<PostgresSession> {
   try {
-    return await connectPostgres(endpoint, login, queryLimitMs, {
+    const session = await connectPostgres(endpoint, login, queryLimitMs, {
       ...options,
       startupOptions: controlOptions.current,
     });
+    return withOwnCommit(session);
   } catch (error) {
     if (sqlState(error) !== UNDEFINED_OBJECT) throw error;
   }
@@ -134,9 +140,23 @@ export async function connectControl(
   });
   try {
     await session.query(setLater);
-    return session;
+    return withOwnCommit(session);
   } catch (error) {
     session.close();
     throw error;
   }
+}
+
+/** The same session; its first query goes out once its commits wait for a standby, so that connecting costs no further round trip. */
+function withOwnCommit(session: PostgresSession): PostgresSession {
+  const set = session.query(SET_COMMIT);
+  // Whoever asks something of the session hears of it.
+  set.catch(() => undefined);
+  return {
+    async query<Row extends Record<string, unknown>>(sql: string, values?: readonly unknown[]) {
+      await set;
+      return session.query<Row>(sql, values);
+    },
+    close: () => session.close(),
+  };
 }

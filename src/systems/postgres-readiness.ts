@@ -51,6 +51,11 @@ SELECT json_build_object(
         THEN greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(a.flush_lsn, a.write_lsn)), 0)::bigint END,
       'replyAgeMs', greatest((extract(epoch FROM clock_timestamp() - a.reply_time) * 1000)::bigint, 0)) ORDER BY a.pid), '[]')
     FROM pg_stat_replication a LEFT JOIN pg_replication_slots s ON s.active_pid = a.pid),
+  'replicationRoles', (SELECT coalesce(json_agg(json_build_object('name', o.rolname, 'canLogin', o.rolcanlogin,
+      'canReplicate', o.rolreplication OR o.rolsuper,
+      'validForMs', CASE WHEN o.rolvaliduntil < 'infinity'
+        THEN (extract(epoch FROM o.rolvaliduntil - clock_timestamp()) * 1000)::bigint END) ORDER BY o.rolname), '[]')
+    FROM pg_roles o WHERE o.oid IN (SELECT a.usesysid FROM pg_stat_replication a)),
   'checksumFailures', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, 'shared objects'),
       'count', checksum_failures) ORDER BY datname), '[]') FROM pg_stat_database WHERE checksum_failures > 0),
   'archiver', (SELECT json_build_object('mode', current_setting('archive_mode'),

@@ -2,6 +2,7 @@ import { Client } from 'pg';
 import type { Lsn } from '../cluster/lsn';
 import type { NodeSql } from '../cluster/observed';
 import type { Endpoint } from '../cluster/topology';
+import { isWeak, serverCommit } from './synchronous-commit';
 
 /** Who connects, to which database. */
 export interface Login {
@@ -71,9 +72,8 @@ export async function connectPostgres(
   };
 }
 
-/** Settings that the checks read (B4, C3, C5, C6, C8). */
+/** Settings that the checks read (C3, C5, C6, C8, B7); that of B4 is asked for apart. */
 const settingNames = [
-  'synchronous_commit',
   'synchronous_standby_names',
   'wal_level',
   'hot_standby',
@@ -119,12 +119,14 @@ SELECT json_build_object(
       ORDER BY slot_name), '[]') FROM pg_replication_slots),
   'walSenders', json_build_object('used', (SELECT count(*) FROM pg_stat_replication), 'max', current_setting('max_wal_senders')::int),
   'replicationSlots', json_build_object('used', (SELECT count(*) FROM pg_replication_slots), 'max', current_setting('max_replication_slots')::int),
-  'settings', (SELECT json_object_agg(name, setting) FROM pg_settings WHERE name = ANY ($1)),
+  'settings', (SELECT json_object_agg(s.name, s.setting) FROM (
+      SELECT name, setting FROM pg_settings WHERE name = ANY ($1)
+      UNION ALL SELECT 'synchronous_commit', value FROM (${serverCommit}) v) s),
   'weakSyncCommit', (SELECT coalesce(json_agg(json_build_object('role', coalesce(o.rolname, 'every role'),
-      'database', coalesce(d.datname, 'every database'), 'value', split_part(c.entry, '=', 2))), '[]')
+      'database', coalesce(d.datname, 'every database'), 'value', lower(split_part(c.entry, '=', 2)))), '[]')
     FROM pg_db_role_setting x LEFT JOIN pg_roles o ON o.oid = x.setrole LEFT JOIN pg_database d ON d.oid = x.setdatabase,
       unnest(x.setconfig) AS c(entry)
-    WHERE split_part(c.entry, '=', 1) = 'synchronous_commit' AND split_part(c.entry, '=', 2) IN ('off', 'local', 'false', 'no', '0')
+    WHERE split_part(c.entry, '=', 1) = 'synchronous_commit' AND ${isWeak("split_part(c.entry, '=', 2)")}
       AND o.rolname IS DISTINCT FROM current_user),
   'syncRepWaiters', (SELECT json_build_object('count', count(*), 'oldestMs',
       coalesce(max(extract(epoch FROM clock_timestamp() - query_start) * 1000), 0)::int)

@@ -3,7 +3,7 @@ import { FakeServers, silence } from './guard/support/fake-engine';
 
 describe('the way that clients take', () => {
   let servers: FakeServers;
-  const open = () =>
+  const open = (options?: { evenRefused?: boolean }) =>
     openDoor(
       {
         ...servers.access(),
@@ -11,6 +11,7 @@ describe('the way that clients take', () => {
         keptDoor: (limitMs) => servers.sql('kept', limitMs),
       },
       1000,
+      options,
     );
   const isOpen = () => servers.sessions.filter(({ session }) => !session.closed).map(({ node }) => node);
   beforeEach(() => (servers = new FakeServers()));
@@ -34,6 +35,24 @@ describe('the way that clients take', () => {
       node === 'client' ? new Error('no more connections allowed (max_client_conn)') : undefined;
     expect((await open()).kept).toBe(true);
     expect(isOpen()).toEqual(['kept']);
+  });
+
+  test('takes no kept place where the server refused the client: it would hide that', async () => {
+    servers.answer = (node) => (node === 'client' ? new Error('pg_hba.conf rejects connection') : { one: 1 });
+    await expect(open()).rejects.toThrow('pg_hba.conf rejects connection');
+    expect(isOpen()).toEqual([]);
+  });
+
+  test('nor where it was refused at once; only whoever asks where the way leads takes it then', async () => {
+    servers.connect = (node) => (node === 'client' ? new Error('role "veloz" is not permitted to log in') : undefined);
+    await expect(open()).rejects.toThrow('not permitted to log in');
+    expect((await open({ evenRefused: true })).kept).toBe(true);
+    expect(isOpen()).toEqual(['kept']);
+  });
+
+  test('takes the kept place where the server itself has no more connections', async () => {
+    servers.answer = (node) => (node === 'client' ? new Error('sorry, too many clients already') : { one: 1 });
+    expect((await open()).kept).toBe(true);
   });
 
   test('is that of a client that waits, where neither is served', async () => {

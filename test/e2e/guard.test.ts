@@ -64,18 +64,88 @@ describe('the guard', () => {
     expect(psql(before.standby, "SELECT to_regclass('e2e_alone') IS NULL")).toBe('t');
   });
 
-  test('a role whose commits wait for nobody ends the protection, until that is taken back', async () => {
+  test.each([
+    [
+      'a role',
+      'ALTER ROLE veloz SET synchronous_commit = off',
+      'ALTER ROLE veloz RESET synchronous_commit',
+      'veloz in every database',
+    ],
+    [
+      'a role, in capitals',
+      "ALTER ROLE veloz SET synchronous_commit = 'OFF'",
+      'ALTER ROLE veloz RESET synchronous_commit',
+      'veloz in every database',
+    ],
+    [
+      'the server',
+      'ALTER SYSTEM SET synchronous_commit = off',
+      'ALTER SYSTEM RESET synchronous_commit',
+      'the whole server',
+    ],
+  ])(
+    '%s whose commits wait for nobody ends the protection, until that is taken back',
+    async (_who, set, reset, told) => {
+      const { primary } = await roles();
+      const say = (statement: string) => {
+        psql(primary, statement);
+        psql(primary, 'SELECT pg_reload_conf()');
+      };
+      await guarded.guard();
+      await guarded.until('the protection', (state) => state.ledger.state === 'protected');
+      say(set);
+      try {
+        const { ledger, waitsFor } = await guarded.until('the end', (state) => state.ledger.state === 'degraded');
+        expect(ledger.why).toContain(`synchronous_commit is off for ${told}`);
+        expect(waitsFor).toContain('B4');
+      } finally {
+        say(reset);
+      }
+      await guarded.until('the protection', (state) => state.ledger.state === 'protected');
+    },
+  );
+
+  test.each([
+    ['may not log in any more', () => 'ALTER ROLE replicator NOLOGIN', () => 'ALTER ROLE replicator LOGIN', 'C8'],
+    [
+      'has another password',
+      () => "ALTER ROLE replicator PASSWORD 'rotated'",
+      (verifier: string) => `ALTER ROLE replicator PASSWORD '${verifier}'`,
+      'C4',
+    ],
+  ])('a replication role that %s is told while everything still streams', async (_what, set, reset, id) => {
     const { primary } = await roles();
+    const verifier = psql(primary, "SELECT rolpassword FROM pg_authid WHERE rolname = 'replicator'");
     await guarded.guard();
-    psql(primary, 'ALTER ROLE veloz SET synchronous_commit = off');
+    await guarded.until('ready', (state) => state.readiness?.ready === true);
+    psql(primary, set());
     try {
-      const { ledger, waitsFor } = await guarded.until('the end', (state) => state.ledger.state === 'degraded');
-      expect(ledger.why).toContain('synchronous_commit is off for veloz in every database');
-      expect(waitsFor).toContain('B4');
+      const { readiness } = await guarded.until('not ready', (state) => state.readiness?.ready === false);
+      expect(readiness?.findings.filter(({ result }) => result === 'refuse').map((found) => found.id)).toContain(id);
     } finally {
-      psql(primary, 'ALTER ROLE veloz RESET synchronous_commit');
+      psql(primary, reset(verifier));
     }
-    await guarded.until('the protection', (state) => state.ledger.state === 'protected');
+    await guarded.until('ready again', (state) => state.readiness?.ready === true);
+  });
+
+  test('an agent that is shut out of its own server is told', async () => {
+    const { standby } = await roles();
+    const hba = '/etc/veloz/pg_hba.conf';
+    const asRoot = (script: string) => docker('exec', '-u', 'root', standby, 'sh', '-c', script);
+    // Nobody else has the superuser's way in then: the server is told by a signal.
+    const reload = 'kill -HUP "$(head -1 /var/lib/postgresql/data/postmaster.pid)"';
+    await guarded.guard();
+    await guarded.until('ready', (state) => state.readiness?.ready === true);
+    asRoot(
+      `cp -p ${hba} /tmp/e2e-hba && { echo 'local all postgres reject'; cat /tmp/e2e-hba; } > ${hba} && ${reload}`,
+    );
+    try {
+      const { readiness } = await guarded.until('not ready', (state) => state.readiness?.ready === false);
+      expect(readiness?.findings.map(({ id }) => id)).toEqual(expect.arrayContaining(['M9', 'M10']));
+    } finally {
+      asRoot(`cat /tmp/e2e-hba > ${hba} && rm /tmp/e2e-hba && ${reload}`);
+    }
+    await guarded.until('ready again', (state) => state.readiness?.ready === true);
   });
 
   test('a standby promoted by hand behind its back is seen, fenced and made a standby again', async () => {

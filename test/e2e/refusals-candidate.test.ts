@@ -86,6 +86,55 @@ describe('a switchover is refused when the standby could not be the primary', ()
     );
   });
 
+  it('it would shut clients out', () => {
+    const hba = '/etc/veloz/pg_hba.conf';
+    const asRoot = (script: string) => docker('exec', '-u', 'root', standby, 'sh', '-c', script);
+    return whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => {
+            asRoot(`cp -p ${hba} /tmp/e2e-hba && { echo 'host veloz veloz all reject'; cat /tmp/e2e-hba; } > ${hba}`);
+            psql(standby, 'SELECT pg_reload_conf()');
+          },
+          takeAway: () => {
+            asRoot(`cat /tmp/e2e-hba > ${hba} && rm /tmp/e2e-hba`);
+            psql(standby, 'SELECT pg_reload_conf()');
+          },
+        },
+        async () => {
+          const { id, sentence } = await refused(rig);
+
+          expect(id).toBe('C10');
+          expect(sentence).toContain(`${standby} refuses clients: they would be shut out`);
+          expect(sentence).toContain('pg_hba.conf rejects connection');
+        },
+      ),
+    );
+  });
+
+  it('clients could only read there', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => {
+            psql(standby, 'ALTER SYSTEM SET default_transaction_read_only = on');
+            psql(standby, 'SELECT pg_reload_conf()');
+          },
+          takeAway: () => {
+            psql(standby, 'ALTER SYSTEM RESET default_transaction_read_only');
+            psql(standby, 'SELECT pg_reload_conf()');
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('C10');
+          expect(sentence).toContain(`default_transaction_read_only is on for veloz, and not on ${primary}`);
+          await obey(next);
+        },
+      ),
+    ));
+
   it.each([
     [
       'a log collector that can not write',

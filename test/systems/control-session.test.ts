@@ -16,16 +16,21 @@ describe('a session of the control role', () => {
   let answers: Buffer[];
   let asked: Record<string, string>[];
   let queries: string[];
+  /** How a query begins that the server refuses. */
+  let failing: string;
   beforeEach(async () => {
-    [answers, asked, queries] = [[], [], []];
+    [answers, asked, queries, failing] = [[], [], [], ''];
+    // A session that was closed at once may still send what it had to say.
+    const mine = queries;
     server = createServer((socket) => {
       let started = false;
       socket.on('error', () => undefined);
       socket.on('data', (data) => {
         if (started) {
           if (data[0] !== 'Q'.charCodeAt(0)) return;
-          queries.push(data.subarray(5).toString());
-          socket.write(answered);
+          mine.push(data.subarray(5).toString());
+          const fails = failing !== '' && mine.at(-1)?.startsWith(failing) === true;
+          socket.write(fails ? Buffer.concat([refusal('XX000'), message('Z', 'I')]) : answered);
           return;
         }
         started = true;
@@ -55,14 +60,29 @@ describe('a session of the control role', () => {
       'role=none',
     ])
       expect(controlOptions.current.split(' -c ').join('|')).toContain(setting);
-    expect(queries).toEqual([]);
+  });
+
+  it('has its commits wait for a standby before it is asked anything, and hides what the server says of that from nobody', async () => {
+    const session = await connect();
+    await session.query('SELECT 1');
+    session.close();
+    expect(queries.map((sql) => sql.replace(/\0$/, ''))).toEqual(['SET synchronous_commit = on', 'SELECT 1']);
+    // A setting of the start would be what the session falls back to.
+    expect(controlOptions.current + controlOptions.older).not.toContain('synchronous_commit');
+  });
+
+  it('is asked nothing where its commits could not be made to wait', async () => {
+    failing = 'SET synchronous_commit';
+    const session = await connect();
+    await expect(session.query('SELECT 1')).rejects.toThrow('no');
+    session.close();
+    expect(queries).toHaveLength(1);
   });
 
   it('sets the later settings by a query where the server is older and refuses them', async () => {
     answers = [refusal('42704')];
     (await connect()).close();
     expect(asked.map(({ options }) => options)).toEqual([controlOptions.current, controlOptions.older]);
-    expect(queries).toHaveLength(1);
     expect(queries[0]).toContain("'idle_session_timeout', 'transaction_timeout'");
   });
 

@@ -64,7 +64,7 @@ class ReadTest(unittest.TestCase):
             def close(self):
                 pass
 
-        async def superuser(_settings, _database):
+        async def superuser(_settings):
             return Session()
 
         async def look_up(_host):
@@ -86,7 +86,7 @@ class ReadTest(unittest.TestCase):
         self.assertEqual([each["role"] for each in found["refused"]], ["veloz_ha"])
 
     def test_a_server_that_does_not_say_is_no_news(self):
-        async def superuser(_settings, _database):
+        async def superuser(_settings):
             raise OSError("no socket")
 
         with mock.patch.object(access_rules.control_database, "superuser", superuser):

@@ -1,9 +1,12 @@
+import asyncio
 import unittest
 from types import SimpleNamespace
+from unittest import mock
 
 import support  # noqa: F401
 
 from veloz_agent import control_database, control_session, jobs
+from veloz_agent.wire import ServerError
 
 
 class ControlDatabaseTest(unittest.TestCase):
@@ -27,6 +30,42 @@ class ControlDatabaseTest(unittest.TestCase):
         settings = SimpleNamespace(repl_user="a b'c\\d")
         told = jobs.conninfo(settings, {"host": "h", "port": 5432}, "my db")
         self.assertIn(r"user='a b\'c\\d' dbname='my db' ", told)
+
+
+class OwnDoorTest(unittest.TestCase):
+    SETTINGS = SimpleNamespace(socket_dir="/s", control_database="veloz_ha")
+
+    def door(self, **refusals):
+        """`refusals`: what each database raises. Returns the answer, and the databases that were tried."""
+        tried = []
+
+        async def open_session(_host, _port, _user, _password, database, _extra):
+            tried.append(database)
+            if database in refusals:
+                raise refusals[database]
+            return mock.Mock()
+
+        with mock.patch.object(control_database.Connection, "open", open_session):
+            return asyncio.run(control_database.own_door(self.SETTINGS)), tried
+
+    def test_any_database_does(self):
+        gone = ServerError({"C": "3D000", "M": "does not exist"})
+        self.assertEqual(self.door(), ({"ok": True, "problem": None, "socketDir": "/s"}, ["veloz_ha"]))
+        self.assertEqual(self.door(veloz_ha=gone, postgres=gone)[1], ["veloz_ha", "postgres", "template1"])
+
+    def test_a_door_that_is_shut_is_told_in_the_servers_words(self):
+        shut = ServerError({"C": "28000", "M": 'role "postgres" is not permitted to log in'})
+        answer, _ = self.door(veloz_ha=shut, postgres=shut, template1=shut)
+        self.assertEqual((answer["ok"], answer["problem"]), (False, 'role "postgres" is not permitted to log in (28000)'))
+        self.assertIs(self.door(veloz_ha=FileNotFoundError("no socket"))[0]["ok"], False)
+
+    def test_a_server_that_is_full_or_starting_has_shut_nobody_out(self):
+        for code in ("53300", "57P03"):
+            error = ServerError({"C": code, "M": "not now"})
+            self.assertIsNone(self.door(veloz_ha=error, postgres=error, template1=error)[0]["ok"])
+
+    def test_what_runs_at_each_login_does_not_run(self):
+        self.assertIn("-c event_triggers=off", control_database.SUPERUSER_OPTIONS)
 
 
 if __name__ == "__main__":

@@ -203,7 +203,7 @@ class AnswerTest(Directory):
                 return {"ok": True}
 
         class Node:
-            settings = type("Settings", (), {"config_file": self.write("postgresql.conf", ""), "data": self.data})
+            settings = type("Settings", (), {"config_file": self.write("postgresql.conf", ""), "data": self.data, "peers": []})
             desired = "up"
             jobs = type("Jobs", (), {"running": None})
             trial = Trial()

@@ -38,7 +38,7 @@ class Standby:
 
 class ReplayBlockersTest(unittest.TestCase):
     def end(self, standby, looks=12, opens=None):
-        async def superuser(_settings, _database):
+        async def superuser(_settings):
             if opens:
                 raise opens.pop()
             return standby

@@ -39,7 +39,7 @@ async def read(settings: PostgresSettings) -> Optional[dict]:
 
 
 async def _read(settings: PostgresSettings) -> dict:
-    session = await control_database.superuser(settings, "postgres")
+    session = await control_database.superuser(settings)
     try:
         (row,) = await session.query(_QUESTION)
     finally:

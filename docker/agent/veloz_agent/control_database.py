@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Optional
 
 from . import control_session, statefile
 from .log import log
@@ -17,6 +18,8 @@ from .wire import Connection, ServerError
 
 EVERY_S = 10
 LIMIT_S = 20
+# How long a session over the socket may take to open.
+OWN_LIMIT_S = 3
 SCRIPT = "/usr/local/share/veloz/control.sql"
 
 # Commits wait for nobody: while no standby confirms, nothing of this may hang.
@@ -24,6 +27,8 @@ SUPERUSER_OPTIONS = control_session.startup_options(
     {
         **control_session.SETTINGS,
         "session_preload_libraries": "",
+        # What runs at each login may write, which a standby refuses.
+        "event_triggers": "off",
         "synchronous_commit": "local",
         "statement_timeout": "15s",
         "lock_timeout": "5s",
@@ -73,9 +78,36 @@ def question(settings: PostgresSettings) -> str:
     )
 
 
-async def superuser(settings: PostgresSettings, database: str) -> Connection:
+async def superuser(settings: PostgresSettings, *databases: str) -> Connection:
+    """A session of the superuser over the socket: in the first of these databases that takes it, else in whichever there is.
+
+    Raises what the first one said.
+    """
     extra = {"application_name": "veloz_agent", "options": SUPERUSER_OPTIONS}
-    return await Connection.open(settings.socket_dir, 5432, "postgres", "", database, extra)
+    first: Optional[ServerError] = None
+    for database in databases or (settings.control_database, "postgres", "template1"):
+        try:
+            return await Connection.open(settings.socket_dir, 5432, "postgres", "", database, extra)
+        except ServerError as error:
+            first = first or error
+    assert first
+    raise first
+
+
+async def own_door(settings: PostgresSettings) -> dict:
+    """`{ok, problem, socketDir}`: can this agent open a session of its own? `ok` is None where the server was silent. Never raises."""
+    answer: dict = {"ok": True, "problem": None, "socketDir": settings.socket_dir}
+    try:
+        session = await asyncio.wait_for(superuser(settings), OWN_LIMIT_S)
+    except asyncio.TimeoutError:
+        return {**answer, "ok": None, "problem": f"no answer within {OWN_LIMIT_S} s"}
+    except ServerError as error:
+        # It is not shut out where every place is taken, or while the server starts or ends.
+        return {**answer, "ok": None if error.code == "53300" or error.code.startswith("57P") else False, "problem": str(error)}
+    except Exception as error:  # noqa: BLE001 - a question beside others
+        return {**answer, "ok": False, "problem": str(error) or type(error).__name__}
+    session.close()
+    return answer
 
 
 async def missing(settings: PostgresSettings) -> list:

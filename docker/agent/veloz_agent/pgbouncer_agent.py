@@ -9,6 +9,7 @@ import time
 from typing import Optional
 
 from . import addresses, arguments, deadman, peers, statefile
+from .client_login import ClientLogin
 from .errors import CommandError
 from .log import log
 from .node import NodeAgent, now_ms
@@ -101,6 +102,7 @@ class PgBouncerAgent(NodeAgent):
         self.commands = {
             "observe": self.observe,
             "ask": self.ask_peers,
+            "tryClient": ClientLogin(settings).answer,
             "health": self.check_health,
             "claim": self.claim,
             "forget": self.forget,

@@ -6,9 +6,11 @@ import asyncio
 import glob
 import os
 import time
+import weakref
 from typing import TYPE_CHECKING, Optional
 
-from . import access_rules, config_files, recovery_settings
+from . import access_rules, config_files, control_database, recovery_settings
+from .replication_path import ReplicationPath
 
 if TYPE_CHECKING:
     from .config_files import ConfigFiles
@@ -26,9 +28,24 @@ COMPARED = (
     "port",
     "listen_addresses",
     "recovery_min_apply_delay",
+    "unix_socket_directories",
 )
 # A start is tried anew after this time, even where no file changed: a library may have gone.
 TRIAL_AGE_S = 30
+
+
+# One path to each peer for as long as the agent runs.
+_paths: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _path(node: PostgresSupervisor) -> ReplicationPath:
+    if node not in _paths:
+        _paths[node] = ReplicationPath(node.settings)
+    return _paths[node]
+
+
+async def _nothing() -> None:
+    return None
 
 
 async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
@@ -39,10 +56,17 @@ async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
+    access, own, replication = await asyncio.gather(
+        access_rules.read(s) if running else _nothing(),
+        control_database.own_door(s) if running else _nothing(),
+        _path(node).answer(),
+    )
     return {
         "at": round(time.time() * 1000),
         "start": trial,
-        "access": await access_rules.read(s) if running else None,
+        "access": access,
+        "own": own,
+        "replication": replication,
         "next": _next(files, s.data),
         "leftovers": recovery_settings.leftovers(files.settings),
         "signals": recovery_settings.left_signals(s.data, running),

@@ -54,7 +54,7 @@ async def end_while(settings: PostgresSettings, wanted: Callable[[], bool], firs
     await asyncio.sleep(first_look_s)
     while wanted():
         try:
-            session = await control_database.superuser(settings, "postgres")
+            session = await control_database.superuser(settings)
         except Exception:  # noqa: BLE001 - a server that takes nobody yet has no readers either
             await asyncio.sleep(AGAIN_S)
             continue

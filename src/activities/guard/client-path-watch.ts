@@ -144,7 +144,7 @@ export class ClientPathWatch {
     if (this.asking) return;
     this.asking = true;
     try {
-      this.session ??= await openDoor(this.access, THROUGH_LIMIT_MS);
+      this.session ??= await openDoor(this.access, THROUGH_LIMIT_MS, { evenRefused: true });
       if (this.closed) return;
       await this.session.query('SELECT 1');
       this.through = 'answered';

@@ -2,6 +2,7 @@ import type { NodeAnswer } from '../../cluster/guard/signals';
 import type { Lsn } from '../../cluster/lsn';
 import { slotName } from '../../cluster/topology';
 import type { PostgresSession } from '../../systems/postgres';
+import { isWeak, serverCommit } from '../../systems/synchronous-commit';
 import type { ClusterAccess } from '../deps';
 
 /** What the guard asks of a node several times a second: one row, whatever the node's role. */
@@ -19,14 +20,14 @@ SELECT r.recovering AS "inRecovery",
       'syncState', a.sync_state, 'state', a.state, 'flush', a.flush_lsn::text)), '[]')
     FROM pg_stat_replication a JOIN pg_replication_slots s ON s.active_pid = a.pid) END AS standbys,
   CASE WHEN NOT r.recovering THEN
-    array(SELECT 'synchronous_commit is ' || v || ' for the whole server' FROM current_setting('synchronous_commit') v
-      WHERE v IN ('off', 'local'))
-    || array(SELECT format('synchronous_commit is %s for %s in %s', split_part(c.entry, '=', 2),
+    array(SELECT 'synchronous_commit is ' || v.value || ' for the whole server' FROM (${serverCommit}) v
+      WHERE ${isWeak('v.value')})
+    || array(SELECT format('synchronous_commit is %s for %s in %s', lower(split_part(c.entry, '=', 2)),
         coalesce(o.rolname, 'every role'), coalesce(d.datname, 'every database'))
       FROM pg_db_role_setting x LEFT JOIN pg_roles o ON o.oid = x.setrole LEFT JOIN pg_database d ON d.oid = x.setdatabase,
         unnest(x.setconfig) AS c(entry)
       WHERE split_part(c.entry, '=', 1) = 'synchronous_commit'
-        AND split_part(c.entry, '=', 2) IN ('off', 'local', 'false', 'no', '0')
+        AND ${isWeak("split_part(c.entry, '=', 2)")}
         -- The control role's sessions set their own.
         AND o.rolname IS DISTINCT FROM current_user)
     || array(SELECT format('%s, which has no slot, confirms commits', a.application_name) FROM pg_stat_replication a

@@ -1,9 +1,11 @@
 import type { NodeSql, ObservedCluster, ObservedNode, ObservedPooler } from '../../cluster/observed';
 import { readinessFindings, readinessKey, type Readiness } from '../../cluster/readiness/findings';
+import { triedPath } from '../../cluster/readiness/replication-path';
 import type { NodeReadiness } from '../../cluster/readiness/observed';
-import type { PostgresAgent } from '../../systems/agent';
+import type { PoolerAgent, PostgresAgent } from '../../systems/agent';
 import { observeSqlOf, type PostgresSession } from '../../systems/postgres';
 import { readinessOf } from '../../systems/postgres-readiness';
+import { clientLogins } from '../client-logins';
 import { agentPart, observeConsole } from '../observe';
 import type { ClusterAccess } from '../deps';
 import type { HeldAgent } from './held-agents';
@@ -35,11 +37,14 @@ export class ReadinessWatch {
   /** What was seen last, and what was seen the same twice: a moment's lag is no news. */
   private last: Readiness | undefined;
   private confirmed: Readiness | undefined;
+  /** How a client fared at each standby, when that was tried last. */
+  private clients: Awaited<ReturnType<typeof clientLogins>> = new Map();
   private console: ObservedPooler['console'] = null;
 
   constructor(
     private readonly access: ClusterAccess,
     private readonly agents: ReadonlyMap<string, HeldAgent<PostgresAgent>>,
+    private readonly pooler?: HeldAgent<PoolerAgent>,
     private readonly everyMs = EVERY_MS,
   ) {}
 
@@ -91,6 +96,17 @@ export class ReadinessWatch {
       Promise.all(topology.postgres.nodes.map(async (node) => this.node(node.name, deep))),
       deep ? this.askConsole() : undefined,
     ]);
+    const [primary, second] = nodes.filter(({ sql }) => sql?.inRecovery === false);
+    if (primary !== undefined && second === undefined)
+      for (const standby of nodes.filter((node) => node.sql?.inRecovery === true)) {
+        const connectBack = triedPath(primary, standby);
+        if (connectBack !== undefined) standby.connectBack = connectBack;
+      }
+    if (deep) await this.askClients(nodes);
+    for (const node of nodes) {
+      const client = this.clients.get(node.name);
+      if (client !== undefined && node.sql !== null) node.client = client;
+    }
     return {
       cluster: name,
       at: Date.now(),
@@ -98,6 +114,22 @@ export class ReadinessWatch {
       nodes,
       pooler: { name: poolerName, agent: null, console: this.console },
     };
+  }
+
+  /** The primary, whose clients are there, is asked only for a comparison: applications may have something that runs at each login. */
+  private async askClients(nodes: readonly ObservedNode[]): Promise<void> {
+    const of = (inRecovery: boolean) =>
+      nodes.filter(({ sql }) => sql?.inRecovery === inRecovery).map(({ name }) => name);
+    this.clients = new Map();
+    try {
+      const session = await this.pooler?.get();
+      if (session === undefined) return;
+      this.clients = await clientLogins(this.access, session, of(true));
+      if ([...this.clients.values()].some(({ readOnly }) => readOnly))
+        this.clients = new Map([...this.clients, ...(await clientLogins(this.access, session, of(false)))]);
+    } catch {
+      // An older agent refuses it, and one that is silent is the watch's matter.
+    }
   }
 
   private async askConsole(): Promise<void> {

@@ -128,7 +128,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   const stopBeating = keepBeating(beat, BEAT_EVERY_MS);
   const standbys = new StandbyWatcher(deps, access, policy, request.ledger.primary);
   const hold = new ClientHold(deps, access, observatory.pooler, request);
-  const readiness = new ReadinessWatch(access, observatory.agents);
+  const readiness = new ReadinessWatch(access, observatory.agents, observatory.pooler);
   const ends = endOfStretch(deps, request.forMs);
   const rounds: Round[] = [];
   let oddSince: number | undefined;

@@ -25,7 +25,8 @@ export async function restoreNames(
       // Nobody may answer to the names as they are: what is written to see a standby catch up must not wait for them.
       await session.query(`SET synchronous_commit = local`);
       await caughtUp(access, session, first);
-      await session.query(`RESET synchronous_commit`);
+      // Not RESET: that would take the server's word.
+      await session.query(`SET synchronous_commit = on`);
       const names = await protect(access, session, standbys, first);
       return { detail: `synchronous_standby_names '${names}', and a standby confirmed`, protectedAt: Date.now() };
     });

@@ -1,3 +1,5 @@
+import { waitsForStandby } from '../synchronous-commit';
+
 /** What the failed primary's own files say of whom its commits waited for in the end. */
 export interface OwnSettings {
   /** `synchronous_standby_names`. */
@@ -9,8 +11,6 @@ export interface OwnSettings {
 }
 
 const LINE = /^\s*(synchronous_standby_names|synchronous_commit)\s*=?\s*('(?:[^']|'')*'|[^\s#]*)/i;
-/** Values of `synchronous_commit` with which a commit waits for no standby. */
-const waitsForNobody: ReadonlySet<string> = new Set(['off', 'local', 'false', 'no', '0']);
 
 /**
  * What the files say. Nobody can change the names past them: a session can't, and the server's command line is its agent's.
@@ -27,9 +27,7 @@ export function ownSettingsOf(files: readonly string[]): OwnSettings {
   if (names === undefined) return { problem: 'they say nothing of synchronous_standby_names' };
   return {
     names: names.trim(),
-    ...(commit !== undefined && waitsForNobody.has(commit.toLowerCase())
-      ? { weak: `synchronous_commit is ${commit}` }
-      : {}),
+    ...(commit !== undefined && !waitsForStandby(commit) ? { weak: `synchronous_commit is ${commit}` } : {}),
   };
 }
 

@@ -1,4 +1,4 @@
-import { psql } from '../commands';
+import { logs, psql } from '../commands';
 import type { AnsweringNode } from '../observed';
 import type { Checklist } from '../switchover/checklist';
 import type { AccessMistake } from './observed';
@@ -13,9 +13,21 @@ const shown = ({ file, line, error }: AccessMistake): string =>
  */
 export function checkAccess(list: Checklist, node: AnsweringNode, weight: Weight): void {
   const { name } = node;
+  const agent = node.readiness?.agent;
+  if (agent == null) return;
   checkWhichRules(list, node, weight);
-  const access = node.readiness?.agent?.access;
-  if (access == null) return;
+  checkOwnDoor(list, node, weight);
+  const { access } = agent;
+  // An agent that is older says nothing of it.
+  if (access === undefined) return;
+  if (access === null)
+    return void list.advise('M9', false, {
+      says: `${name} could read its pg_hba.conf at its next start`,
+      refusal: `it is not known whom ${name} would let in after its next start`,
+      measured: agent.own?.problem ?? 'its agent had no answer from PostgreSQL over the socket',
+      limit: 'its files of access, read by PostgreSQL',
+      next: logs(name),
+    });
   const rules = psql(
     name,
     'SELECT line_number, type, database, user_name, address, auth_method, error FROM pg_hba_file_rules',
@@ -62,3 +74,40 @@ function checkWhichRules(list: Checklist, node: AnsweringNode, weight: Weight): 
     next: resetSetting(name, { name: 'hba_file', file: AUTO_CONF, line: 0 }),
   });
 }
+
+/**
+ * M10: the agent's own way in, as the superuser over the socket: by it the agent ends readers that hold a promotion up, and makes the
+ * control database whole. It has to be there after the next start too.
+ */
+function checkOwnDoor(list: Checklist, node: AnsweringNode, weight: Weight): void {
+  const { name } = node;
+  const agent = node.readiness?.agent;
+  const own = agent?.own;
+  if (own == null) return;
+  const says = `the agent of ${name} can open a session of its own`;
+  // What is not known is no refusal: the server was full, or slow.
+  if (own.ok === false)
+    list[weight]('M10', false, {
+      says,
+      refusal: `the agent of ${name} can't open a session of its own: nobody would end a reader that holds a promotion up`,
+      measured: own.problem ?? 'it was refused',
+      limit: `role postgres is let in over ${own.socketDir}, without a password`,
+      next: `docker exec ${name} psql -U postgres -d template1 -c "SELECT 1"`,
+    });
+  const next = agent?.next.unix_socket_directories;
+  if (next === undefined) return;
+  const directories = next.split(',').map((path) => path.trim().replace(/^"|"$/g, ''));
+  const isThere = directories.some((path) => sameDirectory(path, own.socketDir));
+  if (isThere) return;
+  list[weight]('M10', false, {
+    says,
+    refusal: `the agent of ${name} would find no socket after its next start`,
+    measured: `unix_socket_directories is '${next}' at the next start`,
+    limit: `${own.socketDir} is one of them`,
+    next: psql(name, 'ALTER SYSTEM RESET unix_socket_directories'),
+  });
+}
+
+/** /var/run is a link to /run. */
+const sameDirectory = (one: string, other: string): boolean => canonical(one) === canonical(other);
+const canonical = (path: string): string => path.replace(/\/+$/, '').replace(/^\/var\/run(?=\/|$)/, '/run');

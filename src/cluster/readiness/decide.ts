@@ -3,6 +3,7 @@ import type { ClusterTopology } from '../topology';
 import type { Checklist } from '../switchover/checklist';
 import { checkAccess } from './access';
 import { checkChecksums, checkPlaces, checkSlots, tellOthers } from './data';
+import { checkPathAgain, checkReplicationRole } from './replication-path';
 import { checkDelay, checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
 
 /** Who takes part in a planned move: what is wrong with anybody else only warns. */
@@ -37,6 +38,8 @@ export function checkReadiness(
   for (const node of nodes) if (node === primary || node.promotable) checkDelay(list, node, weigh(node));
   const others = nodes.filter((node) => node !== primary);
   checkSlots(list, topology, primary, others, weigh);
+  checkReplicationRole(list, topology, primary);
+  for (const standby of others) checkPathAgain(list, standby, primary);
   for (const standby of nodes.filter((node) => node !== primary)) {
     // Both ways: it follows the primary now, and the primary would follow it.
     checkNextSettings(list, [standby], primary, weigh(standby));

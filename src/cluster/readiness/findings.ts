@@ -1,6 +1,6 @@
 import { headline, type Check } from '../check';
 import { answers, primaries, replicationRowOf, standbys, type ObservedCluster } from '../observed';
-import { checkCandidate } from '../switchover/candidate';
+import { checkCandidate, NOT_TRIED } from '../switchover/candidate';
 import { Checklist } from '../switchover/checklist';
 import { checkReplay } from '../switchover/replication';
 import { checkArchiver } from '../switchover/stopping';
@@ -42,7 +42,7 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
   return list.checks.filter((check) => {
     if (check.result !== 'refuse' && check.result !== 'warn') return false;
     // Where nobody tried the connection, that is not known to be in the way.
-    if (check.id === 'C4' && standbys(observed).every((node) => node.connectBack === undefined)) return false;
+    if (check.id === 'C4' && check.measured === NOT_TRIED) return false;
     const key = findingKey(check);
     if (told.has(key)) return false;
     told.add(key);

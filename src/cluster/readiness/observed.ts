@@ -44,6 +44,16 @@ export interface AgentReadiness {
     /** Who of another node would be refused after the next start, and why. */
     refused: { role: string; database: string; from: string; why: string }[];
   } | null;
+  /**
+   * Could the agent open a session as the superuser over its socket? `ok` is null where it is not known. null while the server does not
+   * run, absent from an agent that is older.
+   */
+  own?: { ok: boolean | null; problem: string | null; socketDir: string } | null;
+  /**
+   * Whether this node could begin to replicate from each other node now, tried as the replication role. `ok` is null where the other gave
+   * no answer. Absent from an agent that is older.
+   */
+  replication?: { host: string; port: number; ok: boolean | null; problem: string | null }[];
   /** Where `pg_wal` really is, if it is a link. */
   walOutside: string | null;
   archive: {
@@ -107,6 +117,14 @@ export interface SqlReadiness {
   oldestReader: { pid: number; user: string; application: string; ageMs: number } | null;
   slots: SlotReadiness[];
   senders: SenderReadiness[];
+  /** Roles as which others receive WAL. Absent from a worker that is older. */
+  replicationRoles?: {
+    name: string;
+    canLogin: boolean;
+    canReplicate: boolean;
+    /** Until its password ends, in milliseconds, negative where it did; null where it does not. */
+    validForMs: number | null;
+  }[];
   checksumFailures: { database: string; count: number }[];
   archiver: {
     mode: string;

@@ -5,9 +5,10 @@ import { notLower } from '../readiness/settings';
 import { formatSize } from '../size';
 import { isNodesSlot, slotName, type ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
+import { checkClients } from './clients';
 import { RELOAD, type Pair } from './replication';
 
-/** C1–C9: the target can be the primary, and the old primary and the others can follow it. */
+/** C1–C10: the target can be the primary, and the old primary and the others can follow it. */
 export function checkCandidate(
   list: Checklist,
   topology: ClusterTopology,
@@ -21,6 +22,7 @@ export function checkCandidate(
   checkDirectories(list, [source, target]);
   checkRights(list, topology, source, [source, target]);
   checkDisk(list, topology, [source, target]);
+  checkClients(list, source, target);
 }
 
 /** C1 and C2: a walsender and a slot for each node that will follow the target and does not do so yet. */
@@ -101,6 +103,9 @@ function checkSettings(
   });
 }
 
+/** Measured where nobody tried to connect. */
+export const NOT_TRIED = 'it was not tried';
+
 /** C4: tried inside the old primary, as its own WAL receiver would connect. */
 function checkConnectBack(list: Checklist, source: ObservedNode, target: ObservedNode): void {
   const back = target.connectBack;
@@ -109,7 +114,7 @@ function checkConnectBack(list: Checklist, source: ObservedNode, target: Observe
     refusal: `${source.name} can't open a replication connection to ${target.name}`,
     measured:
       back === undefined
-        ? 'it was not tried'
+        ? NOT_TRIED
         : back.ok
           ? 'IDENTIFY_SYSTEM answered'
           : (back.error ?? '').trim() || 'it was refused',

@@ -4,6 +4,7 @@ import { lsnDistance } from '../lsn';
 import { replicationRowOf, standbys, type AnsweringNode, type NodeSql, type ObservedCluster } from '../observed';
 import { lowerSettings } from '../readiness/settings';
 import { formatSize } from '../size';
+import { waitsForStandby } from '../synchronous-commit';
 import { isExpectedNames, synchronousNamesFor } from '../synchronous-names';
 import { slotName, type ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
@@ -94,7 +95,7 @@ export function setSynchronousNames(node: string, names: string): string {
 export function checkCommits(list: Checklist, source: AnsweringNode, standbyNames: readonly string[]): void {
   const { settings, weakSyncCommit, syncRepWaiters } = source.sql;
   const server = settings.synchronous_commit ?? 'on';
-  const serverWeak = server === 'off' || server === 'local';
+  const serverWeak = !waitsForStandby(server);
   const weak = [
     ...(serverWeak ? [`${server} for the whole server`] : []),
     ...weakSyncCommit.map(({ role, database, value }) => `${value} for ${role} in ${database}`),

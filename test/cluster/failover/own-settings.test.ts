@@ -17,6 +17,12 @@ describe('what the files of a primary say of whom its commits wait for', () => {
       ["synchronous_standby_names = 'a'\nsynchronous_commit = 'LOCAL'"],
       { names: 'a', weak: 'synchronous_commit is LOCAL' },
     ],
+    [
+      'a value that is none of those that wait',
+      ["synchronous_standby_names = 'a'\nsynchronous_commit = 'o\\146f'"],
+      { names: 'a', weak: 'synchronous_commit is o\\146f' },
+    ],
+    ['commits that wait, in capitals', ["synchronous_standby_names = 'a'\nsynchronous_commit = 'ON'"], { names: 'a' }],
     ['commits that wait', ["synchronous_standby_names = 'a'\nsynchronous_commit = remote_apply"], { names: 'a' }],
     ['no word at all', ["wal_level = 'replica'"], { problem: 'they say nothing of synchronous_standby_names' }],
   ])('%s', (_what, files, expected) => expect(ownSettingsOf(files)).toEqual(expected));

@@ -1,10 +1,13 @@
 import type { AgentReadiness } from '../../../src/cluster/readiness/observed';
 import { decide, notOk, objects, primary, standby } from '../support/objects';
-import { picture, ready } from '../support/picture';
+import { picture, ready, STANDBY } from '../support/picture';
 
 const well = { errors: [], identErrors: [], refused: [] };
 const has = (rest: Partial<NonNullable<AgentReadiness['access']>>) => ({ ...well, ...rest });
 const mistake = { file: '/etc/veloz/pg_hba.conf', line: 4, error: 'invalid CIDR mask in address "10.0.0.0/99"' };
+
+const own = { ok: true, problem: null, socketDir: '/var/run/postgresql' };
+const shut = 'role "postgres" is not permitted to log in (28000)';
 
 objects({
   'the old primary would read another file of rules at its next start': {
@@ -16,6 +19,28 @@ objects({
     id: 'M9',
     says: 'hba_file is /etc/veloz/pg_hba.conf now, /tmp/pg_hba.conf at the next start',
     next: 'ALTER SYSTEM RESET hba_file',
+  },
+  'nobody knows whom the candidate would let in': {
+    change: (seen) => (ready(standby(seen)).agent.access = null),
+    id: 'M9',
+    result: 'warn',
+    says: `it is not known whom ${STANDBY} would let in after its next start: its agent had no answer`,
+    next: `docker logs --tail 20 ${STANDBY}`,
+  },
+  'the agent of the candidate is shut out': {
+    change: (seen) => (ready(standby(seen)).agent.own = { ...own, ok: false, problem: shut }),
+    id: 'M10',
+    says: `the agent of ${STANDBY} can't open a session of its own: nobody would end a reader that holds a promotion up: ${shut}`,
+    next: 'psql -U postgres -d template1',
+  },
+  'the agent of the candidate would be shut out after its next start': {
+    change: (seen) => {
+      ready(standby(seen)).agent.own = own;
+      ready(standby(seen)).agent.next.unix_socket_directories = '/tmp';
+    },
+    id: 'M10',
+    says: "would find no socket after its next start: unix_socket_directories is '/tmp' at the next start (limit: /var/run/postgresql is one of them)",
+    next: 'ALTER SYSTEM RESET unix_socket_directories',
   },
   'pg_hba.conf of the primary has a mistake': {
     change: (seen) => (ready(primary(seen)).agent.access = has({ errors: [mistake] })),
@@ -51,9 +76,17 @@ test('what a try of the way back has told already is not told again', () => {
   expect(notOk(decide(seen))).toEqual(['C4']);
 });
 
-test.each([undefined, null, well])('access as %j is no news', (access) => {
+test.each([undefined, well])('access as %j is no news', (access) => {
   const seen = picture();
   for (const node of [primary(seen), standby(seen)])
     Object.assign(ready(node).agent, access === undefined ? {} : { access });
+  expect(notOk(decide(seen))).toEqual([]);
+});
+
+test('a door that is open, or of which nothing is known, is no news', () => {
+  const seen = picture();
+  ready(primary(seen)).agent.own = { ...own, ok: null, problem: 'no answer within 3 s' };
+  ready(standby(seen)).agent.own = own;
+  ready(standby(seen)).agent.next.unix_socket_directories = '/tmp, /run/postgresql/';
   expect(notOk(decide(seen))).toEqual([]);
 });

@@ -13,8 +13,8 @@ export function checkOf(decision: SwitchoverDecision, id: string): Check {
   const found = decision.checks.filter((check) => check.id === id);
   const objecting = found.filter(({ result }) => result === 'refuse' || result === 'warn');
   const [first] = objecting.length > 0 ? objecting : found;
-  if (first === undefined || objecting.length > 1 || (found.length > 1 && !id.startsWith('M')))
-    throw new Error(`${found.length} checks ${id}`);
+  const ambiguous = objecting.length === 0 && found.length > 1 && !id.startsWith('M');
+  if (first === undefined || objecting.length > 1 || ambiguous) throw new Error(`${found.length} checks ${id}`);
   return first;
 }
 

@@ -112,6 +112,7 @@ function node(name: string, seen: NodeSql): ObservedNode {
       startGuard: null,
     },
     sql: seen,
+    client: { ok: true, user: 'veloz', readOnly: false },
     readiness: { agent: agentReady(), sql: sqlReady(seen.inRecovery) },
     ...(seen.inRecovery ? { connectBack: { ok: true } } : {}),
   };

@@ -94,6 +94,12 @@ objects({
     says: 'synchronous_commit is off for every role in veloz, local for loader in veloz',
     next: `${inside(PRIMARY, 'ALTER DATABASE veloz RESET synchronous_commit')} -c "ALTER ROLE loader IN DATABASE veloz RESET synchronous_commit"`,
   },
+  'a server with a value that is none of those that wait': {
+    change: (seen) => (primary(seen).sql.settings.synchronous_commit = 'somehow'),
+    id: 'B4',
+    says: 'synchronous_commit is somehow for the whole server',
+    next: `${inside(PRIMARY, "ALTER SYSTEM SET synchronous_commit = 'on'")} ${reload}`,
+  },
   'no role anywhere waits for standbys': {
     change: (seen) =>
       (primary(seen).sql.weakSyncCommit = [{ role: 'every role', database: 'every database', value: 'off' }]),

@@ -1,0 +1,64 @@
+import asyncio
+import unittest
+from types import SimpleNamespace
+from unittest import mock
+
+import support  # noqa: F401
+
+from veloz_agent import client_login
+from veloz_agent.wire import ServerError
+
+NODE = {"host": "b", "port": 5432}
+SETTINGS = SimpleNamespace(user="veloz", password="secret", database="orders")
+
+
+class ClientLoginTest(unittest.TestCase):
+    def tried(self, outcome, times=1):
+        """`outcome`: the value of the setting, or what opening a session raises. Returns the answer, and who was let in where."""
+        asked = []
+
+        class Session:
+            async def query(self, _sql):
+                return [{"value": outcome}]
+
+            def close(self):
+                asked.append("closed")
+
+        async def open_session(host, port, user, password, database, _extra):
+            asked.append((host, port, user, password, database))
+            if isinstance(outcome, Exception):
+                raise outcome
+            return Session()
+
+        async def run():
+            login = client_login.ClientLogin(SETTINGS)
+            for _ in range(times):
+                found = await login.answer({"addresses": [NODE]})
+            return found
+
+        with mock.patch.object(client_login.Connection, "open", open_session):
+            found = asyncio.run(run())
+        self.assertEqual((found["user"], found["database"]), ("veloz", "orders"))
+        return found["answers"][0], asked
+
+    def test_a_client_that_is_let_in_tells_whether_it_could_write(self):
+        for value, read_only in (("off", False), ("on", True)):
+            found, asked = self.tried(value)
+            self.assertEqual(found, {**NODE, "ok": True, "code": None, "readOnly": read_only, "problem": None})
+            self.assertEqual(asked, [("b", 5432, "veloz", "secret", "orders"), "closed"])
+
+    def test_a_refusal_is_told_in_the_servers_words_with_its_code(self):
+        found, _ = self.tried(ServerError({"C": "28000", "M": "pg_hba.conf rejects connection"}))
+        self.assertEqual((found["ok"], found["code"], found["problem"]), (False, "28000", "pg_hba.conf rejects connection (28000)"))
+
+    def test_a_node_that_can_not_be_reached_is_tried_twice(self):
+        found, asked = self.tried(OSError("connection refused"))
+        self.assertEqual((found["ok"], found["problem"], len(asked)), (None, "connection refused", 2))
+
+    def test_several_who_ask_at_once_cost_one_login(self):
+        _, asked = self.tried("off", times=3)
+        self.assertEqual(asked.count("closed"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,64 @@
+"""Whether this node could begin to replicate from each other node now: as its WAL receiver would, by the replication role.
+
+A session that streams goes on whatever is done to its role and to the role's password; the next one is asked for them. So only a new
+one tells whether a node that ends could come back as a standby.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Optional
+
+from .control_session import open_session
+from .settings import PostgresSettings
+from .wire import ServerError
+
+# The first try, and a second one for a peer that was only slow.
+LIMITS_S = (1, 1.5)
+# Each try takes a walsender of the other node for a moment.
+KEPT_S = 3
+
+
+class ReplicationPath:
+    """Tries, and keeps what it found for a moment: several workers ask."""
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        self._settings = settings
+        self._found: list = []
+        self._at: Optional[float] = None
+
+    async def answer(self) -> list:
+        """`[{host, port, ok, problem}]`, one for each peer; never raises. `ok` is None where the peer gave no answer in time."""
+        if self._at is None or time.monotonic() - self._at > KEPT_S:
+            self._found = list(await asyncio.gather(*(self._peer(peer) for peer in self._settings.peers)))
+            self._at = time.monotonic()
+        return self._found
+
+    async def _peer(self, peer: dict) -> dict:
+        ok: Optional[bool] = None
+        problem: Optional[str] = None
+        for limit_s in LIMITS_S:
+            try:
+                await asyncio.wait_for(self._identify(peer), limit_s)
+                return {**peer, "ok": True, "problem": None}
+            except asyncio.TimeoutError:
+                ok, problem = None, f"no answer within {limit_s} s"
+            except ServerError as error:
+                # A server that starts or ends says nothing of whom it lets in.
+                ok, problem = (None if error.code.startswith("57P") else False), str(error)
+                break
+            except Exception as error:  # noqa: BLE001 - a question beside others
+                ok, problem = None, str(error) or type(error).__name__
+                break
+        return {**peer, "ok": ok, "problem": problem}
+
+    async def _identify(self, peer: dict) -> None:
+        s = self._settings
+        session = await open_session(
+            peer["host"], peer["port"], s.repl_user, s.repl_password, "replication", {"replication": "true"}
+        )
+        try:
+            await session.query("IDENTIFY_SYSTEM")
+        finally:
+            session.close()

@@ -1,0 +1,64 @@
+import { readinessFindings } from '../../../src/cluster/readiness/findings';
+import { checkOf, content, decide, objects, primary, reload, standby } from '../support/objects';
+import { picture, PRIMARY, STANDBY } from '../support/picture';
+
+const well = { ok: true, user: 'veloz', readOnly: false };
+const rejected = 'pg_hba.conf rejects connection for host "10.0.0.9", user "veloz", database "veloz" (28000)';
+
+objects({
+  'the target refuses clients': {
+    change: (seen) => (standby(seen).client = { ...well, ok: false, code: '28000', error: rejected }),
+    id: 'C10',
+    says: `${STANDBY} refuses clients: they would be shut out: login as veloz: ${rejected} (limit: a login from the pooler as its own user)`,
+    next: `docker logs --tail 20 ${STANDBY}`,
+  },
+  'the pooler does not reach the target': {
+    change: (seen) => (standby(seen).client = { ...well, ok: null, error: 'no answer within 1.5 s' }),
+    id: 'C10',
+    says: `the pooler can't reach ${STANDBY}: clients would reach nobody: login as veloz: no answer within 1.5 s`,
+    next: `docker logs --tail 20 ${STANDBY}`,
+  },
+  'clients could only read there': {
+    change: (seen) => {
+      primary(seen).client = { ...well };
+      standby(seen).client = { ...well, readOnly: true };
+    },
+    id: 'C10',
+    says: `clients could not write on ${STANDBY}: default_transaction_read_only is on for veloz, and not on ${PRIMARY} (limit: off)`,
+    next: `ALTER SYSTEM SET default_transaction_read_only = off" ${reload}`,
+  },
+  'clients can only read anywhere, which somebody may want': {
+    change: (seen) => {
+      primary(seen).client = { ...well, readOnly: true };
+      standby(seen).client = { ...well, readOnly: true };
+    },
+    id: 'C10',
+    result: 'warn',
+    says: `default_transaction_read_only is on for veloz, as on ${PRIMARY}`,
+    next: 'ALTER SYSTEM SET default_transaction_read_only = off',
+  },
+  'something that runs at each login writes, which a standby refuses': {
+    change: (seen) =>
+      (standby(seen).client = { ...well, ok: false, code: '25006', error: 'cannot execute INSERT (25006)' }),
+    id: 'C10',
+    result: 'warn',
+    says: 'cannot execute INSERT (25006)',
+    next: `docker logs --tail 20 ${STANDBY}`,
+  },
+});
+
+content([['C10', 'a client that is let in', (seen) => (standby(seen).client = { ...well })]]);
+
+test('where nobody tried, nothing is known', () => {
+  const seen = picture();
+  delete standby(seen).client;
+  expect(checkOf(decide(seen), 'C10')).toMatchObject({ result: 'skip' });
+});
+
+test('the guard is not ready where the candidate would shut clients out', () => {
+  const seen = picture();
+  standby(seen).client = { ...well, ok: false, code: '28000', error: rejected };
+  expect(readinessFindings(seen.topology, seen.observed).map(({ id, result }) => `${id} ${result}`)).toEqual([
+    'C10 refuse',
+  ]);
+});
