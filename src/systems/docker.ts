@@ -48,7 +48,10 @@ export interface DockerClient {
    * @throws Error when the engine does not answer within two seconds
    */
   isFrozen(container: string): Promise<boolean>;
-  /** A held-open process in a container; the stream is its raw multiplexed output and its input. */
+  /**
+   * A held-open process in a container; the stream is its raw multiplexed output and its input.
+   * @throws Error when the engine has not started it within five seconds
+   */
   open(container: string, command: readonly string[]): Promise<Duplex>;
   /** Runs a command and returns what it printed. A command that runs longer than `limitMs` is given up (not killed). */
   run(
@@ -95,6 +98,12 @@ export interface DockerClient {
     onEnd: () => void,
   ): Promise<() => void>;
 }
+
+/**
+ * How long the engine may take to start a process in a container, in milliseconds. For one that was frozen while a process was being
+ * started in it, it never answers (Docker 20.10, cgroup v1).
+ */
+const OPEN_LIMIT_MS = 5000;
 
 /** A sink for the modem's demultiplexer, which only ever calls `write`. */
 function sink(onChunk: (chunk: Buffer) => void): NodeJS.WritableStream {
@@ -202,16 +211,25 @@ export function createDockerClient(socketPath?: string): DockerClient {
       return found.length > 0;
     },
     async open(container, command) {
-      const exec = await docker
+      const opening = docker
         .getContainer(container)
-        .exec({ Cmd: [...command], AttachStdin: true, AttachStdout: true, AttachStderr: true, Tty: false });
-      return exec.start({ hijack: true, stdin: true });
+        .exec({ Cmd: [...command], AttachStdin: true, AttachStdout: true, AttachStderr: true, Tty: false })
+        .then((exec) => exec.start({ hijack: true, stdin: true }));
+      return withLimit(opening, OPEN_LIMIT_MS, `docker exec in ${container}`).catch((error: unknown) => {
+        // Nobody waits for one that comes later.
+        opening.then(
+          (stream) => stream.destroy(),
+          () => undefined,
+        );
+        throw error;
+      });
     },
     async run(container, command, limitMs, options = {}) {
-      const exec = await docker
+      const opening = docker
         .getContainer(container)
-        .exec({ Cmd: [...command], AttachStdout: true, AttachStderr: true, Tty: false, User: options.user });
-      const stream = await exec.start({ hijack: true, stdin: false });
+        .exec({ Cmd: [...command], AttachStdout: true, AttachStderr: true, Tty: false, User: options.user })
+        .then(async (made) => ({ exec: made, stream: await made.start({ hijack: true, stdin: false }) }));
+      const { exec, stream } = await withLimit(opening, OPEN_LIMIT_MS, `docker exec in ${container}`);
       let output = '';
       docker.modem.demuxStream(
         stream,

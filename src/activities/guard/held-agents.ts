@@ -18,9 +18,9 @@ export class HeldAgent<Agent extends AnyAgent> {
     private readonly open: () => Promise<Agent>,
   ) {}
 
-  /** Opens the session ahead of its use. Never throws. */
-  async warm(): Promise<void> {
-    await this.get().catch(() => undefined);
+  /** Opens the session ahead of its use; one that takes longer than `limitMs` goes on by itself. Never throws. */
+  async warm(limitMs: number): Promise<void> {
+    await withinLimit(this.get(), limitMs).catch(() => undefined);
   }
 
   /** @throws Error when the agent can't be reached */

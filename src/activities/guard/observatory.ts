@@ -24,6 +24,8 @@ const DIES_OF_IT_MS = 40_000;
 /** How often the others are asked while the primary is well, in milliseconds; a second primary is seen within two seconds. */
 const OTHERS_EVERY_MS = 350;
 const SILENT_OTHERS_EVERY_MS = 1000;
+/** The watch begins after this time, in milliseconds, whoever has not answered by then: Docker may hang for one container. */
+const WARM_LIMIT_MS = 500;
 /** How soon rounds follow in a hurry, in milliseconds, and how many of them. */
 const SOON_MS = 40;
 const HURRIED_ROUNDS = 3;
@@ -86,7 +88,9 @@ export class Observatory {
 
   /** Opens what will be needed at the moment of a failure. What can't be opened now is opened when it is asked for. */
   async open(): Promise<void> {
-    await Promise.all([this.pooler.warm(), ...[...this.agents.values()].map((agent) => agent.warm()), this.listen()]);
+    const agents = [this.pooler, ...this.agents.values()];
+    const listening = withinLimit(this.listen(), WARM_LIMIT_MS).catch(() => undefined);
+    await Promise.all([...agents.map((agent) => agent.warm(WARM_LIMIT_MS)), listening]);
     void this.watchDisk(this.primaryName());
     this.clientPath.start();
     this.nextAt = this.clock.now();

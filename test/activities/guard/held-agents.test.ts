@@ -13,21 +13,30 @@ describe('a held session with an agent', () => {
 
   test('is opened once, ahead of its use, also by several at a time', async () => {
     engine.openMs = 20;
-    await Promise.all([held.warm(), held.warm(), observe()]);
+    await Promise.all([held.warm(500), held.warm(500), observe()]);
     await observe();
     expect(engine.opened).toBe(1);
   });
 
   test('can’t be warmed where there is nobody, which is no error before it is used', async () => {
     engine.status[STANDBY] = 'exited';
-    await held.warm();
+    await held.warm(500);
     await expect(observe()).rejects.toMatchObject({ type: 'Unreachable' });
     engine.status[STANDBY] = 'running';
     await expect(observe()).resolves.toMatchObject({ desired: 'up' });
   });
 
+  test('that takes too long to be opened ahead keeps nobody waiting, and is there later', async () => {
+    engine.openMs = 200;
+    const began = performance.now();
+    await held.warm(20);
+    expect(performance.now() - began).toBeLessThan(150);
+    await observe();
+    expect(engine.opened).toBe(1);
+  });
+
   test('that broke is replaced once', async () => {
-    await held.warm();
+    await held.warm(500);
     const { agent } = engine;
     let broken = true;
     engine.agent = (...args) => {
@@ -43,14 +52,14 @@ describe('a held session with an agent', () => {
   });
 
   test('hands a refusal on without asking again', async () => {
-    await held.warm();
+    await held.warm(500);
     engine.agent = () => new Refusal('Superseded', 'run 8 holds it');
     await expect(observe()).rejects.toMatchObject({ type: 'Superseded' });
     expect(engine.asked).toEqual([`${STANDBY} observe`]);
   });
 
   test('keeps nobody waiting for longer than the limit', async () => {
-    await held.warm();
+    await held.warm(500);
     engine.agent = () => silence;
     await expect(held.use(30, (agent) => agent.call('observe', {}, 5000))).rejects.toThrow('no answer within 30 ms');
     await pause(5);
