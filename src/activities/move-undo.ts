@@ -7,6 +7,8 @@ import { tokenOf, type Stage } from './token';
 
 /** How long a stop that did not end in its time may still take before it is cut short, in milliseconds. */
 const STOP_PATIENCE_MS = 500;
+/** A server that runs and gives no answer for this long is not reached, in milliseconds. */
+const REACH_LIMIT_MS = 1000;
 /** A start that ends a server first has its processes to wait for, and its peers to ask, in milliseconds. */
 const START_LIMIT_MS = 15_000;
 
@@ -34,21 +36,33 @@ export async function putBack(
       return state === 'stopping' && performance.now() < limit ? undefined : true;
     });
     await source.call('start', { token, as: 'primary', endsStop: true }, START_LIMIT_MS);
-    await until(`${request.source} taking writes again`, 60_000, 20, async () => {
-      try {
-        const session = await access.sql(request.source);
-        try {
-          return (await recoveryOf(session)).inRecovery ? undefined : true;
-        } finally {
-          session.close();
-        }
-      } catch {
-        return undefined;
-      }
-    });
+    await untilWritable(access, request, source);
   }
   await pooler.call('route', { token, ...sourceAt });
   await pooler.call('release', { token });
+}
+
+/**
+ * Waits until the source takes writes. By its agent's word it may do so where nobody reaches it any more: clients are then no better off
+ * for being held, and a failover has to wait for the end of this.
+ */
+async function untilWritable(
+  access: ClusterAccess,
+  { source: node }: MoveRequest,
+  source: Parts['source'],
+): Promise<void> {
+  let runsSince: number | undefined;
+  await until(`${node} taking writes again`, 60_000, 20, async () => {
+    try {
+      return await withSession(access.sql(node, REACH_LIMIT_MS), async (session) =>
+        (await recoveryOf(session)).inRecovery ? undefined : true,
+      );
+    } catch {
+      const { postgres } = await source.call('observe', {});
+      runsSince = postgres.state === 'running' ? (runsSince ?? performance.now()) : undefined;
+      return runsSince !== undefined && performance.now() - runsSince >= REACH_LIMIT_MS ? true : undefined;
+    }
+  });
 }
 
 /** Could the target have been asked for its promotion? Only where the source was fenced for it. */

@@ -188,7 +188,7 @@ async function untilPromoted(
 
   // What little was written since the last checkpoint, so that the stop has nothing to write.
   const strangers = await recorder.run('flush', `CHECKPOINT on ${request.source} once more`, () =>
-    flush(access, request),
+    flush(access, request, before.desired === 'up' && before.postgres.state === 'running'),
   );
   const hold = await recorder.run(
     'hold',
@@ -269,10 +269,20 @@ function waitsForSource(request: MoveRequest): boolean {
   return request.protection === 'zero-loss' && request.others.length === 0;
 }
 
-/** @returns the walsenders that are no node's: they must not hold the stop up */
-async function flush(access: ClusterAccess, request: MoveRequest): Promise<number[]> {
-  // An attempt that comes after the stop finds nobody to checkpoint.
-  return withSession(access.sql(request.source, 2000), async (session) => {
+/**
+ * @param runs by its agent's word; an attempt that comes after the stop finds nobody to checkpoint
+ * @returns the walsenders that are no node's: they must not hold the stop up
+ * @throws Error when the source runs and can't be reached: clients would be held for a stop whose last WAL reaches nobody
+ */
+async function flush(access: ClusterAccess, request: MoveRequest, runs: boolean): Promise<number[]> {
+  let opened: PostgresSession;
+  try {
+    opened = await access.sql(request.source, 2000);
+  } catch (error) {
+    if (!runs) return [];
+    throw new Error(`${request.source} runs and can't be reached: ${(error as Error).message.replace(/\.$/, '')}`);
+  }
+  return withSession(Promise.resolve(opened), async (session) => {
     await session.query('CHECKPOINT');
     const slots = access.topology.postgres.nodes.map(({ name }) => slotName(name));
     const rows = await session.query<{ pid: number }>(

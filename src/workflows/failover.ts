@@ -11,7 +11,7 @@ import { parseFailoverInput, type FailoverInput, type FailoverRequest } from './
 import { failoverSteps, releaseFailover, type FailoverStory } from './failover-steps';
 import { act, reading } from './runbook/activity-options';
 import { approvedOrEnd } from './runbook/ask';
-import { describeCluster, lockOrEnd, requestOf } from './runbook/begin';
+import { describeCluster, letGo, lockOrEnd, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
 import { initialStepStates, rootDetails, rootMessage, rootType, runSteps } from './runbook/runner';
 import type { FailoverFacts, Report } from './run-state';
@@ -111,6 +111,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
   run.leaveWhenAsked();
   // Not without the lock: whoever has it by then has the nodes too.
   if (!run.locksByTier || run.holdsLock) await releaseFailover(run, move);
+  letGo(run);
   const after = await act(reading, 'Look at every system once more')
     .observe(state.cluster)
     .catch(() => undefined);

@@ -11,7 +11,7 @@ import { planQuestion } from '../report/runbooks';
 import type { RejoinStory } from './rejoin-steps';
 import { act, changing, leaving, reading } from './runbook/activity-options';
 import { approvedOrEnd, warnOf } from './runbook/ask';
-import { aloneOrEnd, describeCluster, lockOrEnd, othersOf } from './runbook/begin';
+import { aloneOrEnd, describeCluster, letGo, lockOrEnd, othersOf } from './runbook/begin';
 import type { Run } from './runbook/run';
 import { initialStepStates, rootMessage, rootType, runSteps, type Step } from './runbook/runner';
 import { proveAndWatch } from './runbook/soak';
@@ -116,6 +116,7 @@ export async function conductStandbyRun(
   run.leaveWhenAsked();
   // Not without the lock: whoever has it by then may have the node too.
   if (!run.locksByTier || run.holdsLock) await giveBack(run, chosen);
+  letGo(run);
   const after = await act(reading, 'Look at every system once more')
     .observe(state.cluster)
     .catch(() => undefined);

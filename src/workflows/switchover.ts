@@ -6,7 +6,7 @@ import { membersOf } from '../cluster/members';
 import { planSwitchover } from '../cluster/switchover-plan';
 import { act, reading } from './runbook/activity-options';
 import { approvedOrEnd } from './runbook/ask';
-import { describeCluster, lockOrEnd, othersOf, requestOf } from './runbook/begin';
+import { describeCluster, letGo, lockOrEnd, othersOf, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
 import { initialStepStates, rootMessage, runSteps } from './runbook/runner';
 import type { Report } from './run-state';
@@ -110,6 +110,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
   const outcome = await runSteps(steps, state.steps, run);
   const left = run.leaveWhenAsked();
   await giveBack(run, move);
+  letGo(run);
   const after = await act(reading, 'Look at every system once more')
     .observe(cluster(state))
     .catch(() => undefined);
