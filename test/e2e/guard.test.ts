@@ -4,7 +4,7 @@ import { linkFault } from '../../src/bench/faults';
 import { guardWorkflowId } from '../../src/workflows/guard-messages';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
-import { cli, deps, docker, look, PRIMARY, psql, recovered, roles, STANDBY, waitUntil, whole } from './support/stack';
+import { cli, deps, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
 
 /** What the guard does where a failover is not the answer, or not its decision. */
 describe('the guard', () => {
@@ -194,48 +194,6 @@ describe('the guard', () => {
     await guarded.guard();
     await whole(120_000);
     expect(await roles()).toEqual(before);
-  });
-
-  test('an agent that says nothing in a container that runs, its server dead: the node becomes a standby again', async () => {
-    const before = await roles();
-    await guarded.guard();
-    docker('kill', '--signal', 'STOP', before.standby);
-    try {
-      docker('exec', '-u', 'root', before.standby, 'pkill', '-KILL', '-x', 'postgres');
-      await guarded.until('the repair', ({ mending }) => mending?.acting !== undefined, 90_000);
-      await waitUntil(
-        'the standby following again',
-        async () => (await look()).nodes.some(({ name, sql }) => name === before.standby && sql?.receiver != null),
-        120_000,
-      );
-      await guarded.protectedBy(before.primary);
-    } finally {
-      const running = docker('inspect', '-f', '{{.State.Running}}', before.standby).trim() === 'true';
-      if (running) docker('kill', '--signal', 'CONT', before.standby);
-    }
-    expect(await roles()).toEqual(before);
-  });
-
-  test('a node made anew with an empty volume beside one that is frozen makes no database of its own', async () => {
-    const systemOf = (node: string) => psql(node, 'SELECT system_identifier FROM pg_control_system()');
-    const system = systemOf(STANDBY);
-    docker('pause', STANDBY);
-    docker('rm', '-f', PRIMARY);
-    docker('volume', 'rm', PRIMARY);
-    // Makes the container, and waits for it in vain.
-    const up = cli(['stack', 'up']);
-    const said = () => docker('exec', PRIMARY, 'veloz-agent', 'observe');
-    try {
-      await waitUntil('its agent waiting', () => said().includes(`${STANDBY} is there, and its agent`), 60_000);
-      await sleep(5000);
-      expect(said()).toContain('a new database system is created only where');
-    } finally {
-      docker('unpause', STANDBY);
-    }
-    await waitUntil('its agent hearing of the data', () => !said().includes('a new database system is created only'));
-    expect(systemOf(STANDBY)).toBe(system);
-    // Whatever the roles were, the end of the scenario makes the stack whole, anew where it has to.
-    await up;
   });
 
   test('only the link between primary and standby is cut: nobody fails over; commits go on after the limit, and wait again when it is back', async () => {
