@@ -23,7 +23,7 @@ export interface Refusal {
 
 /** `B2: what is wrong: what was measured (limit: …). Also refused: B8. Nothing was changed. Next: command` */
 const refusalPattern =
-  /^(?<sentence>(?<id>[A-M]\d): .+ \(limit: .+\))\.(?: Also refused: [A-M0-9, ]+\.)? Nothing was changed\. Next: (?<next>.+)$/s;
+  /^(?<sentence>(?<id>[A-M]\d+): .+ \(limit: .+\))\.(?: Also refused: [A-M0-9, ]+\.)? Nothing was changed\. Next: (?<next>.+)$/s;
 
 /** Asks for a switchover as a user would, and expects it to be refused by a check, and the stack to be exactly as before. */
 export async function refused(rig: Rig, ...args: string[]): Promise<Refusal> {
