@@ -123,9 +123,11 @@ export async function unprepareMove(deps: ActivityDeps, request: MoveRequest): P
   const access = accessCluster(deps, request.cluster);
   const stopBeating = keepBeating(() => 'undoing the preparation');
   try {
-    await withSession(access.sql(request.source), async (session) => {
-      for (const node of request.others) await ensureSlot(session, node);
-    });
+    // Nothing is asked of the source where nobody else follows it: it may be what has failed, and a failover waits for the end of this.
+    if (request.others.length > 0)
+      await withSession(access.sql(request.source), async (session) => {
+        for (const node of request.others) await ensureSlot(session, node);
+      });
     for (const node of request.others) await follow(access, request.run, 'unprepare', node, request.source);
     await withSession(access.sql(request.target), async (session) => {
       await ensureSynchronousNames(session, namesAfter(access, request));
