@@ -8,7 +8,7 @@ import type { SubStep } from '../workflows/run-state';
 import { startCanary } from './canary';
 import { attempt, finalFailure, heartbeat, keepBeating, lastHeartbeat, sleep, until } from './context';
 import { steadyMs } from './clock';
-import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
+import { accessCluster, type ActivityDeps, type ClusterAccess } from './deps';
 import { openDoor } from './front-door';
 import { SubStepRecorder, type MoveJournal } from './move-journal';
 import { closeParts, claimParts, openParts, positionOf, type MoveRequest, type Parts } from './move-parts';
@@ -16,6 +16,8 @@ import { putBack, rollBackMove } from './move-undo';
 
 /** How long the target may take to have the shutdown checkpoint and to replay it (G2), in milliseconds. */
 const RECEIVE_LIMIT_MS = 1000;
+/** How long the source may take to be reached, and for its last CHECKPOINT before clients are held, in milliseconds. */
+const FLUSH_LIMIT_MS = 2000;
 /** After this time, in milliseconds, a reader that holds replay up on the target is ended: clients wait. */
 const READER_PATIENCE_MS = 100;
 
@@ -277,20 +279,27 @@ function waitsForSource(request: MoveRequest): boolean {
 async function flush(access: ClusterAccess, request: MoveRequest, runs: boolean): Promise<number[]> {
   let opened: PostgresSession;
   try {
-    opened = await access.sql(request.source, 2000);
+    opened = await access.sql(request.source, FLUSH_LIMIT_MS);
   } catch (error) {
     if (!runs) return [];
-    throw new Error(`${request.source} runs and can't be reached: ${(error as Error).message.replace(/\.$/, '')}`);
+    throw new Error(
+      `${request.source} runs and can't be reached: ${(error as Error).message.replace(/\.$/, '')} (limit: a connection within ${formatMs(FLUSH_LIMIT_MS)})`,
+    );
   }
-  return withSession(Promise.resolve(opened), async (session) => {
-    await session.query('CHECKPOINT');
+  try {
     const slots = access.topology.postgres.nodes.map(({ name }) => slotName(name));
-    const rows = await session.query<{ pid: number }>(
+    // Asked first: a CHECKPOINT may take longer than its limit, and they would hold the stop up all the same.
+    const rows = await opened.query<{ pid: number }>(
       `SELECT a.pid FROM pg_stat_replication a LEFT JOIN pg_replication_slots s ON s.active_pid = a.pid WHERE (s.slot_name = ANY ($1::text[])) IS NOT TRUE LIMIT 256`,
       [slots],
     );
+    await opened.query('CHECKPOINT').catch(() => undefined);
     return rows.map(({ pid }) => pid);
-  }).catch(() => []);
+  } catch {
+    return [];
+  } finally {
+    opened.close();
+  }
 }
 
 /**
