@@ -27,7 +27,6 @@ export async function settleBeside(run: Run, move: MoveRequest): Promise<SettleR
       run.changed(`${move.source} is not a standby yet, and others act meanwhile: waiting until it streams`);
       if ((await streams(move, cause)) && (await run.lock())) {
         run.warn(`K2: ${rootMessage(cause)}. ${move.source} came back later, and the run went on`);
-        run.goesOn();
         return settle();
       }
     }

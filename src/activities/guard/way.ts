@@ -16,6 +16,7 @@ export class Way {
     private readonly request: { mayInterrupt?: boolean; ledger: { primary: string | null } },
   ) {}
 
+  /** Asks once a second at most, for the ledger's primary. Never throws: a question that gets lost is asked again. */
   async ask(holder: string, why: string): Promise<void> {
     const { mayInterrupt, ledger } = this.request;
     if (mayInterrupt !== true || ledger.primary === null || this.deps.askForWay === undefined) return;

@@ -192,13 +192,10 @@ export class Run implements RunnerHost {
     return true;
   }
 
-  /** It has the lock again, and nobody is in a hurry any more. */
-  goesOn(): void {
-    this.way = undefined;
-  }
-
   async untilAsked<T>(primary: string, work: () => Promise<T>): Promise<T> {
     const scope = new CancellationScope();
+    // What was asked of an earlier part that came to its end all the same is of no matter any more.
+    this.way = undefined;
     this.leavable = { scope, primary };
     try {
       return await scope.run(work);
