@@ -18,8 +18,9 @@ class ClientLoginTest(unittest.TestCase):
         asked = []
 
         class Session:
-            async def query(self, _sql):
-                return [{"value": outcome}]
+            """Has no `query`: a login is all that is tried."""
+
+            reported = {"default_transaction_read_only": outcome}
 
             def close(self):
                 asked.append("closed")

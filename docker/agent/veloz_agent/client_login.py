@@ -16,7 +16,9 @@ from .wire import Connection, ServerError
 LIMITS_S = (1, 1.5)
 # Several workers ask, and a login may run what an application has for it.
 KEPT_S = 3
-_QUESTION = "SELECT pg_catalog.current_setting('default_transaction_read_only') AS value"
+# A server tells it at each login (since PostgreSQL 14). A statement would meet the clients' own settings: a standby, for one, runs
+# nothing under `serializable`, and a primary does.
+_READ_ONLY = "default_transaction_read_only"
 
 
 class ClientLogin:
@@ -61,8 +63,5 @@ class ClientLogin:
         session = await Connection.open(
             address["host"], address["port"], s.user, s.password, s.database, {"application_name": "veloz-ha client"}
         )
-        try:
-            (row,) = await session.query(_QUESTION)
-        finally:
-            session.close()
-        return row["value"]
+        session.close()
+        return session.reported[_READ_ONLY]

@@ -30,9 +30,10 @@ class ProtocolError(Exception):
 
 
 class Connection:
-    """One session. `query` returns the rows as dicts of text by column name."""
+    """One session. `query` returns the rows as dicts of text by column name. `reported`: the settings that the server told at the login."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reported: dict = {}
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
@@ -113,6 +114,9 @@ class Connection:
                 raise ServerError(_fields(body))
             if kind == b"Z":
                 return
+            if kind == b"S":
+                name, value = body.split(b"\0")[:2]
+                self.reported[name.decode()] = value.decode(errors="replace")
             if kind != b"R":
                 continue
             (method,) = struct.unpack("!I", body[:4])

@@ -5,9 +5,10 @@ import { RELOAD } from './replication';
 
 /**
  * SQLSTATEs of a refusal that ends with the promotion, or with the load: what runs at a login and writes fails on a standby
- * (read_only_sql_transaction), and readers may have taken every connection (too_many_connections).
+ * (read_only_sql_transaction), so does what runs there as `serializable` (feature_not_supported), and readers may have taken every
+ * connection (too_many_connections).
  */
-const passing: ReadonlySet<string> = new Set(['25006', '53300']);
+const passing: ReadonlySet<string> = new Set(['25006', '0A000', '53300']);
 
 /** C10: clients that the pooler sends to the target are let in and can write. Tried by the pooler's agent, as the pooler would. */
 export function checkClients(list: Checklist, source: AnsweringNode, target: AnsweringNode): void {

@@ -45,6 +45,14 @@ objects({
     says: 'cannot execute INSERT (25006)',
     next: `docker logs --tail 20 ${STANDBY}`,
   },
+  'something that runs at each login does so as serializable, which a standby refuses': {
+    change: (seen) =>
+      (standby(seen).client = { ...well, ok: false, code: '0A000', error: 'cannot use serializable mode (0A000)' }),
+    id: 'C10',
+    result: 'warn',
+    says: 'cannot use serializable mode (0A000)',
+    next: `docker logs --tail 20 ${STANDBY}`,
+  },
 });
 
 content([['C10', 'a client that is let in', (seen) => (standby(seen).client = { ...well })]]);
