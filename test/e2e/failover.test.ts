@@ -216,7 +216,7 @@ describe('the primary fails while clients write, and the guard is in auto', () =
         60_000,
       );
     });
-    // The fence is written again by whoever looks whether it holds, so one may be there for a moment.
+    // The promotion goes on beside that.
     await waitUntil(
       'no container that was made for a fence',
       () => !/^veloz-fence-/m.test(docker('ps', '--all', '--format', '{{.Names}}')),
