@@ -16,8 +16,8 @@ import {
 const QUERY_LIMIT_MS = 10_000;
 
 /**
- * Undoes a failover that promoted nobody: clients are let go, and the old primary, where it was fenced, is started as it was. A pooler
- * that gives no answer lets them go by itself.
+ * Undoes a failover that promoted nobody: clients are let go, and the old primary, where it was fenced, is started as it was, or where it
+ * was taken off its networks is put on them. A pooler that gives no answer lets clients go by itself.
  * @returns false when somebody was asked to be promoted: there is only forward
  * @throws Error when a candidate that may have been asked gives no answer
  */
@@ -47,6 +47,9 @@ export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): P
         await putBack(deps.docker, request.source);
         await agent.call('start', { token, as: 'primary' });
       });
+    } else if (exists) {
+      // One that could not be ended was only taken off its networks. It is the primary as before: nobody else would put it back.
+      await putBack(deps.docker, request.source);
     }
     // Made for the old primary, which is the primary again; on a standby it would only keep WAL.
     await Promise.allSettled(

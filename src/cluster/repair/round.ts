@@ -1,5 +1,6 @@
 import type { Check } from '../check';
 import { formatMs } from '../duration';
+import { offNetworksSays } from '../off-networks';
 import { decideRepair, type RepairAction } from '../failover/repair';
 import type { Ledger } from '../guard/ledger';
 import { presentNodes, primaries, type ObservedCluster, type ObservedNode } from '../observed';
@@ -70,7 +71,7 @@ export function decideRound(
     const tasks = sleepers.map(({ name, container }): RepairTask => ({
       kind: 'wake',
       node: name,
-      why: `nobody is writable, and the container of ${name} is ${container.status}`,
+      why: `nobody is writable, and ${whyAsleep(name, container)}`,
       check: 'E4',
     }));
     const names = sleepers.map(({ name }) => name).join(' and ');
@@ -116,13 +117,18 @@ function onNewestTimelines(observed: ObservedCluster): ObservedCluster {
   return { ...observed, nodes };
 }
 
-/** Nodes whose container is there and does not run. */
+const whyAsleep = (name: string, { running, status, offNetworks }: ObservedNode['container']): string =>
+  running && offNetworks !== undefined
+    ? `${name} is off its networks: ${offNetworksSays(offNetworks)}`
+    : `the container of ${name} is ${status}`;
+
+/** Nodes whose container is there and does not run, or was taken off its networks by a run that could not end it. */
 function asleep(observed: ObservedCluster): ObservedNode[] {
   return presentNodes(observed).filter(
     ({ sql, container }) =>
       sql === null &&
       container.exists &&
-      !container.running &&
+      (!container.running || container.offNetworks?.by === 'run') &&
       container.status !== 'restarting' &&
       // Off the networks it finds out nothing, and is found by nobody.
       container.offNetworks?.by !== 'somebody',

@@ -129,6 +129,18 @@ describe('a primary that may come back, and a ledger that proves nothing', () =>
     });
   });
 
+  test('hung, and no kill ends it: it was only cut off, and is put on its networks again when nobody is promoted', async () => {
+    move.kind = 'hung';
+    cluster.freeze();
+    cluster.engine.onKill = () => undefined;
+    await refusal();
+    expect(cluster.engine.networks).toEqual([]);
+    expect(await undo({ neverAsked: true })).toBe(true);
+    expect(cluster.engine.networks).toEqual(['veloz-ha']);
+    expect(cluster.engine.volumes.size).toBe(0);
+    expect(cluster.promotions.size).toBe(0);
+  }, 60_000);
+
   test.each(kinds.filter(([kind]) => kind !== 'hung'))(
     '%s: it is not fenced where its agent tells that it has more',
     async (kind, fail) => {

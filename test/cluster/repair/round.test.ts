@@ -52,6 +52,19 @@ describe('what a round of a repair does', () => {
     expect(words(decide(seen).tasks)).toEqual([`wake ${PRIMARY}`, `wake ${STANDBY}`]);
   });
 
+  test('also one that still runs, and that a run took off its networks; what a person took off them stays so', () => {
+    const seen = dead();
+    const container = { running: true, status: 'running', offNetworks: { by: 'run', home: 'veloz-ha' } };
+    Object.assign(seen.node(PRIMARY).container, container);
+    const round = decide(seen);
+    expect(words(round.tasks)).toEqual([`wake ${PRIMARY}`]);
+    expect(round.tasks[0]?.why).toBe(
+      `nobody is writable, and ${PRIMARY} is off its networks: a run that could not end it took it off its Docker networks`,
+    );
+    Object.assign(seen.node(PRIMARY).container, { offNetworks: { by: 'somebody', home: 'veloz-ha' } });
+    expect(words(decide(seen).tasks)).not.toContain(`wake ${PRIMARY}`);
+  });
+
   test('one that was woken in vain is not tried again: a standby takes its place, whatever the ledger knows as primary', () => {
     const ledger = ledgerOf(STANDBY);
     expect(words(decide(dead(), { ledger, woken: [PRIMARY] }).tasks)).toContain(`failover ${STANDBY}`);
