@@ -154,6 +154,7 @@ export class MendingGuard {
     const { state, known } = host;
     if (host.busy()) return this.pause(BUSY_MS);
     const wanted = leftOver.filter(({ node }) => due.includes(node));
+    const leave = [...new Set([...byHand, ...leftAlone(leftOver, due, known)])];
     const reason = wanted.map((each) => `${each.node}: ${each.says}`).join('; ');
     const stamp = new Date(Date.now()).toISOString().replace(/\D/g, '').slice(2, 14);
     const workflowId = `repair-${state.cluster}-${stamp}-${uuid4().slice(0, 4)}`;
@@ -162,7 +163,7 @@ export class MendingGuard {
       mode: 'run',
       approval: 'given',
       unattended: true,
-      ...(byHand.length === 0 ? {} : { leave: byHand }),
+      ...(leave.length === 0 ? {} : { leave }),
       soak: '0s',
       startedBy: `guard of ${state.cluster}`,
       reason: reason.slice(0, REASON_LENGTH),
@@ -243,3 +244,14 @@ const shown = (each: LeftOver) => ({
   ...(each.byHand === undefined ? {} : { byHand: each.byHand }),
   ...(each.started === undefined ? {} : { started: each.started }),
 });
+
+/** The nodes that a repair of the others leaves: what is in their way has to change first, or an attempt was in vain just now. */
+function leftAlone(leftOver: readonly LeftOver[], due: readonly string[], known: MendingKnowledge): string[] {
+  return leftOver
+    .filter(({ node, key, leaves }) => {
+      if (node === NOBODY || due.includes(node)) return false;
+      const tried = known[node];
+      return leaves !== undefined || (tried?.key === key && tried.notBefore > Date.now());
+    })
+    .map(({ node }) => node);
+}

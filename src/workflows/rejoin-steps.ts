@@ -1,9 +1,9 @@
-import { ApplicationFailure } from '@temporalio/workflow';
+import { ApplicationFailure, patched, type ActivityOptions } from '@temporalio/workflow';
 import type { RejoinLook, RejoinRequest, RejoinWork } from '../activities';
 import { formatMs } from '../cluster/duration';
 import { formatSize } from '../cluster/size';
 import { besideOthers } from './copy-beside';
-import { act, leaving } from './runbook/activity-options';
+import { act, changing, leaving } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 import type { Step, StepResult } from './runbook/runner';
 import type { RejoinFacts } from './run-state';
@@ -29,19 +29,33 @@ export interface RejoinWish {
   /** Default: the target of the story's failover. */
   primary?: string;
   method: 'auto' | 'copy';
+  /** Its container runs, and neither its agent nor its server gives an answer. */
+  silent?: boolean;
 }
+
+/** A container of which nothing answers ends within some 8 s, or is cut off then. */
+const ending: ActivityOptions = {
+  ...changing,
+  startToCloseTimeout: '15s',
+  scheduleToCloseTimeout: '20s',
+  retry: { initialInterval: '100ms', maximumAttempts: 2 },
+};
 
 /** Makes one node a standby: a list that stands alone, or is appended to that of a failover. Only forward. */
 export function rejoinSteps(run: Run, wish: RejoinWish, story: RejoinStory): Step[] {
   const rejoin = new Rejoin(run, wish, story);
   const { node } = wish;
+  // One that was begun by a version which could be left before the node had ended goes on as it began.
+  const endsFirst = wish.silent === true && patched('silent-node-ended-first');
+  const look = endsFirst
+    ? { run: () => rejoin.endAndLook() }
+    : { givesWayFor: () => rejoin.primary, run: () => rejoin.look() };
   return [
     {
       id: 'look',
       says: `Fence ${node}, and compare its history with the primary's`,
       expectedMs: 600,
-      givesWayFor: () => rejoin.primary,
-      run: () => rejoin.look(),
+      ...look,
     },
     {
       id: 'data',
@@ -95,6 +109,19 @@ class Rejoin {
   private request(method: 'auto' | 'copy' = this.wish.method): RejoinRequest {
     const { cluster, run, node } = this.wish;
     return { cluster, run, node, primary: this.primary, method, turn: this.turn++ };
+  }
+
+  /**
+   * Whoever asks for the lock since commits wait for this node waits for its end, too: that is a part which nobody leaves. All that
+   * follows gives way.
+   */
+  async endAndLook(): Promise<StepResult> {
+    const { node } = this.wish;
+    // Where that fails the look says why.
+    await act(ending, `End ${node}, of which nothing answers`)
+      .endSilentNode(this.request())
+      .catch(() => undefined);
+    return this.run.untilAsked(this.primary, () => this.look());
   }
 
   async look(): Promise<StepResult> {

@@ -1,4 +1,4 @@
-import { patched, sleep } from '@temporalio/workflow';
+import { ActivityCancellationType, patched, sleep, type ActivityOptions } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
 import { formatMs } from '../cluster/duration';
 import type { Ledger } from '../cluster/guard/ledger';
@@ -17,6 +17,15 @@ export interface RepairLook {
   ledger: Ledger | null;
 }
 
+/** What a run knows of the primary, from its looks and from what it did. */
+export interface PrimarySeen {
+  /** The only node that took writes, when that was seen last. */
+  name?: string;
+}
+
+/** Looks that are left at once: what one still sees is of no use to anybody, and does no harm. */
+const looking: ActivityOptions = { ...reading, cancellationType: ActivityCancellationType.TRY_CANCEL };
+
 /** What a repair leaves to people. */
 export interface RepairLimits {
   /** Nodes that a person stopped. */
@@ -31,7 +40,7 @@ export interface RepairLimits {
 async function nodesBeingCopied({ state, locksByTier }: Run, { topology }: ClusterDescription): Promise<string[]> {
   if (!locksByTier) return [];
   const nodes = topology.postgres.nodes.map(({ name }) => name);
-  const held = await act(reading, 'Ask whose data is copied').heldLocks(state.cluster, nodes.map(copyLock));
+  const held = await act(looking, 'Ask whose data is copied').heldLocks(state.cluster, nodes.map(copyLock));
   return nodes.filter((node) => held.some(({ lock }) => lock === copyLock(node)));
 }
 
@@ -53,25 +62,35 @@ export function withinLimits(
 
 /**
  * Looks until what is seen stays: dead-man switches of the run that is over have acted, and nothing is on its way. Waiting changes
- * nothing, and what they do is often all that is needed.
+ * nothing, and what they do is often all that is needed. It holds the lock meanwhile, and gives way to whoever has to act for the
+ * primary: the one that it saw, or until then the one of the guard's ledger.
+ * @throws ApplicationFailure when it gave way
  */
 export async function lookUntilSettled(
   run: Run,
   described: ClusterDescription,
   woken: readonly string[],
   limits: RepairLimits = {},
+  seen: PrimarySeen = {},
 ): Promise<RepairLook> {
   const { state } = run;
   const waited = new Map<string, number>();
   // A run that was begun by a version which counted only the time between its looks goes on as it began: one at a node that hangs takes
   // seconds itself.
   const byTheClock = patched('patience-by-the-clock');
-  for (;;) {
+  const givesWay = patched('repair-gives-way');
+  const readLedger = async () =>
+    (await act(looking, 'Ask the guard for its ledger').readLedger(described.name)) ?? null;
+  let asked = seen.name;
+  if (givesWay && asked === undefined) asked = (await readLedger())?.primary ?? undefined;
+  const once = async (): Promise<RepairLook | undefined> => {
     const began = Date.now();
-    const observed = await act(reading, 'Look at every system of the cluster').observe(described.name);
-    const ledger = (await act(reading, 'Ask the guard for its ledger').readLedger(described.name)) ?? null;
+    const observed = await act(looking, 'Look at every system of the cluster').observe(described.name);
+    const [only, another] = primaries(observed);
+    if (only !== undefined && another === undefined) seen.name = only.name;
+    const ledger = await readLedger();
     const open = primaries(observed).length === 1 && observed.pooler.console?.paused === false;
-    const door = open ? await act(reading, 'Ask at the front door').lookThroughDoor(described.name) : undefined;
+    const door = open ? await act(looking, 'Ask at the front door').lookThroughDoor(described.name) : undefined;
     const copied = await nodesBeingCopied(run, described);
     const left = [...woken, ...(limits.leave ?? []), ...copied];
     const decided = decideRound(described.topology, observed, { ledger, woken: left, door });
@@ -84,5 +103,10 @@ export async function lookUntilSettled(
     run.changed(`Looking again in ${formatMs(unrest.againMs)}: ${unrest.says}`);
     await sleep(unrest.againMs, { summary: `Looking again: ${unrest.says}` });
     waited.set(unrest.what, spent + (byTheClock ? Date.now() - began : unrest.againMs));
+    return undefined;
+  };
+  for (;;) {
+    const found = await (givesWay ? run.untilAsked(seen.name ?? asked ?? '', once) : once());
+    if (found !== undefined) return found;
   }
 }

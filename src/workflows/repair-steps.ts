@@ -25,22 +25,46 @@ export interface RoundSetting {
   /** The name of this round to the agents. */
   token: string;
   story: RepairStory;
+  /**
+   * The primary for which what only prepares, waits, routes or proves is left in its middle; absent where nobody is to be given way to.
+   * What may make another node the primary is not left.
+   */
+  givesWayFor?: string;
 }
 
 /** Nothing in these can meet a command that a run left behind. */
 const harmless: ReadonlySet<RepairTask['kind']> = new Set(['forget-claim', 'drop-slot', 'restore-names']);
 
-/** The round as a list that a newcomer can read aloud. Each step looks again before it acts. */
-export function roundSteps(setting: RoundSetting): Step[] {
+/** Steps of a round that stand or fall together. */
+export interface RoundPart {
+  /** The node that they make a standby: that this fails keeps no other part from being carried out. */
+  rejoins?: string;
+  steps: Step[];
+}
+
+/** The round as lists that a newcomer can read aloud: what is done about the cluster, and each node's rejoin. */
+export function roundParts(setting: RoundSetting): RoundPart[] {
   const { round } = setting;
   const numbered = new Numbered(setting);
-  const steps: Step[] = [];
-  if (round.tasks.some(({ kind }) => !harmless.has(kind))) steps.push(numbered.take());
-  for (const task of round.tasks) if (task.kind !== 'forget-claim') steps.push(...numbered.of(task));
+  const parts: RoundPart[] = [];
+  const add = (...steps: Step[]) => {
+    const last = parts.at(-1);
+    if (last === undefined || last.rejoins !== undefined) parts.push({ steps });
+    else last.steps.push(...steps);
+  };
+  if (round.tasks.some(({ kind }) => !harmless.has(kind))) add(numbered.take());
+  for (const task of round.tasks) {
+    if (task.kind === 'forget-claim') continue;
+    if (task.kind === 'rejoin' && task.node !== undefined) parts.push({ rejoins: task.node, steps: numbered.of(task) });
+    else add(...numbered.of(task));
+  }
   const claimed = round.tasks.filter(({ kind }) => kind === 'forget-claim').map(({ node }) => node ?? '');
-  if (claimed.length > 0) steps.push(numbered.endClaims(claimed));
-  return steps;
+  if (claimed.length > 0) add(numbered.endClaims(claimed));
+  return parts;
 }
+
+/** The same as one list. */
+export const roundSteps = (setting: RoundSetting): Step[] => roundParts(setting).flatMap(({ steps }) => steps);
 
 /** Makes steps whose activities take the nodes one after the other. */
 class Numbered {
@@ -55,24 +79,24 @@ class Numbered {
 
   take(): Step {
     const request = this.request();
-    return {
+    return this.leavable({
       id: 'take',
       says: 'Take every node, so that nothing is carried out any more that a run left behind',
       expectedMs: 300,
       run: async () => ({ detail: await act(changing, 'Take every node').takeNodes(request) }),
-    };
+    });
   }
 
   endClaims(nodes: readonly string[]): Step {
     const { cluster, run } = this.request();
-    return {
+    return this.leavable({
       id: 'claims',
       says: `Give back ${nodes.join(', ')}, which a run that is over still owns`,
       expectedMs: 300,
       run: async () => ({
         detail: await act(changing, 'Give back what ended runs own').endClaims({ cluster, run }),
       }),
-    };
+    });
   }
 
   of(task: RepairTask): Step[] {
@@ -104,11 +128,18 @@ class Numbered {
     }
   }
 
+  /** The step, where it may be left in its middle. Its activity stops soon, and is waited for: nothing of it comes after others. */
+  private leavable(step: Step): Step {
+    const { givesWayFor, story } = this.setting;
+    // Whom this very round has promoted is the primary, whatever the guard knows by now.
+    return givesWayFor === undefined ? step : { ...step, givesWayFor: () => story.result?.target ?? givesWayFor };
+  }
+
   private wake(node: string): Step {
     const { story } = this.setting;
     const request = { ...this.request(), node };
     const says = `Start the container of ${node}, and see what it is`;
-    return {
+    return this.leavable({
       id: `wake ${node}`,
       says,
       expectedMs: 2000,
@@ -117,7 +148,7 @@ class Numbered {
         story.woken.push(node);
         return { detail: found, warnings: up ? [] : [found] };
       },
-    };
+    });
   }
 
   private fence(node: string, primary: string): Step {
@@ -145,39 +176,39 @@ class Numbered {
   private route(primary: string): Step {
     const request = { ...this.request(), primary };
     const says = `Lead clients to ${primary}`;
-    return {
+    return this.leavable({
       id: 'route',
       says,
       expectedMs: 150,
       run: async () => ({ detail: await act(changing, says).routeClients(request) }),
-    };
+    });
   }
 
   private release(): Step {
     const request = { ...this.request(), primary: this.setting.round.primary ?? '' };
-    return {
+    return this.leavable({
       id: 'release',
       says: 'Let clients go',
       expectedMs: 150,
       run: async () => ({ detail: await act(changing, 'Let clients go').letClientsGo(request) }),
-    };
+    });
   }
 
   private restartPooler(pooler: string, primary: string): Step {
     const { described } = this.setting;
     const says = `Restart ${pooler}, whose clients do not reach ${primary}`;
-    return {
+    return this.leavable({
       id: 'pooler',
       says,
       expectedMs: 1500,
       run: async () => ({ detail: await act(changing, says).restartPooler({ cluster: described.name, primary }) }),
-    };
+    });
   }
 
   private restoreNames(primary: string): Step {
     const { described, story } = this.setting;
     const says = `Have commits on ${primary} wait for its standbys again`;
-    return {
+    return this.leavable({
       id: 'names',
       says,
       expectedMs: 300,
@@ -186,23 +217,25 @@ class Numbered {
         if (protectedAt !== undefined) story.protectedAt = protectedAt;
         return { detail };
       },
-    };
+    });
   }
 
   private dropSlot(node: string, slot: string): Step {
     const { described } = this.setting;
     const says = `Drop slot ${slot} of ${node}, which nobody uses`;
-    return {
+    return this.leavable({
       id: `slot ${node} ${slot}`,
       says,
       expectedMs: 150,
       run: async () => ({ detail: await act(changing, says).dropSlot({ cluster: described.name, node, slot }) }),
-    };
+    });
   }
 
   private rejoin(node: string, primary: string): Step[] {
-    const { run, described, token, story } = this.setting;
-    const wish = { cluster: described.name, run: token, node, primary, method: 'auto' } as const;
+    const { run, described, observed, token, story } = this.setting;
+    const seen = observed.nodes.find(({ name }) => name === node);
+    const silent = seen?.container.running === true && seen.agent === null && seen.sql === null;
+    const wish = { cluster: described.name, run: token, node, primary, method: 'auto', silent } as const;
     return rejoinSteps(run, wish, story).map((step) => ({ ...step, id: `${step.id} ${node}` }));
   }
 

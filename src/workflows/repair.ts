@@ -1,14 +1,16 @@
-import { ApplicationFailure, CancellationScope, setWorkflowOptions, sleep, uuid4 } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, patched, setWorkflowOptions, sleep, uuid4 } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
 import { headline, refusalSentence, splitNext, type Check } from '../cluster/check';
 import { clusterStatus, watchRun } from '../cluster/commands';
 import { durationMs, formatMs } from '../cluster/duration';
+import type { Ledger } from '../cluster/guard/ledger';
+import { membersOf } from '../cluster/members';
 import { presentNodes, primaries } from '../cluster/observed';
 import { beyondPlan, sameTasks, type RepairTask } from '../cluster/repair/round';
 import { planQuestion } from '../report/runbooks';
-import { lookUntilSettled, type RepairLook } from './repair-look';
-import { roundSteps, type RepairStory, type RoundSetting } from './repair-steps';
-import { act, changing } from './runbook/activity-options';
+import { lookUntilSettled, type PrimarySeen, type RepairLook } from './repair-look';
+import { roundParts, roundSteps, type RepairStory, type RoundPart, type RoundSetting } from './repair-steps';
+import { act, changing, reading } from './runbook/activity-options';
 import { approvedOrEnd } from './runbook/ask';
 import { askForHolder, describeCluster, lockOrEnd, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
@@ -40,7 +42,17 @@ class Repair {
   private described!: ClusterDescription;
   private rest: Partial<Report> = {};
   /** The last look, whatever came of it. */
-  private seen!: RepairLook;
+  private seen?: RepairLook;
+  /** For whom it gives way: what it knows of the primary. */
+  private known: PrimarySeen = {};
+  /** Nodes that this run made standbys. */
+  private readonly mended = new Set<string>();
+  /** Nodes that it could not make one, and how that ended: it does not try again. */
+  private readonly failed = new Map<string, Failed>();
+  /** A run that was begun by a version which ended at the first node that failed goes on as it began. */
+  private readonly nodeByNode = patched('repair-node-by-node');
+  /** One that was begun by a version which gave way to nobody but in a rejoin does so. */
+  private readonly givesWay = patched('repair-gives-way');
 
   constructor(
     private readonly run: Run,
@@ -56,6 +68,17 @@ class Repair {
   }
 
   async conduct(): Promise<Report> {
+    try {
+      return await this.begin();
+    } catch (error) {
+      // What ends a run throws too, and so does what nobody asked it to leave.
+      if (this.run.state.phase === 'ended' || !this.givesWay) throw error;
+      if (!this.run.leaveWhenAsked() && !(error instanceof PrimaryGone)) throw error;
+      return this.gaveWay(rootMessage(error));
+    }
+  }
+
+  private async begin(): Promise<Report> {
     const { run, request } = this;
     const { state } = run;
     this.described = await describeCluster(request.cluster);
@@ -82,6 +105,8 @@ class Repair {
       const ended = await this.approve(first);
       if (ended !== undefined) return ended;
       since = Date.now();
+      // Whoever had to act for it had the lock meanwhile.
+      this.known = {};
       run.enter('checking', 'Approved; looking once more');
       now = await this.look();
     }
@@ -108,7 +133,20 @@ class Repair {
   }
 
   private async look(): Promise<RepairLook> {
-    return (this.seen = await lookUntilSettled(this.run, this.described, this.story.woken, this.request));
+    const limits = { ...this.request, leave: this.left };
+    if (this.story.result !== undefined) this.known.name ??= this.story.result.target;
+    const before = this.known.name;
+    const look = await lookUntilSettled(this.run, this.described, this.story.woken, limits, this.known);
+    this.seen = look;
+    const wasPrimary = before ?? this.known.name;
+    if (this.givesWay && this.run.holdsLock && wasPrimary !== undefined && look.ledger !== null)
+      if (primaries(look.observed).length === 0) throw new PrimaryGone(wasPrimary);
+    return look;
+  }
+
+  /** Nodes that are left as they are. */
+  private get left(): string[] {
+    return [...(this.request.leave ?? []), ...this.failed.keys()];
   }
 
   /** All is well, or people have to decide. */
@@ -168,7 +206,14 @@ class Repair {
     const { workflowId } = this.run.state;
     // Each round is a run of its own to the agents: what an earlier one still sends is refused.
     const token = `${workflowId}/${uuid4()}`;
-    return { run: this.run, described: this.described, observed, round, ledger, token, story };
+    const setting = { run: this.run, described: this.described, observed, round, ledger, token, story };
+    const givesWayFor = this.wayFor(ledger);
+    return givesWayFor === undefined ? setting : { ...setting, givesWayFor };
+  }
+
+  /** The primary for which others may have to act: the one that it saw, or until then that of the guard. */
+  private wayFor(ledger: Ledger | null): string | undefined {
+    return this.givesWay ? (this.known.name ?? ledger?.primary ?? undefined) : undefined;
   }
 
   /** Waits for a person. Returns the report of a run that ends here. */
@@ -195,9 +240,11 @@ class Repair {
       const beyond = request.approval === 'given' ? [] : beyondPlan(planned, tasks);
       if (beyond.length > 0) return this.stop(since, `that was not in the plan: ${beyond.map(words).join(', ')}`);
       if (count === MAX_ROUNDS || sameTasks(before, tasks))
-        return this.stop(since, `the same again after it was done: ${tasks.map(words).join(', ')}`);
+        return this.failed.size > 0
+          ? this.partly(since)
+          : this.stop(since, `the same again after it was done: ${tasks.map(words).join(', ')}`);
       const setting = this.settingOf(now);
-      const outcome = await this.carryOut(roundSteps(setting));
+      const outcome = await this.carryOutRound(roundParts(setting));
       // Not without the lock: whoever has it by then has the nodes too.
       if (!run.locksByTier || run.holdsLock)
         await act(changing, 'Give the nodes back')
@@ -205,9 +252,11 @@ class Repair {
           .catch(() => run.warn('the nodes could not be given back; the next run takes them over'));
       before = tasks;
       if (outcome.kind !== 'done') return this.broken(outcome, since);
+      if (this.givesWay && !this.mayGoOn) return this.gaveWay('others had to act, and have the lock of PostgreSQL now');
       run.changed('Looking at what is now');
       now = await this.look();
     }
+    if (this.failed.size > 0) return this.partly(since);
     const refusal = refusalSentence(now.round.findings);
     if (refusal !== undefined) {
       const next = nextOf(now.round.findings);
@@ -227,6 +276,30 @@ class Repair {
     );
   }
 
+  /** A node that can't be made a standby keeps no other one from it, as long as this run has the lock and nobody wants it to stop. */
+  private async carryOutRound(parts: readonly RoundPart[]): Promise<StepsOutcome> {
+    const { run } = this;
+    if (!this.nodeByNode) return this.carryOut(parts.flatMap(({ steps }) => steps));
+    const lists = parts.map((part) => ({ ...part, states: initialStepStates(part.steps) }));
+    run.state.steps.push(...lists.flatMap(({ states }) => states));
+    for (const { rejoins, steps, states } of lists) {
+      const outcome = await runSteps(steps, states, run);
+      run.leaveWhenAsked();
+      if (outcome.kind !== 'done') {
+        if (rejoins === undefined || !this.mayGoOn || outcome.kind === 'aborted') return outcome;
+        this.failed.set(rejoins, outcome);
+        for (const state of states) if (state.state === 'pending') state.state = 'skipped';
+      } else if (rejoins !== undefined) this.mended.add(rejoins);
+      if (!this.mayGoOn) break;
+    }
+    return { kind: 'done' };
+  }
+
+  /** The lock is its own: whoever has it otherwise has the nodes too. */
+  private get mayGoOn(): boolean {
+    return !this.run.locksByTier || this.run.holdsLock;
+  }
+
   private async carryOut(steps: Step[]): Promise<StepsOutcome> {
     const states = initialStepStates(steps);
     this.run.state.steps.push(...states);
@@ -237,15 +310,17 @@ class Repair {
 
   private verifyStep(look: RepairLook): Step {
     const { described, request } = this;
+    const givesWayFor = this.wayFor(look.ledger);
     const soakMs = request.soak === undefined ? described.topology.soak : durationMs(request.soak);
     const primary = primaryOf(look) ?? '';
     const standbys = presentNodes(look.observed)
-      .filter(({ name, sql }) => name !== primary && sql?.inRecovery === true)
+      .filter(({ name, sql }) => name !== primary && sql?.inRecovery === true && !this.left.includes(name))
       .map(({ name }) => name);
     return {
       id: 'verify',
       says: `Verify: one primary, its standbys confirm, clients reach it${soakMs > 0 ? `; watch for ${formatMs(soakMs)}` : ''}`,
       expectedMs: soakMs + 200,
+      ...(givesWayFor === undefined ? {} : { givesWayFor: () => givesWayFor }),
       run: async () => ({
         detail: await proveAndWatch(this.run, soakMs, (watchMs) =>
           act(changing, 'Prove the new state').verifyRepair({ cluster: described.name, primary, standbys }, watchMs),
@@ -258,15 +333,23 @@ class Repair {
   private async broken(outcome: Exclude<StepsOutcome, { kind: 'done' }>, since: number): Promise<Report> {
     const { run, command, status } = this;
     const again = { command, why: 'looks again, and goes on with it' };
-    await this.look().catch(() => undefined);
+    // What is, for the report. Without the lock nothing follows from it, and nobody waits until it stays.
+    if (this.givesWay && !this.mayGoOn) await this.lookOnce();
+    else await this.look().catch(() => undefined);
     const facts = this.facts(since);
     if (outcome.kind === 'aborted')
       return run.end('aborted', `${outcome.why}. What was done stays. Next: ${command}`, {
         ...facts,
         next: [again, status],
       });
-    const says = run.state.steps.find(({ id, state }) => id === outcome.step && state !== 'done')?.says ?? outcome.step;
-    const { what, next } = splitNext(rootMessage(outcome.cause));
+    return this.failedAt(outcome, facts);
+  }
+
+  /** The end of a run of which one step did not finish. */
+  private failedAt(outcome: Failed, facts: Partial<Report>): Report {
+    const { run, command, status } = this;
+    const again = { command, why: 'looks again, and goes on with it' };
+    const { says, what, next } = this.wordsOf(outcome);
     const refusal = refusalOf(outcome.cause);
     if (refusal?.checks !== undefined) run.state.checks = refusal.checks;
     const commands = [...(next === undefined ? [] : [{ command: next, why: 'takes the cause away' }]), again, status];
@@ -275,11 +358,66 @@ class Repair {
     return run.end('incomplete', `Step "${says}" did not finish: ${end}`, { ...facts, next: commands });
   }
 
+  /** What failed, why, and the command that its cause names. */
+  private wordsOf({ step, cause }: Failed): { says: string; what: string; next?: string } {
+    const says = this.run.state.steps.find(({ id, state }) => id === step && state !== 'done')?.says ?? step;
+    return { says, ...splitNext(rootMessage(cause)) };
+  }
+
+  /** Some nodes could not be made standbys; all else is done. */
+  private partly(since: number): Report {
+    const { run, command, status, failed } = this;
+    const mended = [...this.mended].filter((node) => !failed.has(node));
+    const [only, another] = failed.values();
+    const facts = this.facts(since);
+    if (mended.length === 0 && only !== undefined && another === undefined) return this.failedAt(only, facts);
+    const told = [...failed].map(([node, outcome]) => ({ node, ...this.wordsOf(outcome) }));
+    const ways = told.flatMap(({ node, next }) =>
+      next === undefined ? [] : [{ command: next, why: `takes the cause of ${node} away` }],
+    );
+    const well =
+      mended.length === 0
+        ? ''
+        : `${mended.join(' and ')} ${mended.length === 1 ? 'is a standby' : 'are standbys'} again. `;
+    const not = told.map(({ node, says, what }) => `${node} is not: step "${says}" did not finish: ${what}`).join('; ');
+    return run.end('incomplete', `${well}${not}. Next: ${ways[0]?.command ?? command}`, {
+      ...facts,
+      next: [...ways, { command, why: 'looks again, and goes on with it' }, status],
+    });
+  }
+
+  private async lookOnce(): Promise<void> {
+    const observed = await act(reading, 'Look at every system once more')
+      .observe(this.described.name)
+      .catch(() => undefined);
+    if (observed !== undefined) this.run.state.members = membersOf(observed);
+    if (observed !== undefined && this.seen !== undefined) this.seen = { ...this.seen, observed };
+  }
+
+  /** Others have to act now: it lets go of the lock with its end. What is left is found by the next repair. */
+  private gaveWay(why: string): Report {
+    const { run, command, status } = this;
+    const done = run.state.steps.some(({ state }) => state !== 'pending');
+    const guard = `veloz-ha guard status --cluster ${this.described.name}`;
+    return run.end(
+      'incomplete',
+      `${sentence(why)} ${done ? 'What was done stays' : 'Nothing was changed'}. Next: ${guard}`,
+      {
+        ...this.facts(run.state.startedAt),
+        next: [
+          { command: guard, why: 'says who acts, and how far that is' },
+          { command, why: 'goes on with it' },
+          status,
+        ],
+      },
+    );
+  }
+
   private stop(since: number, why: string): Report {
     const { run, command, status, seen } = this;
     return run.end('incomplete', `The cluster is not right yet, and it takes something ${why}. Next: ${command}`, {
       ...this.facts(since),
-      next: [...nextOf(seen.round.findings), { command, why: 'plans it anew' }, status],
+      next: [...nextOf(seen?.round.findings ?? []), { command, why: 'plans it anew' }, status],
     });
   }
 
@@ -287,7 +425,7 @@ class Repair {
     const { story, rest, run, seen } = this;
     return {
       ...rest,
-      primaryAfter: primaryOf(seen),
+      ...(seen === undefined ? {} : { primaryAfter: primaryOf(seen) }),
       membersAfter: run.state.members,
       ...(story.timeline === undefined ? {} : { timelineAfter: story.timeline }),
       ...(story.rejoin === undefined ? {} : { rejoin: story.rejoin }),
@@ -297,6 +435,20 @@ class Repair {
     };
   }
 }
+
+/** The node that took writes does not any more, and the guard decides what follows: it may promote another one, which this run would not. */
+class PrimaryGone extends Error {
+  override readonly name = 'PrimaryGone';
+
+  constructor(primary: string) {
+    super(
+      `it gave way: ${primary} took writes when this run looked before, nobody does now, and the guard decides what follows`,
+    );
+  }
+}
+
+/** How steps ended that did not get to their end. */
+type Failed = Exclude<StepsOutcome, { kind: 'done' | 'aborted' }>;
 
 const words = ({ kind, node }: RepairTask): string => (node === undefined ? kind : `${kind} ${node}`);
 

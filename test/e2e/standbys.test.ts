@@ -1,4 +1,6 @@
+import { linkFault } from '../../src/bench/faults';
 import { slotName } from '../../src/cluster/topology';
+import { giveWaySignal } from '../../src/workflows/messages';
 import { untouched, whileClientsWrite } from './support/refusal';
 import { failureOf, Rig } from './support/rig';
 import { run, slotsOf, syncStates } from './support/standby-runs';
@@ -62,6 +64,55 @@ describe('a second standby', () => {
     });
     expect(syncStates(primary)).toEqual(both());
   });
+
+  const repair = (name: string) =>
+    rig.client.workflow.start('repair', {
+      taskQueue: rig.stand.taskQueue,
+      workflowId: `e2e/repair/${process.pid}/${name}/${Date.now()}`,
+      args: [{ approval: 'given', soak: '0s', startedBy: 'e2e' }],
+    });
+
+  /** The first standby can't reach the primary during `body`, and both of them know; then all is mended. */
+  async function whileCutOff(body: () => Promise<void>): Promise<void> {
+    const link = linkFault(standby, primary);
+    try {
+      await link.inject(standby);
+      psql(standby, 'SELECT pg_terminate_backend(pid) FROM pg_stat_wal_receiver');
+      psql(
+        primary,
+        `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${slotName(standby)}' AND active`,
+      );
+      await body();
+    } finally {
+      await link.heal(standby);
+    }
+    await (await repair('mend')).result();
+    expect(syncStates(primary)).toEqual(both());
+  }
+
+  test('is mended by a repair that can not mend the other one, and tells both', async () => {
+    await whileCutOff(async () => {
+      docker('kill', THIRD);
+      const handle = await repair('one of two');
+      await expect(handle.result()).rejects.toMatchObject({ cause: { type: 'Incomplete' } });
+      expect(syncStates(primary).join()).toContain(slotName(THIRD));
+    });
+  }, 600_000);
+
+  test('a repair that looks gives way at once, and has changed nothing', async () => {
+    await whileCutOff(async () => {
+      const handle = await repair('gives way');
+      const asking = setInterval(() => {
+        handle.signal(giveWaySignal, { primary, why: 'the test' }).catch(() => undefined);
+      }, 500);
+      try {
+        const failure = { type: 'Incomplete', message: expect.stringContaining('gave way') as unknown };
+        await expect(handle.result()).rejects.toMatchObject({ cause: failure });
+      } finally {
+        clearInterval(asking);
+      }
+    });
+  }, 300_000);
 
   test('is not removed while it is the primary, and neither is the last standby', async () => {
     const { message } = await untouched(() => failureOf(run(rig, 'removeStandby', { node: primary })));

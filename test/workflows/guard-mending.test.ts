@@ -37,6 +37,38 @@ describe('guard, of what is left over', () => {
     });
   });
 
+  test('a repair leaves the nodes that the guard leaves: what is in their way has to change first', async () => {
+    const cluster = new GuardedCluster(server, { mode: 'auto' });
+    const cutOff: LeftOver = { ...fenced, node: 'veloz-far', key: 'cut off', leaves: "it can't reach the primary" };
+    await cluster.protected(async () => {
+      await cluster.seesMembers({ ...due, leftOver: [cutOff, fenced] });
+      const { input, end } = await cluster.run('repair');
+      expect(input).toMatchObject({ leave: ['veloz-third', 'veloz-far'] });
+      await end({ says: 'it is a standby again' });
+    });
+  });
+
+  test('a repair leaves a node whose own repair was in vain a moment ago, until its time has come', async () => {
+    const cluster = new GuardedCluster(server, { mode: 'auto', backoff: '20s' });
+    const other: LeftOver = { ...fenced, node: 'veloz-other', key: 'other' };
+    await cluster.protected(async () => {
+      await cluster.seesMembers({ ...due, byHand: [] }, ({ mayAct }) => mayAct);
+      const first = await cluster.run('repair');
+      expect(first.input).not.toHaveProperty('leave');
+      await first.end({ type: 'Failed', says: 'no room' });
+      await cluster.until('its end', ({ mending }) => mending?.nodes[0]?.last === 'no room');
+      await cluster.seesMembers(
+        { why: 'due', leftOver: [fenced, other], due: [other.node], byHand: [] },
+        ({ mayAct }) => mayAct,
+      );
+      const second = await cluster.run('repair');
+      expect(second.input).toMatchObject({ leave: [STANDBY] });
+      await second.end({ says: 'it is a standby again' });
+      const state = await cluster.until('its end', ({ mending }) => mending?.nodes[1]?.last !== undefined);
+      expect(state.mending?.nodes.map(({ attempts }) => attempts)).toEqual([1, 1]);
+    });
+  });
+
   test('a container that the watch started is told of, and no run follows', async () => {
     const cluster = new GuardedCluster(server, { mode: 'auto' });
     const started = ['veloz-pgbouncer was started again: its container is exited, exit code 137'];

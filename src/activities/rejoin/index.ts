@@ -4,6 +4,7 @@ import { lookAtRejoin, type RejoinLook } from './look';
 import type { RejoinRequest } from './parts';
 import { keepStandby, releaseStandby, retireStandby, type RemovalRequest } from './remove';
 import { settleRejoin, type RejoinSettled } from './settle';
+import { endSilentNode } from './silent';
 import { startAsStandby, type StartResult } from './start';
 import { giveBack, verifyStandbys, type StandbysRequest } from './verify';
 
@@ -13,6 +14,7 @@ export type { RejoinRequest } from './parts';
 
 /** What makes a node a standby, and lets one go. */
 export interface RejoinActivities {
+  endSilentNode(request: RejoinRequest): Promise<string>;
   lookAtRejoin(request: RejoinRequest): Promise<RejoinLook>;
   rewindOrCopy(request: RejoinWorkRequest): Promise<RejoinWork>;
   startAsStandby(request: RejoinRequest): Promise<StartResult>;
@@ -27,6 +29,7 @@ export interface RejoinActivities {
 /** Makes them from their dependencies. */
 export function rejoinActivities(deps: ActivityDeps): RejoinActivities {
   return {
+    endSilentNode: (request) => endSilentNode(deps, request),
     lookAtRejoin: (request) => lookAtRejoin(deps, request),
     rewindOrCopy: (request) => rewindOrCopy(deps, request),
     startAsStandby: (request) => startAsStandby(deps, request),

@@ -7,6 +7,7 @@ import { AgentError, type PostgresAgent, type PostgresObservation } from '../../
 import type { PostgresSession } from '../../systems/postgres';
 import { finalFailure, keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { stillAsked, unlessLeft } from '../give-way';
 import { messageOf } from '../guard/probe';
 import { putBack, putBackWords } from '../put-back';
 import {
@@ -38,7 +39,7 @@ const COMPARE_LIMIT_MS = 120_000;
 
 /**
  * Fences the node unless it follows the primary as it should, compares its history with the primary's, and decides. Idempotent;
- * the node's data is not touched.
+ * the node's data is not touched. A run that gives way leaves it at a safe point: the node is as it was, or fenced.
  * @throws ApplicationFailure `Refused` when the node must not be touched
  */
 export async function lookAtRejoin(deps: ActivityDeps, request: RejoinRequest): Promise<RejoinLook> {
@@ -51,15 +52,19 @@ export async function lookAtRejoin(deps: ActivityDeps, request: RejoinRequest): 
       await checkpointed(session, primary);
       if (request.method === 'auto' && (await followsNow(access, session, request)))
         return { state: 'streams', says: `${node} streams from ${primary}${await unmarked(deps, node)}` };
+      stillAsked();
       await ensureReservedSlot(session, node);
       const copies = request.method === 'copy';
       const token = rejoinToken(request);
       const { agent, seen, says } = await fencedAgent(deps, access, token, node, primaryAt, copies);
       try {
         if (seen.desired !== 'fenced') return { state: 'prepares', says };
-        const compared = await compare(deps, request, agent, seen, access, session).catch(async (error: unknown) => {
-          throw await withNetworks(deps, node, error);
-        });
+        const compared = await unlessLeft(compare(deps, request, agent, seen, access, session)).catch(
+          async (error: unknown) => {
+            stillAsked();
+            throw await withNetworks(deps, node, error);
+          },
+        );
         const decision = decideRejoin(compared, { method: request.method });
         if (decision.method === 'refuse')
           throw finalFailure(

@@ -6,6 +6,7 @@ import { claimPatiently } from '../claim';
 import { finalFailure, until } from '../context';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { fenceNode, type Fence } from '../fence';
+import { stillAsked, unlessLeft } from '../give-way';
 import { offNetworks, putBack, putBackWords } from '../put-back';
 import { tokenOf } from '../token';
 
@@ -54,6 +55,7 @@ export function prepares({ postgres }: PostgresObservation): boolean {
  * One that a run took off its networks is put back as soon as it is fenced, and before it is started: its agent asks others, and they
  * are found by name. One that still hangs stays cut off.
  * @param takeOver whether a node that prepares its data directory by itself is fenced too; left alone it has nothing to write anyway
+ * A run that gives way leaves it at one of the safe points: before the fence, once it is fenced, and before its agent is taken.
  * @throws ApplicationFailure `Refused` when nothing can be proven, or the node still hangs
  */
 export async function fencedAgent(
@@ -79,12 +81,15 @@ export async function fencedAgent(
   if (before === undefined || before.desired !== 'fenced' || before.postgres.state !== 'stopped') {
     // A container that was never started holds no server, and its agent's start-up guard looks for a primary before anything else.
     if (state.status !== 'created') {
+      stillAsked();
       if (before !== undefined)
         await withSession(access.agent(node), (agent) => claim(agent, token)).catch(() => undefined);
       const fence = await fenceNode(deps, access, token, node, upstream);
       if (fence.hangs !== undefined) throw stillHangs(node, fence.hangs);
       says = fence.says;
     }
+    // Ended, and the fence lies in its volume: whoever comes later starts it.
+    stillAsked();
     says += putBackWords(await putBack(deps.docker, node));
     const { running, status } = await deps.docker.inspect(node);
     if (!running) {
@@ -95,7 +100,8 @@ export async function fencedAgent(
   } else says += putBackWords(await putBack(deps.docker, node));
   const agent = await answeringAgent(access, node);
   try {
-    await claim(agent, token);
+    stillAsked();
+    await unlessLeft(claim(agent, token));
     const seen = await agent.call('observe', {});
     if (prepares(seen) && !takes)
       return { agent, seen, says: `${node} has no data yet and copies the primary by itself` };
@@ -116,7 +122,11 @@ function stillHangs(node: string, { why, next }: NonNullable<Fence['hangs']>): E
   );
 }
 
-async function observeIfAnswering(access: ClusterAccess, node: string): Promise<PostgresObservation | undefined> {
+/** What its agent says; undefined where it gives no answer. */
+export async function observeIfAnswering(
+  access: ClusterAccess,
+  node: string,
+): Promise<PostgresObservation | undefined> {
   try {
     return await withSession(access.agent(node), (agent) => agent.call('observe', {}, 2000));
   } catch {

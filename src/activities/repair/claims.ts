@@ -2,6 +2,7 @@ import { keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf } from '../guard/probe';
 import { tokenOf } from '../token';
+import { unlessLeft } from '../give-way';
 import { everyAgent, take, takeableNodeNames, type RepairRequest } from './parts';
 
 /**
@@ -18,12 +19,14 @@ export async function takeNodes(deps: ActivityDeps, request: RepairRequest): Pro
     const left = new Set(await fencedPrimaries(access, nodes));
     const taken: string[] = [];
     const silent: string[] = [];
-    const opened = await Promise.allSettled(
-      everyAgent(
-        access,
-        nodes.filter((node) => !left.has(node)),
-      ),
+    const opening = everyAgent(
+      access,
+      nodes.filter((node) => !left.has(node)),
     );
+    const opened = await unlessLeft(Promise.allSettled(opening)).catch((error: unknown) => {
+      for (const each of opening) each.then((agent) => agent.close()).catch(() => undefined);
+      throw error;
+    });
     const agents = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     for (const each of opened) if (each.status === 'rejected') silent.push(messageOf(each.reason));
     try {

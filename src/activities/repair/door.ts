@@ -3,6 +3,7 @@ import { keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { openDoor } from '../front-door';
 import { messageOf, withinLimit } from '../guard/probe';
+import { stillAsked, unlessLeft } from '../give-way';
 import { requirePrimary } from './parts';
 import { stillMine } from '../still-mine';
 
@@ -60,10 +61,14 @@ export async function restartPooler(
   try {
     await requirePrimary(access, primary);
     if (await reached()) return `clients reach ${primary} by now`;
+    stillAsked();
     await stillMine(`kill ${access.poolerName}`);
     await deps.docker.kill(access.poolerName);
     await deps.docker.start(access.poolerName);
-    await until(`clients reaching ${primary}`, BACK_LIMIT_MS, 200, async () => ((await reached()) ? true : undefined));
+    const back = until(`clients reaching ${primary}`, BACK_LIMIT_MS, 200, async () =>
+      (await reached()) ? true : undefined,
+    );
+    await unlessLeft(back);
     return `${access.poolerName} was restarted, and clients reach ${primary}`;
   } finally {
     stopBeating();

@@ -2,6 +2,7 @@ import { copyLock } from '../../cluster/locks';
 import type { Token } from '../../systems/agent';
 import { claimPatiently, type Claimable } from '../claim';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { stillAsked, unlessLeft } from '../give-way';
 import { recoveryOf } from '../../systems/postgres';
 
 /** A part of a repair. Names and numbers only. */
@@ -16,8 +17,11 @@ export interface RepairRequest {
 /** A run that is over may have left a dead-man switch armed: its agent is busy until that has acted. In milliseconds. */
 const BUSY_LIMIT_MS = 15_000;
 
-/** Takes a node, as {@link claimPatiently} does, for as long as a dead-man switch may need. */
-export const take = (agent: Claimable, token: Token): Promise<void> => claimPatiently(agent, token, BUSY_LIMIT_MS);
+/** Takes a node, as {@link claimPatiently} does, for as long as a dead-man switch may need, unless the run gives way. */
+export function take(agent: Claimable, token: Token): Promise<void> {
+  stillAsked();
+  return unlessLeft(claimPatiently(agent, token, BUSY_LIMIT_MS));
+}
 
 /** A node that should be there: its container exists, or the topology does not call it optional. */
 export async function presentNodeNames(deps: ActivityDeps, access: ClusterAccess): Promise<string[]> {

@@ -2,6 +2,7 @@ import { keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps } from '../deps';
 import { protect, streamingNodes } from '../rejoin/settle';
 import { CATCH_UP_LIMIT_MS, caughtUp } from '../settle';
+import { stillAsked, unlessLeft } from '../give-way';
 import { requirePrimary } from './parts';
 
 /**
@@ -24,10 +25,11 @@ export async function restoreNames(
         return { detail: `no standby streams from ${primary}: with names every commit would wait for ever` };
       // Nobody may answer to the names as they are: what is written to see a standby catch up must not wait for them.
       await session.query(`SET synchronous_commit = local`);
-      await caughtUp(access, session, first);
+      await unlessLeft(caughtUp(access, session, first));
       // Not RESET: that would take the server's word.
       await session.query(`SET synchronous_commit = on`);
-      const names = await protect(access, session, standbys, first);
+      stillAsked();
+      const names = await unlessLeft(protect(access, session, standbys, first));
       return { detail: `synchronous_standby_names '${names}', and a standby confirmed`, protectedAt: Date.now() };
     });
   } finally {

@@ -2,6 +2,7 @@ import { keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps } from '../deps';
 import { observePooledDatabase } from '../../systems/pgbouncer';
 import { tokenOf } from '../token';
+import { stillAsked } from '../give-way';
 import { requirePrimary, take, type RepairRequest } from './parts';
 
 /** How long open transactions may keep a PAUSE waiting that only serves to take an earlier one back, in milliseconds. */
@@ -16,6 +17,7 @@ export async function routeClients(deps: ActivityDeps, request: RepairRequest & 
     await requirePrimary(access, request.primary);
     return await withSession(access.pooler(), async (pooler) => {
       await take(pooler, token);
+      stillAsked();
       const { already } = await pooler.call('route', { token, ...access.internal(request.primary) });
       return already
         ? `clients' route led to ${request.primary} already`
@@ -38,6 +40,7 @@ export async function letClientsGo(deps: ActivityDeps, request: RepairRequest & 
     return await withSession(access.pooler(), async (pooler) => {
       // An armed hold of a run that is over lets go by itself, and its agent is busy until then.
       await take(pooler, token);
+      stillAsked();
       await pooler.call('release', { token });
       if (!(await paused())) return 'clients go on';
       // Paused, and by no hold that the agent knows of: one that it knows takes the pause over, and its end ends it.

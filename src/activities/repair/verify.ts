@@ -3,6 +3,7 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 import { putBack } from '../put-back';
 import { verifyStandbys } from '../rejoin/verify';
 import { askAtTheDoor, where, type Where } from './door';
+import { stillAsked, unlessLeft } from '../give-way';
 
 /** What must be so at the end. */
 export interface RepairedRequest {
@@ -22,10 +23,14 @@ export async function verifyRepair(deps: ActivityDeps, request: RepairedRequest,
   const stopBeating = keepBeating(() => 'verifying');
   try {
     const told: string[] = [];
-    if (request.standbys.length > 0) told.push((await verifyStandbys(deps, request, soakMs)).detail);
-    await throughTheDoor(access, request.primary);
+    if (request.standbys.length > 0) told.push((await unlessLeft(verifyStandbys(deps, request, soakMs))).detail);
+    await unlessLeft(throughTheDoor(access, request.primary));
     // Whoever answers is on its networks, whoever put it there: a mark that stays would have it put back when a person takes it off.
-    for (const node of [request.primary, ...request.standbys]) await putBack(deps.docker, node);
+    for (const node of [request.primary, ...request.standbys]) {
+      // Whoever acts for a primary that has failed since may have taken it off.
+      stillAsked();
+      await putBack(deps.docker, node);
+    }
     return [...told, `clients reach ${request.primary} at the front door`].join('; ');
   } finally {
     stopBeating();

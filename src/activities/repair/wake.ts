@@ -1,9 +1,11 @@
+import { CancelledFailure } from '@temporalio/common';
 import { keepBeating, sleep } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf } from '../guard/probe';
 import { offNetworks } from '../put-back';
 import { answeringAgent, fencedAgent } from '../rejoin/parts';
 import { tokenOf } from '../token';
+import { stillAsked, unlessLeft } from '../give-way';
 import type { RepairRequest } from './parts';
 import { recoveryOf } from '../../systems/postgres';
 import { steadyMs } from '../clock';
@@ -34,11 +36,12 @@ export async function wakeNode(deps: ActivityDeps, request: WakeRequest): Promis
   try {
     const { status } = await deps.docker.inspect(node);
     if ((await offNetworks(deps.docker, node))?.by === 'run') return await wakeFenced(deps, access, request);
+    stillAsked();
     if (status === 'paused') await deps.docker.unpause(node);
     await deps.docker.start(node);
-    (await answeringAgent(access, node)).close();
-    return { says: `${node} ${await becomes(access, node)}`, up: true };
+    return { says: `${node} ${await unlessLeft(answersAs(access, node))}`, up: true };
   } catch (error) {
+    if (error instanceof CancelledFailure) throw error;
     return { says: `${node} can't be started: ${messageOf(error)}`, up: false };
   } finally {
     stopBeating();
@@ -64,6 +67,11 @@ async function wakeFenced(deps: ActivityDeps, access: ClusterAccess, request: Wa
   );
   agent.close();
   return { says, up: true };
+}
+
+async function answersAs(access: ClusterAccess, node: string): Promise<string> {
+  (await answeringAgent(access, node)).close();
+  return becomes(access, node);
 }
 
 async function becomes(access: ClusterAccess, node: string): Promise<string> {

@@ -1,0 +1,151 @@
+import { Context } from '@temporalio/activity';
+import { fails } from './support/failing-cluster';
+import { PRIMARY, RepairedCluster, STANDBY, STANDBY_2 } from './support/repaired-cluster';
+import { protectedLedger } from './support/guarded-cluster';
+import { eventually, WorkflowServer } from './support/server';
+
+/** The repair as a workflow on a real server, with activities that do what the test says. */
+describe('repair', () => {
+  let server: WorkflowServer;
+  let cluster: RepairedCluster;
+  beforeAll(async () => {
+    server = await WorkflowServer.start(require.resolve('../../src/workflows'));
+  });
+  afterAll(() => server.close());
+  beforeEach(() => {
+    cluster = new RepairedCluster(server);
+  });
+
+  /** Asks as a guard does, every second, until the run has ended and nobody is there to be asked. */
+  async function untilLeft(ask: () => Promise<void>): Promise<void> {
+    for (let asked = 0; asked < 60; asked++) {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      try {
+        await ask();
+      } catch {
+        return;
+      }
+    }
+  }
+
+  const statesOf = ({ steps }: { steps: { id: string; state: string }[] }, node: string) =>
+    steps.filter(({ id }) => id.endsWith(` ${node}`)).map(({ id, state }) => `${id.split(' ')[0]} ${state}`);
+
+  describe('of two standbys', () => {
+    beforeEach(() => {
+      cluster.fenced.add(STANDBY).add(STANDBY_2);
+    });
+
+    test('makes both standbys again', async () => {
+      const { report } = await cluster.run();
+      expect(report).toMatchObject({ outcome: 'completed', primaryAfter: PRIMARY });
+      expect(cluster.did.filter((each) => each.startsWith('settleRejoin'))).toHaveLength(2);
+    });
+
+    test('one that can not be mended keeps the other from nothing, and the end tells both', async () => {
+      cluster.can.lookAtRejoin = ({ node, primary }) =>
+        node === STANDBY
+          ? Promise.reject(fails(`${primary} can't be reached from ${node}. Next: docker exec ${node} true`))
+          : Promise.resolve({ state: 'streams', says: `${node} streams` });
+      const { type, report } = await cluster.run();
+      expect(type).toBe('Incomplete');
+      expect(report.says).toBe(
+        `${STANDBY_2} is a standby again. ${STANDBY} is not: step "Fence ${STANDBY}, and compare its history with the primary's" did not finish: ${PRIMARY} can't be reached from ${STANDBY}. Next: docker exec ${STANDBY} true`,
+      );
+      expect(statesOf(report, STANDBY)).toEqual(['look failed', 'data skipped', 'start skipped', 'protect skipped']);
+      expect(statesOf(report, STANDBY_2)).toEqual(['look done', 'data done', 'start done', 'protect done']);
+      // It is not tried again by the same run.
+      expect(cluster.did.filter((each) => each === `lookAtRejoin ${STANDBY}`)).toHaveLength(1);
+    });
+
+    test('the only one that is not left to people: its refusal is the end', async () => {
+      cluster.can.lookAtRejoin = () => Promise.reject(fails('A4: not its system. Next: docker ps', 'Refused'));
+      const { type, report } = await cluster.run({ leave: [STANDBY_2] });
+      expect({ type, says: report.says }).toEqual({
+        type: 'Refused',
+        says: 'A4: not its system. Next: docker ps',
+      });
+      expect(cluster.did.filter((each) => each.endsWith(STANDBY_2))).toEqual([]);
+    });
+
+    test('neither can be mended: both are told', async () => {
+      cluster.can.lookAtRejoin = ({ node }) => Promise.reject(fails(`no way to ${node}`));
+      const { type, report } = await cluster.run();
+      expect(type).toBe('Incomplete');
+      expect(report.says).toContain(`no way to ${STANDBY}; ${STANDBY_2} is not: step`);
+    });
+  });
+
+  describe('gives way to a guard', () => {
+    beforeEach(() => {
+      cluster.ledger = protectedLedger();
+    });
+
+    test('while it looks: nothing was changed, and the lock is free at once', async () => {
+      cluster.silent.add(STANDBY_2);
+      const { type, report } = await cluster.run({}, (asks) => untilLeft(() => asks(PRIMARY)));
+      expect(type).toBe('Incomplete');
+      expect(report.says).toContain(`others have to act now: ${PRIMARY} is dead. Nothing was changed. Next: veloz-ha`);
+      expect(cluster.did).toEqual([]);
+    });
+
+    test('while it takes the nodes: no other step begins', async () => {
+      cluster.fenced.add(STANDBY);
+      cluster.can.takeNodes = async () => {
+        const beating = setInterval(() => Context.current().heartbeat(), 100);
+        return Context.current().cancelled.finally(() => clearInterval(beating));
+      };
+      const { type, report } = await cluster.run({}, async (asks) => {
+        await eventually('the step', () => (cluster.did.includes('takeNodes') ? true : undefined));
+        await asks(PRIMARY);
+      });
+      expect(type).toBe('Incomplete');
+      expect(report.says).toContain('it gave way');
+      // Without the lock the nodes are somebody else's.
+      expect(cluster.did).toEqual(['takeNodes']);
+    });
+
+    test('not before a silent node has ended, which is what commits wait for', async () => {
+      cluster.silent.add(STANDBY_2);
+      let ended = false;
+      cluster.can.endSilentNode = async () => {
+        for (let beats = 0; beats < 15; beats++) {
+          Context.current().heartbeat();
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+        ended = true;
+        return 'it was ended';
+      };
+      cluster.can.lookAtRejoin = async () => {
+        const beating = setInterval(() => Context.current().heartbeat(), 100);
+        return Context.current().cancelled.finally(() => clearInterval(beating));
+      };
+      const { type } = await cluster.run({}, async (asks) => {
+        await eventually('the step', () => (cluster.did.includes(`endSilentNode ${STANDBY_2}`) ? true : undefined));
+        await untilLeft(() => asks(PRIMARY));
+      });
+      expect({ type, ended }).toEqual({ type: 'Incomplete', ended: true });
+      expect(cluster.did.slice(-2)).toEqual([`endSilentNode ${STANDBY_2}`, `lookAtRejoin ${STANDBY_2}`]);
+    }, 120_000);
+
+    test('where the primary that it saw is gone: the guard decides, and the repair starts nobody', async () => {
+      cluster.fenced.add(STANDBY);
+      cluster.can.settleRejoin = () => {
+        cluster.dead.add(PRIMARY);
+        return Promise.reject(fails(`${PRIMARY} gives no answer`));
+      };
+      const { type, report } = await cluster.run();
+      expect(type).toBe('Incomplete');
+      expect(report.says).toContain(`It gave way: ${PRIMARY} took writes when this run looked before`);
+      expect(cluster.did.filter((each) => each.startsWith('wakeNode'))).toEqual([]);
+    });
+
+    test('where nobody guards it goes on as before: who was the primary is started', async () => {
+      cluster.ledger = undefined;
+      cluster.dead.add(PRIMARY);
+      const { report } = await cluster.run();
+      expect(report).toMatchObject({ outcome: 'completed', primaryAfter: PRIMARY });
+      expect(cluster.did).toContain(`wakeNode ${PRIMARY}`);
+    });
+  });
+});

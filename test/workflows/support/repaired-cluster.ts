@@ -1,0 +1,112 @@
+import { ApplicationFailure, WorkflowFailedError } from '@temporalio/client';
+import type { Activities } from '../../../src/activities';
+import type { Ledger } from '../../../src/cluster/guard/ledger';
+import type { ObservedCluster } from '../../../src/cluster/observed';
+import { slotName } from '../../../src/cluster/topology';
+import { giveWaySignal } from '../../../src/workflows/messages';
+import type { Report } from '../../../src/workflows/run-state';
+import type { RepairInput } from '../../../src/workflows/standby-input';
+import { clusterTopology, picture, PRIMARY, STANDBY, STANDBY_2, stopped } from '../../cluster/support/picture';
+import { type WorkflowServer } from './server';
+
+let clusters = 0;
+
+/** A cluster of three nodes, of which some are fenced, hang or are dead, and activities that mend it and write down that they were asked. */
+export class RepairedCluster {
+  readonly name = `r${++clusters}-${process.pid}`;
+  /** The activities that change something, with their node. */
+  readonly did: string[] = [];
+  readonly fenced = new Set<string>();
+  /** Neither the agent nor the server answers, and the container runs. */
+  readonly silent = new Set<string>();
+  readonly dead = new Set<string>();
+  ledger: Ledger | undefined;
+  readonly can: Partial<Activities> = {};
+
+  constructor(private readonly server: WorkflowServer) {}
+
+  observed(): ObservedCluster {
+    const seen = picture({ three: true });
+    const off = new Set([...this.fenced, ...this.silent, ...this.dead]);
+    for (const name of off) {
+      const node = seen.node(name);
+      Object.assign(node, { sql: null, sqlError: 'no answer' });
+      if (this.fenced.has(name) && node.agent !== null)
+        Object.assign(node.agent, { desired: 'fenced', postgresState: 'stopped' });
+      if (this.silent.has(name)) Object.assign(node, { agent: null, agentError: 'no answer' });
+      if (this.dead.has(name)) stopped(node);
+      if (name !== PRIMARY && !off.has(PRIMARY)) {
+        const { sql } = seen.node(PRIMARY);
+        sql.replication = sql.replication.filter(({ slot }) => slot !== slotName(name));
+        for (const slot of sql.slots) if (slot.name === slotName(name)) slot.active = false;
+      }
+    }
+    return seen.observed;
+  }
+
+  private activities(): Partial<Activities> {
+    const all: Partial<Activities> = {
+      describeCluster: () => Promise.resolve({ name: this.name, topology: clusterTopology() }),
+      observe: () => Promise.resolve(this.observed()),
+      readLedger: () => Promise.resolve(this.ledger),
+      lockHolder: () => Promise.resolve(undefined),
+      heldLocks: () => Promise.resolve([]),
+      lookThroughDoor: () => Promise.resolve({ inRecovery: false, address: '10.0.0.1' }),
+      takeNodes: () => Promise.resolve('took all'),
+      endClaims: () => Promise.resolve('nobody owns anything'),
+      lookAtRejoin: ({ node, primary }) =>
+        Promise.resolve({ state: 'streams', says: `${node} streams from ${primary}` }),
+      startAsStandby: () => Promise.resolve({ streams: true, ms: 300 }),
+      settleRejoin: ({ node }) => {
+        for (const each of [this.fenced, this.silent, this.dead]) each.delete(node);
+        return Promise.resolve({
+          protectedAt: Date.now(),
+          timeline: 3,
+          names: 'veloz_standby',
+          detail: 'synchronous',
+          freedBytes: 0,
+          warnings: [],
+        });
+      },
+      wakeNode: ({ node }) => {
+        this.dead.delete(node);
+        return Promise.resolve({ says: `${node} is a primary`, up: true });
+      },
+      restoreNames: () => Promise.resolve({ detail: 'names' }),
+      verifyRepair: () => Promise.resolve('verified'),
+      ...this.can,
+    };
+    const looks = new Set(['describeCluster', 'observe', 'readLedger', 'lockHolder', 'heldLocks', 'lookThroughDoor']);
+    return Object.fromEntries(
+      Object.entries(all).map(([name, activity]) => [
+        name,
+        (...args: unknown[]) => {
+          const node = (args[0] as { node?: string } | undefined)?.node;
+          if (!looks.has(name)) this.did.push(node === undefined ? name : `${name} ${node}`);
+          return (activity as (...values: unknown[]) => unknown)(...args);
+        },
+      ]),
+    );
+  }
+
+  /** Runs a repair beside `body`, to its end. */
+  async run(
+    input: RepairInput = {},
+    body: (asks: (primary: string) => Promise<void>) => Promise<unknown> = () => Promise.resolve(),
+  ): Promise<{ type?: string; report: Report }> {
+    return this.server.withWorker(this.activities(), async (taskQueue) => {
+      const args = [{ cluster: this.name, approval: 'given', soak: '0s', ...input }];
+      const handle = await this.server.client.start('repair', { taskQueue, workflowId: `repair-${this.name}`, args });
+      await body((primary) => handle.signal(giveWaySignal, { primary, why: `${primary} is dead` }));
+      try {
+        return { report: (await handle.result()) as Report };
+      } catch (error) {
+        const cause = error instanceof WorkflowFailedError ? error.cause : undefined;
+        if (!(cause instanceof ApplicationFailure)) throw error;
+        return { type: cause.type ?? '', report: cause.details?.[0] as Report };
+      }
+    });
+  }
+}
+
+export { PRIMARY, STANDBY, STANDBY_2 };
