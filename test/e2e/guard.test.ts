@@ -220,6 +220,31 @@ describe('the guard', () => {
     expect(await roles()).toEqual(before);
   });
 
+  test('a standby whose agent is frozen and whose server is dead: commits go on at once, and it is brought back', async () => {
+    const before = await roles();
+    await guarded.guard();
+    const writers = frontDoorWriters(2, 20);
+    try {
+      await writers.start();
+      writers.beginWindow();
+      docker('kill', '--signal', 'STOP', before.standby);
+      docker('exec', before.standby, 'sh', '-c', 'kill -9 "$(head -1 /var/lib/postgresql/data/postmaster.pid)"');
+      // Before the repair, which waits 20 s, could have ended its container.
+      await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded', 15_000);
+      const soFar = writers.acknowledgedSoFar();
+      await waitUntil('clients writing again', () => writers.acknowledgedSoFar() > soFar + 20, 15_000);
+      await guarded.protectedBy(before.primary, 120_000);
+      expect((await writers.endWindow()).lost).toBe(0);
+    } finally {
+      // No harm to one that was ended and started meanwhile.
+      docker('start', before.standby);
+      docker('kill', '--signal', 'CONT', before.standby);
+      await writers.stop();
+    }
+    await whole(120_000);
+    expect(await roles()).toEqual(before);
+  });
+
   test('in approve it plans and asks; approved, it fails over', async () => {
     const before = await roles();
     await guarded.guard('approve');

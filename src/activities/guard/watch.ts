@@ -23,6 +23,7 @@ import { ActAtOnce, type ActingBeat } from './act-at-once';
 import { ClientHold } from './client-hold';
 import { Observatory } from './observatory';
 import { ReadinessWatch } from './readiness-watch';
+import { RelaxingProof } from './relaxing-proof';
 import { StandbyWatcher } from './standby-watcher';
 import { endOfStretch } from './stretch';
 import { Way } from './way';
@@ -134,6 +135,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   let oddSince: number | undefined;
   let lockedUntil = 0;
   const way = new Way(deps, request);
+  const relaxing = new RelaxingProof(deps, access, request.ledger.primary);
   let failed = false;
   let silentSince: number | undefined;
   let lastLsn: Lsn | undefined;
@@ -215,7 +217,8 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
           const holder = await deps.lockHolder(request.cluster);
           if (holder === undefined)
             return { why: 'standby lost', ...seen, standbyLost: lost, standbyLostSince: Date.now() - lost.forMs };
-          if (policy.onStandbyLost !== 'block') await way.ask(holder, lost.says);
+          // Where relaxing would be refused, the run may be what ends the node that it is refused for.
+          if (policy.onStandbyLost !== 'block' && relaxing.holds()) await way.ask(holder, lost.says);
         }
         if (
           !request.known.standbyBack &&
