@@ -88,7 +88,7 @@ export interface WatchResult {
   systemIdentifier?: string;
   /** Whether a failover would work now, where that changed. */
   readiness?: Readiness & { key: string };
-  /** How certain that is; absent where a version before this one watched. */
+  /** How certain that is; absent where a version before this one watched. In `quiet`: they are lost, and a run holds the lock. */
   standbyLost?: LostStandbys;
 }
 
@@ -140,6 +140,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   let silentSince: number | undefined;
   let lastLsn: Lsn | undefined;
   let aliveAt: number | undefined;
+  let waiting: LostStandbys | undefined;
   try {
     await observatory.open();
     if (attempt() > 1) {
@@ -213,6 +214,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       if (verdict.state === 'healthy' && !isForeign(request.ledger, round.sql)) {
         if (request.known.failed) return { why: 'healthy', ...seen };
         const lost = await standbys.look(round, request.known.standbyLost);
+        waiting = lost;
         if (lost !== undefined) {
           const holder = await deps.lockHolder(request.cluster);
           if (holder === undefined)
@@ -241,7 +243,8 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       const tellAfter = counts ? Math.max(policy.writeLimit, policy.poolerLimit) + COUNTED_AFTER_MS : TELL_AFTER_MS;
       if (oddSince !== undefined && seen.at - oddSince >= tellAfter) return { why: 'sees', ...seen };
 
-      if (ends.over()) return { why: 'quiet', ...seen };
+      // Commits that wait while a run holds the lock are no end of that.
+      if (ends.over()) return { why: 'quiet', ...seen, ...(waiting === undefined ? {} : { standbyLost: waiting }) };
       await observatory.pause(ends.signal, standbys.dueIn);
     }
   } finally {
