@@ -3,6 +3,7 @@ import { problemSentence, type Check } from '../cluster/check';
 import type { Ledger } from '../cluster/guard/ledger';
 import type { GuardMode } from '../cluster/guard/policy';
 import type { GuardEvent, GuardState, RedisGuardState } from '../workflows/guard-messages';
+import { namesTrouble } from '../workflows/guard-explain';
 import { evidenceTable } from './evidence';
 import type { Style } from './style';
 import { hang, padEnd, section } from './text';
@@ -72,6 +73,8 @@ export function guardTroubles(state: GuardState, now: number): string[] {
   if (state.acting !== undefined) troubles.push(`a ${state.acting.what} goes on: ${state.acting.workflowId}`);
   else if (against > 0) troubles.push(`it sees signs of a failure: ${state.sees}`);
   if (isBackingOff(state, now)) troubles.push('its last attempt did not end well, and it waits before the next one');
+  if (state.namesFailed !== undefined)
+    troubles.push(`${namesTrouble(state.namesFailed)}; ${namesAgain(state, (at) => new Date(at).toISOString())}`);
   troubles.push(...(state.mending?.nodes ?? []).map(({ node, says }) => `${node}: ${says}`));
   troubles.push(...redisTroubles(state, now));
   for (const finding of notReady(state)) troubles.push(`not ready: ${problemSentence(finding)}`);
@@ -98,6 +101,9 @@ function redisTroubles({ redis }: GuardState, now: number): string[] {
     troubles.push('its last attempt at Redis did not end well, and it waits before the next one');
   return troubles;
 }
+
+const namesAgain = ({ namesBackoffUntil }: GuardState, time: (at: number) => string): string =>
+  namesBackoffUntil === undefined ? 'it is tried again now' : `tried again at ${time(namesBackoffUntil)}`;
 
 const isUnconfirmed = ({ confirmedAt }: Ledger, now: number): boolean =>
   confirmedAt !== undefined && now - confirmedAt > CONFIRMATION_TOLD_MS;
@@ -146,6 +152,8 @@ export function guardCard(state: GuardState, now: number, style: Style): string 
       `nothing before ${style.clock(until)} (${formatSeconds(until - now)}): the last attempt did not end well`,
     ]);
   }
+  if (state.namesFailed !== undefined)
+    facts.push(['Commits', `${namesTrouble(state.namesFailed)}; ${namesAgain(state, (at) => style.clock(at))}`]);
   facts.push(['Ledger', ledgerText(state.ledger, now, style)], ['', ledgerDetail(state.ledger)]);
   facts.push(...readyFacts(state, now, style));
   facts.push(['Guards', `since ${style.dateTime(state.startedAt)} (${formatAge(now - state.startedAt)})`]);
@@ -194,6 +202,7 @@ function verdict(state: GuardState, now: number, style: Style): string {
   if (isSuspicious(state.signals)) return red('SIGNS OF FAILURE');
   if (isSuspicious(state.redis?.signals ?? [])) return red('REDIS: SIGNS OF FAILURE');
   if (isBackingOff(state, now)) return red('FAILED ATTEMPT: WAITING');
+  if (state.namesFailed?.what === 'relax') return red('COMMITS WAIT');
   switch (state.ledger.state) {
     case 'protected':
       return isUnconfirmed(state.ledger, now)

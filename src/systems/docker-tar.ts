@@ -23,12 +23,17 @@ export function tarOf(name: string, content: string, owner: { uid: number; gid: 
  * are passed over.
  */
 export function fileIn(archive: Buffer): string | undefined {
+  return bytesIn(archive)?.toString('utf8');
+}
+
+/** The same for a file that is no text. */
+export function bytesIn(archive: Buffer): Buffer | undefined {
   for (let at = 0; at + 512 <= archive.length;) {
     // Two empty blocks are its end.
     if (archive[at] === 0) return undefined;
     const size = parseInt(archive.toString('latin1', at + 124, at + 136).replace(/\0.*$/, ''), 8) || 0;
     const type = archive.toString('latin1', at + 156, at + 157);
-    if (type === '0' || type === '\0') return archive.toString('utf8', at + 512, at + 512 + size);
+    if (type === '0' || type === '\0') return archive.subarray(at + 512, at + 512 + size);
     at += 512 + Math.ceil(size / 512) * 512;
   }
   return undefined;

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import Docker, { type EndpointSettings, type VolumeInspectInfo } from 'dockerode';
-import { fileIn, tarOf } from './docker-tar';
+import { bytesIn, tarOf } from './docker-tar';
 import { writeIntoVolume, type VolumeFile } from './docker-volume-file';
 
 /** A container as far as the runbooks care. */
@@ -72,6 +72,8 @@ export interface DockerClient {
   putFile(container: string, path: string, content: string, owner: { uid: number; gid: number }): Promise<void>;
   /** Reads a small file of a container, also of one that does not run; undefined where there is no such file. */
   readFile(container: string, path: string): Promise<string | undefined>;
+  /** The same for a file that is no text. */
+  readBytes(container: string, path: string): Promise<Buffer | undefined>;
   /** Writes a small file into a volume that no container has, and reads it back ({@link writeIntoVolume}). */
   putIntoVolume(file: VolumeFile): Promise<boolean>;
   /** The networks of a container by name. */
@@ -266,8 +268,12 @@ export function createDockerClient(socketPath?: string): DockerClient {
       const put = docker.getContainer(container).putArchive(archive, { path: directory });
       await withLimit(put, 5000, `writing ${path} in ${container}`);
     },
-    readFile: (container, path) =>
-      withLimit(readFileOf(docker, container, path), 5000, `reading ${path} in ${container}`),
+    async readFile(container, path) {
+      const read = withLimit(readBytesOf(docker, container, path), 5000, `reading ${path} in ${container}`);
+      return (await read)?.toString('utf8');
+    },
+    readBytes: (container, path) =>
+      withLimit(readBytesOf(docker, container, path), 5000, `reading ${path} in ${container}`),
     putIntoVolume: (file) => withLimit(writeIntoVolume(docker, file), 5000, `writing ${file.path} into ${file.volume}`),
     async networks(container) {
       const inspect = docker.getContainer(container).inspect();
@@ -343,12 +349,12 @@ export function createDockerClient(socketPath?: string): DockerClient {
   };
 }
 
-async function readFileOf(docker: Docker, container: string, path: string): Promise<string | undefined> {
+async function readBytesOf(docker: Docker, container: string, path: string): Promise<Buffer | undefined> {
   try {
     const chunks: Buffer[] = [];
     for await (const chunk of await docker.getContainer(container).getArchive({ path }))
       chunks.push(Buffer.from(chunk as Buffer));
-    return fileIn(Buffer.concat(chunks));
+    return bytesIn(Buffer.concat(chunks));
   } catch (error) {
     if ((error as { statusCode?: number }).statusCode === 404) return undefined;
     throw error;

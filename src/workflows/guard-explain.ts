@@ -3,6 +3,17 @@ import { SOME_PASS } from '../cluster/guard/ledger-rules';
 import type { GuardPolicy } from '../cluster/guard/policy';
 import type { GuardState, RedisGuardState } from './guard-messages';
 
+/** What follows from names that could not be set, and why they could not, in half a sentence. Pure. */
+export function namesTrouble({ what, says }: NonNullable<GuardState['namesFailed']>): string {
+  const why = says.replace(/\.$/, '');
+  return what === 'relax'
+    ? `commits wait for a standby, and letting them go on did not end well: ${why}`
+    : `commits wait for no standby, and having them wait again did not end well: ${why}`;
+}
+
+const triedAgain = ({ namesBackoffUntil }: GuardState): string =>
+  namesBackoffUntil === undefined ? 'The next look' : new Date(namesBackoffUntil).toISOString();
+
 /** What the guard waits for and what it will do next, in two sentences that follow from its state. Pure. */
 export function explainGuard(
   state: GuardState,
@@ -34,6 +45,14 @@ export function explainGuard(
       next: failed
         ? 'It tries again then. A person can go first: veloz-ha postgres promote'
         : 'Then it goes on as usual.',
+    };
+  if (state.namesFailed !== undefined)
+    return {
+      waitsFor: `${triedAgain(state)}, because ${namesTrouble(state.namesFailed)}.`,
+      next:
+        state.namesFailed.what === 'relax'
+          ? 'It tries again then to let commits go on without a standby.'
+          : 'It tries again then to have commits wait for the standby.',
     };
   if (state.ledger.state === 'protected') {
     const confirm = formatMs(policy.probeInterval * policy.confirmations);

@@ -2,6 +2,7 @@ import {
   ChildWorkflowCancellationType,
   isCancellation,
   ParentClosePolicy,
+  patched,
   proxyActivities,
   sleep,
   startChild,
@@ -9,7 +10,7 @@ import {
 } from '@temporalio/workflow';
 import type { Activities, MembersWatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
-import { mendingBackoffMs, NOBODY, wordsOf, type LeftOver } from '../cluster/guard/mending';
+import { busyPauseMs, isInTheWay, mendingBackoffMs, NOBODY, wordsOf, type LeftOver } from '../cluster/guard/mending';
 import type { GuardPolicy } from '../cluster/guard/policy';
 import type { GuardEvent, GuardState, MendingKnowledge, MendingState } from './guard-messages';
 import { STRETCH_MS, stretchMs, watching, Wait } from './guard-watching';
@@ -31,6 +32,8 @@ export interface MendingHost {
   explain(): void;
   /** Another run of the guard is being started, or goes on. */
   busy(): boolean;
+  /** One is being started, or waits for its turn. */
+  startsAnother(): boolean;
   /** A node is what it should be again: what an earlier attempt at something was in vain for may be possible now. */
   mended(): void;
   /** A standby of a primary that gives no answer was started and answers: a failover that was refused for it is tried at once. */
@@ -46,6 +49,8 @@ export class MendingGuard {
   private ended = false;
   private readonly waiting = new Wait();
   private looping: Promise<void> | undefined;
+  /** How often in a row a run of the guard's own was in the way. */
+  private timesBusy = 0;
 
   constructor(private readonly host: MendingHost) {}
 
@@ -87,10 +92,15 @@ export class MendingGuard {
     }
   }
 
-  /** Nothing but people keeps it from acting. */
-  private acts(): boolean {
+  /** People let it start containers; what is started needs no run, so none that goes on is in its way. */
+  private starts(): boolean {
     const { state } = this.host;
-    return state.mode === 'auto' && state.maintenance === undefined && this.mending.acting === undefined;
+    return state.mode === 'auto' && state.maintenance === undefined;
+  }
+
+  /** It may start a run: one at a time. */
+  private acts(): boolean {
+    return this.starts() && this.mending.acting === undefined;
   }
 
   private watch(): Promise<MembersWatchResult | undefined> {
@@ -100,6 +110,7 @@ export class MendingGuard {
       proxyActivities<Activities>(watching('Look after what is left over')).watchMembers({
         cluster: state.cluster,
         mayAct: this.acts(),
+        mayStart: this.starts(),
         known: this.mending.nodes.map(({ node, says }) => ({
           node,
           says,
@@ -152,7 +163,8 @@ export class MendingGuard {
   private async mend({ leftOver, due, byHand }: MembersWatchResult): Promise<void> {
     const { host, mending } = this;
     const { state, known } = host;
-    if (host.busy()) return this.pause(BUSY_MS);
+    if (host.busy() && (await this.waitsForRun())) return;
+    this.timesBusy = 0;
     const wanted = leftOver.filter(({ node }) => due.includes(node));
     const leave = [...new Set([...byHand, ...leftAlone(leftOver, due, known)])];
     const reason = wanted.map((each) => `${each.node}: ${each.says}`).join('; ');
@@ -205,6 +217,16 @@ export class MendingGuard {
         this.runEnded();
       },
     );
+  }
+
+  /** Whether a run of the guard's own is in the way, and was waited for. */
+  private async waitsForRun(): Promise<boolean> {
+    // A guard that was started by a version which waited for the end of every run goes on as it began, until its history begins anew.
+    const mendsBeside = patched('guard-mends-beside');
+    if (mendsBeside && !this.host.startsAnother() && !isInTheWay(this.host.state.acting, Date.now())) return false;
+    this.timesBusy += 1;
+    await this.pause(mendsBeside ? busyPauseMs(this.timesBusy) : BUSY_MS);
+    return true;
   }
 
   /** An attempt has ended. Whether it was in vain is what the next look tells. */

@@ -67,6 +67,11 @@ export interface GuardState {
   backoffUntil?: number;
   /** It leaves the names of synchronous standbys alone before this time, because setting them did not end well. Milliseconds since the epoch. */
   namesBackoffUntil?: number;
+  /**
+   * Why the last attempt to let commits go on (`relax`), or to have them wait again (`restore`), did not end well, and when that was, in
+   * milliseconds since the epoch; absent where it did, or a whole look has found no reason for it any more.
+   */
+  namesFailed?: { what: 'relax' | 'restore'; says: string; at: number };
   /** Evidence of what is going on now; empty while all is well. */
   signals: Signal[];
   /** What a fault, a fence or a run left, and what is done about it; absent in a guard that was started before it did that. */

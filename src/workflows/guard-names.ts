@@ -8,6 +8,9 @@ import { settingNames } from './guard-watching';
 import { act } from './runbook/activity-options';
 import { rootMessage, rootType } from './runbook/runner';
 
+/** How much longer than a silence has to last a look is that finds none, in milliseconds. */
+const LOOK_MS = 5000;
+
 /** The guard, as the part of it that changes whom commits wait for needs it. */
 export interface NamesHost {
   readonly state: GuardState;
@@ -23,6 +26,20 @@ export interface NamesHost {
 /** Has commits go on where their only standby is lost, and wait for one again where it is back. The ledger says less before they do. */
 export class NamesGuard {
   constructor(private readonly host: NamesHost) {}
+
+  /** When a stretch that looks again after an attempt in vain may end, in milliseconds since the epoch; undefined after none. */
+  looksUntil(now: number): number | undefined {
+    const { state, policy } = this.host;
+    if (state.namesFailed === undefined || state.namesBackoffUntil !== undefined) return undefined;
+    return now + policy.standbyLostAfter + LOOK_MS;
+  }
+
+  /** A whole stretch went by. Where commits waited for nobody in it, what was in vain is over. */
+  looked(result: WatchResult): void {
+    const { state, known } = this.host;
+    if (state.namesBackoffUntil !== undefined || result.state !== 'healthy' || result.standbyLost !== undefined) return;
+    if (!known.standbyLost && !known.standbyBack) delete state.namesFailed;
+  }
 
   /** What was in vain is tried again once its time is over. */
   retryWhenDue(now: number): void {
@@ -54,10 +71,12 @@ export class NamesGuard {
       const relaxing = act(settingNames, 'Let commits go on without a standby');
       const relaxed = await relaxing.relaxSynchrony(state.cluster, primary, result.standbyLost);
       known.standbyBack = false;
+      delete state.namesFailed;
       this.host.note('relaxed', relaxed);
     } catch (error) {
       // Refused: nothing was relaxed, and what the ledger knew before is still so. Any other failure leaves that open.
       if (rootType(error) === 'Refused') state.ledger = before;
+      state.namesFailed = { what: 'relax', says: rootMessage(error), at: Date.now() };
       this.backOff(`synchronous_standby_names could not be relaxed: ${rootMessage(error)}`);
     }
   }
@@ -74,8 +93,10 @@ export class NamesGuard {
       );
       known.standbyLost = false;
       known.standbyBack = false;
+      delete state.namesFailed;
       this.host.note('restored', says);
     } catch (error) {
+      state.namesFailed = { what: 'restore', says: rootMessage(error), at: Date.now() };
       this.backOff(`synchronous_standby_names could not be restored: ${rootMessage(error)}`);
     }
   }

@@ -202,6 +202,7 @@ class Guard {
       note: (kind, says, run) => this.note(kind, says, run),
       explain: () => this.explain(),
       busy: () => this.starting || state.acting !== undefined || this.toRejoin.length > 0,
+      startsAnother: () => this.starting || this.toRejoin.length > 0,
       mended: () => {
         if (!this.known.failed) this.tryAgainNow();
       },
@@ -305,7 +306,12 @@ class Guard {
           mayInterrupt: this.acts() && state.mode === 'auto',
           incidentRun: run,
           known,
-          forMs: stretchMs(now, [state.maintenance?.until, state.backoffUntil, state.namesBackoffUntil]),
+          forMs: stretchMs(now, [
+            state.maintenance?.until,
+            state.backoffUntil,
+            state.namesBackoffUntil,
+            this.names.looksUntil(now),
+          ]),
         }),
       );
       this.incidentRun = run;
@@ -346,6 +352,7 @@ class Guard {
     switch (result.why) {
       case 'quiet':
         this.known.sees = keyOf(result);
+        this.names.looked(result);
         return;
       case 'sees':
         this.known.sees = keyOf(result);
@@ -354,7 +361,10 @@ class Guard {
       case 'ledger':
         if (result.ledger !== undefined) {
           state.ledger = result.ledger;
-          if (result.ledger.state === 'protected') this.known.standbyLost = false;
+          if (result.ledger.state === 'protected') {
+            this.known.standbyLost = false;
+            delete state.namesFailed;
+          }
           this.note('ledger', `${result.ledger.state}: ${result.ledger.why}`);
         }
         return;

@@ -12,6 +12,7 @@ const nothing: ActivityDeps = {
     ping: silent,
     inspect: silent,
     readFile: silent,
+    readBytes: silent,
     isFrozen: silent,
     open: silent,
     run: silent,

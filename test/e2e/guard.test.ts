@@ -4,7 +4,7 @@ import { linkFault } from '../../src/bench/faults';
 import { guardWorkflowId } from '../../src/workflows/guard-messages';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
-import { cli, deps, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cli, deps, docker, look, POOLER, psql, recovered, roles, waitUntil, whole } from './support/stack';
 
 /** What the guard does where a failover is not the answer, or not its decision. */
 describe('the guard', () => {
@@ -218,6 +218,68 @@ describe('the guard', () => {
     }
     expect(await guarded.runs()).toEqual([]);
     expect(await roles()).toEqual(before);
+  });
+
+  test('a standby whose agent is frozen and whose server is dead: commits go on at once, and it is brought back', async () => {
+    const before = await roles();
+    await guarded.guard();
+    const writers = frontDoorWriters(2, 20);
+    try {
+      await writers.start();
+      writers.beginWindow();
+      docker('kill', '--signal', 'STOP', before.standby);
+      docker('exec', before.standby, 'sh', '-c', 'kill -9 "$(head -1 /var/lib/postgresql/data/postmaster.pid)"');
+      // Before the repair, which waits 20 s, could have ended its container.
+      await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded', 15_000);
+      const soFar = writers.acknowledgedSoFar();
+      await waitUntil('clients writing again', () => writers.acknowledgedSoFar() > soFar + 20, 15_000);
+      await guarded.protectedBy(before.primary, 120_000);
+      expect((await writers.endWindow()).lost).toBe(0);
+    } finally {
+      // No harm to one that was ended and started meanwhile.
+      docker('start', before.standby);
+      docker('kill', '--signal', 'CONT', before.standby);
+      await writers.stop();
+    }
+    await whole(120_000);
+    expect(await roles()).toEqual(before);
+  });
+
+  test('relaxing that is refused is told with its reason, exit 8', async () => {
+    const before = await roles();
+    await guarded.guard();
+    const record = '/var/lib/postgresql/veloz/agent.json';
+    const inStandby = (script: string) => docker('exec', before.standby, 'sh', '-c', script);
+    docker('kill', '--signal', 'STOP', before.standby);
+    try {
+      // Nobody says whether it was promoted, so nothing proves that it is no primary.
+      inStandby(`mv ${record} ${record}.e2e && kill -9 "$(head -1 /var/lib/postgresql/data/postmaster.pid)"`);
+      const { namesFailed } = await guarded.until('the refusal', (state) => state.namesFailed !== undefined, 30_000);
+      expect(namesFailed?.says).toContain(`A3: ${before.standby} may be a primary`);
+      const { code, stdout } = await cli(['guard', 'status'], guarded.env);
+      expect([code, stdout]).toEqual([8, expect.stringContaining('COMMITS WAIT')]);
+    } finally {
+      docker('start', before.standby);
+      inStandby(`[ ! -e ${record}.e2e ] || mv ${record}.e2e ${record}`);
+      docker('kill', '--signal', 'CONT', before.standby);
+    }
+    await guarded.protectedBy(before.primary, 120_000);
+    expect((await guarded.state()).namesFailed).toBeUndefined();
+  });
+
+  test('a pooler that is killed while a repair of the guard goes on is started again at once', async () => {
+    const before = await roles();
+    await guarded.guard();
+    docker('kill', before.standby);
+    await guarded.until('the repair', ({ mending }) => mending?.acting !== undefined);
+    docker('kill', POOLER);
+    await waitUntil(
+      'the pooler running',
+      () => docker('inspect', '-f', '{{.State.Running}}', POOLER).trim() === 'true',
+      15_000,
+    );
+    await guarded.protectedBy(before.primary, 120_000);
+    await whole();
   });
 
   test('in approve it plans and asks; approved, it fails over', async () => {

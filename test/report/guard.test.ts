@@ -100,11 +100,27 @@ test.each<[string, Partial<GuardState>, string]>([
   ['the ledger is unknown', { ledger: { ...ledger, state: 'unknown' } }, '! UNKNOWN'],
   ['it sees a sign of failure', { signals }, '✖ SIGNS OF FAILURE'],
   ['it waits after an attempt', { backoffUntil: NOW + 1 }, '✖ FAILED ATTEMPT: WAITING'],
+  [
+    'commits wait, and relaxing was refused',
+    { namesFailed: { what: 'relax', says: 'A3: it may be a primary', at: T0 }, namesBackoffUntil: NOW + 9000 },
+    '✖ COMMITS WAIT',
+  ],
   ['it acts', { acting: acting.acting }, '✖ ACTING: FAILOVER'],
 ])('not well: %s', (_, more, head) => {
   const state = guardWith(more);
   expect(guardTroubles(state, NOW)).toHaveLength(1);
   expect(guardText(state, NOW, plain()).startsWith(`${head}  guard of veloz`)).toBe(true);
+});
+
+test('commits that wait since relaxing was refused: why, and when it is tried again', () => {
+  const state = guardWith({
+    namesFailed: { what: 'relax', says: 'A3: it may be a primary.', at: T0 },
+    namesBackoffUntil: NOW + 9000,
+  });
+  expect(guardTroubles(state, NOW)).toEqual([
+    `commits wait for a standby, and letting them go on did not end well: A3: it may be a primary; tried again at ${new Date(NOW + 9000).toISOString()}`,
+  ]);
+  expect(guardText(state, NOW, plain())).toMatch(/Commits +commits wait for a standby/);
 });
 
 test('well: an old back-off, a sign that speaks against a failure, maintenance, mode off', () => {

@@ -666,6 +666,11 @@ describe('guard', () => {
         const state = await cluster.until('the back-off', ({ namesBackoffUntil }) => namesBackoffUntil !== undefined);
         expect(event(state, 'backoff')?.says).toContain('could not be relaxed: E2: run x holds the lock');
         expect(state.ledger).toMatchObject({ state: 'protected', synchronous: [STANDBY] });
+        // Protected, and commits wait: an operator is told which, why, and when it is tried again.
+        expect(state.namesFailed).toMatchObject({ what: 'relax', says: 'E2: run x holds the lock' });
+        await cluster.until('it being said', ({ waitsFor }) =>
+          /^\d{4}-.*Z, because commits wait for a standby.*: E2: run x holds the lock\.$/.test(waitsFor),
+        );
         // It is still lost, within the back-off and after it; a failover would not wait for that.
         expect(state.backoffUntil).toBeUndefined();
         cluster.acts.relax = () => Promise.resolve('relaxed now');
@@ -673,6 +678,23 @@ describe('guard', () => {
         await cluster.sees(lost(), ({ known }) => !known.standbyLost);
         await cluster.until('the relaxing', (each) => event(each, 'relaxed')?.says === 'relaxed now');
         await cluster.watches(ledgerIs('degraded'));
+        expect((await cluster.state()).namesFailed).toBeUndefined();
+      });
+    });
+
+    test('what was refused is told until a whole look finds nothing to relax', async () => {
+      const cluster = new GuardedCluster(server, { standbyLostAfter: '1s' });
+      cluster.acts.relax = () => Promise.reject(refused('A3: it may be a primary'));
+      await cluster.protected(async () => {
+        await cluster.sees(lost());
+        await cluster.until('the back-off', ({ namesBackoffUntil }) => namesBackoffUntil !== undefined);
+        // A run holds the lock: commits wait still.
+        const again = ({ known, forMs }: { known: { standbyLost: boolean }; forMs: number }) =>
+          !known.standbyLost && forMs <= 6000;
+        await cluster.sees(seen('quiet', { standbyLost: { forMs: 9000, proven: false, says: 'lost' } }), again);
+        expect((await cluster.state()).namesFailed).toBeDefined();
+        await cluster.sees(seen('quiet'), again);
+        await cluster.until('nothing being told', ({ namesFailed }) => namesFailed === undefined);
       });
     });
 

@@ -1,12 +1,11 @@
 import type { LostStandbys } from '../../cluster/guard/standby-loss';
 import type { Lsn } from '../../cluster/lsn';
 import { synchronousNamesFor } from '../../cluster/synchronous-names';
-import type { ContainerState } from '../../systems/docker';
 import type { PostgresSession } from '../../systems/postgres';
 import { attempt, finalFailure, keepBeating, until } from '../context';
-import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { accessCluster, withSession, type ActivityDeps } from '../deps';
 import { ensureSynchronousNames } from '../prepare';
-import { messageOf, withinLimit } from './probe';
+import { requireNoPrimary } from './no-primary';
 
 /** The guard does not watch meanwhile; a standby that needs longer is asked again after a back-off. In milliseconds. */
 const CATCH_UP_MS = 3000;
@@ -14,8 +13,6 @@ const CATCH_UP_MS = 3000;
 const NEAR_BYTES = 4 * 1024 * 1024;
 /** How long the primary may take to answer a question about it, in milliseconds. */
 const ANSWER_MS = 2000;
-/** How long Docker may take to answer a question about one container, in milliseconds. */
-const INSPECT_MS = 1500;
 
 /**
  * Lets commits go on without a standby. Only on a node that is proven to be the only primary: an old primary that wakes up and is
@@ -85,39 +82,6 @@ async function requireNoRun(deps: ActivityDeps, cluster: string): Promise<void> 
       'Refused',
       `E2: run ${holder} holds the lock of PostgreSQL of cluster ${cluster}. Next: veloz-ha watch ${holder}`,
     );
-}
-
-/** Proof that a node is no primary: it says so, its server does not run, or its container does not. */
-async function requireNoPrimary(deps: ActivityDeps, access: ClusterAccess, node: string): Promise<void> {
-  const state = await stateOf(deps, node);
-  // Frozen, and Docker waits for it: its agent would not be reached.
-  if (state === 'frozen') return;
-  const { exists, running, status } = state;
-  if (!exists || (!running && status !== 'paused')) return;
-  let problem: string;
-  try {
-    const said = await withSession(access.agent(node), (agent) => agent.call('observe', {}));
-    if (said.postgres.state === 'stopped' || (said.signals.standby && said.promotion === null)) return;
-    problem = `its PostgreSQL is ${said.postgres.state} and no standby`;
-  } catch (error) {
-    // A frozen node answers nobody; whether it was promoted before is in nobody's hands but ours: no run was.
-    if (status === 'paused') return;
-    problem = messageOf(error);
-  }
-  throw finalFailure(
-    'Refused',
-    `A3: ${node} may be a primary: ${problem} (limit: proof that it is none). Nothing was relaxed. Next: veloz-ha postgres status`,
-  );
-}
-
-/** Docker's word on a container; `frozen` where only its list still knows that. */
-async function stateOf({ docker }: ActivityDeps, node: string): Promise<ContainerState | 'frozen'> {
-  try {
-    return await withinLimit(docker.inspect(node), INSPECT_MS);
-  } catch (error) {
-    if (await docker.isFrozen(node).catch(() => false)) return 'frozen';
-    throw error;
-  }
 }
 
 async function streaming(session: PostgresSession): Promise<number> {

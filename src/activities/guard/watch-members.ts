@@ -13,6 +13,7 @@ import { openPostgresAgent, type PostgresAgent } from '../../systems/agent';
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
 import { offNetworks } from '../put-back';
+import { Astray } from './astray';
 import { EndedContainers } from './ended-containers';
 import { askFrom, HeldAgent } from './held-agents';
 import { KilledStandbys } from './killed-standbys';
@@ -22,8 +23,13 @@ import { endOfStretch } from './stretch';
 /** What the guard asks of one stretch of looking after what is left over. Names and numbers only. */
 export interface MembersWatchRequest {
   cluster: string;
-  /** Something may be done about it: else it is only told. */
+  /** A run may be started about it: else it is only told. */
   mayAct: boolean;
+  /**
+   * Containers that a client's way, the Sentinels or a failover need may be started, also while a run is at work on something else.
+   * Absent where a version before this one asked: then as `mayAct` says.
+   */
+  mayStart?: boolean;
   /** What the guard knows to be left over: with what key an attempt ended in vain, and when the next one is due. */
   known: { node: string; says: string; key: string | null; notBefore: number }[];
   /** Return after this time, in milliseconds, if nothing happens. */
@@ -66,10 +72,11 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   const stopBeating = keepBeating(() => 'watching', 600);
   const ends = endOfStretch(deps, request.forMs);
   const look = new MembersLook(deps, access);
-  const containers = new EndedContainers(deps, access, request.mayAct);
-  const standbys = new KilledStandbys(deps, access, request.mayAct);
-  /** Since when each of them has been so, by a clock that nobody sets. */
-  const since = new Map<string, { key: string; at: number }>();
+  const mayStart = request.mayStart ?? request.mayAct;
+  const containers = new EndedContainers(deps, access, mayStart);
+  const standbys = new KilledStandbys(deps, access, mayStart);
+  const astray = Astray.of(deps, request.cluster);
+  const begunAt = performance.now();
   const words = new Map<string, { says: string; at: number }>();
   const keys = new Map(request.known.map(({ node, key }) => [node, key]));
   let lockedUntil = 0;
@@ -81,21 +88,21 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       const found = [...members.filter((each) => each.started !== true), ...started, ...ended];
       const byHand = stoppedByHand(round);
       const now = performance.now();
-      for (const node of since.keys()) if (!found.some((each) => each.node === node)) since.delete(node);
+      const justTried = found.filter(({ node }) => keys.get(node) === null).map(({ node }) => node);
+      astray.look(found, round, now, justTried);
       for (const { node, key } of found) {
-        if (since.get(node)?.key !== key) since.set(node, { key, at: now });
         // What an attempt left is where the next change counts from.
         if (keys.get(node) === null) keys.set(node, key);
       }
       for (const each of found) {
         if (words.get(each.node)?.says !== wordsOf(each)) words.set(each.node, { says: wordsOf(each), at: now });
       }
-      const settled = found.filter(({ node, settleMs }) => now - (since.get(node)?.at ?? now) >= settleMs);
+      const settled = found.filter(({ node, settleMs }) => astray.forMs(node, now) >= settleMs);
       // What is known already stays told until it is over, also while it changes.
       const told = found.filter(
         (each) => settled.includes(each) || request.known.some(({ node }) => node === each.node),
       );
-      const forMs = ({ node }: LeftOver) => now - (since.get(node)?.at ?? now);
+      const forMs = ({ node }: LeftOver) => Math.min(astray.forMs(node, now), now - begunAt);
       const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys, forMs(each))) : [];
       const answering = standbys.takeAnswering(round);
       const startedSays = [...containers.takeStarted(), ...answering.map(({ says }) => says)];

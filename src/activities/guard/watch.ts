@@ -23,6 +23,7 @@ import { ActAtOnce, type ActingBeat } from './act-at-once';
 import { ClientHold } from './client-hold';
 import { Observatory } from './observatory';
 import { ReadinessWatch } from './readiness-watch';
+import { RelaxingProof } from './relaxing-proof';
 import { StandbyWatcher } from './standby-watcher';
 import { endOfStretch } from './stretch';
 import { Way } from './way';
@@ -87,7 +88,7 @@ export interface WatchResult {
   systemIdentifier?: string;
   /** Whether a failover would work now, where that changed. */
   readiness?: Readiness & { key: string };
-  /** How certain that is; absent where a version before this one watched. */
+  /** How certain that is; absent where a version before this one watched. In `quiet`: they are lost, and a run holds the lock. */
   standbyLost?: LostStandbys;
 }
 
@@ -134,10 +135,12 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   let oddSince: number | undefined;
   let lockedUntil = 0;
   const way = new Way(deps, request);
+  const relaxing = new RelaxingProof(deps, access, request.ledger.primary);
   let failed = false;
   let silentSince: number | undefined;
   let lastLsn: Lsn | undefined;
   let aliveAt: number | undefined;
+  let waiting: LostStandbys | undefined;
   try {
     await observatory.open();
     if (attempt() > 1) {
@@ -211,11 +214,13 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       if (verdict.state === 'healthy' && !isForeign(request.ledger, round.sql)) {
         if (request.known.failed) return { why: 'healthy', ...seen };
         const lost = await standbys.look(round, request.known.standbyLost);
+        waiting = lost;
         if (lost !== undefined) {
           const holder = await deps.lockHolder(request.cluster);
           if (holder === undefined)
             return { why: 'standby lost', ...seen, standbyLost: lost, standbyLostSince: Date.now() - lost.forMs };
-          if (policy.onStandbyLost !== 'block') await way.ask(holder, lost.says);
+          // Where relaxing would be refused, the run may be what ends the node that it is refused for.
+          if (policy.onStandbyLost !== 'block' && relaxing.holds()) await way.ask(holder, lost.says);
         }
         if (
           !request.known.standbyBack &&
@@ -238,7 +243,8 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       const tellAfter = counts ? Math.max(policy.writeLimit, policy.poolerLimit) + COUNTED_AFTER_MS : TELL_AFTER_MS;
       if (oddSince !== undefined && seen.at - oddSince >= tellAfter) return { why: 'sees', ...seen };
 
-      if (ends.over()) return { why: 'quiet', ...seen };
+      // Commits that wait while a run holds the lock are no end of that.
+      if (ends.over()) return { why: 'quiet', ...seen, ...(waiting === undefined ? {} : { standbyLost: waiting }) };
       await observatory.pause(ends.signal, standbys.dueIn);
     }
   } finally {

@@ -74,6 +74,12 @@ const HANGS_AGAIN_MS = 30_000;
 /** The first wait after an attempt that was in vain doubles up to this, in milliseconds. */
 export const MAX_MENDING_BACKOFF_MS = 5 * 60_000;
 
+/** A run that was started has taken its lock within this time, or was refused, in milliseconds. */
+const TAKES_LOCK_MS = 60_000;
+/** The first pause while a run is in the way, and the longest, in milliseconds. */
+const BUSY_MS = 2000;
+const MAX_BUSY_PAUSE_MS = 60_000;
+
 const ended: ReadonlySet<string> = new Set(['exited', 'dead']);
 
 /**
@@ -97,6 +103,21 @@ export function stoppedByHand({ members }: Pick<MembersRound, 'members'>): strin
 /** How long to wait after so many attempts that were in vain, in milliseconds. */
 export function mendingBackoffMs(attempts: number, { backoff }: Pick<GuardPolicy, 'backoff'>): number {
   return Math.min(MAX_MENDING_BACKOFF_MS, backoff * 2 ** Math.max(0, attempts - 1));
+}
+
+/**
+ * Whether a run that the guard started is in the way of a repair at a moment in which nobody holds the lock of PostgreSQL. Pure. One that
+ * has just begun is about to take it. One that goes on without it later copies a node, which may take hours, or watches its soak: what
+ * else is left over does not wait for that.
+ * @param now milliseconds since the epoch
+ */
+export function isInTheWay(acting: { since: number } | undefined, now: number): boolean {
+  return acting !== undefined && now - acting.since < TAKES_LOCK_MS;
+}
+
+/** How long to wait before it is asked again whether a run is in the way, after so many times, in milliseconds: each costs history. */
+export function busyPauseMs(times: number): number {
+  return Math.min(MAX_BUSY_PAUSE_MS, BUSY_MS * 2 ** Math.max(0, times - 1));
 }
 
 /**

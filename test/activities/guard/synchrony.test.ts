@@ -1,5 +1,19 @@
 import { relaxSynchrony, restoreSynchrony } from '../../../src/activities/guard/synchrony';
-import { FakeEngine, FakeServers, PRIMARY, Refusal, STANDBY, STANDBY_2, wellObserved } from './support/fake-engine';
+import { RelaxingProof } from '../../../src/activities/guard/relaxing-proof';
+import { accessCluster } from '../../../src/activities/deps';
+import { STANDBY_FILES } from '../../../src/cluster/guard/standby-files';
+import { controlFile, standbyFiles } from '../../cluster/guard/support/standby-files';
+import {
+  FakeEngine,
+  FakeServers,
+  pause,
+  PRIMARY,
+  Refusal,
+  silence,
+  STANDBY,
+  STANDBY_2,
+  wellObserved,
+} from './support/fake-engine';
 
 let servers: FakeServers;
 jest.mock('../../../src/systems/postgres', () => ({
@@ -62,6 +76,70 @@ describe('commits are let go on without a standby', () => {
     streaming = 1;
     expect(await relax()).toBe(`a standby of ${PRIMARY} is back: nothing was relaxed`);
     expect(statements).toEqual([]);
+  });
+
+  describe('where the agent of the other node says nothing', () => {
+    let files: Record<string, string | Buffer | undefined>;
+    let read: string[];
+    beforeEach(() => {
+      const { control, signal, record } = standbyFiles();
+      files = {
+        [STANDBY_FILES.control]: control as Buffer,
+        [STANDBY_FILES.signal]: signal,
+        [STANDBY_FILES.record]: record,
+      };
+      read = [];
+      engine.agent = () => silence;
+      engine.nodeFile = (node, path) => {
+        read.push(`${node} ${path}`);
+        return files[path];
+      };
+    });
+
+    test('and its files say that it is a standby: soon, and read in the order that proves it', async () => {
+      const began = performance.now();
+      await relax();
+      expect(statements[0]).toBe(ALTER);
+      expect(performance.now() - began).toBeLessThan(2000);
+      expect(read).toEqual(
+        [STANDBY_FILES.control, STANDBY_FILES.signal, STANDBY_FILES.record].map((path) => `${STANDBY} ${path}`),
+      );
+    });
+
+    test('and its files prove nothing: refused, and both are told', async () => {
+      files[STANDBY_FILES.control] = controlFile(6);
+      await expect(relax()).rejects.toMatchObject({
+        type: 'Refused',
+        message: expect.stringMatching(
+          /^A3: .*no answer to "observe" within 3000 ms; its pg_control .* \(state 6\)/,
+        ) as unknown,
+      });
+      expect(statements).toEqual([]);
+    });
+
+    test('and Docker can’t read its files: refused', async () => {
+      engine.nodeFile = () => new Promise(() => undefined);
+      await expect(relax()).rejects.toMatchObject({ type: 'Refused' });
+      // No second read stands in line behind the first.
+      engine.nodeFile = (_node, path) => read.push(path) as never;
+      await expect(relax()).rejects.toMatchObject({ type: 'Refused' });
+      expect(read).toEqual([]);
+      expect(statements).toEqual([]);
+    }, 15_000);
+
+    test('no run is asked to give way where its files prove nothing, and one is where they do', async () => {
+      const holds = async () => {
+        const proof = new RelaxingProof(engine.deps, accessCluster(engine.deps, 'veloz'), PRIMARY);
+        expect(proof.holds()).toBe(false);
+        await pause(1200);
+        return proof.holds();
+      };
+      expect(await holds()).toBe(true);
+      files[STANDBY_FILES.signal] = undefined;
+      expect(await holds()).toBe(false);
+      engine.status[STANDBY] = 'exited';
+      expect(await holds()).toBe(true);
+    });
   });
 
   describe('not, and that is a refusal with the next command, where', () => {

@@ -1,4 +1,6 @@
 import {
+  busyPauseMs,
+  isInTheWay,
   leftOver,
   mendingBackoffMs,
   NOBODY,
@@ -7,6 +9,13 @@ import {
   type MemberFacts,
   type MembersRound,
 } from '../../../src/cluster/guard/mending';
+
+test('a run of the guard’s own is in the way of a repair while it may be about to take its lock', () => {
+  expect(isInTheWay(undefined, 100_000)).toBe(false);
+  expect(isInTheWay({ since: 50_000 }, 100_000)).toBe(true);
+  expect(isInTheWay({ since: 40_000 }, 100_000)).toBe(false);
+  expect([1, 2, 3, 10, 1000].map(busyPauseMs)).toEqual([2000, 4000, 8000, 60_000, 60_000]);
+});
 
 const policy = { standbyLostAfter: 10_000, onStandbyLost: 'relax' } as const;
 const up = { desired: 'up', postgres: 'running', busy: false, startGuard: null, diskFull: false } as const;

@@ -79,9 +79,14 @@ export class FakeEngine {
   autoConf: () => string | undefined | Promise<string | undefined> = () =>
     "synchronous_standby_names = 'veloz_standby'\n";
 
+  /** Other files of a node, by path. */
+  nodeFile: (node: string, path: string) => string | Buffer | undefined | Promise<string | Buffer | undefined> = () =>
+    undefined;
+
   readonly docker = {
-    readFile: async (_node: string, path: string) =>
-      path.endsWith('/postgresql.auto.conf') ? this.autoConf() : undefined,
+    readFile: async (node: string, path: string) =>
+      path.endsWith('/postgresql.auto.conf') ? this.autoConf() : this.nodeFile(node, path),
+    readBytes: async (node: string, path: string) => this.nodeFile(node, path),
     isFrozen: (node: string) => Promise.resolve(this.frozen.includes(node)),
     inspect: (node: string) => {
       this.onInspect(node);
