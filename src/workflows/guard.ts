@@ -20,6 +20,7 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import type { Activities, ClusterDescription, WatchResult } from '../activities';
 import { problemSentence } from '../cluster/check';
 import { formatMs } from '../cluster/duration';
+import { withHeard } from '../cluster/guard/heard';
 import { confirmedLedger, emptyLedger, ledgerOfSystem } from '../cluster/guard/ledger';
 import { renderGuard } from './guard-details';
 import { explainGuard, explainRedis } from './guard-explain';
@@ -346,7 +347,8 @@ class Guard {
     const { state } = this;
     state.sees = result.sees;
     state.signals = result.signals;
-    state.ledger = ledgerOfSystem(confirmedLedger(state.ledger, result.confirmedAt), result.systemIdentifier);
+    const confirmed = withHeard(confirmedLedger(state.ledger, result.confirmedAt), result.heard);
+    state.ledger = ledgerOfSystem(confirmed, result.systemIdentifier);
     // One question at a time, and PostgreSQL's first. That of a run from before locks by tier even holds the lock that is needed now.
     if (result.state === 'failed') await this.redis?.withdraw('PostgreSQL has failed, and goes first');
     switch (result.why) {

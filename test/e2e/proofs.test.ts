@@ -7,7 +7,10 @@ import { parse, stringify } from 'yaml';
 import { createActivities, type Activities, type MoveRequest } from '../../src/activities';
 import { accessCluster, withSession } from '../../src/activities/deps';
 import { tokenOf } from '../../src/activities/token';
+import { faultsOf } from '../../src/bench/faults';
+import { slotName } from '../../src/cluster/topology';
 import { topologyPath } from '../../src/systems/topology-file';
+import { Guarded } from './support/guarded';
 import { whileClientsWrite } from './support/refusal';
 import { Rig } from './support/rig';
 import { cluster, deps, docker, fingerprint, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
@@ -295,4 +298,80 @@ describe('a CHECKPOINT that takes longer than a stop may (D4)', () => {
       );
       expect(await fingerprint()).toEqual(before);
     }));
+});
+
+describe('what a ledger that says protected does not know by itself', () => {
+  let guarded: Guarded;
+  beforeAll(async () => {
+    guarded = await Guarded.start();
+    await whole();
+  });
+  afterAll(() => guarded.close());
+  afterEach(async () => {
+    await guarded.rest();
+    await recovered();
+  }, 240_000);
+
+  const takesWrites = (node: string) =>
+    waitUntil(`${node} taking writes`, async () =>
+      (await look()).nodes.some(({ name, sql }) => name === node && sql?.inRecovery === false),
+    );
+
+  test('I7: a commit whose wait was cancelled is not lost: the primary that alone has it is started again', async () => {
+    const before = await roles();
+    await guarded.work();
+    await guarded.guard();
+    psql(before.primary, 'DROP TABLE IF EXISTS e2e_cancelled');
+    psql(before.primary, 'CREATE TABLE e2e_cancelled (n int)');
+    const waiting = `FROM pg_stat_activity WHERE wait_event = 'SyncRep'`;
+    const count = () => psql(before.primary, `SELECT count(*) ${waiting}`);
+    await faultsOf(cluster).partition.inject(before.standby);
+    try {
+      const insert = 'INSERT INTO e2e_cancelled VALUES (1)';
+      docker('exec', '-d', before.primary, 'psql', '-U', 'postgres', '-d', 'veloz', '-c', insert);
+      await waitUntil('the commit waiting', () => count() !== '0');
+      psql(before.primary, `SELECT pg_cancel_backend(pid) ${waiting}`);
+      await waitUntil('the commit being acknowledged', () => count() === '0');
+      // Two rounds of the watch.
+      await sleep(500);
+      docker('kill', before.primary);
+    } finally {
+      await faultsOf(cluster).partition.heal(before.standby);
+    }
+    await takesWrites(before.primary);
+    expect(psql(before.primary, 'SELECT count(*) FROM e2e_cancelled')).toBe('1');
+    await guarded.protectedBy(before.primary, 120_000);
+    expect(await roles()).toEqual(before);
+    psql(before.primary, 'DROP TABLE e2e_cancelled');
+  }, 240_000);
+
+  test('a stranger on the slot of a standby protects nothing: that is told, and what it confirmed is not lost', async () => {
+    const before = await roles();
+    await guarded.work();
+    await guarded.guard();
+    psql(before.primary, 'DROP TABLE IF EXISTS e2e_stranger');
+    psql(before.primary, 'CREATE TABLE e2e_stranger (n int)');
+    // It waits for the slot, and dies with the container of the primary.
+    const receive = `pg_receivewal -n --synchronous -S ${slotName(before.standby)} -D /tmp/e2e-stranger -d "host=/var/run/postgresql user=postgres application_name=veloz_standby"`;
+    const loop = `PATH=/usr/lib/postgresql/17/bin:$PATH; mkdir -p /tmp/e2e-stranger; while [ -d /tmp/e2e-stranger ]; do ${receive}; sleep 0.05; done`;
+    docker('exec', '-d', before.primary, 'sh', '-c', loop);
+    try {
+      docker('stop', before.standby);
+      docker('start', before.standby);
+      psql(before.primary, 'INSERT INTO e2e_stranger VALUES (1)');
+      await guarded.until(
+        'the ledger telling it',
+        ({ ledger }) => ledger.state === 'degraded' && ledger.why.startsWith('somebody else may confirm commits'),
+      );
+      docker('kill', before.primary);
+      await takesWrites(before.primary);
+    } finally {
+      docker('start', before.primary, before.standby);
+      docker('exec', '-u', 'root', before.primary, 'rm', '-rf', '/tmp/e2e-stranger');
+    }
+    expect(psql(before.primary, 'SELECT count(*) FROM e2e_stranger')).toBe('1');
+    await guarded.protectedBy(before.primary, 120_000);
+    expect(await roles()).toEqual(before);
+    psql(before.primary, 'DROP TABLE e2e_stranger');
+  }, 240_000);
 });

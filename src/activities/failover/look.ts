@@ -1,6 +1,7 @@
 import type { OwnSettings } from '../../cluster/failover/own-settings';
 import { decideFailover, type CandidateState, type FailoverDecision } from '../../cluster/failover/decide';
 import { CLOCK_SKEW_MS, confirmedWithinMs, isFresh } from '../../cluster/guard/confirmation';
+import { withHeard } from '../../cluster/guard/heard';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
 import type { Lsn } from '../../cluster/lsn';
 import type { PostgresAgent } from '../../systems/agent';
@@ -93,7 +94,7 @@ async function ledgerOf(
   if (kept?.confirmedAt === undefined || ledgerKey(kept) !== ledgerKey(ledger)) return { ledger, failedAt };
   // Confirmed beyond the failure is confirmed up to it; beyond now it was never.
   const upTo = kept.confirmedAt - now > CLOCK_SKEW_MS ? kept.confirmedAt : Math.min(kept.confirmedAt, failedAt);
-  return { ledger: confirmedLedger(ledger, upTo), failedAt };
+  return { ledger: withHeard(confirmedLedger(ledger, upTo), kept.heard), failedAt };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { withHeard } from '../../cluster/guard/heard';
 import { confirmedLedger } from '../../cluster/guard/ledger';
 import type { PoolerAgent, PostgresAgent, PostgresObservation } from '../../systems/agent';
 import { attempt, lastHeartbeat } from '../context';
@@ -125,14 +126,14 @@ export class ActAtOnce {
     return this.access.topology.postgres.nodes.map(({ name }) => name).filter((name) => name !== this.source);
   }
 
-  private moveOf({ failure, confirmedAt }: FoundFailure): FailoverMove {
+  private moveOf({ failure, confirmedAt, heard }: FoundFailure): FailoverMove {
     const { cluster, incidentRun, ledger } = this.request;
     return {
       cluster,
       run: incidentRun,
       source: this.source,
       candidates: this.candidates,
-      ledger: confirmedLedger(ledger, confirmedAt),
+      ledger: withHeard(confirmedLedger(ledger, confirmedAt), heard),
       kind: failure.kind,
       decidedAt: failure.decidedAt,
       since: failure.since,

@@ -17,7 +17,7 @@ SELECT r.recovering AS "inRecovery",
   (SELECT system_identifier::text FROM pg_control_system()) AS "systemIdentifier",
   CASE WHEN NOT r.recovering THEN current_setting('synchronous_standby_names') END AS names,
   CASE WHEN NOT r.recovering THEN (SELECT coalesce(json_agg(json_build_object('slot', s.slot_name,
-      'syncState', a.sync_state, 'state', a.state, 'flush', a.flush_lsn::text)), '[]')
+      'syncState', a.sync_state, 'state', a.state, 'pid', a.pid, 'flush', a.flush_lsn::text)), '[]')
     FROM pg_stat_replication a JOIN pg_replication_slots s ON s.active_pid = a.pid) END AS standbys,
   CASE WHEN NOT r.recovering THEN
     array(SELECT 'synchronous_commit is ' || v.value || ' for the whole server' FROM (${serverCommit}) v
@@ -57,7 +57,7 @@ interface Row extends Record<string, unknown> {
   writeWaitsFor?: string | null;
   systemIdentifier: string;
   names: string | null;
-  standbys: { slot: string; syncState: string; state: string; flush?: Lsn | null }[] | null;
+  standbys: { slot: string; syncState: string; state: string; pid?: number; flush?: Lsn | null }[] | null;
   weak: string[] | null;
   receiver: string | null;
   replayPaused: boolean;
@@ -163,15 +163,23 @@ export class NodeProbe {
     slot,
     syncState,
     state,
+    pid,
     flush,
   }: {
     slot: string;
     syncState: string;
     state: string;
+    pid?: number;
     flush?: Lsn | null;
   }) {
     const node = this.access.topology.postgres.nodes.find(({ name }) => slotName(name) === slot);
-    return { node: node?.name ?? slot, syncState, state, ...(flush == null ? {} : { flush }) };
+    return {
+      node: node?.name ?? slot,
+      syncState,
+      state,
+      ...(pid === undefined ? {} : { pid }),
+      ...(flush == null ? {} : { flush }),
+    };
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type WatchBeat,
 } from '../../cluster/guard/confirmation';
 import { hadItsChance } from '../../cluster/guard/fair-chance';
+import { heardAfter, mayBeAlone, withHeard, type Heard } from '../../cluster/guard/heard';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
 import { isForeign, nextLedger } from '../../cluster/guard/ledger-rules';
 import { isWritable } from '../../cluster/guard/rounds';
@@ -65,6 +66,8 @@ export interface WatchResult {
   ledger?: Ledger;
   /** The last moment for which the ledger is known to hold, in milliseconds since the epoch; absent where nobody knows. */
   confirmedAt?: number;
+  /** What was heard of the standbys when the primary answered last; absent from a version before this one. */
+  heard?: Heard;
   failure?: {
     kind: FailureKind;
     since: number;
@@ -117,13 +120,14 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   const access = accessCluster(deps, request.cluster);
   const policy = access.topology.guard;
   const watched = ledgerKey(request.ledger);
-  let confirmedAt = lastConfirmation(deps, request);
+  let { confirmedAt, heard } = lastKnown(deps, request);
   const limitMs = confirmedWithinMs(policy);
   const observatory = new Observatory(deps, access, request.ledger.primary, policy);
   const acting = new ActAtOnce(deps, access, request, observatory, () => heartbeat(beat()));
   const beat = (): WatchBeat & { acting?: ActingBeat } => ({
     ledger: watched,
     ...(confirmedAt === undefined ? {} : { confirmedAt }),
+    ...(heard === undefined ? {} : { heard }),
     ...(acting.beat === undefined ? {} : { acting: acting.beat }),
   });
   const stopBeating = keepBeating(beat, BEAT_EVERY_MS);
@@ -155,23 +159,26 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       rounds.push(round);
       if (rounds.length > ROUNDS_KEPT) rounds.shift();
       lastLsn = round.sql.inRecovery === false ? (round.sql.lsn ?? lastLsn) : lastLsn;
+      heard = heardAfter(heard, request.ledger, round, rounds.at(-2)?.sql);
       silentSince = round.sql.answered ? undefined : (silentSince ?? round.at);
       const verdict = judge(rounds, policy, silentSince);
       const now = observatory.clock.now();
       // What has not been confirmed for too long promises nothing: it is told so, or proven anew where the primary answers.
       const age = { confirmedAt, at: round.at, limitMs };
       const stale = request.ledger.state === 'protected' && !wasFresh(round, confirmedAt, limitMs);
-      const believed = stale ? doubted(request.ledger, age, now) : request.ledger;
+      const known = withHeard(request.ledger, heard);
+      const believed = stale ? doubted(known, age, now) : known;
       const ledger = nextLedger(believed, round, policy, now, rounds) ?? (stale ? believed : undefined);
       confirmedAt = confirmedAfter(ledger ?? request.ledger, round, confirmedAt, limitMs);
       if (isWritable(round.sql) && confirmedAt === round.at) aliveAt = round.at;
-      remember(deps, request, confirmedAt);
+      remember(deps, request, confirmedAt, heard);
       const seen = {
         at: now,
         state: verdict.state,
         sees: verdict.says,
         signals: signalsOf(verdict),
         ...(confirmedAt === undefined ? {} : { confirmedAt }),
+        ...(heard === undefined ? {} : { heard }),
         ...newSystem(request.ledger, round),
       };
       if (ledger !== undefined) return { why: 'ledger', ...seen, ledger: confirmedLedger(ledger, confirmedAt) };
@@ -184,7 +191,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
           ? { why: 'healthy', ...seen }
           : { why: 'split brain', ...seen, sees: splitBrain.says, splitBrain };
 
-      const waits = waitsForItself(request, verdict, seen.at);
+      const waits = waitsForItself(request, verdict, seen.at, mayBeAlone(heard, round, request.ledger.timeline));
       if (verdict.state === 'failed' && !waits) {
         if (!request.known.failed && seen.at >= lockedUntil) {
           const holder = await deps.lockHolder(request.cluster);
@@ -260,9 +267,11 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
 /**
  * Whether a primary that has failed may come back, and gets the time for that: with this ledger nothing proves that somebody else may
  * take over.
+ * @param mayBeAlone it may have acknowledged what no standby has, although the ledger says protected
  */
-function waitsForItself({ ledger, known }: WatchRequest, verdict: Verdict, now: number): boolean {
-  if (verdict.state !== 'failed' || known.failed || ledger.state === 'protected') return false;
+function waitsForItself({ ledger, known }: WatchRequest, verdict: Verdict, now: number, mayBeAlone: boolean): boolean {
+  if (verdict.state !== 'failed' || known.failed) return false;
+  if (ledger.state === 'protected' && !mayBeAlone) return false;
   return !hadItsChance(verdict.kind, verdict.since, now);
 }
 
@@ -280,16 +289,25 @@ const wasWatched = (
 /** What a stretch knew last, by the worker that it ran on: the result of one that was ended by news is lost to the guard. */
 const remembered = new WeakMap<ActivityDeps, Map<string, WatchBeat>>();
 
-function remember(deps: ActivityDeps, { cluster, ledger }: WatchRequest, confirmedAt: number | undefined): void {
+function remember(
+  deps: ActivityDeps,
+  { cluster, ledger }: WatchRequest,
+  confirmedAt: number | undefined,
+  heard: Heard | undefined,
+): void {
   const clusters = remembered.get(deps) ?? new Map<string, WatchBeat>();
   remembered.set(deps, clusters);
-  clusters.set(cluster, { ledger: ledgerKey(ledger), ...(confirmedAt === undefined ? {} : { confirmedAt }) });
+  clusters.set(cluster, {
+    ledger: ledgerKey(ledger),
+    ...(confirmedAt === undefined ? {} : { confirmedAt }),
+    ...(heard === undefined ? {} : { heard }),
+  });
 }
 
 /** The newest of what the guard, the attempt before this one and this worker know of this very ledger. */
-function lastConfirmation(deps: ActivityDeps, { cluster, ledger }: WatchRequest): number | undefined {
+function lastKnown(deps: ActivityDeps, { cluster, ledger }: WatchRequest): Ledger {
   const beats = [lastHeartbeat<unknown>(), remembered.get(deps)?.get(cluster)];
-  return beats.reduce<Ledger>(confirmedByBeat, ledger).confirmedAt;
+  return beats.reduce<Ledger>(confirmedByBeat, ledger);
 }
 
 /** The database system that the ledger is about, where a version that did not note it wrote the ledger. */

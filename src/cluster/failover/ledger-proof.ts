@@ -1,21 +1,19 @@
 import { clusterStatus } from '../commands';
 import { formatMs } from '../duration';
 import { ageWords, isFresh } from '../guard/confirmation';
+import { isInVain } from '../guard/heard';
+import { lsnBytes, type Lsn } from '../lsn';
 import type { Checklist } from '../switchover/checklist';
-import { unheardWords, type CandidateState } from './candidates';
+import { mostAdvanced, unheardWords, type CandidateState } from './candidates';
 import { disagreement } from './own-settings';
 import type { Curable, ProofInput } from './proof-input';
 import { ownWords, sourceWords } from './source-proof';
 
 /** Why the ledger does not promise anything about this failure; undefined when it does. */
-export function whyNotProtected({
-  ledger,
-  failedPrimary,
-  failedAt,
-  confirmedWithinMs,
-  watched,
-  own,
-}: ProofInput): { id: 'B3' | 'I7'; measured: string; limit?: string; unread?: true } | undefined {
+export function whyNotProtected(
+  input: ProofInput,
+): { id: 'B3' | 'I7'; measured: string; limit?: string; unread?: true } | undefined {
+  const { ledger, failedPrimary, failedAt, confirmedWithinMs, watched, own } = input;
   if (ledger === null) return { id: 'B3', measured: 'there is no ledger: no guard watches this cluster' };
   if (ledger.primary !== failedPrimary)
     return {
@@ -31,6 +29,8 @@ export function whyNotProtected({
       measured: `the ledger says protected, and ${ageWords({ confirmedAt, at: failedAt })} the failure`,
       limit: `confirmed at most ${formatMs(confirmedWithinMs)} before it`,
     };
+  const lacking = lackingWords(input);
+  if (lacking !== undefined) return { id: 'I7', ...lacking };
   const limit = 'somebody watched until its end, or its own files say the same as the ledger';
   const other = own === undefined ? undefined : disagreement(own, ledger.names);
   if (other !== undefined)
@@ -40,6 +40,35 @@ export function whyNotProtected({
   return own === undefined
     ? { id: 'I7', measured: `${unwatched}, and its files are not read yet`, limit, unread: true }
     : { id: 'I7', measured: `${unwatched}, and its files tell nothing: ${own.problem ?? 'no reason given'}`, limit };
+}
+
+/**
+ * What the most advanced standby lacks of what may have been acknowledged, by the last word of the failed primary: more was confirmed
+ * over a standby's slot than any standby has, or commits waited for nobody, and waits may have been cancelled (guard/heard.ts).
+ */
+function lackingWords({
+  ledger,
+  failedPrimary,
+  candidate,
+  rest,
+}: ProofInput): { measured: string; limit: string } | undefined {
+  const { confirmed, waiting } = ledger?.heard ?? {};
+  const [furthest] = mostAdvanced(
+    [candidate, ...rest].filter(({ position }) => position.timeline === ledger?.timeline),
+  );
+  if (furthest === undefined) return undefined;
+  const { state, position } = furthest;
+  const lacks = (mark: Lsn | undefined): mark is Lsn => mark !== undefined && lsnBytes(position.lsn) < lsnBytes(mark);
+  if (lacks(confirmed))
+    return {
+      measured: `the ledger says protected, but ${failedPrimary} heard that a standby has WAL up to ${confirmed}, and the most advanced, ${state.name}, has it up to ${position.lsn}: somebody else confirmed over its slot, or it has lost some`,
+      limit: `a standby that has all that was confirmed, ${confirmed}`,
+    };
+  if (waiting === undefined || !isInVain(waiting) || !lacks(waiting.upTo)) return undefined;
+  return {
+    measured: `the ledger says protected, but no standby had confirmed for ${formatMs(waiting.until - waiting.since)} when ${failedPrimary} was last heard, and a commit whose wait is cancelled is acknowledged all the same: it had WAL up to ${waiting.upTo}, and the most advanced, ${state.name}, has it up to ${position.lsn}`,
+    limit: `a standby that has all that ${failedPrimary} had then, ${waiting.upTo}`,
+  };
 }
 
 /** Standbys that may have confirmed the last commits and can't be heard. */

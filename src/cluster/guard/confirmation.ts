@@ -1,4 +1,5 @@
 import { formatMs } from '../duration';
+import { withHeard, type Heard } from './heard';
 import { confirmedLedger, ledgerKey, type Ledger } from './ledger';
 import type { GuardPolicy } from './policy';
 import { isGone, isWritable } from './rounds';
@@ -42,13 +43,16 @@ export interface WatchBeat {
   ledger: string;
   /** Milliseconds since the epoch; absent while nobody knows. */
   confirmedAt?: number;
+  /** What was heard of the standbys when the primary answered last; absent from a version before this one. */
+  heard?: Heard;
 }
 
 /** The ledger with what a heartbeat of its watch knows of it; anything else than a heartbeat about this very ledger changes nothing. */
 export function confirmedByBeat(ledger: Ledger, beat: unknown): Ledger {
   const said = typeof beat === 'object' && beat !== null ? (beat as Partial<WatchBeat>) : {};
-  if (said.ledger !== ledgerKey(ledger) || typeof said.confirmedAt !== 'number') return ledger;
-  return confirmedLedger(ledger, said.confirmedAt);
+  if (said.ledger !== ledgerKey(ledger)) return ledger;
+  const confirmedAt = typeof said.confirmedAt === 'number' ? said.confirmedAt : undefined;
+  return withHeard(confirmedLedger(ledger, confirmedAt), said.heard);
 }
 
 /** What makes a ledger fresh: when it was confirmed, when it is asked for, and how old it may be then. */

@@ -1,5 +1,6 @@
 import { formatMs } from '../duration';
 import { lsnBytes, type Lsn } from '../lsn';
+import { confirms, mayConfirm, notThemselves, NOT_ITSELF, streamsItself } from './heard';
 import { ledgerOfSystem, type Ledger } from './ledger';
 import type { GuardPolicy } from './policy';
 import { isWritable } from './rounds';
@@ -28,19 +29,16 @@ import type { NodeAnswer, Round } from './signals';
  * Settings that let some commits pass (`synchronous_commit` off or local, for the server, a role or a database) end the promise, and so
  * does a standby without slot that confirms commits: nobody knows which node it is. After either, `protected` begins anew.
  *
+ * A standby is known by its slot. Somebody else who takes that confirms in its name, and is found out by what the standby says itself; and
+ * a commit whose wait is cancelled is acknowledged without a standby. Both are in no setting, and a failover looks at what the primary was
+ * heard to say last (heard.ts).
+ *
  * What stays open are sessions that set `synchronous_commit` for themselves, or go on with what their role had when they began; and the
  * time since the ledger was last confirmed (confirmation.ts), two rounds at most, or the old primary's own files are asked: a
  * person who empties the names by hand, or a standby that joins for the first time and confirms commits, followed by the loss of the
  * primary (and of that standby) within that time. A ledger that is older proves nothing. Whatever this product does to the names is in
  * the ledger first.
  */
-
-/** States of `pg_stat_replication.sync_state` in which a commit may rest on the node alone, now or a millisecond later. */
-const mayConfirm: ReadonlySet<string> = new Set(['sync', 'quorum', 'potential']);
-
-/** States in which commits wait for the node. */
-const confirms = ({ state, syncState }: { state: string; syncState: string }): boolean =>
-  state === 'streaming' && (syncState === 'sync' || syncState === 'quorum');
 
 /** How the `why` of a ledger begins while settings let some commits pass. */
 export const SOME_PASS = 'some commits wait for no standby that is known';
@@ -98,9 +96,9 @@ export function nextLedger(
 
   const timeline = primary.timeline ?? ledger.timeline;
   const same = ledger.primary === primary.name && ledger.timeline === timeline;
-  const known = ledgerOfSystem(ledger, primary.systemIdentifier);
+  const { heard, ...known } = ledgerOfSystem(ledger, primary.systemIdentifier);
   const base: Ledger = same
-    ? known
+    ? { ...known, ...(heard === undefined ? {} : { heard }) }
     : {
         ...known,
         state: 'unknown',
@@ -111,7 +109,7 @@ export function nextLedger(
         names: '',
       };
   const history = historyOf(earlier, round, primary.name, timeline);
-  return changed(ledger, { ...base, ...protectionOf(base, primary, round, history, policy) }, now);
+  return changed(ledger, { ...base, ...protectionOf(base, primary, round, history, policy, earlier) }, now);
 }
 
 /** Does the node answer as a standby for longer than the other nodes' answers may be old, as in the middle of a switchover? */
@@ -179,6 +177,7 @@ function protectionOf(
   round: Round,
   history: readonly NodeAnswer[],
   policy: GuardPolicy,
+  earlier: readonly Round[],
 ): Protection {
   const names = namesOf(primary);
   if (names === '')
@@ -196,6 +195,9 @@ function protectionOf(
       names,
       why: `${SOME_PASS}: ${listed(primary.weak ?? [])}`,
     };
+
+  const other = notThemselves(ledger, primary, [...earlier.filter(({ at }) => at < round.at), round]);
+  if (other !== undefined) return { state: 'degraded', synchronous: connectedOf(primary), names, why: other };
 
   const connected = connectedOf(primary);
   const confirming = (primary.standbys ?? [])
@@ -215,7 +217,14 @@ function protectionOf(
     // Sessions hear of new names a moment before all of the server does: the round that sees them first proves nothing yet.
     const seenBefore = ledger.names !== '';
     const named = answersWhile(primary, history, (answer, before) => waitsAlways(answer) && waitsAlways(before));
-    if (!seenBefore || history[0]?.weak !== undefined || !confirming.some((node) => hasUpTo(node, named.at(-1)?.lsn)))
+    const itself = (node: string): boolean => {
+      const answer = answerOf(round, node);
+      return answer !== undefined && streamsItself(answer) && hasUpTo(node, named.at(-1)?.lsn);
+    };
+    if (!seenBefore || history[0]?.weak !== undefined || !confirming.some(itself)) {
+      // What was found out over several rounds is not taken back by the first one of a new stretch.
+      if (confirming.length > 0 && ledger.why.startsWith(NOT_ITSELF))
+        return { state: 'degraded', synchronous: ledger.synchronous, names, why: ledger.why };
       return {
         state: 'degraded',
         synchronous: confirming,
@@ -225,6 +234,7 @@ function protectionOf(
             ? 'no standby confirms, and commits wait: what was acknowledged before may be on no standby'
             : `${listed(confirming)} ${confirming.length === 1 ? 'confirms' : 'confirm'}, but was not seen to have what was acknowledged before`,
       };
+    }
     // Since that position anybody who was connected may have confirmed, and have left with it.
     members = [...new Set(named.flatMap(connectedOf))];
   }
@@ -248,7 +258,7 @@ function protectionOf(
     state: 'protected',
     synchronous,
     names,
-    why: `${listed(synchronous)} ${synchronous.length === 1 ? 'is' : 'are'} away, and commits wait ${then}: all that was acknowledged is there`,
+    why: `${listed(synchronous)} ${synchronous.length === 1 ? 'is' : 'are'} away, and commits wait ${then}: all that was acknowledged is there, unless somebody cancels a commit that waits`,
   };
 }
 

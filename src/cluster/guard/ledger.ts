@@ -1,3 +1,5 @@
+import type { Heard } from './heard';
+
 /**
  * What is known durably of a cluster, outside its PostgreSQL: kept by the guard's workflow, read by a failover (B3, I6).
  *
@@ -29,6 +31,11 @@ export interface Ledger {
    * in the guard's state it is as old as the last news.
    */
   confirmedAt?: number;
+  /**
+   * What was heard of the standbys' confirmations when the primary answered last (heard.ts), kept as `confirmedAt` is; absent where nobody
+   * has looked, or a version before this one wrote the ledger.
+   */
+  heard?: Heard;
 }
 
 /** Two ledgers that say the same, whenever that was confirmed, have the same key. */

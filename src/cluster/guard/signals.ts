@@ -26,6 +26,7 @@ export interface NodeAnswer {
     node: string;
     syncState: string;
     state: string;
+    /** The walsender's process; another one is another connection. */ pid?: number;
     /** What it has confirmed to be on its disk. */ flush?: Lsn;
   }[];
   /** Primary: why some of its commits are on no standby that is known, each in half a sentence (B4); absent where all are. */

@@ -5,6 +5,7 @@ import type { ActingBeat } from '../../../src/activities/guard/act-at-once';
 import { watchCluster, type WatchRequest, type WatchResult } from '../../../src/activities/guard/watch';
 import { emptyJournal } from '../../../src/activities/failover/journal';
 import { FAIR_CHANCE_MS } from '../../../src/cluster/guard/fair-chance';
+import { isInVain, type Heard } from '../../../src/cluster/guard/heard';
 import { ledgerKey, type Ledger } from '../../../src/cluster/guard/ledger';
 import {
   ActingCluster,
@@ -31,7 +32,7 @@ const { PENDING_ACTIVITY_STATE_STARTED: STARTED, PENDING_ACTIVITY_STATE_CANCEL_R
 describe('a watch that sees the primary fail', () => {
   let ledger: Ledger;
   let environment: MockActivityEnvironment;
-  let beats: { acting?: ActingBeat; ledger: string; confirmedAt?: number }[];
+  let beats: { acting?: ActingBeat; ledger: string; confirmedAt?: number; heard?: Heard }[];
   let temporalSays: () => object;
   beforeEach(() => {
     cluster = new ActingCluster();
@@ -289,6 +290,36 @@ describe('a watch that sees the primary fail', () => {
     expect(acting.at(-1)?.acting?.journal.marks.releasedAt).not.toBeNull();
     const before = acting.find(({ acting: each }) => each?.journal.began !== undefined);
     expect(before?.acting?.journal.marks.fencedAt).toBeNull();
+  });
+
+  describe('while commits waited for nobody', () => {
+    /** Killed once it was seen over some rounds that the standby confirms nothing of what was written. */
+    async function killedWhileWaiting(): Promise<WatchResult> {
+      cluster.written = '0/5000100';
+      cluster.walEnds.set(PRIMARY, { timeline: 3, lsn: '0/5000100' });
+      const watching = watch({ forMs: 10_000 });
+      while (!isInVain(beats.at(-1)?.heard?.waiting)) await new Promise((resolve) => setTimeout(resolve, 5));
+      cluster.killBySignal();
+      return watching;
+    }
+
+    test('promotes nobody who may lack a commit whose wait was cancelled: the WAL of the old primary is to be read', async () => {
+      const found = await killedWhileWaiting();
+      expect(found.heard?.waiting).toMatchObject({ upTo: '0/5000100' });
+      expect(found.failure?.acted).toMatchObject({
+        problem: expect.stringContaining(`the WAL of ${PRIMARY} has to be read`) as unknown,
+        journal: { began: 'fence' },
+      });
+      expect(cluster.promotions.size).toBe(0);
+      expect(beats.at(-1)).toMatchObject({ heard: { waiting: { upTo: '0/5000100' } } });
+    });
+
+    test('promotes a standby that has all of it', async () => {
+      cluster.received = '0/5000100';
+      const found = await killedWhileWaiting();
+      expect(found.failure?.acted?.journal).toMatchObject({ began: 'promotion', lossBound: 0 });
+      expect(cluster.promotions.has(STANDBY)).toBe(true);
+    });
   });
 
   test('only tells where it may not act', async () => {

@@ -1,6 +1,8 @@
 import { refusalSentence } from '../../../src/cluster/check';
 import { UNLIMITED_LOSS } from '../../../src/cluster/failover/commands';
 import { decideFailover, type FailoverInput } from '../../../src/cluster/failover/decide';
+import type { Ledger } from '../../../src/cluster/guard/ledger';
+import type { Lsn } from '../../../src/cluster/lsn';
 import { clusterTopology, PRIMARY, STANDBY, STANDBY_2 } from '../support/picture';
 import { candidate, checkOf, decide, FAILED_AT, ids, ledgerOf, silent } from './support';
 
@@ -695,5 +697,46 @@ describe("the failed primary's own WAL, where the ledger proves nothing", () => 
     expect(decision.proof).toBeUndefined();
     expect(decision.lossBound).toBe(bound);
     expect(refusalSentence(decision.checks)).toBeDefined();
+  });
+});
+
+describe('what the failed primary was heard to say last', () => {
+  const heard = (rest: object, at = FAILED_AT - 180) => ({ ...ledgerOf(STANDBY), heard: { at, ...rest } });
+  const waiting = (upTo: Lsn, forMs = 400) => ({ since: FAILED_AT - 1000, until: FAILED_AT - 1000 + forMs, upTo });
+
+  test.each<[string, Ledger]>([
+    ['the standby has all that was confirmed', heard({ confirmed: '0/5000000' })],
+    ['commits waited for nobody, and it has all that the primary had', heard({ waiting: waiting('0/5000000') })],
+    ['it was behind in one round, as it is under load', heard({ waiting: waiting('0/5000100', 0) })],
+  ])('proves as before where %s', (_what, ledger) => {
+    expect(decide({ ledger, watched: true })).toMatchObject({ lossBound: 0, needsConsent: false });
+  });
+
+  test.each<[string, Ledger, RegExp]>([
+    [
+      'commits waited for nobody, and a wait may have been cancelled',
+      heard({ waiting: waiting('0/5000100') }),
+      /^the ledger says protected, but no standby had confirmed for 400 ms when .* was last heard, and a commit whose wait is cancelled is acknowledged all the same: it had WAL up to 0\/5000100, and the most advanced, .*, has it up to 0\/5000000/,
+    ],
+    [
+      'somebody else confirmed over the slot of the standby',
+      heard({ confirmed: '0/5000100' }),
+      /heard that a standby has WAL up to 0\/5000100, and the most advanced, .*, has it up to 0\/5000000: somebody else confirmed over its slot/,
+    ],
+  ])('proves nothing where %s', (_what, ledger, measured) => {
+    const input = { ledger, watched: true, lastKnownPrimaryLsn: '0/5000100' as const };
+    const decision = decide(input);
+    expect(ids(decision.checks, 'refuse')).toEqual(['I7']);
+    expect(checkOf(decision.checks, 'I7').measured).toMatch(measured);
+    expect(decision).toMatchObject({ lossBound: 256, needsConsent: true });
+    expect(decision.proof).toBeUndefined();
+    // The primary's own WAL answers it.
+    expect(decide({ ...input, oldPrimary: { timeline: 3, lsn: '0/5000000' } })).toMatchObject({ lossBound: 0 });
+  });
+
+  test('another standby that has it is the proof', () => {
+    const ledger = { ...both, heard: { at: FAILED_AT - 180, confirmed: '0/5000100' as const } };
+    const decision = decide({ ledger, candidates: [candidate(), second({ receivedLsn: '0/5000100' })] });
+    expect(decision).toMatchObject({ candidate: STANDBY_2, lossBound: 0 });
   });
 });

@@ -188,7 +188,7 @@ describe('protection lasts while the standby is away and commits wait', () => {
     const after = next(protectedBy(STANDBY), away);
     expect(after).toMatchObject({ state: 'protected', synchronous: [STANDBY], since: T0, epoch: 7 });
     expect(after?.why).toBe(
-      `${STANDBY} is away, and commits wait for 3.00 s at most, then they go on without it and without protection: all that was acknowledged is there`,
+      `${STANDBY} is away, and commits wait for 3.00 s at most, then they go on without it and without protection: all that was acknowledged is there, unless somebody cancels a commit that waits`,
     );
     if (after !== undefined) expect(next(after, away)).toBeUndefined();
   });

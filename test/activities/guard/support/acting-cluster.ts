@@ -51,6 +51,8 @@ export class ActingCluster {
   ]);
   /** Up to where the standby has received. */
   received = '0/5000000';
+  /** Up to where the primary has written. */
+  written = '0/5000000';
   /** The run whose hold is in place. */
   hold: Token | undefined;
   route = PRIMARY;
@@ -122,6 +124,7 @@ export class ActingCluster {
     const writable = node === this.primary;
     const row = {
       ...(writable ? primaryRow : standbyRow),
+      ...(writable ? { lsn: this.written, flushed: this.written } : {}),
       timeline: this.promotions.has(node) ? 4 : 3,
       in_recovery: !writable,
       names: writable ? 'veloz_standby' : null,
