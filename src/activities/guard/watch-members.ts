@@ -17,6 +17,7 @@ import { EndedContainers } from './ended-containers';
 import { askFrom, HeldAgent } from './held-agents';
 import { KilledStandbys } from './killed-standbys';
 import { NodeProbe, withinLimit } from './probe';
+import { SilentPooler } from './silent-pooler';
 import { endOfStretch } from './stretch';
 
 /** What the guard asks of one stretch of looking after what is left over. Names and numbers only. */
@@ -67,6 +68,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   const ends = endOfStretch(deps, request.forMs);
   const look = new MembersLook(deps, access);
   const containers = new EndedContainers(deps, access, request.mayAct);
+  const pooler = new SilentPooler(deps, access, request.known);
   const standbys = new KilledStandbys(deps, access, request.mayAct);
   /** Since when each of them has been so, by a clock that nobody sets. */
   const since = new Map<string, { key: string; at: number }>();
@@ -78,7 +80,9 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       const [round, ended] = await Promise.all([look.round(), containers.look()]);
       const members = leftOver(round, policy, await standbys.named(round));
       const started = await standbys.start(members.filter((each) => each.started === true));
-      const found = [...members.filter((each) => each.started !== true), ...started, ...ended];
+      // A container that was killed or frozen is told as that.
+      const hangs = pooler.look(round).filter(({ node }) => !ended.some((each) => each.node === node));
+      const found = [...members.filter((each) => each.started !== true), ...started, ...ended, ...hangs];
       const byHand = stoppedByHand(round);
       const now = performance.now();
       for (const node of since.keys()) if (!found.some((each) => each.node === node)) since.delete(node);
@@ -120,6 +124,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
     stopBeating();
     look.close();
     containers.close();
+    pooler.close();
     ends.close();
   }
 }
