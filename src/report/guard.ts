@@ -233,10 +233,11 @@ function mendingPart(state: GuardState, now: number, style: Style): string {
 
 function mendingNext(
   state: GuardState,
-  { node, acts, byHand, started, nextAt, attempts }: NonNullable<GuardState['mending']>['nodes'][number],
+  { node, acts, byHand, next, started, nextAt, attempts }: NonNullable<GuardState['mending']>['nodes'][number],
   style: Style,
 ): string {
   if (byHand !== undefined) return `It stays so: a person did that. Next: ${byHand}`;
+  if (next !== undefined) return `It stays so until a person ends it. Next: ${next}`;
   if (state.mode !== 'auto' || state.maintenance !== undefined)
     return `Nothing is done about it ${state.maintenance === undefined ? `in ${state.mode}` : 'in maintenance mode'}. Next: ${started === true ? `docker start ${node}` : `veloz-ha repair --cluster ${state.cluster}`}`;
   if (started === true) return 'It is started in a moment, and tried again for as long as it takes.';

@@ -136,8 +136,14 @@ export class MendingGuard {
     mending.nodes = leftOver.map((each) => {
       const told = before.find(({ node }) => node === each.node);
       if (told === undefined) host.note('mending', `${each.node}: ${wordsOf(each)}`);
-      const { attempts, ...rest } = told ?? { attempts: 0 };
-      return { ...rest, ...shown(each), attempts };
+      const { attempts, last, lastAt, nextAt } = told ?? { attempts: 0 };
+      return {
+        ...(last === undefined ? {} : { last }),
+        ...(lastAt === undefined ? {} : { lastAt }),
+        ...(nextAt === undefined ? {} : { nextAt }),
+        ...shown(each),
+        attempts,
+      };
     });
     for (const { node, attempts, started: byWatch } of before) {
       if (leftOver.some((each) => each.node === node)) continue;
@@ -264,6 +270,7 @@ const shown = (each: LeftOver) => ({
   says: wordsOf(each),
   acts: each.leaves === undefined,
   ...(each.byHand === undefined ? {} : { byHand: each.byHand }),
+  ...(each.next === undefined ? {} : { next: each.next }),
   ...(each.started === undefined ? {} : { started: each.started }),
 });
 

@@ -3,6 +3,7 @@ import type { Ledger } from '../cluster/guard/ledger';
 import type { GuardMode } from '../cluster/guard/policy';
 import type { Readiness } from '../cluster/readiness/findings';
 import type { Signal } from '../cluster/guard/signals';
+import type { SeenReplicas } from '../cluster/redis/observed';
 import type { Decision } from './messages';
 
 /** Workflow id of the guard of a cluster. */
@@ -95,7 +96,9 @@ export interface MendingState {
     acts: boolean;
     /** A person stopped it, and it stays stopped: the command that takes that back. */
     byHand?: string;
-    /** The watch itself starts its container. */
+    /** Nobody but a person ends it: the command. */
+    next?: string;
+    /** The watch itself looks after its container. */
     started?: true;
     /** Attempts since something changed last. */
     attempts: number;
@@ -128,6 +131,8 @@ export interface RedisGuardState {
   acting?: { workflowId: string; since: number; what: string; asks: boolean };
   /** It does nothing about Redis before this time. Milliseconds since the epoch. */
   backoffUntil?: number;
+  /** What the watch saw last in the master's own list of replicas; absent in a guard of an older version. */
+  seen?: SeenReplicas;
 }
 
 /** Input of the `guard` workflow. An empty form guards the default cluster as its topology says. */

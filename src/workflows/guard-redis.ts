@@ -12,6 +12,7 @@ import {
 import type { Activities, RedisWatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
 import type { GuardPolicy } from '../cluster/guard/policy';
+import { strangersSay } from '../cluster/redis/strangers';
 import type { GuardEvent, GuardState, RedisGuardKnowledge, RedisGuardState } from './guard-messages';
 import { MAX_BACKOFF_MS, stretchMs, watching, Wait } from './guard-watching';
 import { WORKFLOW_TASK_TIMEOUT } from './messages';
@@ -126,6 +127,7 @@ export class RedisGuard {
         movedFrom: redis.movedFrom,
         postgresPrimary: state.ledger.primary,
         known,
+        ...(redis.seen === undefined ? {} : { seen: redis.seen }),
         mayStart: state.mode === 'auto' && state.maintenance === undefined,
         forMs: stretchMs(now, [state.maintenance?.until, redis.backoffUntil]),
       }),
@@ -152,6 +154,7 @@ export class RedisGuard {
     const { known } = host;
     redis.sees = result.sees;
     redis.signals = result.signals;
+    if (result.seen !== undefined) redis.seen = result.seen;
     for (const says of result.started ?? []) host.note('redis run', says);
     switch (result.why) {
       case 'quiet':
@@ -209,9 +212,16 @@ export class RedisGuard {
     delete redis.backoffUntil;
     if (before !== null) {
       const run = by ?? redis.acting?.workflowId;
-      host.note('redis moved', run === undefined ? `${sees}; no run moved it` : sees, run);
+      host.note('redis moved', run === undefined ? `${sees}; no run moved it${this.lossBy(before)}` : sees, run);
       await this.withdraw(`${master ?? 'another node'} is the master now`);
     } else if (master !== null) host.note('redis moved', sees);
+  }
+
+  /** What the Sentinels' own failover may have lost, since the replaced master had a replica that the topology does not have. */
+  private lossBy(replaced: string): string {
+    const { seen } = this.redis;
+    const strange = seen?.master === replaced ? strangersSay(seen) : undefined;
+    return strange === undefined ? '' : `. Writes acknowledged with WAIT 1 may be lost: ${strange}`;
   }
 
   private failOver(master: string): Promise<void> {

@@ -39,6 +39,8 @@ class RedisRun {
   private before: Report['redisBefore'];
   /** Why writes acknowledged with WAIT 1 may be lost too, by the last look before the failover. */
   private doubt: string | undefined;
+  /** Why nobody knows whether they are, by the same look. */
+  private unseen: string | undefined;
 
   constructor(
     private readonly run: Run,
@@ -166,6 +168,7 @@ class RedisRun {
     }
     state.checks = decision.checks;
     this.doubt = decision.doubt;
+    this.unseen = decision.unseen;
     const refusal = refusalSentence(decision.checks, 'Nothing was changed');
     if (refusal !== undefined)
       return {
@@ -286,9 +289,11 @@ class RedisRun {
 
   /** What a forced failover lost, without full stop. */
   private loss(target: string): string {
-    return this.doubt === undefined
+    const lost = `Writes that ${target} did not have are lost`;
+    if (this.doubt !== undefined) return `${lost}, and those acknowledged with WAIT 1 may be among them: ${this.doubt}`;
+    return this.unseen === undefined
       ? 'Writes that no replica had are lost; those acknowledged with WAIT 1 are not'
-      : `Writes that ${target} did not have are lost, and those acknowledged with WAIT 1 may be among them: ${this.doubt}`;
+      : `${lost}; whether those acknowledged with WAIT 1 are among them is not known: ${this.unseen}`;
   }
 
   /** The end of a run that is done, without full stop. */

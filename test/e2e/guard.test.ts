@@ -64,6 +64,41 @@ describe('the guard', () => {
     expect(psql(before.standby, "SELECT to_regclass('e2e_alone') IS NULL")).toBe('t');
   });
 
+  test('a pooler that is frozen alone is told with the command that ends it, and nobody is promoted', async () => {
+    const { primary } = await roles();
+    await guarded.guard();
+    docker('pause', 'veloz-pgbouncer');
+    try {
+      const frozen = ({ node, byHand }: { node: string; byHand?: string }) =>
+        node === 'veloz-pgbouncer' && byHand === 'docker unpause veloz-pgbouncer';
+      await guarded.until('the freeze being told', ({ mending }) => mending?.nodes.some(frozen) === true, 30_000);
+      const { code } = await cli(['guard', 'status', '-o', 'json'], guarded.env);
+      expect(code).toBe(8);
+    } finally {
+      docker('unpause', 'veloz-pgbouncer');
+    }
+    await guarded.until('its end', ({ mending }) => mending?.nodes.length === 0, 30_000);
+    expect((await roles()).primary).toBe(primary);
+    expect(await guarded.runs()).toEqual([]);
+  });
+
+  test('a pooler in which PgBouncer hangs is told, and nobody is promoted', async () => {
+    const { primary } = await roles();
+    await guarded.guard();
+    const signal = (name: string) =>
+      docker('exec', '-u', 'root', 'veloz-pgbouncer', 'sh', '-c', `kill -s ${name} -- -1`);
+    signal('STOP');
+    try {
+      const hangs = ({ node, next }: { node: string; next?: string }) =>
+        node === 'veloz-pgbouncer' && next === 'docker restart veloz-pgbouncer';
+      await guarded.until('the hang being told', ({ mending }) => mending?.nodes.some(hangs) === true, 60_000);
+    } finally {
+      signal('CONT');
+    }
+    await guarded.until('its end', ({ mending }) => mending?.nodes.length === 0, 30_000);
+    expect((await roles()).primary).toBe(primary);
+  });
+
   test.each([
     [
       'a role',

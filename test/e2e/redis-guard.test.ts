@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { redisFindings } from '../../src/cluster/redis/health';
 import type { GuardEvent, GuardState } from '../../src/workflows/guard-messages';
 import type { Report } from '../../src/workflows/run-state';
 import { Guarded } from './support/guarded';
-import { recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
+import { lookAtRedis, password, recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
 import { docker, roles, waitUntil, whole } from './support/stack';
 
 /** Longer than anything that the guard waits for, and than the Sentinels wait. */
@@ -126,6 +127,35 @@ describe('the guard, of Redis', () => {
     const state = await calm();
     expect(event(state, 'redis failed')?.says).toContain(`${master} has answered nobody for`);
     expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+  });
+
+  test('a replica that the topology does not have makes the report doubt what was acknowledged with WAIT 1', async () => {
+    const { master, replica } = await wholeRedis();
+    const stranger = 'veloz-e2e-redis-stranger';
+    const of = (format: string) => docker('inspect', '-f', format, master).trim();
+    const network = of('{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}').split(' ')[0] ?? '';
+    await guarded.guard();
+    const server = ['redis-server', '--replicaof', master, '6379', '--masterauth', password, '--requirepass', password];
+    const [program = '', ...args] = server;
+    docker('run', '-d', '--name', stranger, '--network', network, '--entrypoint', program, of('{{.Image}}'), ...args);
+    try {
+      await waitUntil('the stranger being told of', async () =>
+        redisFindings(redis, await lookAtRedis()).some(({ id }) => id === 'L2'),
+      );
+      // The guard reads the list every three seconds.
+      await sleep(5000);
+      docker('kill', master);
+      const state = await guarded.until('the failover', ({ redis: seen }) => seen?.master === replica, 30_000);
+      const [run = ''] = runsIn(state);
+      const report = (await guarded.rig.client.workflow.getHandle(run).result()) as Report;
+      expect(report.says).toContain(`which the topology does not have, was a replica of ${master}`);
+      expect(report.says).toContain('those acknowledged with WAIT 1 may be among them');
+    } finally {
+      docker('rm', '-f', '-v', stranger);
+      // The Sentinels would remember it.
+      for (const { name } of redis.sentinels)
+        docker('exec', name, 'redis-cli', '-p', '26379', 'sentinel', 'reset', redis.master);
+    }
   });
 
   test('in off the Sentinels act alone; in auto it mends what they left', async () => {

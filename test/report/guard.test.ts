@@ -230,3 +230,14 @@ describe('of Redis', () => {
     expect(guardText(asks, NOW, plain())).toContain('Evidence');
   });
 });
+
+test('what nobody but a person ends is told as a trouble, with the command', () => {
+  const hangs = { node: 'veloz-pgbouncer', says: 'no client gets an answer at the pooler', acts: false, attempts: 0 };
+  const state = guardWith({
+    mending: { nodes: [{ ...hangs, started: true, next: 'docker restart veloz-pgbouncer' }] },
+  });
+  expect(guardTroubles(state, NOW)).toContain('veloz-pgbouncer: no client gets an answer at the pooler');
+  expect(guardText(state, NOW, plain({ width: 140 }))).toContain(
+    'It stays so until a person ends it. Next: docker restart veloz-pgbouncer',
+  );
+});

@@ -65,6 +65,21 @@ describe('guard, of Redis', () => {
     });
   });
 
+  test('remembers a replica that the topology does not have, and tells what the Sentinels’ failover may have lost', async () => {
+    const cluster = withRedis();
+    await watching(cluster, async () => {
+      const seen = { master: MASTER, at: 1, strangers: ['10.0.0.9:6379'] };
+      await cluster.seesRedis(redisSeen('quiet', { seen }));
+      await cluster.watchesRedis((request) => request.seen?.at === 1);
+      expect((await cluster.state()).redis?.seen).toEqual(seen);
+      await cluster.seesRedis(redisSeen('master', { master: REPLICA, sees: `${REPLICA} is the master now` }));
+      const state = await cluster.until('the move', (each) => each.redis?.master === REPLICA);
+      expect(event(state, 'redis moved')?.says).toBe(
+        `${REPLICA} is the master now; no run moved it. Writes acknowledged with WAIT 1 may be lost: 10.0.0.9:6379, which the topology does not have, was a replica of ${MASTER}`,
+      );
+    });
+  });
+
   describe('when the master has failed', () => {
     test('in auto it starts one failover, and follows its end', async () => {
       const cluster = withRedis();

@@ -106,7 +106,7 @@ export class ClientPathWatch {
       [primary] = await this.ask([this.primary], LIMIT_MS);
       if (!reached(primary) && asked.length > 0) others = await this.ask(asked, STANDBYS_LIMIT_MS);
     } catch {
-      // An agent that can't be asked says nothing about the network that clients use.
+      // An agent that can't be asked says nothing about the network that clients use; a pooler that hangs is looked for by SilentPooler.
       return;
     }
     if (primary === undefined || this.closed) return;
@@ -163,7 +163,7 @@ export class ClientPathWatch {
  * Did PgBouncer take the client, and nobody serve it? It says so itself where it has given up (SQLSTATE class 08), or lets the client
  * wait. A refused connection, or a refused password, is another trouble than the way to the database.
  */
-function isSilence(error: unknown): boolean {
+export function isSilence(error: unknown): boolean {
   const code = (error as { code?: unknown }).code;
   if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return code.startsWith('08');
   return /time(d )?out|terminated|no answer within/i.test(messageOf(error));

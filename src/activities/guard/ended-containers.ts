@@ -44,7 +44,7 @@ export class EndedContainers {
     return this.startedSays.splice(0);
   }
 
-  /** What has ended by now and is not as it should be; what may be started again is. Never throws. */
+  /** What has ended or is frozen by now and is not as it should be; what may be started again is. Never throws. */
   async look(): Promise<LeftOver[]> {
     void this.listen();
     const now = performance.now();
@@ -62,7 +62,7 @@ export class EndedContainers {
     try {
       const found = endedContainer(name, await withinLimit(this.deps.docker.inspect(name), LIMIT_MS));
       if (found === undefined) this.left.delete(name);
-      else if (!this.left.has(name))
+      else if (this.left.get(name)?.found.key !== found.key)
         this.left.set(name, { found, since: performance.now(), attempts: 0, notBefore: 0 });
     } catch {
       // Nobody knows: what was so before is what is told, and it is asked again.
@@ -73,6 +73,8 @@ export class EndedContainers {
   private async startWhatIsDue(name: string): Promise<void> {
     const left = this.left.get(name);
     const now = performance.now();
+    // What a person froze stays so.
+    if (left?.found.leaves !== undefined) return;
     if (!this.mayAct || left === undefined || now < left.notBefore || now - left.since < left.found.settleMs) return;
     left.attempts += 1;
     left.notBefore = now + mendingBackoffMs(left.attempts, this.access.topology.guard);
@@ -88,7 +90,7 @@ export class EndedContainers {
     }
   }
 
-  /** Docker tells when one ends, so that all of them need not be asked all the time. */
+  /** Docker tells when one ends or is frozen, so that all of them need not be asked all the time. */
   private async listen(): Promise<void> {
     if (this.listening || this.closed) return;
     this.listening = true;
@@ -96,7 +98,7 @@ export class EndedContainers {
       const end = await this.deps.docker.events(
         this.names,
         ({ action }) => {
-          if (action === 'die') this.news = true;
+          if (['die', 'pause', 'unpause'].includes(action)) this.news = true;
         },
         () => {
           this.listening = false;

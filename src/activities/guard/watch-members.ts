@@ -18,6 +18,7 @@ import { EndedContainers } from './ended-containers';
 import { askFrom, HeldAgent } from './held-agents';
 import { KilledStandbys } from './killed-standbys';
 import { NodeProbe, withinLimit } from './probe';
+import { SilentPooler } from './silent-pooler';
 import { endOfStretch } from './stretch';
 
 /** What the guard asks of one stretch of looking after what is left over. Names and numbers only. */
@@ -74,6 +75,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   const look = new MembersLook(deps, access);
   const mayStart = request.mayStart ?? request.mayAct;
   const containers = new EndedContainers(deps, access, mayStart);
+  const pooler = new SilentPooler(deps, access, request.known);
   const standbys = new KilledStandbys(deps, access, mayStart);
   const astray = Astray.of(deps, request.cluster);
   const begunAt = performance.now();
@@ -85,7 +87,9 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       const [round, ended] = await Promise.all([look.round(), containers.look()]);
       const members = leftOver(round, policy, await standbys.named(round));
       const started = await standbys.start(members.filter((each) => each.started === true));
-      const found = [...members.filter((each) => each.started !== true), ...started, ...ended];
+      // A container that was killed or frozen is told as that.
+      const hangs = pooler.look(round).filter(({ node }) => !ended.some((each) => each.node === node));
+      const found = [...members.filter((each) => each.started !== true), ...started, ...ended, ...hangs];
       const byHand = stoppedByHand(round);
       const now = performance.now();
       const justTried = found.filter(({ node }) => keys.get(node) === null).map(({ node }) => node);
@@ -127,6 +131,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
     stopBeating();
     look.close();
     containers.close();
+    pooler.close();
     ends.close();
   }
 }

@@ -1,6 +1,8 @@
-import type { ObservedRedis } from '../../cluster/redis/observed';
+import { mastersOf, type ObservedRedis, type SeenReplicas } from '../../cluster/redis/observed';
+import { newerSeen } from '../../cluster/redis/strangers';
 import { keepBeating } from '../context';
 import type { ActivityDeps } from '../deps';
+import { withinLimit } from '../guard/probe';
 import { accessRedis } from './access';
 import { mendRedis, returnRedisNode, type RedisRemedy } from './mend';
 import { moveMaster, putBackMaster } from './move';
@@ -8,6 +10,7 @@ import { observeRedis } from './observe';
 import type { RedisMove, RedisMoveResult } from './parts';
 import { abandonTakeOver, takeOverMaster } from './take-over';
 import { verifyRedis, type RedisProof } from './verify';
+import { seenReplicas } from './watch';
 
 export type { RedisRemedy } from './mend';
 export type { RedisMove, RedisMoveResult } from './parts';
@@ -15,6 +18,8 @@ export type { RedisProof } from './verify';
 
 /** A node that is silent for this long, in milliseconds, is told as silent: a run that may be a failover can't wait. */
 const LOOK_LIMIT_MS = 500;
+/** How long the guard may take to tell what it saw before, in milliseconds: a failover waits for it. */
+const GUARD_LIMIT_MS = 300;
 
 /** What moves the Redis master, and mends what a failover left. */
 export interface RedisActivities {
@@ -36,7 +41,11 @@ export function redisActivities(deps: ActivityDeps): RedisActivities {
       // A frozen node takes its time to be silent.
       const stopBeating = keepBeating(() => 'looking at Redis');
       try {
-        return await observeRedis({ ...deps, limitMs: LOOK_LIMIT_MS }, access.cluster, access.topology);
+        const asked = seenByGuard(deps, access.cluster);
+        const observed = await observeRedis({ ...deps, limitMs: LOOK_LIMIT_MS }, access.cluster, access.topology);
+        if (mastersOf(observed).length > 0) return observed;
+        const seen = await asked;
+        return seen === undefined ? observed : { ...observed, seen };
       } finally {
         stopBeating();
       }
@@ -49,4 +58,12 @@ export function redisActivities(deps: ActivityDeps): RedisActivities {
     mendRedis: (remedy) => mendRedis(deps, remedy),
     verifyRedis: (proof, soakMs) => verifyRedis(deps, proof, soakMs),
   };
+}
+
+/** What the guard saw last in the list of a master that may be gone now. Never throws; undefined where nobody knows. */
+async function seenByGuard(deps: ActivityDeps, cluster: string): Promise<SeenReplicas | undefined> {
+  const here = seenReplicas(deps, cluster);
+  if (deps.guardState === undefined) return here;
+  const state = await withinLimit(deps.guardState(cluster), GUARD_LIMIT_MS).catch(() => undefined);
+  return newerSeen(here, state?.redis?.seen);
 }

@@ -21,7 +21,7 @@ const END_LIMIT_MS = 5000;
  * left of it, so that it can't wake up as a second master; promotes the replica and tells the Sentinels.
  *
  * What was acknowledged and had not reached the replica is lost: replication is asynchronous. What was acknowledged with `WAIT 1` had
- * reached it.
+ * reached some replica: whether that is this one is for the run to judge.
  * @throws ApplicationFailure `Refused` (not retried) when the master answers, or can't be ended; or an Error that is retried
  */
 export async function takeOverMaster(deps: ActivityDeps, move: RedisMove): Promise<RedisMoveResult> {

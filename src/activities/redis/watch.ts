@@ -1,5 +1,6 @@
 import type { Signal } from '../../cluster/guard/signals';
-import { isStopped, mastersOf, namedMaster, type ObservedRedis } from '../../cluster/redis/observed';
+import { isStopped, mastersOf, namedMaster, type ObservedRedis, type SeenReplicas } from '../../cluster/redis/observed';
+import { newerSeen, nextSeen } from '../../cluster/redis/strangers';
 import {
   judgeRedis,
   hangingIn,
@@ -30,6 +31,8 @@ export interface RedisWatchRequest {
   postgresPrimary: string | null;
   /** What the guard knows already: the same news is not told again. */
   known: { failed: boolean; leftOver: boolean; sees: string; hanging?: string[] };
+  /** What an earlier stretch saw last in the master's own list of replicas. */
+  seen?: SeenReplicas;
   /** Nodes that were killed beside a master that is well may be started. Absent from a guard of an older version: they may not. */
   mayStart?: boolean;
   /** Return after this time, in milliseconds, if nothing happens. */
@@ -55,6 +58,8 @@ export interface RedisWatchResult {
   hanging?: string[];
   /** Killed nodes that the watch has started, or could not start, each in a sentence. */
   started?: string[];
+  /** What was seen last in the master's own list of replicas; absent where nobody has read one. */
+  seen?: SeenReplicas;
 }
 
 /** What is odd for this long is told, even when it is no failure. */
@@ -90,6 +95,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
   let failedSince: number | undefined;
   let looked = false;
   let undecided: string | undefined;
+  let replicas = newerSeen(request.seen, seenReplicas(deps, request.cluster));
   try {
     await observatory.open();
     if (request.master === null) {
@@ -102,6 +108,10 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
       if (rounds.length > REDIS_ROUNDS_KEPT) rounds.shift();
       const verdict = judgeRedis(rounds, limits);
       const now = observatory.clock.now();
+      if (round.picture !== undefined && request.master !== null) {
+        replicas = nextSeen(replicas, round.picture, request.master);
+        remember(deps, request.cluster, replicas);
+      }
       const seen: Omit<RedisWatchResult, 'why'> = {
         at: now,
         state: verdict.state,
@@ -109,6 +119,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         key: keyOfRedis(verdict),
         signals: 'signals' in verdict ? verdict.signals : [],
         master: request.master,
+        ...(replicas === undefined ? {} : { seen: replicas }),
       };
 
       const master = masterNow(request.master, round.picture, verdict);
@@ -184,6 +195,19 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
     observatory.close();
     ends.close();
   }
+}
+
+/** What the watches on this worker saw last: the guard's state has it only when their stretch is over. */
+const remembered = new WeakMap<ActivityDeps, Map<string, SeenReplicas>>();
+
+/** What the watch of a cluster saw last in the master's own list of replicas, if it is on this worker. */
+export const seenReplicas = (deps: ActivityDeps, cluster: string): SeenReplicas | undefined =>
+  remembered.get(deps)?.get(cluster);
+
+function remember(deps: ActivityDeps, cluster: string, seen: SeenReplicas | undefined): void {
+  if (seen === undefined) return;
+  const clusters = remembered.get(deps) ?? new Map<string, SeenReplicas>();
+  remembered.set(deps, clusters.set(cluster, seen));
 }
 
 const bare = (sees: string, master: string) => ({ at: Date.now(), sees, master, key: 'healthy', signals: [] });

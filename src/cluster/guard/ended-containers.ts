@@ -21,11 +21,24 @@ type WayTopology = Pick<ClusterTopology, 'pgbouncer' | 'engines' | 'haproxy' | '
 /** Docker starts a container anew within this time that ended by itself, in milliseconds. */
 export const RESTART_MS = 1000;
 
+/** A freeze that lasts for a moment is none to tell of, in milliseconds. */
+const FROZEN_MS = 2000;
+
 /**
- * A container that has ended, and that Docker does not start again: it was killed. Undefined for one that runs, has no container, or
- * was told to stop: that is a person's decision.
+ * A container that has ended, and that Docker does not start again: it was killed. Or one that somebody froze: whoever comes through it
+ * waits, and it looks as if it ran. Undefined for one that runs, has no container, or was told to stop: that is a person's decision.
  */
 export function endedContainer(name: string, container: MemberFacts['container']): LeftOver | undefined {
+  if (container.status === 'paused')
+    return {
+      node: name,
+      says: 'its container is paused',
+      leaves: 'somebody froze it',
+      byHand: `docker unpause ${name}`,
+      key: `${name} paused`,
+      started: true,
+      settleMs: FROZEN_MS,
+    };
   if (!isKilled(container)) return undefined;
   return {
     node: name,

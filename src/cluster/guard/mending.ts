@@ -45,8 +45,10 @@ export interface LeftOver {
   leaves?: string;
   /** A person stopped it: the command that takes that back. */
   byHand?: string;
+  /** Nobody but a person ends it: the command. */
+  next?: string;
   /**
-   * The watch itself starts its container: no run is needed for that. What it has started is told in sentences beside this, in the
+   * The watch itself looks after its container, and starts it where it was killed: no run is needed for that. What it has started is told in sentences beside this, in the
    * watch's result, by the same name; both stand in the histories of guards, and this in their state.
    */
   started?: true;

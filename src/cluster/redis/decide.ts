@@ -22,6 +22,7 @@ import {
   type ObservedRedis,
   type ObservedRedisNode,
 } from './observed';
+import { strangersSay, whyUnseen } from './strangers';
 
 /** What is asked for. */
 export interface RedisRequest {
@@ -48,8 +49,10 @@ export interface RedisDecision {
   /** The master afterwards. */
   target?: string;
   faults: RedisFault[];
-  /** Of a forced failover: why writes that were acknowledged with `WAIT 1` may be lost too. Absent where they are not. */
+  /** Of a forced failover: why writes that were acknowledged with `WAIT 1` may be lost too. Absent where nothing says so. */
   doubt?: string;
+  /** Of a forced failover: why nobody knows whether they are. Absent where it is known. */
+  unseen?: string;
   /** Why there is nothing to do, in a sentence without full stop. */
   alreadyDone?: string;
   /** Of a repair that starts a master that was killed: a node that does not answer, and that is not for this run to bring back. */
@@ -213,8 +216,18 @@ function forced(
   if (target === undefined) return { kind: 'forced', faults, source };
   const fresh = checkFreshness(list, observed, request, source, target);
   const missed = checkOthers(list, observed, source, target);
-  const doubt = missed ?? (fresh ? undefined : `${target.name} was not connected to ${source} when it failed`);
-  return { kind: 'forced', faults, source, target: target.name, ...(doubt === undefined ? {} : { doubt }) };
+  const strange = checkStrangers(list, observed, source, target);
+  const late = fresh ? undefined : `${target.name} was not connected to ${source} when it failed`;
+  const doubt = missed ?? strange ?? late;
+  const unseen = doubt === undefined ? whyUnseen(observed, source) : undefined;
+  return {
+    kind: 'forced',
+    faults,
+    source,
+    target: target.name,
+    ...(doubt === undefined ? {} : { doubt }),
+    ...(unseen === undefined ? {} : { unseen }),
+  };
 }
 
 /** Why no replica takes over without a person's word, in half a sentence; undefined where one does. */
@@ -290,6 +303,29 @@ function checkOthers(
     next: startContainer(ahead[0]?.name ?? ''),
   });
   return ahead.length === 0 ? undefined : doubt;
+}
+
+/**
+ * A replica that the topology does not have confirms a `WAIT` as any other, and is not among those that are compared.
+ * @returns the doubt in half a sentence; undefined where none is known of
+ */
+function checkStrangers(
+  list: Checklist,
+  observed: ObservedRedis,
+  source: string,
+  target: AnsweringRedis,
+): string | undefined {
+  const { seen } = observed;
+  const strange = seen?.master === source ? strangersSay(seen) : undefined;
+  if (seen === undefined || strange === undefined) return undefined;
+  list.advise('L2', false, {
+    says: `${source} had no replica that the topology does not have`,
+    refusal: `writes that were acknowledged with WAIT 1 may be lost: a replica that the topology does not have may have some that ${target.name} has not`,
+    measured: strange,
+    limit: 'replicas of the topology alone',
+    next: redisStatus(observed.cluster),
+  });
+  return strange;
 }
 
 /**

@@ -15,6 +15,7 @@ import {
   type ObservedRedis,
   type RedisContainer,
 } from './observed';
+import { strangersOf } from './strangers';
 
 /** A replica is told as silent after this long, in milliseconds. Masters ping their replicas every second. */
 const SILENT_MS = 5000;
@@ -24,6 +25,7 @@ export function redisFindings(topology: RedisTopology, observed: ObservedRedis):
   const list = new Checklist();
   checkMaster(list, observed);
   checkNodes(list, observed);
+  checkStrangers(list, observed);
   checkSentinels(list, topology, observed);
   const worth = ({ result }: Check) => (result === 'refuse' ? 0 : 1);
   return list.checks.filter(({ result }) => result !== 'ok').sort((a, b) => worth(a) - worth(b));
@@ -126,6 +128,20 @@ function checkNodes(list: Checklist, observed: ObservedRedis): void {
       measured: upstream.up ? `silent for ${formatMs(upstream.silentMs)}` : 'master_link_status is down',
       limit: `up, heard from within ${formatMs(SILENT_MS)}`,
       next: logs(name),
+    });
+  }
+}
+
+/** It is promised that what was acknowledged with `WAIT 1` survives the master; a stranger's word breaks that. */
+function checkStrangers(list: Checklist, observed: ObservedRedis): void {
+  for (const { name } of mastersOf(observed)) {
+    const strangers = strangersOf(observed, name);
+    list.advise('L2', strangers.length === 0, {
+      says: `${name} has no replica that the topology does not have`,
+      refusal: `${name} has a replica that the topology does not have: WAIT counts it, a failover does not ask it, and the Sentinels may promote it`,
+      measured: strangers.join(', '),
+      limit: 'none: end it, or add it to the topology (redis.nodes)',
+      next: redisCli(name, 'info replication'),
     });
   }
 }

@@ -78,6 +78,21 @@ export interface ObservedSentinel {
   error?: string;
 }
 
+/** What the list of replicas of a master said when the guard read it last. */
+export interface SeenReplicas {
+  /** The master whose list it was. */
+  master: string;
+  /** When it was read last, in milliseconds since the epoch. */
+  at: number;
+  /** Replicas of it that the topology does not have, by address: each may hold writes that no node has. */
+  strangers: string[];
+  /**
+   * None of them is in the list any more: once every node has the history up to there, they hold nothing that the nodes lack. Absent while
+   * one is in it.
+   */
+  owed?: { history: string; offset: number };
+}
+
 /** Everything that is known about Redis at one moment. */
 export interface ObservedRedis {
   cluster: string;
@@ -85,6 +100,8 @@ export interface ObservedRedis {
   at: number;
   nodes: ObservedRedisNode[];
   sentinels: ObservedSentinel[];
+  /** What the guard saw last in the master's own list of replicas. Asked for only where no master answers; absent where nobody knows. */
+  seen?: SeenReplicas;
 }
 
 /** A node that answers. */

@@ -31,9 +31,9 @@ class Engine {
     },
   };
 
-  end(name: string, state: typeof running = killed) {
+  end(name: string, state: typeof running = killed, action = 'die') {
     this.states.set(name, state);
-    this.onEvent?.({ container: name, action: 'die' });
+    this.onEvent?.({ container: name, action });
   }
 }
 
@@ -90,6 +90,25 @@ describe('containers through which clients come', () => {
     expect(await look(2000)).toEqual([]);
     expect(await look(20_000)).toEqual([]);
     expect(engine.started).toEqual([]);
+  });
+
+  test('one that somebody froze is told with the command that ends it, and is not started', async () => {
+    containers = watched(engine);
+    await look();
+    engine.end('pooler', { ...running, status: 'paused' }, 'pause');
+    const says = [{ node: 'pooler', says: 'its container is paused', byHand: 'docker unpause pooler' }];
+    expect(await look(2000)).toMatchObject(says);
+    expect(await look(20_000)).toMatchObject(says);
+    // Killed in its freeze, it is one that was killed.
+    engine.end('pooler');
+    expect(await look(2000)).toMatchObject([{ says: 'its container is exited, exit code 137' }]);
+    await look(2000);
+    expect(engine.started).toEqual(['pooler']);
+    engine.end('pooler', { ...running, status: 'paused' }, 'pause');
+    await look(2000);
+    engine.end('pooler', running, 'unpause');
+    expect(await look(2000)).toEqual([]);
+    expect(engine.started).toEqual(['pooler']);
   });
 
   test('it is only told where nothing may be done', async () => {

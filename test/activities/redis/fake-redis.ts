@@ -73,6 +73,8 @@ export class FakeRedis {
   /** How long ago they heard from it, in milliseconds. */
   heardMs = 100;
   flags = 'master';
+  /** Replicas of the master that the topology does not have, by host. */
+  strangers: string[] = [];
   /** The run that holds the lock of Redis; another one holds that of PostgreSQL all the time. */
   holder: string | undefined;
   /** The containers that were started. */
@@ -169,7 +171,9 @@ export class FakeRedis {
           `${isMaster ? 'master' : 'slave'}_repl_offset:1000`,
           ...(name === this.alsoMaster ? ['db0:keys=1,expires=0,avg_ttl=0'] : []),
           ...(isMaster
-            ? []
+            ? [REPLICA, ...this.strangers].map(
+                (host, index) => `slave${index}:ip=${host},port=6379,state=online,offset=1000,lag=0`,
+              )
             : [
                 `master_host:${this.named}`,
                 'master_port:6379',

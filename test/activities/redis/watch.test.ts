@@ -1,4 +1,7 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { redisActivities } from '../../../src/activities/redis';
 import { watchRedis, type RedisWatchRequest } from '../../../src/activities/redis/watch';
+import type { ObservedRedis } from '../../../src/cluster/redis/observed';
 import { MASTER, REPLICA, SENTINELS } from '../../cluster/redis/picture';
 import { PRIMARY } from '../../cluster/support/picture';
 import { FakeRedis } from './fake-redis';
@@ -45,6 +48,30 @@ describe('a stretch of watching Redis', () => {
     expect(result.signals.map(({ source, speaks }) => `${source} ${speaks}`)).toEqual(
       expect.arrayContaining(['redis for', 'docker for']),
     );
+  });
+
+  test('tells with it which replicas the master had that the topology does not have', async () => {
+    world.strangers = ['10.0.0.9'];
+    const watching = watch();
+    // It looks at everything every three seconds.
+    await pause(4000);
+    await world.kill(MASTER);
+    expect(await watching).toMatchObject({ why: 'failed', seen: { master: MASTER, strangers: ['10.0.0.9:6379'] } });
+  });
+
+  test('the run that follows learns of it, from the watch on its worker or from the guard', async () => {
+    const seen = { master: MASTER, at: Date.now(), strangers: ['10.0.0.9:6379'] };
+    const deps = { ...world.deps(), guardState: () => Promise.resolve({ redis: { seen } } as never) };
+    const look = () =>
+      new MockActivityEnvironment().run<[], ObservedRedis, () => Promise<ObservedRedis>>(() =>
+        redisActivities(deps).observeRedis('veloz'),
+      );
+    // A master that answers is asked itself.
+    expect((await look()).seen).toBeUndefined();
+    await world.kill(MASTER);
+    expect((await look()).seen).toEqual(seen);
+    deps.guardState = () => new Promise(() => undefined);
+    expect((await look()).seen).toBeUndefined();
   });
 
   test('waits for the lock while a run holds it', async () => {

@@ -28,8 +28,16 @@ test.each([
   ['was told to stop', { status: 'exited', exitCode: 0 }],
   ['was told to stop and did not listen', { status: 'exited', exitCode: 143 }],
   ['was made and never started', { status: 'created' }],
-  ['is frozen', { status: 'paused' }],
   ['is not there', { status: 'absent' }],
 ])('one that %s is left alone', (_how, container) => {
   expect(endedContainer('engine', container)).toBeUndefined();
+});
+
+test('one that is frozen is told with the command that ends it, and is for a person alone', () => {
+  expect(endedContainer('engine', { status: 'paused' })).toMatchObject({
+    node: 'engine',
+    says: 'its container is paused',
+    leaves: 'somebody froze it',
+    byHand: 'docker unpause engine',
+  });
 });

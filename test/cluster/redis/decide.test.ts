@@ -9,6 +9,7 @@ import {
   picture,
   redisTopology,
   replica,
+  seenOf,
   REPLICA,
   sentinel,
   SENTINELS,
@@ -17,6 +18,9 @@ import {
   silentSentinel,
   THIRD,
 } from './picture';
+
+/** A master that a replica follows which the topology does not have. */
+const strange = { replicas: [{ host: '10.0.0.9', port: 6379, state: 'online', offset: 1000, silentMs: 0 }] };
 
 const decide = (observed: ObservedRedis, request: RedisRequest = {}, names?: string[]) =>
   decideRedis(redisTopology(names), observed, request);
@@ -195,6 +199,43 @@ describe('forced', () => {
     );
     const other = replica(THIRD, MASTER, { replicationId: 'f'.repeat(40) }, lost);
     expect(doubtOf([silent(MASTER), heir, other], { target: REPLICA })).toBe(`${THIRD} has another history`);
+  });
+
+  test('nor where the master had a replica that the topology does not have', () => {
+    const nodes = [silent(MASTER), replica(REPLICA, MASTER, {}, lost)];
+    const seen = (what: ReturnType<typeof seenOf>) =>
+      decide({ ...picture(nodes, sentinelsNaming(MASTER)), seen: what });
+    const strange = seen(seenOf(MASTER, ['10.0.0.9:6379']));
+    const says = `10.0.0.9:6379, which the topology does not have, was a replica of ${MASTER}`;
+    expect(strange).toMatchObject({ kind: 'forced', target: REPLICA, doubt: says });
+    expect(strange.unseen).toBeUndefined();
+    expect(strange.checks.filter(({ result }) => result === 'warn')).toMatchObject([{ id: 'L2', measured: says }]);
+    const well = seen(seenOf(MASTER));
+    expect([well.doubt, well.unseen]).toEqual([undefined, undefined]);
+  });
+
+  test('and nobody knows where no guard read the list of its replicas shortly before it failed', () => {
+    const nodes = [silent(MASTER), replica(REPLICA, MASTER, {}, lost)];
+    const unseen = (seen?: ReturnType<typeof seenOf>) => {
+      const { seen: _none, ...rest } = picture(nodes, sentinelsNaming(MASTER, 3000));
+      const decision = decide({ ...rest, at: 60_000, ...(seen === undefined ? {} : { seen }) });
+      expect(decision).toMatchObject({ kind: 'forced' });
+      expect(decision.doubt).toBeUndefined();
+      expect(decision.checks.filter(({ result }) => result === 'warn')).toEqual([]);
+      return decision.unseen;
+    };
+    const list = 'its list of replicas, which may have had one that the topology does not have,';
+    expect(unseen()).toBe(`no guard read ${list} before it failed`);
+    expect(unseen(seenOf(REPLICA, [], 56_000))).toBe(`no guard read ${list} before it failed`);
+    expect(unseen(seenOf(MASTER, [], 40_000))).toBe(`the guard read ${list} 17.0 s before it failed (limit: 10.0 s)`);
+    expect(unseen(seenOf(MASTER, [], 54_000))).toBeUndefined();
+  });
+
+  test('a planned move compares both nodes itself: another replica is no matter there', () => {
+    const seen = picture([master(MASTER, strange), replica(REPLICA, MASTER)], sentinelsNaming(MASTER));
+    const decision = decide(seen);
+    expect(decision).toMatchObject({ kind: 'planned', target: REPLICA });
+    expect(decision.checks.every(({ result }) => result === 'ok')).toBe(true);
   });
 
   test('nor where the target lost the master before', () => {

@@ -41,6 +41,16 @@ test('no master is told before everything else', () => {
   );
 });
 
+test('a replica that the topology does not have is a warning', () => {
+  const listed = (...hosts: string[]) => ({
+    replicas: hosts.map((host) => ({ host, port: 6379, state: 'online', offset: 1000, silentMs: 0 })),
+  });
+  const seen = (...hosts: string[]) =>
+    picture([master(MASTER, listed(...hosts)), replica(REPLICA, MASTER)], sentinelsNaming(MASTER));
+  expect(findings(seen(REPLICA))).toEqual([]);
+  expect(findings(seen(REPLICA, '10.0.0.9'))).toEqual([`warn: docker exec ${MASTER} redis-cli info replication`]);
+});
+
 test('a fault comes with the command that mends it', () => {
   const two = picture([master(MASTER), master(REPLICA)], sentinelsNaming(REPLICA));
   expect(findings(two)).toEqual([`refuse: ${REPAIR}`]);

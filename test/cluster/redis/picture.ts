@@ -3,6 +3,7 @@ import type {
   ObservedRedisNode,
   ObservedSentinel,
   RedisState,
+  SeenReplicas,
   SentinelState,
 } from '../../../src/cluster/redis/observed';
 import { parseTopology, type RedisTopology } from '../../../src/cluster/topology';
@@ -114,7 +115,11 @@ export const picture = (nodes: ObservedRedisNode[], sentinels: ObservedSentinel[
   at: 0,
   nodes,
   sentinels,
+  seen: seenOf(MASTER),
 });
+
+/** The list of replicas of a master, as the guard read it last: the topology's alone, unless others are named. */
+export const seenOf = (master: string, strangers: string[] = [], at = 0): SeenReplicas => ({ master, at, strangers });
 
 /** Everything as it should be. */
 export const healthy = (): ObservedRedis =>

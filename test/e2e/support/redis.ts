@@ -9,7 +9,7 @@ import { cluster, docker, waitUntil } from './stack';
 
 if (cluster.redis === undefined) throw new Error('the topology has no Redis');
 export const redis = cluster.redis;
-const password = readSecret(redis.passwordFrom, process.env);
+export const password = readSecret(redis.passwordFrom, process.env);
 const look = { docker: createDockerClient(), environment: process.env, limitMs: 500 };
 let counter = 0;
 

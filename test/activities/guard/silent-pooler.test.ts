@@ -1,0 +1,105 @@
+import { SilentPooler } from '../../../src/activities/guard/silent-pooler';
+import { wordsOf } from '../../../src/cluster/guard/mending';
+import { FakeEngine, FakeServers, pause, POOLER, PRIMARY, Refusal, STANDBY } from './support/fake-engine';
+
+describe('a pooler that runs, and at which clients get no answer', () => {
+  let engine: FakeEngine;
+  let servers: FakeServers;
+  let pooler: SilentPooler;
+  let begin: (known?: { node: string; says: string }[]) => void;
+  let now: number;
+  let through: unknown;
+  let tried: number;
+  let agent: unknown;
+  let reached: { writable: boolean; standby: boolean; problem: string | null };
+  const answers = { paused: false, hold: null };
+  const noAnswer = new Error('Query read timeout');
+
+  beforeEach(() => {
+    engine = new FakeEngine();
+    servers = new FakeServers();
+    [now, tried, through, agent] = [10_000, 0, { one: 1 }, answers];
+    reached = { writable: true, standby: false, problem: null };
+    servers.answer = () => through;
+    engine.agent = (_node, command) => (command === 'ask' ? { answers: [reached] } : agent);
+    const door = () => {
+      tried += 1;
+      return servers.sql('the pool');
+    };
+    const access = { ...servers.access(), frontDoor: door, keptDoor: door };
+    begin = (known = []) => {
+      pooler = new SilentPooler(engine.deps, access, known, () => now);
+    };
+    begin();
+  });
+  afterEach(() => pooler.close());
+
+  /** So many looks, that far apart, each with the time to ask. */
+  const looks = async (times: number, ms = 2000, writable = [PRIMARY]) => {
+    let told = pooler.look({ writable });
+    for (let left = times; left > 0; left--) {
+      await pause(30);
+      now += ms;
+      told = pooler.look({ writable });
+    }
+    return told;
+  };
+
+  test('is told with the next command where its agent is silent too, until clients are answered', async () => {
+    [agent, through] = [new Refusal('Unreachable'), noAnswer];
+    expect(await looks(4)).toMatchObject([
+      {
+        node: POOLER,
+        says: `no client gets an answer at the pooler, although ${PRIMARY} takes writes; its agent gives none either`,
+        next: `docker restart ${POOLER}`,
+        leaves: expect.any(String) as string,
+      },
+    ]);
+    [agent, through] = [answers, { one: 1 }];
+    expect(await looks(2)).toEqual([]);
+  });
+
+  test('stays told when the next stretch begins, until a client is answered', async () => {
+    [agent, through] = [new Refusal('Unreachable'), noAnswer];
+    const told = await looks(4);
+    const known = told.map((each) => ({ node: each.node, says: wordsOf(each) }));
+    pooler.close();
+    begin(known);
+    expect(pooler.look({ writable: [PRIMARY] })).toEqual(told);
+    expect(await looks(3)).toEqual(told);
+    [agent, through] = [answers, { one: 1 }];
+    expect(await looks(3)).toEqual([]);
+    pooler.close();
+    begin([{ node: POOLER, says: 'its container is paused; somebody froze it' }]);
+    expect(pooler.look({ writable: [PRIMARY] })).toEqual([]);
+  });
+
+  test('is told where only PgBouncer hangs', async () => {
+    through = noAnswer;
+    const [told] = await looks(6);
+    expect(told?.says).toMatch(/its agent answers$/);
+  });
+
+  test.each<[string, () => void, string[]?]>([
+    ['only its agent is silent', () => (agent = new Refusal('Unreachable'))],
+    ['clients are refused', () => (through = new Error('connect ECONNREFUSED 127.0.0.1:6432'))],
+    ['clients are paused', () => ([agent, through] = [{ ...answers, paused: true }, noAnswer])],
+    ['a run is under way', () => ([engine.holder, through] = ['switchover-1', noAnswer])],
+    [
+      'the pooler does not reach the primary: the watch of its way tells that',
+      () => ([reached, through] = [{ ...reached, writable: false, problem: 'no answer' }, noAnswer]),
+    ],
+    ['PgBouncer says why', () => (through = Object.assign(new Error('login failing, timeout'), { code: '08P01' }))],
+    ['nobody takes writes', () => (through = noAnswer), []],
+    ['two take writes', () => (through = noAnswer), [PRIMARY, STANDBY]],
+  ])('is not told where %s', async (_what, so, writable = [PRIMARY]) => {
+    so();
+    expect(await looks(6, 2000, writable)).toEqual([]);
+  });
+
+  test('costs a query each few seconds while all is well', async () => {
+    await looks(9, 1000);
+    expect(tried).toBeGreaterThan(0);
+    expect(servers.sessions).toHaveLength(1);
+  });
+});
