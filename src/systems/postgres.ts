@@ -72,11 +72,12 @@ export async function connectPostgres(
   };
 }
 
-/** Settings that the checks read (C3, C5, C6, C8, B7); that of B4 is asked for apart. */
+/** Settings that the checks read (C3, C5, C6, C8, B7, M5); that of B4 is asked for apart. */
 const settingNames = [
   'synchronous_standby_names',
   'wal_level',
   'hot_standby',
+  'fsync',
   'full_page_writes',
   'wal_log_hints',
   'data_checksums',

@@ -9,7 +9,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Optional
 
-from . import access_rules, config_files, control_database, recovery_settings
+from . import access_rules, config_files, control_database, recovery_settings, session_defaults
 from .replication_path import ReplicationPath
 
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    access, own, replication = await asyncio.gather(
+    access, own, defaults, replication = await asyncio.gather(
         access_rules.read(s) if running else _nothing(),
         control_database.own_door(s) if running else _nothing(),
+        session_defaults.read(s) if running else _nothing(),
         _path(node).answer(),
     )
     return {
@@ -66,6 +67,7 @@ async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
         "start": trial,
         "access": access,
         "own": own,
+        "sessionDefaults": defaults,
         "replication": replication,
         "next": _next(files, s.data),
         "leftovers": recovery_settings.leftovers(files.settings),

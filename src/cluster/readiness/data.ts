@@ -58,6 +58,24 @@ export function checkChecksums(list: Checklist, node: AnsweringNode, isPrimary: 
   });
 }
 
+/** Without either of them a power cut, or a container that is killed with its machine, leaves pages that nobody can trust. */
+const keepsPages = ['fsync', 'full_page_writes'] as const;
+
+/** M5: the node keeps its pages whole over a crash. Of the primary C5 tells `full_page_writes`. Told, since it may be meant for a while. */
+export function checkPagesKept(list: Checklist, { name, sql }: AnsweringNode, isPrimary: boolean): void {
+  const off = keepsPages.filter(
+    (setting) => sql.settings[setting] === 'off' && !(isPrimary && setting === 'full_page_writes'),
+  );
+  if (off.length === 0) return;
+  list.advise('M5', false, {
+    says: `${name} keeps its pages whole over a crash`,
+    refusal: `a crash of the machine of ${name} could break its pages`,
+    measured: `${off.join(' and ')} ${off.length === 1 ? 'is' : 'are'} off`,
+    limit: 'fsync and full_page_writes on',
+    next: psql(name, ...off.map((setting) => `ALTER SYSTEM SET ${setting} = on`), 'SELECT pg_reload_conf()'),
+  });
+}
+
 /** Unlogged relations in words: "1 unlogged table, index or sequence". */
 export const unloggedText = (count: number): string =>
   `${count} unlogged ${count === 1 ? 'table, index or sequence' : 'tables, indexes and sequences'}`;

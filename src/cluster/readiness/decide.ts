@@ -2,8 +2,9 @@ import { answers, presentNodes, primaries, type AnsweringNode, type ObservedClus
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from '../switchover/checklist';
 import { checkAccess } from './access';
-import { checkChecksums, checkPlaces, checkSlots, tellOthers } from './data';
+import { checkChecksums, checkPagesKept, checkPlaces, checkSlots, tellOthers } from './data';
 import { checkPathAgain, checkReplicationRole } from './replication-path';
+import { checkSessionDefaults } from './sessions';
 import { checkDelay, checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
 
 /** Who takes part in a planned move: what is wrong with anybody else only warns. */
@@ -32,7 +33,10 @@ export function checkReadiness(
     checkPlaces(list, node);
   }
   const primary = primaries(observed).find(answers);
-  for (const node of nodes) checkChecksums(list, node, node === primary, weigh(node));
+  for (const node of nodes) {
+    checkChecksums(list, node, node === primary, weigh(node));
+    checkPagesKept(list, node, node === primary);
+  }
   if (primary === undefined) return;
   tellOthers(list, topology, primary);
   for (const node of nodes) if (node === primary || node.promotable) checkDelay(list, node, weigh(node));
@@ -43,7 +47,8 @@ export function checkReadiness(
   for (const standby of nodes.filter((node) => node !== primary)) {
     // Both ways: it follows the primary now, and the primary would follow it.
     checkNextSettings(list, [standby], primary, weigh(standby));
-    if (scope === undefined ? standby.promotable : standby.name === scope.target)
-      checkNextSettings(list, [primary], standby, 'require');
+    if (!(scope === undefined ? standby.promotable : standby.name === scope.target)) continue;
+    checkNextSettings(list, [primary], standby, 'require');
+    checkSessionDefaults(list, primary, standby);
   }
 }

@@ -2,7 +2,7 @@ import { headline, type Check } from '../check';
 import { answers, primaries, replicationRowOf, standbys, type ObservedCluster } from '../observed';
 import { checkCandidate, NOT_TRIED } from '../switchover/candidate';
 import { Checklist } from '../switchover/checklist';
-import { checkReplay } from '../switchover/replication';
+import { checkCommitsOncePrimary, checkReplay } from '../switchover/replication';
 import { checkArchiver } from '../switchover/stopping';
 import { slotName, type ClusterTopology } from '../topology';
 import { checkReadiness } from './decide';
@@ -29,6 +29,7 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
   for (const standby of standbys(observed)) {
     if (!answers(standby) || !standby.promotable) continue;
     checkReplay(list, topology, standby, primary);
+    checkCommitsOncePrimary(list, standby);
     if (replicationRowOf(primary, slotName(standby.name))?.state !== 'streaming') continue;
     // A silent agent is a finding of its own, and what only it knows is not known.
     if (standby.agent === null || primary.agent === null) continue;

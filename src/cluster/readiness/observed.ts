@@ -54,6 +54,11 @@ export interface AgentReadiness {
    * no answer. Absent from an agent that is older.
    */
   replication?: { host: string; port: number; ok: boolean | null; problem: string | null }[];
+  /**
+   * What the files say of settings with which a session begins and that are not the default, in one unit: `{statement_timeout: "60000ms"}`.
+   * Settings of extensions and applications stand as a digest. null where it is not known, absent from an agent that is older.
+   */
+  sessionDefaults?: Record<string, string> | null;
   /** Where `pg_wal` really is, if it is a link. */
   walOutside: string | null;
   archive: {

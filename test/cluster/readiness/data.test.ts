@@ -44,6 +44,20 @@ objects({
     says: '2 in veloz',
     next: 'checksum_last_failure',
   },
+  'the candidate would lose pages in a power cut': {
+    change: (seen) => Object.assign(standby(seen).sql.settings, { fsync: 'off', full_page_writes: 'off' }),
+    id: 'M5',
+    result: 'warn',
+    says: 'a crash of the machine of veloz-postgres-standby could break its pages: fsync and full_page_writes are off',
+    next: 'ALTER SYSTEM SET full_page_writes = on',
+  },
+  'the primary does without fsync': {
+    change: (seen) => (primary(seen).sql.settings.fsync = 'off'),
+    id: 'M5',
+    result: 'warn',
+    says: 'fsync is off',
+    next: 'ALTER SYSTEM SET fsync = on',
+  },
   "somebody else's receiver is silent": {
     change: (seen) =>
       ready(primary(seen)).sql.senders.push({
