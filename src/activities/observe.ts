@@ -69,7 +69,7 @@ async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: stri
     },
   );
   const asked = withSession(openPostgresAgent(deps.docker, name), async (session) => {
-    const trying = session.call('readiness', {}, READINESS_LIMIT_MS).then(
+    const trying = session.call('readiness', { pooler: access.poolerName }, READINESS_LIMIT_MS).then(
       (said) => {
         readiness.agent = said;
       },

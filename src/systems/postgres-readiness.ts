@@ -16,6 +16,8 @@ const settingNames = [
   'port',
   'listen_addresses',
   'hba_file',
+  'default_transaction_read_only',
+  'synchronous_commit',
 ];
 
 /**
@@ -56,6 +58,9 @@ SELECT json_build_object(
       'validForMs', CASE WHEN o.rolvaliduntil < 'infinity'
         THEN (extract(epoch FROM o.rolvaliduntil - clock_timestamp()) * 1000)::bigint END) ORDER BY o.rolname), '[]')
     FROM pg_roles o WHERE o.oid IN (SELECT a.usesysid FROM pg_stat_replication a)),
+  'readOnlySettings', (SELECT coalesce(json_agg(json_build_object('role', o.rolname, 'database', d.datname)), '[]')
+    FROM pg_db_role_setting x LEFT JOIN pg_roles o ON o.oid = x.setrole LEFT JOIN pg_database d ON d.oid = x.setdatabase,
+      unnest(x.setconfig) AS c(entry) WHERE split_part(c.entry, '=', 1) = 'default_transaction_read_only'),
   'checksumFailures', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, 'shared objects'),
       'count', checksum_failures) ORDER BY datname), '[]') FROM pg_stat_database WHERE checksum_failures > 0),
   'archiver', (SELECT json_build_object('mode', current_setting('archive_mode'),

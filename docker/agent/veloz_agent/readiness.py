@@ -29,6 +29,9 @@ COMPARED = (
     "listen_addresses",
     "recovery_min_apply_delay",
     "unix_socket_directories",
+    # A run reloads the files itself: what sleeps in them counts for every client then.
+    "default_transaction_read_only",
+    "synchronous_commit",
 )
 # A start is tried anew after this time, even where no file changed: a library may have gone.
 TRIAL_AGE_S = 30
@@ -48,8 +51,11 @@ async def _nothing() -> None:
     return None
 
 
-async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
-    """The answer to `readiness`. Only a server that runs as it should is asked to start again, and only where `start` wants it."""
+async def readiness(node: PostgresSupervisor, start: bool = True, pooler: Optional[str] = None) -> dict:
+    """The answer to `readiness`. Only a server that runs as it should is asked to start again, and only where `start` wants it.
+
+    `pooler`: the host whose clients' way in is looked for in the rules of access.
+    """
     s = node.settings
     files = await asyncio.to_thread(config_files.read, s.config_file, s.data)
     running = node.server_state() == "running"
@@ -57,7 +63,7 @@ async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
     access, own, defaults, replication = await asyncio.gather(
-        access_rules.read(s) if running else _nothing(),
+        access_rules.read(s, pooler) if running else _nothing(),
         control_database.own_door(s) if running else _nothing(),
         session_defaults.read(s) if running else _nothing(),
         _path(node).answer(),

@@ -4,7 +4,7 @@ import type { Checklist } from '../switchover/checklist';
 import { checkAccess } from './access';
 import { checkChecksums, checkPagesKept, checkPlaces, checkSlots, tellOthers } from './data';
 import { checkPathAgain, checkReplicationRole } from './replication-path';
-import { checkSessionDefaults } from './sessions';
+import { checkSessionDefaults, checkSleepingDefaults } from './sessions';
 import { checkDelay, checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
 
 /** Who takes part in a planned move: what is wrong with anybody else only warns. */
@@ -30,6 +30,7 @@ export function checkReadiness(
     checkStartable(list, node, weigh(node));
     checkAccess(list, node, weigh(node));
     checkLeftOvers(list, node, weigh(node));
+    checkSleepingDefaults(list, topology, node, weigh(node));
     checkPlaces(list, node);
   }
   const primary = primaries(observed).find(answers);

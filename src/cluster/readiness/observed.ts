@@ -43,6 +43,8 @@ export interface AgentReadiness {
     identErrors: AccessMistake[];
     /** Who of another node would be refused after the next start, and why. */
     refused: { role: string; database: string; from: string; why: string }[];
+    /** Clients of the pooler, where they would be refused; null where they would not, or where it is not known. Absent from an older agent. */
+    clients?: { role: string; database: string; from: string; why: string } | null;
   } | null;
   /**
    * Could the agent open a session as the superuser over its socket? `ok` is null where it is not known. null while the server does not
@@ -130,6 +132,8 @@ export interface SqlReadiness {
     /** Until its password ends, in milliseconds, negative where it did; null where it does not. */
     validForMs: number | null;
   }[];
+  /** Roles and databases with a `default_transaction_read_only` of their own, which no file changes. Absent from a worker that is older. */
+  readOnlySettings?: { role: string | null; database: string | null }[];
   checksumFailures: { database: string; count: number }[];
   archiver: {
     mode: string;

@@ -12,6 +12,18 @@ objects({
     says: "clients would meet other settings on veloz-postgres-standby than on veloz-postgres-primary: search_path is 'app, public' on veloz-postgres-primary, the default on veloz-postgres-standby (limit: the same",
     next: "pg_file_settings WHERE name IN ('search_path')",
   },
+  'read-only sleeps in the files of the target': {
+    change: (seen) => (ready(standby(seen)).agent.next.default_transaction_read_only = 'ON'),
+    id: 'M11',
+    says: 'clients could not write on veloz-postgres-standby after its next reload or start, and a run reloads it: default_transaction_read_only will be ON (limit: off)',
+    next: 'ALTER SYSTEM RESET default_transaction_read_only',
+  },
+  'commits that wait for nobody sleep in the files of the primary': {
+    change: (seen) => (ready(primary(seen)).agent.next.synchronous_commit = 'local'),
+    id: 'M11',
+    says: 'veloz-postgres-primary would acknowledge commits before a standby has them after its next reload or start: synchronous_commit will be local',
+    next: 'ALTER SYSTEM RESET synchronous_commit',
+  },
   'more settings differ than anybody reads': {
     change: (seen) => {
       ready(primary(seen)).agent.sessionDefaults = {};
@@ -40,4 +52,22 @@ test('a standby that is not the target, and an agent that is older, are not comp
   ready(primary(seen)).agent.sessionDefaults = { search_path: 'app' };
   ready(seen.node(STANDBY_2)).agent.sessionDefaults = {};
   expect(notOk(decide(seen, { target: STANDBY }))).toEqual([]);
+});
+
+test('read-only that a role has of its own wins over the files, and what is in force already is not told twice', () => {
+  const seen = picture();
+  ready(standby(seen)).agent.next.default_transaction_read_only = 'on';
+  ready(standby(seen)).sql.readOnlySettings = [{ role: 'veloz', database: null }];
+  expect(notOk(decide(seen))).toEqual([]);
+  ready(standby(seen)).sql.readOnlySettings = [{ role: 'reports', database: null }];
+  expect(notOk(decide(seen))).toEqual(['M11']);
+  standby(seen).client = { ok: true, user: 'veloz', readOnly: true };
+  expect(notOk(decide(seen))).toEqual(['C10']);
+});
+
+test('where nobody logged in as a client, read-only in the files only warns', () => {
+  const seen = picture();
+  ready(primary(seen)).agent.next.default_transaction_read_only = 'on';
+  delete primary(seen).client;
+  expect(decide(seen).checks.find(({ id }) => id === 'M11')).toMatchObject({ result: 'warn' });
 });
