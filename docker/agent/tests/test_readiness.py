@@ -193,6 +193,13 @@ class ArchiveTest(Directory):
         self.assertLess(found["presentMs"], 1000)
 
 
+    def test_one_slow_file_among_the_last_five_is_not_how_long_a_file_takes(self):
+        now = os.stat(self.status("0.done", 0)).st_ctime
+        for name, took in (("0", 30), ("1", 0), ("2", 0), ("3", 0), ("4", 0)):
+            self.status(f"{name}.done", now - took)
+        self.assertLess(readiness._archive(self.data)["fileMs"], 1000)
+
+
 class AnswerTest(Directory):
     def test_a_start_is_tried_unless_it_is_not_wanted(self):
         tried = []

@@ -65,7 +65,7 @@ export interface AgentReadiness {
   walOutside: string | null;
   archive: {
     ready: number;
-    /** The longest of the last files, in milliseconds; null when none was archived lately. */
+    /** The median of the last files, in milliseconds (an older agent: the longest); null when none was archived lately. */
     fileMs: number | null;
     /** For how long the present file has taken already; null when none waits. */
     presentMs: number | null;
