@@ -20,7 +20,7 @@ const READINESS_LIMIT_MS = 6000;
 const NETWORKS_LIMIT_MS = 2000;
 
 /** How long the primary may take to tell the size of its databases, in milliseconds. */
-const SIZE_LIMIT_MS = 20_000;
+const SIZE_LIMIT_MS = 10_000;
 
 /** Before its first start has made one. */
 const noDirectory = { path: '/var/lib/postgresql', owner: 'nobody', mode: 'none' };

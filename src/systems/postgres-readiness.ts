@@ -55,6 +55,7 @@ SELECT json_build_object(
     FROM pg_stat_replication a LEFT JOIN pg_replication_slots s ON s.active_pid = a.pid),
   'replicationRoles', (SELECT coalesce(json_agg(json_build_object('name', o.rolname, 'canLogin', o.rolcanlogin,
       'canReplicate', o.rolreplication OR o.rolsuper,
+      'connectionLimit', CASE WHEN o.rolsuper THEN -1 ELSE o.rolconnlimit END,
       'validForMs', CASE WHEN o.rolvaliduntil < 'infinity'
         THEN (extract(epoch FROM o.rolvaliduntil - clock_timestamp()) * 1000)::bigint END) ORDER BY o.rolname), '[]')
     FROM pg_roles o WHERE o.oid IN (SELECT a.usesysid FROM pg_stat_replication a)),

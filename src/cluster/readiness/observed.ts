@@ -129,6 +129,8 @@ export interface SqlReadiness {
     name: string;
     canLogin: boolean;
     canReplicate: boolean;
+    /** Ordinary sessions that it may open, -1: any number. Absent from a worker that is older. */
+    connectionLimit?: number;
     /** Until its password ends, in milliseconds, negative where it did; null where it does not. */
     validForMs: number | null;
   }[];

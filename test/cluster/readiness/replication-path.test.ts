@@ -89,3 +89,14 @@ test('an answer of an earlier worker has no roles', () => {
   checkReplicationRole(asked as never, seen.topology, primary(seen));
   expect(asked.require).not.toHaveBeenCalled();
 });
+
+test('a connection limit that leaves a rewind too few sessions warns, and one that is wide enough does not', () => {
+  const seen = picture();
+  as(seen, { connectionLimit: 1 });
+  const found = decide(seen).checks.filter(({ id, result }) => id === 'C8' && result === 'warn');
+  expect(found).toMatchObject([
+    { measured: 'it has a connection limit of 1', limit: 'none, or at least 6, two for each node' },
+  ]);
+  as(seen, { connectionLimit: 6 });
+  expect(notOk(decide(seen))).toEqual([]);
+});
