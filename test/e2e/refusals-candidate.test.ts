@@ -213,6 +213,20 @@ describe('a switchover is refused when the standby could not be the primary', ()
       ),
     ));
 
+  it('a connection limit of the replication role warns and refuses nothing', () =>
+    withFault(
+      {
+        inject: () => psql(primary, 'ALTER ROLE replicator CONNECTION LIMIT 1'),
+        takeAway: () => psql(primary, 'ALTER ROLE replicator CONNECTION LIMIT -1'),
+      },
+      async () => {
+        const { code, stdout } = await cli(['postgres', 'switchover', '--dry-run', '-o', 'json'], rig.env);
+
+        expect(code).toBe(0);
+        expect(stdout).toContain('role replicator may open too few sessions for a rewind');
+      },
+    ));
+
   it('the primary has a standby.signal', () => {
     const path = '/var/lib/postgresql/data/standby.signal';
     return whileClientsWrite(() =>

@@ -7,6 +7,7 @@ import { checkArchiver } from '../switchover/stopping';
 import { slotName, type ClusterTopology } from '../topology';
 import { checkReadiness } from './decide';
 import { checkPoolerRoom } from './pooler';
+import { checkStartTime } from './start';
 
 /** Whether a failover or a planned move would work now, and what is in its way. */
 export interface Readiness {
@@ -38,6 +39,9 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
   }
   checkArchiver(list, topology, primary);
   checkReadiness(list, topology, observed);
+  // A failover waits for no start of the old primary; the next switchover would.
+  if (topology.protection === 'zero-loss' && standbys(observed).length === 1)
+    checkStartTime(list, topology, primary, 'advise');
   checkPoolerRoom(list, observed.pooler);
   const told = new Set<string>();
   return list.checks.filter((check) => {

@@ -26,6 +26,8 @@ export interface AgentReadiness {
     /** The setting that is probably wrong. */
     setting: SettingInFile | null;
     ms: number;
+    /** The shortest of the last trials with the same files; null where none ended well. Absent from an agent that is older. */
+    shortestMs?: number | null;
     ageMs: number;
   } | null;
   /** Values at the next start of settings that are compared between nodes, where the files name them. */
@@ -86,8 +88,12 @@ export interface SlotReadiness {
   retainedBytes: number;
   database: string | null;
   plugin: string | null;
-  /** A standby keeps a copy of it that survives a failover (PostgreSQL 17). */
+  /** Standbys are to keep a copy of it that survives a failover (PostgreSQL 17). Whether one does, only the standby tells. */
   failover: boolean;
+  /** On a standby: it is such a copy. Absent from a worker that is older. */
+  synced?: boolean;
+  /** A copy that is not whole yet, which a promotion drops, or a session's own. Absent from a worker that is older. */
+  temporary?: boolean;
 }
 
 /** Somebody who receives WAL. */

@@ -7,7 +7,7 @@ const well = { name: 'replicator', canLogin: true, canReplicate: true, validForM
 const refusedWord = 'password authentication failed for user "replicator" (28P01)';
 
 /** The standby streams as a role with these attributes. */
-function as(seen: Picture, role: Partial<typeof well> | { validForMs: number }): void {
+function as(seen: Picture, role: Partial<typeof well> | { validForMs: number } | { connectionLimit: number }): void {
   const { sql } = ready(primary(seen));
   sql.senders = [
     {
