@@ -44,6 +44,7 @@ SELECT json_build_object(
       'walStatus', s.wal_status, 'safeBytes', s.safe_wal_size, 'database', s.database, 'plugin', s.plugin,
       'invalidation', to_jsonb(s) ->> 'invalidation_reason',
       'failover', coalesce((to_jsonb(s) ->> 'failover')::boolean, false),
+      'synced', coalesce((to_jsonb(s) ->> 'synced')::boolean, false), 'temporary', s.temporary,
       'retainedBytes', coalesce(pg_wal_lsn_diff(CASE WHEN r.recovering THEN pg_last_wal_replay_lsn()
         ELSE pg_current_wal_lsn() END, s.restart_lsn), 0)::bigint) ORDER BY s.slot_name), '[]')
     FROM pg_replication_slots s),

@@ -39,7 +39,14 @@ export function checkReadiness(
     checkPagesKept(list, node, node === primary);
   }
   if (primary === undefined) return;
-  tellOthers(list, topology, primary);
+  const isCandidate = ({ name, promotable }: AnsweringNode): boolean =>
+    scope === undefined ? promotable : name === scope.target;
+  tellOthers(
+    list,
+    topology,
+    primary,
+    nodes.filter((node) => node !== primary && isCandidate(node)),
+  );
   for (const node of nodes) if (node === primary || node.promotable) checkDelay(list, node, weigh(node));
   const others = nodes.filter((node) => node !== primary);
   checkSlots(list, topology, primary, others, weigh);
@@ -48,7 +55,7 @@ export function checkReadiness(
   for (const standby of nodes.filter((node) => node !== primary)) {
     // Both ways: it follows the primary now, and the primary would follow it.
     checkNextSettings(list, [standby], primary, weigh(standby));
-    if (!(scope === undefined ? standby.promotable : standby.name === scope.target)) continue;
+    if (!isCandidate(standby)) continue;
     checkNextSettings(list, [primary], standby, 'require');
     checkSessionDefaults(list, primary, standby);
   }
