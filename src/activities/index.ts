@@ -50,7 +50,8 @@ export interface ClusterDescription {
 /** The activities of a worker. Each observes, decides, acts where needed and verifies, and may run twice. */
 export interface Activities extends RejoinActivities, RepairActivities, EngineActivities, RedisActivities {
   describeCluster(cluster?: string): Promise<ClusterDescription>;
-  observe(cluster: string): Promise<ObservedCluster>;
+  /** `sizes`: with the size of the databases, for those who may copy them. */
+  observe(cluster: string, options?: { sizes?: boolean }): Promise<ObservedCluster>;
   lockHolder(cluster: string, lock?: LockName): Promise<string | undefined>;
   heldLocks(cluster: string, locks: readonly LockName[]): Promise<HeldLock[]>;
   prepareMove(request: MoveRequest): Promise<string>;
@@ -95,7 +96,7 @@ export function createActivities(deps: ActivityDeps): Activities {
       const handover = deps.handoverCost();
       return { name: selected.name, topology: selected.cluster, ...(handover === undefined ? {} : { handover }) };
     },
-    observe: (cluster) => observeCluster(deps, cluster),
+    observe: (cluster, options) => observeCluster(deps, cluster, options),
     lockHolder: (cluster, lock) => deps.lockHolder(cluster, lock),
     heldLocks: async (cluster, locks) => {
       const holders = await Promise.all(locks.map((lock) => deps.lockHolder(cluster, lock)));

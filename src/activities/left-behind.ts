@@ -18,7 +18,7 @@ export async function tellLeftBehind(
 ): Promise<string[]> {
   const told = await Promise.all([
     emptied(access, target),
-    source === undefined ? slotsSeenBefore(deps, access) : slotsOf(access, source),
+    source === undefined ? slotsSeenBefore(deps, access) : slotsOf(access, source, target),
   ]);
   return told.filter((each) => each !== undefined);
 }
@@ -36,10 +36,13 @@ async function emptied(access: ClusterAccess, target: string): Promise<string | 
   }
 }
 
-async function slotsOf(access: ClusterAccess, source: string): Promise<string | undefined> {
+async function slotsOf(access: ClusterAccess, source: string, target: string): Promise<string | undefined> {
   try {
-    const { slots } = await withSession(access.sql(source, LIMIT_MS), readinessOf);
-    const left = slotsLeftBehind(access.topology, slots);
+    const [was, is] = await Promise.all(
+      [source, target].map((node) => withSession(access.sql(node, LIMIT_MS), readinessOf)),
+    );
+    // A copy is a slot like any other once its node is the primary.
+    const left = slotsLeftBehind(access.topology, was?.slots ?? [], [is?.slots ?? []]);
     return left.length === 0 ? undefined : leftOn(slotsText(left));
   } catch (error) {
     return `M6: it is not known whether logical slots were left behind on ${source}: ${messageOf(error)}`;

@@ -2,7 +2,7 @@ import type { ObservedCluster, ObservedNode, ObservedPooler } from '../cluster/o
 import type { NodeReadiness } from '../cluster/readiness/observed';
 import { openPoolerAgent, openPostgresAgent, type PostgresObservation } from '../systems/agent';
 import { observePooledDatabase } from '../systems/pgbouncer';
-import { observeSqlOf, type PostgresSession } from '../systems/postgres';
+import { databaseBytesOf, observeSqlOf, type PostgresSession } from '../systems/postgres';
 import { readinessOf } from '../systems/postgres-readiness';
 import { clientLogins } from './client-logins';
 import { keepBeating } from './context';
@@ -18,6 +18,9 @@ const READINESS_LIMIT_MS = 6000;
 
 /** How long Docker may take to say on which networks a container is, in milliseconds. */
 const NETWORKS_LIMIT_MS = 2000;
+
+/** How long the primary may take to tell the size of its databases, in milliseconds. */
+const SIZE_LIMIT_MS = 10_000;
 
 /** Before its first start has made one. */
 const noDirectory = { path: '/var/lib/postgresql', owner: 'nobody', mode: 'none' };
@@ -69,7 +72,7 @@ async function observeNode(deps: ActivityDeps, access: ClusterAccess, name: stri
     },
   );
   const asked = withSession(openPostgresAgent(deps.docker, name), async (session) => {
-    const trying = session.call('readiness', {}, READINESS_LIMIT_MS).then(
+    const trying = session.call('readiness', { pooler: access.poolerName }, READINESS_LIMIT_MS).then(
       (said) => {
         readiness.agent = said;
       },
@@ -188,15 +191,33 @@ async function connectBack(
 /**
  * Looks at every system of a cluster by every way in, all at once. Changes nothing and never fails for a system that does
  * not answer: that is part of the picture.
+ * @param options `sizes`: the primary is asked for the size of its databases too, which a copy needs room for
  */
-export async function observeCluster(deps: ActivityDeps, name: string): Promise<ObservedCluster> {
+export async function observeCluster(
+  deps: ActivityDeps,
+  name: string,
+  options: { sizes?: boolean } = {},
+): Promise<ObservedCluster> {
   const access = accessCluster(deps, name);
   const stopBeating = keepBeating(() => 'looking');
   try {
-    return await observeAll(deps, access);
+    const observed = await observeAll(deps, access);
+    if (options.sizes === true) await askSize(access, observed);
+    return observed;
   } finally {
     stopBeating();
   }
+}
+
+/** Of each node that takes writes: which of two is the primary is for a decision to say. Never throws. */
+async function askSize(access: ClusterAccess, observed: ObservedCluster): Promise<void> {
+  await Promise.all(
+    observed.nodes.map(async ({ name, sql }) => {
+      if (sql === null || sql.inRecovery) return;
+      const bytes = await withSession(access.sql(name, SIZE_LIMIT_MS), databaseBytesOf).catch(() => undefined);
+      if (bytes !== undefined) sql.databaseBytes = bytes;
+    }),
+  );
 }
 
 async function observeAll(deps: ActivityDeps, access: ClusterAccess): Promise<ObservedCluster> {

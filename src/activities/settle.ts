@@ -1,5 +1,6 @@
 import { lsnBytes, type Lsn } from '../cluster/lsn';
-import { logs, poolerConsole } from '../cluster/commands';
+import { logs, poolerConsole, psql } from '../cluster/commands';
+import { RELOAD } from '../cluster/switchover/replication';
 import { isExpectedNames } from '../cluster/synchronous-names';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import { keepBeating, sleep, until } from './context';
@@ -144,7 +145,8 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
   const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${steadyMs() - started} of ${soakMs} ms`);
   try {
     await withSession(access.sql(request.target), async (target) => {
-      await requireClients(access, request.target);
+      const readOnly = await requireClients(access, request);
+      if (readOnly !== undefined) warnings.push(readOnly);
       await withDoor(access, request, async (door) => {
         if (door?.kept === true)
           warnings.push(
@@ -194,19 +196,31 @@ async function withDoor<T>(
 }
 
 /**
- * F5: the new primary lets clients in. PgBouncer lets a client wait whom the server refuses, so that a wait alone does not tell.
+ * F5: the new primary lets clients in, and they can write there. PgBouncer lets a client wait whom the server refuses, so that a wait alone
+ * does not tell.
+ * @returns a warning where clients can't write, and it may be meant: it was so before, or the old primary does not say
  * @throws Error with what the server said
  */
-async function requireClients(access: ClusterAccess, target: string): Promise<void> {
-  const found = await withSession(access.pooler(), (pooler) => clientLogins(access, pooler, [target])).catch(
+async function requireClients(
+  access: ClusterAccess,
+  { source, target }: Pick<MoveRequest, 'source' | 'target'>,
+): Promise<string | undefined> {
+  const found = await withSession(access.pooler(), (pooler) => clientLogins(access, pooler, [target, source])).catch(
     // An agent that is older, or silent: the way through the pooler is proven all the same.
     () => undefined,
   );
   const client = found?.get(target);
-  if (client?.ok !== false || client.code === TOO_MANY_CONNECTIONS) return;
-  throw new Error(
-    `F5: ${target} refuses clients: login as ${client.user}: ${(client.error ?? '').trim()} (limit: a login from the pooler as its own user). Next: ${logs(target)}`,
-  );
+  if (client === undefined || client.code === TOO_MANY_CONNECTIONS) return undefined;
+  if (client.ok === false)
+    throw new Error(
+      `F5: ${target} refuses clients: login as ${client.user}: ${(client.error ?? '').trim()} (limit: a login from the pooler as its own user). Next: ${logs(target)}`,
+    );
+  if (!client.readOnly) return undefined;
+  const before = found?.get(source);
+  const says = `F5: clients can't write on ${target}: default_transaction_read_only is on for ${client.user}`;
+  const next = `(limit: off). Next: ${psql(target, 'ALTER SYSTEM SET default_transaction_read_only = off', RELOAD)}`;
+  if (before?.ok === true && !before.readOnly) throw new Error(`${says}, and not on ${source} ${next}`);
+  return `${says}${before?.ok === true ? `, as on ${source}` : `; what ${source} says is not known`} ${next}`;
 }
 
 async function verifyOnce(

@@ -62,7 +62,8 @@ export interface NodeSql {
     /** Milliseconds until the role's password ends; null when it does not. */
     validForMs: number | null;
   };
-  databaseBytes: number;
+  /** The size of all databases. Absent where nobody asked for it, or where it took too long to tell. */
+  databaseBytes?: number;
 }
 
 /** One PostgreSQL node, asked by all ways in. A way that gave no answer carries its error instead. */

@@ -153,7 +153,7 @@ interface PostgresCommands {
   watchDisk: [{ belowBytes: number; waitMs: number }, { freeBytes: number }];
   observe: [Record<never, never>, PostgresObservation];
   /** Tries a start without making it: up to 10 s where a library hangs, else some 30 ms. */
-  readiness: [{ start?: false }, AgentReadiness];
+  readiness: [{ start?: false; pooler?: string }, AgentReadiness];
   /**
    * Where the WAL ends that lies on the node: of a standby that is on this timeline and has replayed up to `fromLsn` (of a primary that
    * runs, which writes on meanwhile, it is a lower bound), or, without arguments, of a server that does not run. `lsn` is null where it could not be read.

@@ -16,6 +16,8 @@ const settingNames = [
   'port',
   'listen_addresses',
   'hba_file',
+  'default_transaction_read_only',
+  'synchronous_commit',
 ];
 
 /**
@@ -42,6 +44,7 @@ SELECT json_build_object(
       'walStatus', s.wal_status, 'safeBytes', s.safe_wal_size, 'database', s.database, 'plugin', s.plugin,
       'invalidation', to_jsonb(s) ->> 'invalidation_reason',
       'failover', coalesce((to_jsonb(s) ->> 'failover')::boolean, false),
+      'synced', coalesce((to_jsonb(s) ->> 'synced')::boolean, false), 'temporary', s.temporary,
       'retainedBytes', coalesce(pg_wal_lsn_diff(CASE WHEN r.recovering THEN pg_last_wal_replay_lsn()
         ELSE pg_current_wal_lsn() END, s.restart_lsn), 0)::bigint) ORDER BY s.slot_name), '[]')
     FROM pg_replication_slots s),
@@ -53,9 +56,13 @@ SELECT json_build_object(
     FROM pg_stat_replication a LEFT JOIN pg_replication_slots s ON s.active_pid = a.pid),
   'replicationRoles', (SELECT coalesce(json_agg(json_build_object('name', o.rolname, 'canLogin', o.rolcanlogin,
       'canReplicate', o.rolreplication OR o.rolsuper,
+      'connectionLimit', CASE WHEN o.rolsuper THEN -1 ELSE o.rolconnlimit END,
       'validForMs', CASE WHEN o.rolvaliduntil < 'infinity'
         THEN (extract(epoch FROM o.rolvaliduntil - clock_timestamp()) * 1000)::bigint END) ORDER BY o.rolname), '[]')
     FROM pg_roles o WHERE o.oid IN (SELECT a.usesysid FROM pg_stat_replication a)),
+  'readOnlySettings', (SELECT coalesce(json_agg(json_build_object('role', o.rolname, 'database', d.datname)), '[]')
+    FROM pg_db_role_setting x LEFT JOIN pg_roles o ON o.oid = x.setrole LEFT JOIN pg_database d ON d.oid = x.setdatabase,
+      unnest(x.setconfig) AS c(entry) WHERE split_part(c.entry, '=', 1) = 'default_transaction_read_only'),
   'checksumFailures', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, 'shared objects'),
       'count', checksum_failures) ORDER BY datname), '[]') FROM pg_stat_database WHERE checksum_failures > 0),
   'archiver', (SELECT json_build_object('mode', current_setting('archive_mode'),

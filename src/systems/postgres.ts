@@ -72,11 +72,12 @@ export async function connectPostgres(
   };
 }
 
-/** Settings that the checks read (C3, C5, C6, C8, B7); that of B4 is asked for apart. */
+/** Settings that the checks read (C3, C5, C6, C8, B7, M5); that of B4 is asked for apart. */
 const settingNames = [
   'synchronous_standby_names',
   'wal_level',
   'hot_standby',
+  'fsync',
   'full_page_writes',
   'wal_log_hints',
   'data_checksums',
@@ -156,8 +157,7 @@ SELECT json_build_object(
     'connectionLimit', (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),
     'databaseConnectionLimit', (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
     'validForMs', (SELECT CASE WHEN rolvaliduntil < 'infinity'
-      THEN (extract(epoch FROM rolvaliduntil - clock_timestamp()) * 1000)::bigint END FROM pg_roles WHERE rolname = current_user)),
-  'databaseBytes', (SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint FROM pg_database WHERE datallowconn)
+      THEN (extract(epoch FROM rolvaliduntil - clock_timestamp()) * 1000)::bigint END FROM pg_roles WHERE rolname = current_user))
 ) AS seen
 FROM (SELECT pg_is_in_recovery() AS recovering) r`;
 
@@ -166,6 +166,15 @@ export async function observeSqlOf(session: PostgresSession): Promise<NodeSql> {
   const [row] = await session.query<{ seen: NodeSql }>(observeSql, [settingNames]);
   if (row === undefined) throw new Error('the node returned no row');
   return row.seen;
+}
+
+/** The size of all databases together. The server looks at every file of theirs: with many tables that takes seconds, so it is asked apart. */
+export async function databaseBytesOf(session: PostgresSession): Promise<number> {
+  const [row] = await session.query<{ bytes: string }>(
+    'SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint AS bytes FROM pg_database WHERE datallowconn',
+  );
+  if (row === undefined) throw new Error('the node returned no row');
+  return Number(row.bytes);
 }
 
 /** Is the node in recovery, and how far is it? One short query, for the hold. */

@@ -177,7 +177,8 @@ async function look(
   node: string | undefined,
 ): Promise<{ report: Report } | { chosen: Chosen }> {
   const { state } = run;
-  const observed = await act(reading, 'Look at every system of the cluster').observe(state.cluster);
+  // A copy needs room for all databases.
+  const observed = await act(reading, 'Look at every system of the cluster').observe(state.cluster, { sizes: true });
   state.members = membersOf(observed);
   const choice = runbook.choose(described.topology, observed, node);
   state.checks = choice.checks;

@@ -195,6 +195,37 @@ describe('a switchover is refused when the standby could not be the primary', ()
     );
   });
 
+  it('clients could not write there after a reload, which the run itself makes', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          // Written and not loaded.
+          inject: () => psql(standby, 'ALTER SYSTEM SET default_transaction_read_only = on'),
+          takeAway: () => psql(standby, 'ALTER SYSTEM RESET default_transaction_read_only'),
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('M11');
+          expect(sentence).toContain(`clients could not write on ${standby} after its next reload or start`);
+          await obey(next);
+        },
+      ),
+    ));
+
+  it('a connection limit of the replication role is told, and refuses nothing', () =>
+    withFault(
+      {
+        inject: () => psql(primary, 'ALTER ROLE replicator CONNECTION LIMIT 1'),
+        takeAway: () => psql(primary, 'ALTER ROLE replicator CONNECTION LIMIT -1'),
+      },
+      async () => {
+        const { stdout } = await cli(['postgres', 'status', '-o', 'json'], rig.env);
+
+        expect(stdout).toContain('role replicator may open too few sessions for a rewind');
+      },
+    ));
+
   it('the primary has a standby.signal', () => {
     const path = '/var/lib/postgresql/data/standby.signal';
     return whileClientsWrite(() =>

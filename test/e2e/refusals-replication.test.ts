@@ -209,4 +209,28 @@ describe('a switchover is refused when the standby does not have, or would not h
         },
       ),
     ));
+
+  it('commits on the target would wait for nobody', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: async () => {
+            psql(standby, 'ALTER SYSTEM SET synchronous_commit = off');
+            reload(standby);
+            await waitUntil('the reload', () => psql(standby, 'SHOW synchronous_commit') === 'off');
+          },
+          takeAway: () => {
+            psql(standby, 'ALTER SYSTEM RESET synchronous_commit');
+            reload(standby);
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('B4');
+          expect(sentence).toContain(`${standby} as primary would acknowledge commits before a standby has them`);
+          await obey(next);
+        },
+      ),
+    ));
 });

@@ -6,7 +6,7 @@ from unittest import mock
 
 import support  # noqa: F401
 
-from veloz_agent import access_rules
+from veloz_agent import access_rules, client_rules
 
 SETTINGS = SimpleNamespace(ha_user="veloz_ha", control_database="veloz_ha", repl_user="replicator", peers=[{"host": "b"}])
 
@@ -53,6 +53,24 @@ class RefusalTest(unittest.TestCase):
     def test_what_is_not_clear_is_not_told(self):
         for unclear in ({"user_name": ["+ops"]}, {"database": ["samerole"]}, {"address": "node-b.example"}):
             self.assertEqual(self.refused(rule(**unclear, auth_method="reject"), REPLICATION), [])
+
+
+class ClientsTest(unittest.TestCase):
+    def refusal(self, *rules):
+        return client_rules.refusal(list(rules), "veloz", "veloz", "10.0.0.7")
+
+    def test_a_line_that_rejects_clients_is_told_and_the_first_that_fits_decides(self):
+        reject = rule(line_number=3, user_name=["veloz"], auth_method="reject")
+        self.assertEqual(self.refusal(reject, rule()), "line 3 says reject")
+        self.assertIsNone(self.refusal(rule(), reject))
+        self.assertEqual(self.refusal(rule(user_name=["veloz_ha"])), "no line lets it in")
+
+    def test_what_depends_on_tls_or_on_secrets_is_not_told(self):
+        reject = rule(auth_method="reject")
+        for unclear in (rule(type="hostssl"), rule(type="hostnossl", auth_method="reject"), rule(user_name=["+app"])):
+            self.assertIsNone(self.refusal(unclear, reject))
+        self.assertIsNone(self.refusal(rule(auth_method="ldap"), reject))
+        self.assertEqual(self.refusal(rule(type="local"), rule(type="hostssl", user_name=["b"]), reject), "line 1 says reject")
 
 
 class ReadTest(unittest.TestCase):

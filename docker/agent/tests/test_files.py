@@ -111,6 +111,20 @@ class NodeFilesTest(unittest.TestCase):
         self.assertIn("application_name=veloz_standby", content)
         self.assertNotIn("password", content)
 
+    def test_a_database_is_named_and_a_file_of_before_without_one_still_follows(self):
+        name, upstream = self.directory.name, {"host": "b", "port": 5432}
+        self.files.write_upstream(upstream)
+        args = (name, name, "replicator", "/run/veloz/pgpass", "veloz_standby", "veloz_postgres_primary")
+        named = NodeFiles(*args, "veloz_ha")
+        self.assertTrue(named.follows(upstream))
+        self.assertFalse(named.follows({"host": "c", "port": 5432}))
+        named.write_upstream(upstream)
+        self.assertIn(" dbname=veloz_ha'\n", statefile.read(named.conf_path))
+        self.assertTrue(named.follows(upstream))
+        self.assertEqual(named.upstream(), upstream)
+        # It would need quotes within quotes.
+        self.assertNotIn("dbname", NodeFiles(*args, "it's").render(upstream))
+
     def test_the_signal_comes_and_goes(self):
         self.assertFalse(self.files.is_standby)
         self.files.write_signal()

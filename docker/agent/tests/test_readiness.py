@@ -174,6 +174,25 @@ class TrialTest(Directory):
         self.assertEqual(self.culprit("wal_level is replica, and logical", auto), "wal_level")
 
 
+class TrialTimeTest(Directory):
+    def test_the_shortest_of_the_trials_with_the_same_files_is_kept(self):
+        trial = start_trial.StartTrial(PostgresSettings({}), None, {})
+        times = iter([900.0, 30.0, 400.0, 700.0])
+
+        async def tried(_files):
+            return {"ok": True, "ms": next(times)}
+
+        trial._try = tried
+        files = type("Files", (), {"fingerprint": lambda self: self.stamp, "stamp": ("a",)})()
+
+        async def run():
+            found = [(await trial.answer(files, -1))["shortestMs"] for _ in range(3)]
+            files.stamp = ("b",)
+            return [*found, (await trial.answer(files, -1))["shortestMs"]]
+
+        self.assertEqual(asyncio.run(run()), [900.0, 30.0, 30.0, 700.0])
+
+
 class ArchiveTest(Directory):
     def status(self, name, at):
         return self.write(os.path.join("pg_wal", "archive_status", name), "", at)
@@ -191,6 +210,13 @@ class ArchiveTest(Directory):
         self.assertAlmostEqual(found["fileMs"], 8000, delta=500)
         # It could begin only when the one before it had ended: just now.
         self.assertLess(found["presentMs"], 1000)
+
+
+    def test_one_slow_file_among_the_last_five_is_not_how_long_a_file_takes(self):
+        now = os.stat(self.status("0.done", 0)).st_ctime
+        for name, took in (("0", 30), ("1", 0), ("2", 0), ("3", 0), ("4", 0)):
+            self.status(f"{name}.done", now - took)
+        self.assertLess(readiness._archive(self.data)["fileMs"], 1000)
 
 
 class AnswerTest(Directory):

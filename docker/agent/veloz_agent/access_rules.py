@@ -12,7 +12,7 @@ import re
 import socket
 from typing import Optional
 
-from . import control_database
+from . import client_rules, control_database
 from .addresses import look_up
 from .settings import PostgresSettings
 
@@ -30,15 +30,15 @@ _PASSWORD = ("trust", "password", "md5", "scram-sha-256")
 _TYPES = ("host", "hostnossl", "hostnogssenc")
 
 
-async def read(settings: PostgresSettings) -> Optional[dict]:
-    """`{errors, identErrors, refused}`; None where it is not known. Asked over the socket, as the superuser: a standby answers too."""
+async def read(settings: PostgresSettings, pooler: Optional[str] = None) -> Optional[dict]:
+    """`{errors, identErrors, refused, clients}`; None where it is not known. Asked over the socket, as the superuser: a standby answers too."""
     try:
-        return await asyncio.wait_for(_read(settings), LIMIT_S)
+        return await asyncio.wait_for(_read(settings, pooler), LIMIT_S)
     except Exception:  # noqa: BLE001 - a question beside others: without an answer nothing is told
         return None
 
 
-async def _read(settings: PostgresSettings) -> dict:
+async def _read(settings: PostgresSettings, pooler: Optional[str]) -> dict:
     session = await control_database.superuser(settings)
     try:
         (row,) = await session.query(_QUESTION)
@@ -48,7 +48,8 @@ async def _read(settings: PostgresSettings) -> dict:
     errors = mistakes(rules)
     # With a mistake the server does not start: whom its other lines let in does not matter.
     refused = [] if errors else refusals(rules, settings, await _peer_addresses(settings))
-    return {"errors": errors, "identErrors": mistakes(mappings), "refused": refused}
+    clients = None if errors or pooler is None else await client_rules.refused(rules, settings, pooler)
+    return {"errors": errors, "identErrors": mistakes(mappings), "refused": refused, "clients": clients}
 
 
 def mistakes(lines: list) -> list:

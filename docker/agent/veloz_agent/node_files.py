@@ -12,6 +12,8 @@ STANDBY_SIGNAL = "standby.signal"
 _CONNINFO = re.compile(r"^primary_conninfo\s*=\s*'(.*)'\s*$", re.MULTILINE)
 _HOST = re.compile(r"(?:^|\s)host=(\S+)")
 _PORT = re.compile(r"(?:^|\s)port=(\d+)")
+# What needs no quotes within a connection string that stands in quotes itself.
+_PLAIN = re.compile(r"^[A-Za-z0-9_.-]+$")
 
 
 class NodeFiles:
@@ -19,7 +21,7 @@ class NodeFiles:
     overwrites it) and `standby.signal`. The password stays out of both: it is in the pass file.
     """
 
-    def __init__(self, data: str, conf_dir: str, user: str, pass_file: str, application_name: str, slot: str) -> None:
+    def __init__(self, data: str, conf_dir: str, user: str, pass_file: str, application_name: str, slot: str, database: str = "") -> None:
         self.data = data
         self.conf_path = os.path.join(conf_dir, "standby.conf")
         self.signal_path = os.path.join(data, STANDBY_SIGNAL)
@@ -28,6 +30,7 @@ class NodeFiles:
         self._pass_file = pass_file
         self._application_name = application_name
         self._slot = slot
+        self._database = database if _PLAIN.match(database) else ""
 
     def render(self, upstream: dict) -> str:
         # Keepalives and tcp_user_timeout end a session with a vanished upstream within some three seconds.
@@ -36,6 +39,10 @@ class NodeFiles:
             f"application_name={self._application_name} connect_timeout=2 "
             "keepalives_idle=1 keepalives_interval=1 keepalives_count=3 tcp_user_timeout=3000"
         )
+        # Streaming itself needs no database; what copies logical slots (sync_replication_slots) does.
+        return self._rendered(f"{conninfo} dbname={self._database}" if self._database else conninfo)
+
+    def _rendered(self, conninfo: str) -> str:
         return (
             "# Written by the node's agent at each change of its upstream.\n"
             f"primary_conninfo = '{conninfo}'\n"
@@ -74,7 +81,9 @@ class NodeFiles:
             statefile.replace(self.conf_path, "# Written by the node's agent when the node follows an upstream.\n")
 
     def follows(self, upstream: dict) -> bool:
-        return statefile.read(self.conf_path) == self.render(upstream)
+        """A file of an earlier version, without the database, leads to the same place: nothing is restarted for it."""
+        text, wanted = statefile.read(self.conf_path), self.render(upstream)
+        return text == wanted or (bool(self._database) and text == wanted.replace(f" dbname={self._database}'", "'"))
 
     def write_upstream(self, upstream: dict, sync: bool = True) -> None:
         statefile.replace(self.conf_path, self.render(upstream), sync=sync)

@@ -86,7 +86,8 @@ class PostgresAgent(Rejoining):
         return observation(self)
 
     async def readiness(self, message: dict) -> dict:
-        return await readiness(self, message.get("start") is not False)
+        pooler = message.get("pooler")
+        return await readiness(self, message.get("start") is not False, pooler if isinstance(pooler, str) else None)
 
     async def watch_disk(self, message: dict) -> dict:
         """Answers as soon as the volume has less than `belowBytes` free, or else after `waitMs`."""

@@ -48,6 +48,7 @@ class PostgresSupervisor(NodeAgent):
             settings.pass_file,
             settings.application_name,
             settings.slot,
+            settings.control_database,
         )
         self.desired = "up"
         self.server: Optional[Child] = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import glob
 import os
+import statistics
 import time
 import weakref
 from typing import TYPE_CHECKING, Optional
 
-from . import access_rules, config_files, control_database, recovery_settings
+from . import access_rules, config_files, control_database, recovery_settings, session_defaults
 from .replication_path import ReplicationPath
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ COMPARED = (
     "listen_addresses",
     "recovery_min_apply_delay",
     "unix_socket_directories",
+    # A run reloads the files itself: what sleeps in them counts for every client then.
+    "default_transaction_read_only",
+    "synchronous_commit",
 )
 # A start is tried anew after this time, even where no file changed: a library may have gone.
 TRIAL_AGE_S = 30
@@ -48,17 +52,21 @@ async def _nothing() -> None:
     return None
 
 
-async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
-    """The answer to `readiness`. Only a server that runs as it should is asked to start again, and only where `start` wants it."""
+async def readiness(node: PostgresSupervisor, start: bool = True, pooler: Optional[str] = None) -> dict:
+    """The answer to `readiness`. Only a server that runs as it should is asked to start again, and only where `start` wants it.
+
+    `pooler`: the host whose clients' way in is looked for in the rules of access.
+    """
     s = node.settings
     files = await asyncio.to_thread(config_files.read, s.config_file, s.data)
     running = node.server_state() == "running"
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    access, own, replication = await asyncio.gather(
-        access_rules.read(s) if running else _nothing(),
+    access, own, defaults, replication = await asyncio.gather(
+        access_rules.read(s, pooler) if running else _nothing(),
         control_database.own_door(s) if running else _nothing(),
+        session_defaults.read(s) if running else _nothing(),
         _path(node).answer(),
     )
     return {
@@ -66,6 +74,7 @@ async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
         "start": trial,
         "access": access,
         "own": own,
+        "sessionDefaults": defaults,
         "replication": replication,
         "next": _next(files, s.data),
         "leftovers": recovery_settings.leftovers(files.settings),
@@ -137,6 +146,7 @@ def _archive(data: str) -> dict:
     since = max(min(ready), done[-1][0] if done else 0) if ready else None
     return {
         "ready": len(ready),
-        "fileMs": round(max(took[-5:]) * 1000) if took else None,
+        # One file that was slow, or tried again, is not how long the next one takes: a stall that lasts shows in `presentMs`.
+        "fileMs": round(statistics.median_low(took[-5:]) * 1000) if took else None,
         "presentMs": None if since is None else max(0, round((time.time() - since) * 1000)),
     }

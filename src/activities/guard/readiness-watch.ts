@@ -181,7 +181,7 @@ export class ReadinessWatch {
       const session = await this.agents.get(name)?.get();
       if (session === undefined) return;
       seen.agent = agentPart(await session.call('observe', {}));
-      seen.readiness.agent = await session.call('readiness', {}, AGENT_LIMIT_MS);
+      seen.readiness.agent = await session.call('readiness', { pooler: this.access.poolerName }, AGENT_LIMIT_MS);
       delete seen.readiness.agentError;
     } catch (error) {
       // The session is the watch's own: what is wrong with it is the watch's matter.

@@ -51,6 +51,16 @@ export function checkAccess(list: Checklist, node: AnsweringNode, weight: Weight
       limit: 'the first line that fits lets it in by a password',
       next: rules,
     });
+  const shutOut = access.clients;
+  // Whom the rules that are in force refuse is told by C10, and another user than the pooler's is nobody's matter.
+  if (shutOut != null && node.client?.ok === true && node.client.user === shutOut.role)
+    list[weight]('M9', false, {
+      says: `${name} would let clients in after its next start`,
+      refusal: `${name} would shut clients out after its next start or reload, and a run reloads it`,
+      measured: `pg_hba.conf, for ${shutOut.role} in database ${shutOut.database} from the pooler at ${shutOut.from}: ${shutOut.why}`,
+      limit: 'the first line that fits lets them in',
+      next: rules,
+    });
   if (access.identErrors.length > 0)
     list.advise('M9', false, {
       says: `${name} could read its pg_ident.conf`,

@@ -58,6 +58,24 @@ export function checkChecksums(list: Checklist, node: AnsweringNode, isPrimary: 
   });
 }
 
+/** Without either of them a power cut, or a container that is killed with its machine, leaves pages that nobody can trust. */
+const keepsPages = ['fsync', 'full_page_writes'] as const;
+
+/** M5: the node keeps its pages whole over a crash. Of the primary C5 tells `full_page_writes`. Told, since it may be meant for a while. */
+export function checkPagesKept(list: Checklist, { name, sql }: AnsweringNode, isPrimary: boolean): void {
+  const off = keepsPages.filter(
+    (setting) => sql.settings[setting] === 'off' && !(isPrimary && setting === 'full_page_writes'),
+  );
+  if (off.length === 0) return;
+  list.advise('M5', false, {
+    says: `${name} keeps its pages whole over a crash`,
+    refusal: `a crash of the machine of ${name} could break its pages`,
+    measured: `${off.join(' and ')} ${off.length === 1 ? 'is' : 'are'} off`,
+    limit: 'fsync and full_page_writes on',
+    next: psql(name, ...off.map((setting) => `ALTER SYSTEM SET ${setting} = on`), 'SELECT pg_reload_conf()'),
+  });
+}
+
 /** Unlogged relations in words: "1 unlogged table, index or sequence". */
 export const unloggedText = (count: number): string =>
   `${count} unlogged ${count === 1 ? 'table, index or sequence' : 'tables, indexes and sequences'}`;
@@ -65,9 +83,26 @@ export const unloggedText = (count: number): string =>
 /** The check of {@link tellOthers} that names the slots in its `measured`. */
 export const NO_SLOT_LEFT = 'no logical slot would be left behind';
 
-/** Logical slots of others that no standby keeps a copy of: they stay on the node that was the primary. */
-export function slotsLeftBehind(topology: ClusterTopology, slots: readonly SlotReadiness[]): SlotReadiness[] {
-  return slots.filter(({ type, failover, name }) => type === 'logical' && !failover && !isNodesSlot(topology, name));
+/**
+ * Logical slots of others that would stay on the node that was the primary. One counts as kept only where the other node has a copy that
+ * is whole: `failover` alone is a wish, and no standby need have followed it.
+ * @param copies slots of each node that may be promoted, or was; of one that said nothing, nothing is known, and it is left out
+ */
+export function slotsLeftBehind(
+  topology: ClusterTopology,
+  slots: readonly SlotReadiness[],
+  copies: readonly (readonly SlotReadiness[])[],
+): SlotReadiness[] {
+  const isKept = (name: string) =>
+    copies.every((there) =>
+      there.some(
+        (copy) => copy.name === name && copy.type === 'logical' && copy.temporary !== true && copy.invalidation == null,
+      ),
+    );
+  return slots.filter(
+    ({ type, failover, temporary, name }) =>
+      type === 'logical' && temporary !== true && !isNodesSlot(topology, name) && !(failover && isKept(name)),
+  );
 }
 
 /** The same in words: "warehouse in veloz, audit in veloz". */
@@ -75,7 +110,12 @@ export const slotsText = (slots: readonly SlotReadiness[]): string =>
   slots.map(({ name, database }) => `${name}${database === null ? '' : ` in ${database}`}`).join(', ');
 
 /** M6: what belongs to others, and what a stop or a promotion means for it. Told, never in the way. */
-export function tellOthers(list: Checklist, topology: ClusterTopology, primary: AnsweringNode): void {
+export function tellOthers(
+  list: Checklist,
+  topology: ClusterTopology,
+  primary: AnsweringNode,
+  candidates: readonly AnsweringNode[],
+): void {
   const seen = primary.readiness?.sql;
   if (seen == null) return;
   for (const { pid, application, user, slot, behindBytes, replyAgeMs } of seen.senders) {
@@ -102,13 +142,19 @@ export function tellOthers(list: Checklist, topology: ClusterTopology, primary: 
       limit: 'none; ALTER TABLE … SET LOGGED keeps a table',
       next: `docker exec ${primary.name} psql -U postgres -c "SELECT oid::regclass FROM pg_class WHERE relpersistence = 'u'"`,
     });
-  const left = slotsLeftBehind(topology, seen.slots);
+  const copies = candidates.flatMap(({ readiness }) => {
+    const slots = readiness?.sql?.slots;
+    // A copy that a standby has not synced is its own.
+    return slots === undefined ? [] : [slots.filter(({ synced }) => synced !== false)];
+  });
+  const left = slotsLeftBehind(topology, seen.slots, copies);
   if (left.length > 0)
     list.advise('M6', false, {
       says: NO_SLOT_LEFT,
       refusal: 'logical slots stay behind at a switchover or failover: their subscribers have to begin anew',
       measured: slotsText(left),
-      limit: 'slots with failover = true, which a standby keeps a copy of (sync_replication_slots)',
+      limit:
+        'slots with failover = true, of which each standby that may be promoted has a synced copy (sync_replication_slots)',
       next: psql(primary.name, 'SELECT slot_name, database, plugin, failover, synced FROM pg_replication_slots'),
     });
 }

@@ -2,8 +2,9 @@ import { answers, presentNodes, primaries, type AnsweringNode, type ObservedClus
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from '../switchover/checklist';
 import { checkAccess } from './access';
-import { checkChecksums, checkPlaces, checkSlots, tellOthers } from './data';
+import { checkChecksums, checkPagesKept, checkPlaces, checkSlots, tellOthers } from './data';
 import { checkPathAgain, checkReplicationRole } from './replication-path';
+import { checkSessionDefaults, checkSleepingDefaults } from './sessions';
 import { checkDelay, checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
 
 /** Who takes part in a planned move: what is wrong with anybody else only warns. */
@@ -29,12 +30,23 @@ export function checkReadiness(
     checkStartable(list, node, weigh(node));
     checkAccess(list, node, weigh(node));
     checkLeftOvers(list, node, weigh(node));
+    checkSleepingDefaults(list, topology, node, weigh(node));
     checkPlaces(list, node);
   }
   const primary = primaries(observed).find(answers);
-  for (const node of nodes) checkChecksums(list, node, node === primary, weigh(node));
+  for (const node of nodes) {
+    checkChecksums(list, node, node === primary, weigh(node));
+    checkPagesKept(list, node, node === primary);
+  }
   if (primary === undefined) return;
-  tellOthers(list, topology, primary);
+  const isCandidate = ({ name, promotable }: AnsweringNode): boolean =>
+    scope === undefined ? promotable : name === scope.target;
+  tellOthers(
+    list,
+    topology,
+    primary,
+    nodes.filter((node) => node !== primary && isCandidate(node)),
+  );
   for (const node of nodes) if (node === primary || node.promotable) checkDelay(list, node, weigh(node));
   const others = nodes.filter((node) => node !== primary);
   checkSlots(list, topology, primary, others, weigh);
@@ -43,7 +55,8 @@ export function checkReadiness(
   for (const standby of nodes.filter((node) => node !== primary)) {
     // Both ways: it follows the primary now, and the primary would follow it.
     checkNextSettings(list, [standby], primary, weigh(standby));
-    if (scope === undefined ? standby.promotable : standby.name === scope.target)
-      checkNextSettings(list, [primary], standby, 'require');
+    if (!isCandidate(standby)) continue;
+    checkNextSettings(list, [primary], standby, 'require');
+    checkSessionDefaults(list, primary, standby);
   }
 }

@@ -2,11 +2,12 @@ import { headline, type Check } from '../check';
 import { answers, primaries, replicationRowOf, standbys, type ObservedCluster } from '../observed';
 import { checkCandidate, NOT_TRIED } from '../switchover/candidate';
 import { Checklist } from '../switchover/checklist';
-import { checkReplay } from '../switchover/replication';
+import { checkCommitsOncePrimary, checkReplay } from '../switchover/replication';
 import { checkArchiver } from '../switchover/stopping';
 import { slotName, type ClusterTopology } from '../topology';
 import { checkReadiness } from './decide';
 import { checkPoolerRoom } from './pooler';
+import { checkStartTime } from './start';
 
 /** Whether a failover or a planned move would work now, and what is in its way. */
 export interface Readiness {
@@ -29,6 +30,7 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
   for (const standby of standbys(observed)) {
     if (!answers(standby) || !standby.promotable) continue;
     checkReplay(list, topology, standby, primary);
+    checkCommitsOncePrimary(list, standby);
     if (replicationRowOf(primary, slotName(standby.name))?.state !== 'streaming') continue;
     // A silent agent is a finding of its own, and what only it knows is not known.
     if (standby.agent === null || primary.agent === null) continue;
@@ -37,6 +39,9 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
   }
   checkArchiver(list, topology, primary);
   checkReadiness(list, topology, observed);
+  // A failover waits for no start of the old primary; the next switchover would.
+  if (topology.protection === 'zero-loss' && standbys(observed).length === 1)
+    checkStartTime(list, topology, primary, 'advise');
   checkPoolerRoom(list, observed.pooler);
   const told = new Set<string>();
   return list.checks.filter((check) => {

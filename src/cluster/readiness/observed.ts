@@ -26,6 +26,8 @@ export interface AgentReadiness {
     /** The setting that is probably wrong. */
     setting: SettingInFile | null;
     ms: number;
+    /** The shortest of the last trials with the same files; null where none ended well. Absent from an agent that is older. */
+    shortestMs?: number | null;
     ageMs: number;
   } | null;
   /** Values at the next start of settings that are compared between nodes, where the files name them. */
@@ -43,6 +45,8 @@ export interface AgentReadiness {
     identErrors: AccessMistake[];
     /** Who of another node would be refused after the next start, and why. */
     refused: { role: string; database: string; from: string; why: string }[];
+    /** Clients of the pooler, where they would be refused; null where they would not, or where it is not known. Absent from an older agent. */
+    clients?: { role: string; database: string; from: string; why: string } | null;
   } | null;
   /**
    * Could the agent open a session as the superuser over its socket? `ok` is null where it is not known. null while the server does not
@@ -54,11 +58,16 @@ export interface AgentReadiness {
    * no answer. Absent from an agent that is older.
    */
   replication?: { host: string; port: number; ok: boolean | null; problem: string | null }[];
+  /**
+   * What the files say of settings with which a session begins and that are not the default, in one unit: `{statement_timeout: "60000ms"}`.
+   * Settings of extensions and applications stand as a digest. null where it is not known, absent from an agent that is older.
+   */
+  sessionDefaults?: Record<string, string> | null;
   /** Where `pg_wal` really is, if it is a link. */
   walOutside: string | null;
   archive: {
     ready: number;
-    /** The longest of the last files, in milliseconds; null when none was archived lately. */
+    /** The median of the last files, in milliseconds (an older agent: the longest); null when none was archived lately. */
     fileMs: number | null;
     /** For how long the present file has taken already; null when none waits. */
     presentMs: number | null;
@@ -79,8 +88,12 @@ export interface SlotReadiness {
   retainedBytes: number;
   database: string | null;
   plugin: string | null;
-  /** A standby keeps a copy of it that survives a failover (PostgreSQL 17). */
+  /** Standbys are to keep a copy of it that survives a failover (PostgreSQL 17). Whether one does, only the standby tells. */
   failover: boolean;
+  /** On a standby: it is such a copy. Absent from a worker that is older. */
+  synced?: boolean;
+  /** A copy that is not whole yet, which a promotion drops, or a session's own. Absent from a worker that is older. */
+  temporary?: boolean;
 }
 
 /** Somebody who receives WAL. */
@@ -122,9 +135,13 @@ export interface SqlReadiness {
     name: string;
     canLogin: boolean;
     canReplicate: boolean;
+    /** Ordinary sessions that it may open, -1: any number. Absent from a worker that is older. */
+    connectionLimit?: number;
     /** Until its password ends, in milliseconds, negative where it did; null where it does not. */
     validForMs: number | null;
   }[];
+  /** Roles and databases with a `default_transaction_read_only` of their own, which no file changes. Absent from a worker that is older. */
+  readOnlySettings?: { role: string | null; database: string | null }[];
   checksumFailures: { database: string; count: number }[];
   archiver: {
     mode: string;

@@ -21,7 +21,8 @@ export function checkReplicationRole(list: Checklist, topology: ClusterTopology,
   const ours = new Set(
     senders.flatMap(({ slot, user }) => (slot !== null && isNodesSlot(topology, slot) ? [user] : [])),
   );
-  for (const { name, canLogin, canReplicate, validForMs } of replicationRoles.filter((role) => ours.has(role.name))) {
+  const ofNodes = replicationRoles.filter((role) => ours.has(role.name));
+  for (const { name, canLogin, canReplicate, validForMs, connectionLimit = -1 } of ofNodes) {
     const role = sqlName(name);
     list.require('C8', canLogin && canReplicate, {
       says: 'the replication role may log in and replicate',
@@ -32,6 +33,16 @@ export function checkReplicationRole(list: Checklist, topology: ClusterTopology,
       limit: 'LOGIN and REPLICATION',
       next: psql(primary.name, `ALTER ROLE ${role} LOGIN REPLICATION`),
     });
+    // Sessions that replicate do not count; a rewind reads by ordinary ones, beside a question of the node's agent.
+    const needed = 2 * topology.postgres.nodes.length;
+    if (connectionLimit >= 0)
+      list.advise('C8', connectionLimit >= needed, {
+        says: 'the replication role may open the sessions that a rewind needs',
+        refusal: `role ${name} may open too few sessions for a rewind: a node that failed could need a full copy`,
+        measured: `it has a connection limit of ${connectionLimit}`,
+        limit: `none, or at least ${needed}, two for each node`,
+        next: psql(primary.name, `ALTER ROLE ${role} CONNECTION LIMIT -1`),
+      });
     if (validForMs === null) continue;
     const ended = validForMs <= 0;
     list[ended ? 'require' : 'advise']('C8', validForMs > PASSWORD_ENDS_SOON_MS, {

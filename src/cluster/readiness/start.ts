@@ -2,6 +2,7 @@ import { logs, psql } from '../commands';
 import { formatMs } from '../duration';
 import type { AnsweringNode } from '../observed';
 import type { Checklist } from '../switchover/checklist';
+import type { ClusterTopology } from '../topology';
 import type { SettingInFile } from './observed';
 import { notLower } from './settings';
 
@@ -65,6 +66,37 @@ export function checkStartable(list: Checklist, node: AnsweringNode, weight: Wei
         : resetSetting(name, setting),
   });
   checkWhereItListens(list, node, weight);
+}
+
+/** A start that takes more than this part of the hold leaves too little of it to the stop, the promotion and the first commit. */
+const OF_THE_HOLD = 1 / 3;
+
+/**
+ * M1: with `zero-loss` and no third node clients wait until the old primary confirms as a standby, and so for its start. A trial ends before
+ * the recovery begins: the start itself takes longer. One trial may be stretched by a busy machine, so that the shortest counts.
+ */
+export function checkStartTime(
+  list: Checklist,
+  topology: ClusterTopology,
+  source: AnsweringNode,
+  weight: Weight,
+): void {
+  const start = source.readiness?.agent?.start;
+  if (start?.ok !== true) return;
+  const { hold } = topology.limits;
+  const took = start.shortestMs ?? start.ms;
+  if (took <= hold * OF_THE_HOLD) return;
+  const outlasts = took >= hold;
+  // A single trial, of an agent that keeps no others, is no reason to refuse.
+  list[outlasts && start.shortestMs != null ? weight : 'advise']('M1', false, {
+    says: `${source.name} starts soon enough for clients that wait for it`,
+    refusal: outlasts
+      ? `clients would be let go before ${source.name} has started as a standby, which they wait for with zero-loss and two nodes`
+      : `the start of ${source.name}, which clients wait for with zero-loss and two nodes, takes a large part of the hold`,
+    measured: `the start that was tried took ${formatMs(Math.round(took))}, up to its shared memory`,
+    limit: `at most a third of ${formatMs(hold)}, limits.hold`,
+    next: psql(source.name, 'SHOW shared_preload_libraries'),
+  });
 }
 
 /** M1: a server that starts where nobody looks for it is as good as none. */

@@ -68,7 +68,10 @@ export function checkSpace(
   const says = `${node.name} has room for a full copy`;
   if (node.agent === null)
     return list.skip('C9', says, 'its agent does not answer yet; it is asked before a copy begins');
-  const needed = Math.ceil(primary.sql.databaseBytes * COPY_MARGIN);
+  const { databaseBytes } = primary.sql;
+  if (databaseBytes === undefined)
+    return list.skip('C9', says, `${primary.name} did not tell the size of its databases in time`);
+  const needed = Math.ceil(databaseBytes * COPY_MARGIN);
   const free = node.agent.freeDiskBytes;
   const words = {
     says,

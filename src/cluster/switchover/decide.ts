@@ -1,5 +1,6 @@
 import type { Check } from '../check';
 import { checkReadiness } from '../readiness/decide';
+import { checkStartTime } from '../readiness/start';
 import { answers, primaries, standbys, type ObservedCluster } from '../observed';
 import type { ClusterTopology, Protection } from '../topology';
 import { checkCandidate } from './candidate';
@@ -78,6 +79,7 @@ export function decideSwitchover(
   checkCandidate(list, topology, pair, others);
   checkStoppable(list, topology, source, wish.pauseLimitMs);
   checkReadiness(list, topology, observed, { source: source.name, target: target.name });
+  if (decision.protection === 'zero-loss' && others.length === 0) checkStartTime(list, topology, source, 'require');
   checkPoolMode(list, observed.pooler);
   checkNotHeld(list, topology, observed.pooler);
   checkRoute(list, source, observed.pooler);

@@ -122,6 +122,22 @@ export function checkCommits(list: Checklist, source: AnsweringNode, standbyName
   });
 }
 
+/**
+ * B4, the server's half on a node that is not the primary: ALTER SYSTEM travels to no standby, so that each server has its own value, which
+ * counts for every client once the node is promoted. Told only where it is weak. Roles and databases travel with the primary's data.
+ */
+export function checkCommitsOncePrimary(list: Checklist, { name, sql }: AnsweringNode): void {
+  const server = sql.settings.synchronous_commit ?? 'on';
+  if (waitsForStandby(server)) return;
+  list.require('B4', false, {
+    says: `synchronous_commit of ${name} is neither off nor local`,
+    refusal: `${name} as primary would acknowledge commits before a standby has them`,
+    measured: `synchronous_commit is ${server} for the whole server ${name}`,
+    limit: 'neither off nor local on the node that is to be promoted',
+    next: psql(name, `ALTER SYSTEM SET synchronous_commit = 'on'`, RELOAD),
+  });
+}
+
 /** What takes a weaker setting back, for one row of `pg_db_role_setting`. */
 function resetStatement({ role, database }: NodeSql['weakSyncCommit'][number]): string {
   const everyRole = role === 'every role';
@@ -215,6 +231,7 @@ export function checkReplication(
     'the primary answers, and was asked itself',
   );
   checkCommits(list, pair.source, [pair.standby.name]);
+  checkCommitsOncePrimary(list, pair.standby);
   checkFlushLag(list, topology, pair);
   checkReplay(list, topology, pair.standby, pair.source);
 }

@@ -20,6 +20,15 @@ objects({
     says: 'hba_file is /etc/veloz/pg_hba.conf now, /tmp/pg_hba.conf at the next start',
     next: 'ALTER SYSTEM RESET hba_file',
   },
+  'the file of rules rejects clients, and was not reloaded': {
+    change: (seen) => {
+      const clients = { role: 'veloz', database: 'veloz', from: '10.0.0.7', why: 'line 3 says reject' };
+      ready(standby(seen)).agent.access = has({ clients });
+    },
+    id: 'M9',
+    says: `${STANDBY} would shut clients out after its next start or reload, and a run reloads it: pg_hba.conf, for veloz in database veloz from the pooler at 10.0.0.7: line 3 says reject`,
+    next: 'pg_hba_file_rules',
+  },
   'nobody knows whom the candidate would let in': {
     change: (seen) => (ready(standby(seen)).agent.access = null),
     id: 'M9',

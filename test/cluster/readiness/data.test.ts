@@ -1,7 +1,7 @@
 import type { SlotReadiness } from '../../../src/cluster/readiness/observed';
 import { slotName } from '../../../src/cluster/topology';
-import { objects, primary, standby } from '../support/objects';
-import { PRIMARY, ready, STANDBY } from '../support/picture';
+import { decide, notOk, objects, primary, standby } from '../support/objects';
+import { picture, PRIMARY, ready, STANDBY } from '../support/picture';
 
 const slot = (rest: Partial<SlotReadiness>): SlotReadiness => ({
   name: slotName(STANDBY),
@@ -43,6 +43,20 @@ objects({
     result: 'warn',
     says: '2 in veloz',
     next: 'checksum_last_failure',
+  },
+  'the candidate would lose pages in a power cut': {
+    change: (seen) => Object.assign(standby(seen).sql.settings, { fsync: 'off', full_page_writes: 'off' }),
+    id: 'M5',
+    result: 'warn',
+    says: 'a crash of the machine of veloz-postgres-standby could break its pages: fsync and full_page_writes are off',
+    next: 'ALTER SYSTEM SET full_page_writes = on',
+  },
+  'the primary does without fsync': {
+    change: (seen) => (primary(seen).sql.settings.fsync = 'off'),
+    id: 'M5',
+    result: 'warn',
+    says: 'fsync is off',
+    next: 'ALTER SYSTEM SET fsync = on',
   },
   "somebody else's receiver is silent": {
     change: (seen) =>
@@ -93,6 +107,25 @@ objects({
     says: 'their subscribers have to begin anew: warehouse in veloz',
     next: 'pg_replication_slots',
   },
+  'a slot is meant to survive, and the candidate has no copy of it': {
+    change: (seen) =>
+      ready(primary(seen)).sql.slots.push(slot({ name: 'audit', type: 'logical', database: 'veloz', failover: true })),
+    id: 'M6',
+    result: 'warn',
+    says: 'their subscribers have to begin anew: audit in veloz',
+    next: 'pg_replication_slots',
+  },
+  'its copy on the candidate is not whole yet': {
+    change: (seen) => {
+      const audit = slot({ name: 'audit', type: 'logical', database: 'veloz', failover: true });
+      ready(primary(seen)).sql.slots.push(audit);
+      ready(standby(seen)).sql.slots.push({ ...audit, synced: true, temporary: true });
+    },
+    id: 'M6',
+    result: 'warn',
+    says: 'audit in veloz',
+    next: 'pg_replication_slots',
+  },
   'a tablespace is not there': {
     change: (seen) => ready(standby(seen)).agent.tablespaces.push({ oid: '16400', path: '/fast', there: false }),
     id: 'M7',
@@ -100,4 +133,12 @@ objects({
     says: 'would not find a tablespace at its next start: tablespace 16400 at /fast, which is not there',
     next: 'pg_tablespace_location',
   },
+});
+
+test('a slot of which the candidate has a synced copy is kept', () => {
+  const seen = picture();
+  const audit = slot({ name: 'audit', type: 'logical', database: 'veloz', failover: true });
+  ready(primary(seen)).sql.slots.push(audit);
+  ready(standby(seen)).sql.slots.push({ ...audit, synced: true, temporary: false });
+  expect(notOk(decide(seen))).toEqual([]);
 });

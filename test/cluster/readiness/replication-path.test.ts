@@ -7,7 +7,7 @@ const well = { name: 'replicator', canLogin: true, canReplicate: true, validForM
 const refusedWord = 'password authentication failed for user "replicator" (28P01)';
 
 /** The standby streams as a role with these attributes. */
-function as(seen: Picture, role: Partial<typeof well> | { validForMs: number }): void {
+function as(seen: Picture, role: Partial<typeof well> | { validForMs: number } | { connectionLimit: number }): void {
   const { sql } = ready(primary(seen));
   sql.senders = [
     {
@@ -88,4 +88,15 @@ test('an answer of an earlier worker has no roles', () => {
   const asked = { require: jest.fn(), advise: jest.fn() };
   checkReplicationRole(asked as never, seen.topology, primary(seen));
   expect(asked.require).not.toHaveBeenCalled();
+});
+
+test('a connection limit that leaves a rewind too few sessions warns, and one that is wide enough does not', () => {
+  const seen = picture();
+  as(seen, { connectionLimit: 1 });
+  const found = decide(seen).checks.filter(({ id, result }) => id === 'C8' && result === 'warn');
+  expect(found).toMatchObject([
+    { measured: 'it has a connection limit of 1', limit: 'none, or at least 6, two for each node' },
+  ]);
+  as(seen, { connectionLimit: 6 });
+  expect(notOk(decide(seen))).toEqual([]);
 });

@@ -20,6 +20,43 @@ objects({
     says: 'veloz-postgres-primary could not be started again as it is configured now: could not access file "pg_cron": No such file or directory (shared_preload_libraries = \'pg_cron\' in postgresql.auto.conf)',
     next: 'ALTER SYSTEM RESET shared_preload_libraries',
   },
+  'clients would wait for a start that outlasts the hold': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.start = {
+        ok: true,
+        problem: null,
+        setting: null,
+        ms: 7000,
+        shortestMs: 5000,
+        ageMs: 0,
+      }),
+    id: 'M1',
+    says: 'clients would be let go before veloz-postgres-primary has started as a standby, which they wait for with zero-loss and two nodes: the start that was tried took 5.00 s, up to its shared memory (limit: at most a third of 5.00 s, limits.hold)',
+    next: 'SHOW shared_preload_libraries',
+  },
+  'the start takes a large part of the hold': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.start = {
+        ok: true,
+        problem: null,
+        setting: null,
+        ms: 7000,
+        shortestMs: 2000,
+        ageMs: 0,
+      }),
+    id: 'M1',
+    result: 'warn',
+    says: 'takes a large part of the hold: the start that was tried took 2.00 s',
+    next: 'SHOW shared_preload_libraries',
+  },
+  'an agent that is older keeps one trial alone': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.start = { ok: true, problem: null, setting: null, ms: 7000, ageMs: 0 }),
+    id: 'M1',
+    result: 'warn',
+    says: 'the start that was tried took 7.00 s',
+    next: 'SHOW shared_preload_libraries',
+  },
   'the setting that is wrong stands in a file, or is not known': {
     change: (seen) => {
       ready(standby(seen)).agent.start = { ok: false, problem: 'it ends', setting: null, ms: 18, ageMs: 0 };
@@ -172,4 +209,14 @@ test('a node that nobody asked is not objected to', () => {
   const seen = picture();
   for (const node of seen.observed.nodes) delete node.readiness;
   expect(notOk(decide(seen))).toEqual([]);
+});
+
+test('where clients do not wait for the start of the old primary, its time is no matter', () => {
+  const slow = { ok: true, problem: null, setting: null, ms: 7000, shortestMs: 7000, ageMs: 0 };
+  const seen = picture();
+  ready(primary(seen)).agent.start = slow;
+  expect(notOk(decide(seen, { protection: 'fast' }))).toEqual([]);
+  const three = picture({ three: true });
+  ready(primary(three)).agent.start = slow;
+  expect(notOk(decide(three))).toEqual([]);
 });

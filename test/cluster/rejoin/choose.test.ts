@@ -195,6 +195,16 @@ describe('it is refused, with what was measured, the limit and the next command,
     expect(sentence).not.toMatch(/undefined|null|NaN|\[object/);
   });
 
+  test('a primary that does not tell the size of its databases is no refusal', () => {
+    const seen = failedOver();
+    delete seen.node(STANDBY).sql.databaseBytes;
+    const { checks } = choose(seen, { method: 'copy' });
+    expect(refusalSentence(checks)).toBeUndefined();
+    expect(checks.filter(({ id, result }) => id === 'C9' && result === 'skip').map(({ measured }) => measured)).toEqual(
+      ['veloz-postgres-standby did not tell the size of its databases in time'],
+    );
+  });
+
   test('no room for a copy only warns, where none is sure to be made', () => {
     const seen = failedOver();
     seen.node(STANDBY).sql.databaseBytes = 70 * 1024 ** 3;

@@ -94,6 +94,12 @@ objects({
     says: 'synchronous_commit is off for every role in veloz, local for loader in veloz',
     next: `${inside(PRIMARY, 'ALTER DATABASE veloz RESET synchronous_commit')} -c "ALTER ROLE loader IN DATABASE veloz RESET synchronous_commit"`,
   },
+  'the target would acknowledge commits before a standby has them': {
+    change: (seen) => (standby(seen).sql.settings.synchronous_commit = 'off'),
+    id: 'B4',
+    says: `${STANDBY} as primary would acknowledge commits before a standby has them: synchronous_commit is off for the whole server ${STANDBY} (limit: neither off nor local`,
+    next: `${inside(STANDBY, "ALTER SYSTEM SET synchronous_commit = 'on'")} ${reload}`,
+  },
   'a server with a value that is none of those that wait': {
     change: (seen) => (primary(seen).sql.settings.synchronous_commit = 'somehow'),
     id: 'B4',

@@ -22,7 +22,7 @@ objects({
     },
     id: 'D1',
     says: '0 segments wait; a segment takes 8.00 s, so the 1 that a stop leaves take 8.00 s',
-    next: 'pg_stat_archiver',
+    next: "pg_logical_emit_message(false, 'veloz-ha', 'archive'), pg_switch_wal()",
   },
   'the first segment is under way, and nobody knows for how long': {
     change: (seen) => {

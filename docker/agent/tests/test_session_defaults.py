@@ -1,0 +1,37 @@
+import unittest
+
+import support  # noqa: F401
+
+from veloz_agent.session_defaults import plain, told
+
+
+def row(name, value, vartype="string", unit=None, boot_val=None):
+    return {"name": name, "value": value, "vartype": vartype, "unit": unit, "boot_val": boot_val}
+
+
+class SessionDefaultsTest(unittest.TestCase):
+    def test_the_same_value_is_the_same_text_in_whatever_unit_it_was_typed(self):
+        self.assertEqual(plain("60s", "integer", "ms"), plain("1 min", "integer", "ms"))
+        self.assertEqual(plain("60000", "integer", "ms"), "60000ms")
+        self.assertEqual(plain("8MB", "integer", "8kB"), plain("1024", "integer", "8kB"))
+        self.assertEqual(plain("64MB", "integer", "kB"), "65536kB")
+        self.assertEqual((plain("YES", "bool", None), plain("Off", "enum", None)), ("on", "off"))
+        self.assertEqual((plain("4.0", "real", None), plain("-1", "integer", "ms")), ("4", "-1"))
+        self.assertEqual(plain("App, public", "string", None), "App, public")
+
+    def test_what_is_the_default_is_not_told(self):
+        rows = [
+            row("statement_timeout", "0", "integer", "ms", "0"),
+            row("random_page_cost", "4.0", "real", None, "4"),
+            row("search_path", "app, public", "string", None, '"$user", public'),
+        ]
+        self.assertEqual(told(rows), {"search_path": "app, public"})
+
+    def test_what_an_application_keeps_there_is_compared_and_not_shown(self):
+        (one,) = told([row("app.secret", "hunter2")]).values()
+        (other,) = told([row("app.secret", "hunter3")]).values()
+        self.assertTrue(one.startswith("digest ") and one != other and "hunter" not in one)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,81 @@
+"""With which settings a client's session begins on this node, as its files say: nothing that ALTER SYSTEM sets travels to another node."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from typing import Optional
+
+from . import control_database
+from .recovery_settings import is_on
+from .settings import PostgresSettings
+
+LIMIT_S = 3
+TOLD = 200
+# What is logged and counted is the node's own matter.
+_QUESTION = (
+    "SELECT coalesce(s.name, lower(f.name)) AS name, f.setting AS value, coalesce(s.vartype, 'string') AS vartype, s.unit, "
+    # pg_settings does not show what no library defines.
+    "s.boot_val FROM pg_file_settings f LEFT JOIN pg_settings s ON lower(s.name) = lower(f.name) "
+    "WHERE f.applied AND (s.context IN ('user', 'superuser', 'backend', 'superuser-backend') "
+    "OR s.name IS NULL AND f.name LIKE '%.%') "
+    "AND lower(f.name) !~ '^(log|track|debug|trace)_' ORDER BY 1 LIMIT 200"
+)
+_NUMBER = re.compile(r"^([+-]?[0-9]*\.?[0-9]+)\s*([A-Za-z]*)$")
+_MS = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_KB = {"B": 1 / 1024, "kB": 1, "MB": 1 << 10, "GB": 1 << 20, "TB": 1 << 30}
+
+
+async def read(settings: PostgresSettings) -> Optional[dict]:
+    """`{setting: value}` of what is not the default; None where it is not known. Never raises."""
+    try:
+        return await asyncio.wait_for(_read(settings), LIMIT_S)
+    except Exception:  # noqa: BLE001 - a question beside others: without an answer nothing is told
+        return None
+
+
+async def _read(settings: PostgresSettings) -> dict:
+    # The files, and not pg_settings: this session has settings of its own, which hide the server's.
+    session = await control_database.superuser(settings)
+    try:
+        rows = await session.query(_QUESTION)
+    finally:
+        session.close()
+    return told(rows)
+
+
+def told(rows: list) -> dict:
+    """`rows`: name, value, vartype, unit and boot_val, each a text or None."""
+    found = {}
+    for row in rows[:TOLD]:
+        value = plain(row["value"] or "", row["vartype"], row["unit"])
+        if "." in row["name"]:
+            # A placeholder, which may hold a password: what differs is told, and not what it is.
+            found[row["name"]] = "digest " + hashlib.sha256(value.encode()).hexdigest()[:8]
+        elif row["boot_val"] is None or value != plain(row["boot_val"], row["vartype"], row["unit"]):
+            found[row["name"]] = value
+    return found
+
+
+def plain(value: str, vartype: str, unit: Optional[str]) -> str:
+    """The same value is the same text, in whatever unit and letters it was typed."""
+    if vartype == "bool":
+        return "on" if is_on(value) else "off"
+    if vartype == "enum":
+        return value.lower()
+    number = _NUMBER.match(value.strip()) if vartype in ("integer", "real") else None
+    if number is None:
+        return value
+    amount, typed = float(number[1]), number[2]
+    for family, name in ((_MS, "ms"), (_KB, "kB")):
+        # The server's own unit may be a multiple: 8kB.
+        own = re.match(r"^([0-9]*)([A-Za-z]+)$", unit or "")
+        if own is None or own[2] not in family:
+            continue
+        factor = family.get(typed) if typed else int(own[1] or 1) * family[own[2]]
+        # Below zero a value is a switch, and no amount.
+        if factor is None:
+            return value
+        return f"{amount:g}" if amount < 0 else f"{amount * factor:.10g}{name}"
+    return f"{amount:.10g}" if not typed else value

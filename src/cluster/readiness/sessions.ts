@@ -1,0 +1,92 @@
+import { psql, sqlText } from '../commands';
+import type { AnsweringNode } from '../observed';
+import type { Checklist } from '../switchover/checklist';
+import { waitsForStandby } from '../synchronous-commit';
+import type { ClusterTopology } from '../topology';
+import { AUTO_CONF, nextValue, resetSetting, type Weight } from './start';
+
+/** As many settings are told with their values; the others are counted. */
+const TOLD = 6;
+/** A value is told up to this many characters. */
+const VALUE_LENGTH = 60;
+/** What other checks tell: B4, C10 and M11's own word on what a reload would bring. */
+const elsewhere: ReadonlySet<string> = new Set(['synchronous_commit', 'default_transaction_read_only']);
+
+/** PostgreSQL takes each beginning of these words, in whatever letters. */
+const isOn = (value: string): boolean => /^(on|1|t|tr|tru|true|y|ye|yes)$/i.test(value);
+
+/**
+ * M11: nothing sleeps in the files that would take writes, or the standby's word on them, from clients. It need not wait for a start: a run
+ * reloads the files itself, when it sets `synchronous_standby_names`. What is in force already is told by B4 and C10.
+ */
+export function checkSleepingDefaults(
+  list: Checklist,
+  topology: ClusterTopology,
+  node: AnsweringNode,
+  weight: Weight,
+): void {
+  const { name, sql, client, readiness } = node;
+  const told = (setting: string, weighs: Weight, refusal: string, measured: string, limit: string) =>
+    list[weighs]('M11', false, {
+      says: `nothing sleeps in the files of ${name} that clients would feel`,
+      refusal,
+      measured,
+      limit,
+      next: resetSetting(name, { name: setting, file: AUTO_CONF, line: 0 }),
+    });
+  const commit = nextValue(node, 'synchronous_commit');
+  if (commit !== undefined && !waitsForStandby(commit) && waitsForStandby(sql.settings.synchronous_commit ?? 'on'))
+    told(
+      'synchronous_commit',
+      weight,
+      `${name} would acknowledge commits before a standby has them after its next reload or start`,
+      `synchronous_commit will be ${commit}`,
+      'neither off nor local',
+    );
+  const readOnly = nextValue(node, 'default_transaction_read_only');
+  if (readOnly === undefined || !isOn(readOnly) || client?.readOnly === true) return;
+  // What a role or a database has of its own wins over every file, and is in force already.
+  const user = client?.user ?? topology.postgres.client.user;
+  const own = readiness?.sql?.readOnlySettings?.some(
+    ({ role, database }) =>
+      (role === null || role === user) && (database === null || database === topology.postgres.database),
+  );
+  if (own === true) return;
+  told(
+    'default_transaction_read_only',
+    // Where nobody logged in as a client it may be so already, and meant.
+    client?.ok === true ? weight : 'advise',
+    `clients could not write on ${name} after its next reload or start, and a run reloads it`,
+    `default_transaction_read_only will be ${readOnly}`,
+    'off',
+  );
+}
+
+const shown = (value: string | undefined): string =>
+  value === undefined ? 'the default' : `'${value.length > VALUE_LENGTH ? `${value.slice(0, VALUE_LENGTH)}…` : value}'`;
+
+/**
+ * M11: a client's session begins with the same settings on the node that may be promoted as on the primary. ALTER SYSTEM and files travel
+ * to no standby, and nothing fails where they differ: queries find other tables, or end sooner. Told, since nobody knows which is meant.
+ */
+export function checkSessionDefaults(list: Checklist, primary: AnsweringNode, candidate: AnsweringNode): void {
+  const here = primary.readiness?.agent?.sessionDefaults;
+  const there = candidate.readiness?.agent?.sessionDefaults;
+  if (here == null || there == null) return;
+  const names = [...new Set([...Object.keys(here), ...Object.keys(there)])]
+    .filter((name) => !elsewhere.has(name) && here[name] !== there[name])
+    .sort();
+  if (names.length === 0) return;
+  const told = names.slice(0, TOLD);
+  const more = names.length - told.length;
+  list.advise('M11', false, {
+    says: `sessions begin with the same settings on ${candidate.name} as on ${primary.name}`,
+    refusal: `clients would meet other settings on ${candidate.name} than on ${primary.name}`,
+    measured: `${told.map((name) => `${name} is ${shown(here[name])} on ${primary.name}, ${shown(there[name])} on ${candidate.name}`).join('; ')}${more === 0 ? '' : `; and ${more} more`}`,
+    limit: 'the same in the files of both; ALTER SYSTEM is made on each node',
+    next: psql(
+      candidate.name,
+      `SELECT name, setting, sourcefile, sourceline FROM pg_file_settings WHERE name IN (${told.map(sqlText).join(', ')})`,
+    ),
+  });
+}
