@@ -4,7 +4,7 @@ import { linkFault } from '../../src/bench/faults';
 import { guardWorkflowId } from '../../src/workflows/guard-messages';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
-import { cli, deps, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cli, cluster, deps, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
 
 /** What the guard does where a failover is not the answer, or not its decision. */
 describe('the guard', () => {
@@ -219,6 +219,28 @@ describe('the guard', () => {
     expect(await guarded.runs()).toEqual([]);
     expect(await roles()).toEqual(before);
   });
+
+  test.each([['that nobody who streams answers to', 'somebody_else']])(
+    'names %s, set by hand: commits go on, and the names become right',
+    async (_what, names) => {
+      const { primary } = await roles();
+      const set = (value: string) => {
+        psql(primary, `ALTER SYSTEM SET synchronous_standby_names = '${value}'`);
+        psql(primary, 'SELECT pg_reload_conf()');
+      };
+      await guarded.guard();
+      set(names);
+      try {
+        await guarded.until('the names being right', ({ events }) => events.some(({ kind }) => kind === 'restored'));
+        await guarded.protectedBy(primary);
+        expect(psql(primary, 'SHOW synchronous_standby_names')).toBe(cluster.postgres.synchronousStandbyNames);
+        expect((await guarded.state()).events.map(({ kind }) => kind)).toContain('relaxed');
+      } finally {
+        set(cluster.postgres.synchronousStandbyNames);
+      }
+    },
+    120_000,
+  );
 
   test('in approve it plans and asks; approved, it fails over', async () => {
     const before = await roles();

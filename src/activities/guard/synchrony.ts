@@ -1,11 +1,13 @@
 import type { LostStandbys } from '../../cluster/guard/standby-loss';
 import type { Lsn } from '../../cluster/lsn';
 import { synchronousNamesFor } from '../../cluster/synchronous-names';
+import { slotName } from '../../cluster/topology';
 import type { ContainerState } from '../../systems/docker';
 import type { PostgresSession } from '../../systems/postgres';
 import { attempt, finalFailure, keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { ensureSynchronousNames } from '../prepare';
+import { streamingNodes } from '../rejoin/settle';
 import { messageOf, withinLimit } from './probe';
 
 /** The guard does not watch meanwhile; a standby that needs longer is asked again after a back-off. In milliseconds. */
@@ -22,7 +24,8 @@ const INSPECT_MS = 1500;
  * relaxed would acknowledge what nobody else has.
  * @param lost what no standby had confirmed when this was decided: one that has confirmed it since is back, one that is merely still
  *   listed is not
- * @throws ApplicationFailure `Refused` when that is not proven, or a run holds the lock of PostgreSQL, and nothing was relaxed
+ * @throws ApplicationFailure `Refused` when that is not proven, a run holds the lock of PostgreSQL, or a standby confirms again, and
+ *   nothing was relaxed
  */
 export async function relaxSynchrony(
   deps: ActivityDeps,
@@ -37,7 +40,7 @@ export async function relaxSynchrony(
     // Clients wait: everybody is asked at the same time.
     await Promise.all([requireNoRun(deps, cluster), ...others.map(({ name }) => requireNoPrimary(deps, access, name))]);
     return await withSession(access.sql(primary, ANSWER_MS), async (session) => {
-      if (await confirmed(session, lost.mark)) return `a standby of ${primary} is back: nothing was relaxed`;
+      await requireLost(session, primary, lost.mark);
       await ensureSynchronousNames(session, '');
       return `commits on ${primary} wait for no standby: synchronous_standby_names is ''`;
     });
@@ -66,9 +69,9 @@ export async function restoreSynchrony(deps: ActivityDeps, cluster: string, prim
       await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'is a standby there')`);
       const [at] = await session.query<{ lsn: Lsn }>('SELECT pg_current_wal_flush_lsn()::text AS lsn');
       await until('a standby confirming', CATCH_UP_MS, 50, async () =>
-        (await confirmed(session, at?.lsn, NEAR_BYTES)) ? true : undefined,
+        (await near(access, session, at?.lsn)) ? true : undefined,
       );
-      const names = synchronousNamesFor(access.topology, await streaming(session));
+      const names = synchronousNamesFor(access.topology, (await streamingNodes(access, session)).length);
       await ensureSynchronousNames(session, names);
       await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'synchronous again')`);
       return `commits on ${primary} wait for a standby again: synchronous_standby_names is '${names}', and one confirmed`;
@@ -120,22 +123,31 @@ async function stateOf({ docker }: ActivityDeps, node: string): Promise<Containe
   }
 }
 
-async function streaming(session: PostgresSession): Promise<number> {
-  const [row] = await session.query<{ count: number }>(
-    `SELECT count(*)::int AS count FROM pg_stat_replication WHERE state = 'streaming'`,
+/**
+ * Whoever commits wait for has not confirmed this position. Others may stream that nobody waits for: a reporting replica, a
+ * subscription, a standby whose name the names leave out.
+ * @throws ApplicationFailure `Refused` when one has: commits go on by themselves
+ */
+async function requireLost(session: PostgresSession, primary: string, position: Lsn | undefined): Promise<void> {
+  const rows = await session.query(
+    `SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')
+      AND flush_lsn >= coalesce($1::pg_lsn, '0/0')`,
+    [position ?? null],
   );
-  return row?.count ?? 0;
+  if (rows.length === 0) return;
+  throw finalFailure(
+    'Refused',
+    `a standby of ${primary} confirms again (measured: ${rows.length} that commits wait for; limit: 1). Nothing was relaxed. Next: veloz-ha postgres status`,
+  );
 }
 
-/**
- * Does a standby stream that has confirmed this position?
- * @param withinBytes how far it may be behind now; undefined: as far as it likes
- */
-async function confirmed(session: PostgresSession, position: Lsn | undefined, withinBytes?: number): Promise<boolean> {
+/** Does a node stream that has confirmed this position, and is close behind? Others who stream are no standby of this cluster. */
+async function near(access: ClusterAccess, session: PostgresSession, position: Lsn | undefined): Promise<boolean> {
   const rows = await session.query(
-    `SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND flush_lsn >= coalesce($1::pg_lsn, '0/0')
-      AND ($2::bigint IS NULL OR pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) < $2::bigint)`,
-    [position ?? null, withinBytes ?? null],
+    `SELECT 1 FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid
+      WHERE state = 'streaming' AND flush_lsn >= coalesce($1::pg_lsn, '0/0')
+        AND pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) < $2::bigint AND slot_name = ANY ($3)`,
+    [position ?? null, NEAR_BYTES, access.topology.postgres.nodes.map(({ name }) => slotName(name))],
   );
   return rows.length > 0;
 }
