@@ -220,7 +220,10 @@ describe('the guard', () => {
     expect(await roles()).toEqual(before);
   });
 
-  test.each([['that nobody who streams answers to', 'somebody_else']])(
+  test.each([
+    ['that nobody who streams answers to', 'somebody_else'],
+    ['that ask for more standbys than stream', 'ANY 2 (veloz_standby)'],
+  ])(
     'names %s, set by hand: commits go on, and the names become right',
     async (_what, names) => {
       const { primary } = await roles();

@@ -1,6 +1,6 @@
 import type { LostStandbys } from '../../cluster/guard/standby-loss';
 import type { Lsn } from '../../cluster/lsn';
-import { synchronousNamesFor } from '../../cluster/synchronous-names';
+import { standbysNeeded, synchronousNamesFor } from '../../cluster/synchronous-names';
 import { slotName } from '../../cluster/topology';
 import type { ContainerState } from '../../systems/docker';
 import type { PostgresSession } from '../../systems/postgres';
@@ -124,9 +124,9 @@ async function stateOf({ docker }: ActivityDeps, node: string): Promise<Containe
 }
 
 /**
- * Whoever commits wait for has not confirmed this position. Others may stream that nobody waits for: a reporting replica, a
+ * Fewer than commits wait for have confirmed this position. Others may stream that nobody waits for: a reporting replica, a
  * subscription, a standby whose name the names leave out.
- * @throws ApplicationFailure `Refused` when one has: commits go on by themselves
+ * @throws ApplicationFailure `Refused` when enough have: commits go on by themselves
  */
 async function requireLost(session: PostgresSession, primary: string, position: Lsn | undefined): Promise<void> {
   const rows = await session.query(
@@ -134,10 +134,12 @@ async function requireLost(session: PostgresSession, primary: string, position: 
       AND flush_lsn >= coalesce($1::pg_lsn, '0/0')`,
     [position ?? null],
   );
-  if (rows.length === 0) return;
+  const [set] = await session.query<{ names: string }>(`SELECT current_setting('synchronous_standby_names') AS names`);
+  const needed = Math.max(standbysNeeded(set?.names ?? ''), 1);
+  if (rows.length < needed) return;
   throw finalFailure(
     'Refused',
-    `a standby of ${primary} confirms again (measured: ${rows.length} that commits wait for; limit: 1). Nothing was relaxed. Next: veloz-ha postgres status`,
+    `a standby of ${primary} confirms again (measured: ${rows.length} that commits wait for; limit: ${needed}). Nothing was relaxed. Next: veloz-ha postgres status`,
   );
 }
 

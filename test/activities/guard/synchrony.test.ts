@@ -69,6 +69,13 @@ describe('commits are let go on without a standby', () => {
     expect(statements[0]).toBe(ALTER);
   });
 
+  test('where one confirms, and commits wait for two', async () => {
+    streaming = confirming = 1;
+    names = 'ANY 2 (veloz_standby)';
+    await relax();
+    expect(statements[0]).toBe(ALTER);
+  });
+
   describe('not, and that is a refusal with the next command, where', () => {
     const refused = async (says: RegExp) => {
       await expect(relax()).rejects.toMatchObject({
