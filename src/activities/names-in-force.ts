@@ -1,3 +1,4 @@
+import { psql } from '../cluster/commands';
 import type { PostgresSession } from '../systems/postgres';
 import { steadyMs } from './clock';
 import { sleep } from './context';
@@ -16,11 +17,17 @@ const EVERY_MS = 20;
 
 /**
  * Returns once a commit of `session` was seen waiting for a standby, and has returned: the names are in force.
+ * @param primary the node's name, for people
  * @param watcher another session with the same primary
  * @param limitMs of all attempts, in milliseconds; a commit that waits is waited for as long as its session lets it
  * @throws Error when no commit waited: the names are set, and nothing is proven by them yet
  */
-export async function requireWait(session: PostgresSession, watcher: PostgresSession, limitMs: number): Promise<void> {
+export async function requireWait(
+  primary: string,
+  session: PostgresSession,
+  watcher: PostgresSession,
+  limitMs: number,
+): Promise<void> {
   const [own] = await session.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
   const started = steadyMs();
   let commits = 0;
@@ -38,7 +45,7 @@ export async function requireWait(session: PostgresSession, watcher: PostgresSes
     const ms = Math.round(steadyMs() - started);
     if (ms > limitMs)
       throw new Error(
-        `synchronous_standby_names is set and not in force yet: none of ${commits} commits within ${ms} ms waited for a standby (limit: 1 that waits). The checkpointer has not taken the setting. Next: psql -c "SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer'"`,
+        `synchronous_standby_names is set and not in force yet: none of ${commits} commits within ${ms} ms waited for a standby (limit: 1 that waits). The checkpointer has not taken the setting. Next: ${psql(primary, "SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer'")}`,
       );
     await sleep(EVERY_MS);
   }

@@ -4,7 +4,7 @@ import { linkFault } from '../../src/bench/faults';
 import { guardWorkflowId } from '../../src/workflows/guard-messages';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
-import { cli, cluster, deps, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cli, cluster, deps, docker, look, psql, recovered, roles, waitUntil, wake, whole } from './support/stack';
 
 /** What the guard does where a failover is not the answer, or not its decision. */
 describe('the guard', () => {
@@ -244,6 +244,26 @@ describe('the guard', () => {
     },
     120_000,
   );
+
+  test('names that the checkpointer has not taken protect nothing, whatever sessions show', async () => {
+    const { primary, standby } = await roles();
+    await guarded.guard();
+    // Stopped by a person: the guard does not start it again.
+    docker('stop', standby);
+    await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded');
+    const checkpointer = psql(primary, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
+    docker('exec', '-u', 'root', primary, 'sh', '-c', `kill -STOP ${checkpointer}`);
+    try {
+      wake([standby]);
+      const { events } = await guarded.until('the names not being in force', (state) =>
+        state.events.some(({ kind, says }) => kind === 'backoff' && says.includes('not in force yet')),
+      );
+      expect(events.map(({ kind }) => kind)).not.toContain('restored');
+    } finally {
+      docker('exec', '-u', 'root', primary, 'sh', '-c', `kill -CONT ${checkpointer}`);
+    }
+    await guarded.protectedBy(primary);
+  }, 180_000);
 
   test('in approve it plans and asks; approved, it fails over', async () => {
     const before = await roles();

@@ -6,12 +6,15 @@ import type { ContainerState } from '../../systems/docker';
 import type { PostgresSession } from '../../systems/postgres';
 import { attempt, finalFailure, keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { requireWait } from '../names-in-force';
 import { ensureSynchronousNames } from '../prepare';
 import { streamingNodes } from '../rejoin/settle';
 import { messageOf, withinLimit } from './probe';
 
 /** The guard does not watch meanwhile; a standby that needs longer is asked again after a back-off. In milliseconds. */
 const CATCH_UP_MS = 3000;
+/** How long PostgreSQL may take to have commits wait once the names are set, in milliseconds: in a checkpoint it may take longer. */
+const IN_FORCE_MS = 1500;
 /** A standby that is further behind would have every commit wait until it has caught up. */
 const NEAR_BYTES = 4 * 1024 * 1024;
 /** How long the primary may take to answer a question about it, in milliseconds. */
@@ -55,7 +58,8 @@ export async function relaxSynchrony(
 }
 
 /**
- * Has commits wait for the standbys that stream, once one of them is caught up.
+ * Has commits wait for the standbys that stream, once one of them is caught up. Where none is seen to wait, the names are emptied again.
+ * @throws Error when no commit waited within the limit
  * @throws ApplicationFailure `Refused` when a run holds the lock of PostgreSQL
  */
 export async function restoreSynchrony(deps: ActivityDeps, cluster: string, primary: string): Promise<string> {
@@ -73,7 +77,15 @@ export async function restoreSynchrony(deps: ActivityDeps, cluster: string, prim
       );
       const names = synchronousNamesFor(access.topology, (await streamingNodes(access, session)).length);
       await ensureSynchronousNames(session, names);
-      await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'synchronous again')`);
+      try {
+        await withSession(access.sql(primary, ANSWER_MS), (watcher) =>
+          requireWait(primary, session, watcher, IN_FORCE_MS),
+        );
+      } catch (error) {
+        // Names that are set and that nobody has seen in force would be believed, and not be tried again.
+        await withSession(access.sql(primary, ANSWER_MS), (other) => ensureSynchronousNames(other, ''));
+        throw error;
+      }
       return `commits on ${primary} wait for a standby again: synchronous_standby_names is '${names}', and one confirmed`;
     });
   } finally {

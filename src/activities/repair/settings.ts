@@ -27,7 +27,7 @@ export async function restoreNames(
       await caughtUp(access, session, first);
       // Not RESET: that would take the server's word.
       await session.query(`SET synchronous_commit = on`);
-      const names = await protect(access, session, standbys, first);
+      const names = await protect(access, primary, session, standbys, first);
       return { detail: `synchronous_standby_names '${names}', and a standby confirmed`, protectedAt: Date.now() };
     });
   } finally {

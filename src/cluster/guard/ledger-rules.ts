@@ -215,7 +215,9 @@ function protectionOf(
     // Sessions hear of new names a moment before all of the server does: the round that sees them first proves nothing yet.
     const seenBefore = ledger.names !== '';
     const named = answersWhile(primary, history, (answer, before) => waitsAlways(answer) && waitsAlways(before));
-    if (!seenBefore || history[0]?.weak !== undefined || !confirming.some((node) => hasUpTo(node, named.at(-1)?.lsn)))
+    // And commits wait only once the checkpointer has taken the names: it has where it is at rest a round after they were seen.
+    const inForce = named.findLast(({ takesReloads }) => takesReloads !== false);
+    if (!seenBefore || history[0]?.weak !== undefined || !confirming.some((node) => hasUpTo(node, inForce?.lsn)))
       return {
         state: 'degraded',
         synchronous: confirming,

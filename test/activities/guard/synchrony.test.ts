@@ -14,6 +14,8 @@ describe('commits are let go on without a standby', () => {
   let streaming: number;
   let confirming: number;
   let names: string;
+  /** The checkpointer has taken the names. */
+  let inForce: boolean;
   const relax = () => relaxSynchrony(engine.deps, 'veloz', PRIMARY);
   beforeEach(() => {
     engine = new FakeEngine();
@@ -23,6 +25,7 @@ describe('commits are let go on without a standby', () => {
     statements = [];
     streaming = 0;
     confirming = 0;
+    inForce = true;
     names = 'veloz_standby';
     servers.answer = (_node, sql) => {
       if (sql.startsWith('ALTER SYSTEM')) names = /'(.*)'/.exec(sql)?.[1] ?? '';
@@ -31,7 +34,7 @@ describe('commits are let go on without a standby', () => {
       if (sql.startsWith('SELECT 1'))
         return Array.from({ length: sql.includes('sync_state IN') ? confirming : streaming }, () => ({}));
       if (sql.startsWith('SELECT s.slot_name')) return [{ slot_name: 'veloz_postgres_standby' }].slice(0, streaming);
-      return { names, lsn: '0/6000000' };
+      return { names, lsn: '0/6000000', waits: inForce && names !== '' };
     };
   });
   const ALTER = `ALTER SYSTEM SET synchronous_standby_names = ''`;
@@ -138,6 +141,16 @@ describe('commits are let go on without a standby', () => {
     );
     expect(names).toBe('veloz_standby');
     expect(statements.at(-1)).toContain('pg_logical_emit_message(true');
+  });
+
+  test('and not while no commit is seen to wait, whatever the names say: they are emptied again, to be tried later', async () => {
+    streaming = 1;
+    names = '';
+    inForce = false;
+    await expect(restoreSynchrony(engine.deps, 'veloz', PRIMARY)).rejects.toThrow(
+      /^synchronous_standby_names is set and not in force yet: none of \d+ commits within \d+ ms waited/,
+    );
+    expect(names).toBe('');
   });
 
   test('which a run that holds the lock does by itself', async () => {
