@@ -25,7 +25,8 @@ export async function dropIdleSlot(session: PostgresSession, node: string): Prom
 }
 
 /**
- * Makes `synchronous_standby_names` what it should be, and waits until the server says so.
+ * Makes `synchronous_standby_names` what it should be, and waits until the session sees it. Commits may go on returning at once for a
+ * while: that they wait is proven by `requireWait`, once somebody confirms.
  * `undefined` means "as the configuration file says".
  */
 export async function ensureSynchronousNames(session: PostgresSession, wanted: string | undefined): Promise<void> {

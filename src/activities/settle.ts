@@ -10,6 +10,7 @@ import { poolerAnswers, poolerNotAsked } from './failover/left-out';
 import { openDoor, type DoorSession } from './front-door';
 import { tellLeftBehind } from './left-behind';
 import type { MoveRequest } from './move-parts';
+import { requireWait } from './names-in-force';
 import { dropIdleSlot, ensureSynchronousNames, follow, namesAfter } from './prepare';
 import { tokenOf } from './token';
 import { steadyMs } from './clock';
@@ -34,6 +35,8 @@ export interface VerifyResult {
 /** SQLSTATE of a server whose places are taken: a client waits for one. */
 const TOO_MANY_CONNECTIONS = '53300';
 
+/** How long a checkpoint may keep PostgreSQL from having commits wait, in milliseconds. */
+const IN_FORCE_LIMIT_MS = 10_000;
 /** How long a standby may take until it is caught up and synchronous, in milliseconds. */
 export const CATCH_UP_LIMIT_MS = 60_000;
 
@@ -62,8 +65,10 @@ export async function settleMove(deps: ActivityDeps, request: MoveRequest): Prom
       await until(`${request.source} being synchronous`, CATCH_UP_LIMIT_MS, 5, async () =>
         (await synchronousNodes(session)).length >= wanted ? true : undefined,
       );
-      // With the names tightened, a commit that returns is the proof.
-      await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'settled')`);
+      // With the names tightened, a commit that was seen waiting, and returned, is the proof.
+      await withSession(access.sql(request.target), (watcher) =>
+        requireWait(request.target, session, watcher, IN_FORCE_LIMIT_MS),
+      );
       const protectedAt = Date.now();
       // A rewind reads the source's timeline from its control file, which only a checkpoint writes (H8).
       await session.query('CHECKPOINT');

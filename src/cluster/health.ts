@@ -1,32 +1,17 @@
 import type { Check } from './check';
-import { logs, psql, sqlText } from './commands';
+import { psql, sqlText } from './commands';
 import { checkControlPath } from './control-path';
-import {
-  answers,
-  presentNodes,
-  primaries,
-  replicationRowOf,
-  standbys,
-  type AnsweringNode,
-  type ObservedCluster,
-} from './observed';
+import { answers, presentNodes, primaries, standbys, type AnsweringNode, type ObservedCluster } from './observed';
 import { findingKey, readinessFindings } from './readiness/findings';
+import { checkSynchrony } from './readiness/synchrony';
 import { formatSize } from './size';
 import { Checklist } from './switchover/checklist';
 import { checkDisk } from './switchover/candidate';
 import { checkOnePrimary, checkSameSystem } from './switchover/identity';
-import {
-  checkCommits,
-  checkFlushLag,
-  checkReplay,
-  checkStreaming,
-  isSynchronous,
-  setSynchronousNames,
-} from './switchover/replication';
+import { checkCommits, checkFlushLag, checkReplay, checkStreaming } from './switchover/replication';
 import { checkTransactions } from './switchover/stopping';
 import { systemsNotReady, type NotReady } from './switchover/systems';
 import { checkNotHeld, checkPoolMode, checkRoute } from './switchover/traffic';
-import { isExpectedNames, synchronousNamesFor } from './synchronous-names';
 import { isNodesSlot, slotName, type ClusterTopology } from './topology';
 
 /** Checks that stop a switchover, but under which the cluster is still what it promises to be: worth knowing. */
@@ -92,61 +77,6 @@ function checkPrimary(
     followers.map((node) => node.name),
   );
   checkTransactions(list, topology, source, topology.limits.pause);
-}
-
-/** B2: some standby has every acknowledged commit, and the names are those of the topology. */
-function checkSynchrony(
-  list: Checklist,
-  topology: ClusterTopology,
-  source: AnsweringNode,
-  followers: readonly AnsweringNode[],
-): void {
-  const names = source.sql.settings.synchronous_standby_names ?? '';
-  const rows = followers.map(({ name }) => ({ name, row: replicationRowOf(source, slotName(name)) }));
-  const streaming = rows.filter(({ row }) => row?.state === 'streaming').length;
-  const wanted = synchronousNamesFor(topology, streaming);
-  const expected = isExpectedNames(topology, names, streaming);
-  const inStep = rows.filter(({ row }) => row?.state === 'streaming' && isSynchronous(row.syncState));
-  const states = rows.map(({ name, row }) => `${name} is ${row?.syncState ?? 'not streaming'}`);
-  const words = {
-    says: 'a standby is synchronous',
-    measured: `${states.length === 0 ? 'no standby answers' : states.join(', ')}; synchronous_standby_names is '${names}'`,
-    limit: `'${wanted}', and at least 1 sync or quorum`,
-    // Names that nobody who streams answers to would have every commit wait: the standby comes first.
-    next: rows.some(({ row }) => row?.state === 'streaming')
-      ? expected
-        ? logs(followers[0]?.name ?? source.name)
-        : setSynchronousNames(source.name, wanted)
-      : followers[0] === undefined
-        ? 'veloz-ha stack up'
-        : logs(followers[0].name),
-  };
-  if (inStep.length === 0) {
-    list.require('B2', false, {
-      ...words,
-      refusal:
-        names === ''
-          ? 'commits wait for no standby: the loss of the primary would lose acknowledged commits'
-          : 'no standby is synchronous: commits wait for ever',
-    });
-    return;
-  }
-  const asConfigured = names === topology.postgres.synchronousStandbyNames;
-  list.advise('B2', expected, {
-    ...words,
-    refusal: asConfigured
-      ? `only one of ${streaming} standbys confirms commits, and may be the target of a switchover`
-      : 'synchronous_standby_names is not what the topology says',
-  });
-  for (const { name, row } of rows) {
-    list.advise('B2', row?.state !== 'streaming' || row.syncState !== 'async', {
-      says: `${name} can be synchronous`,
-      refusal: `${name} can't become synchronous`,
-      measured: `sync_state is ${row?.syncState}, its application_name is '${row?.applicationName}'`,
-      limit: `a name in '${topology.postgres.synchronousStandbyNames}'`,
-      next: psql(name, 'SHOW primary_conninfo'),
-    });
-  }
 }
 
 /** C9, J10 and K6: what fills the disk one day, or keeps a node down after a reboot. */

@@ -32,3 +32,13 @@ export function isExpectedNames(topology: Names, names: string, streamingStandby
   if (same(names, synchronousNamesFor(topology, streamingStandbys))) return true;
   return streamingStandbys < 2 && same(names, synchronousNamesFor(topology, 2));
 }
+
+/** `ANY 2 (…)`, `FIRST 2 (…)` and, as PostgreSQL 9.6 wrote it, `2 (…)`. */
+const numbered = /^\s*(?:(?:any|first)\s+)?(\d+)\s*\(/i;
+
+/** How many standbys have to confirm a commit before it is acknowledged: 0 with empty names, 1 where the names say no number. */
+export function standbysNeeded(names: string): number {
+  if (names.trim() === '') return 0;
+  const number = numbered.exec(names)?.[1];
+  return number === undefined ? 1 : Number(number);
+}

@@ -1,4 +1,4 @@
-import { isExpectedNames, synchronousNamesFor } from '../../src/cluster/synchronous-names';
+import { isExpectedNames, standbysNeeded, synchronousNamesFor } from '../../src/cluster/synchronous-names';
 
 const topology = (synchronousStandbyNames: string) => ({ postgres: { synchronousStandbyNames } });
 
@@ -35,5 +35,25 @@ describe('names that are there are as expected', () => {
     ['*', 1, false],
   ])("'%s' with %i streaming: %s", (names, standbys, expected) => {
     expect(isExpectedNames(topology('veloz_standby'), names, standbys)).toBe(expected);
+  });
+});
+
+describe('a commit waits for so many standbys', () => {
+  test.each<[names: string, needed: number]>([
+    ['', 0],
+    ['  ', 0],
+    ['veloz_standby', 1],
+    ['a, b', 1],
+    ['*', 1],
+    ['ANY 1 (veloz_standby)', 1],
+    ['ANY 2 (veloz_standby)', 2],
+    ['any 2(a,b , c)', 2],
+    ['FIRST 3 (*)', 3],
+    [' 2 (a, b)', 2],
+    // A name that only looks like a number of standbys.
+    ['any', 1],
+    ['"ANY 2 (a)"', 1],
+  ])("'%s': %i", (names, needed) => {
+    expect(standbysNeeded(names)).toBe(needed);
   });
 });

@@ -4,7 +4,20 @@ import { linkFault } from '../../src/bench/faults';
 import { guardWorkflowId } from '../../src/workflows/guard-messages';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
-import { cli, deps, docker, look, POOLER, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import {
+  cli,
+  cluster,
+  deps,
+  docker,
+  look,
+  POOLER,
+  psql,
+  recovered,
+  roles,
+  waitUntil,
+  wake,
+  whole,
+} from './support/stack';
 
 /** What the guard does where a failover is not the answer, or not its decision. */
 describe('the guard', () => {
@@ -316,6 +329,51 @@ describe('the guard', () => {
     await guarded.protectedBy(before.primary, 120_000);
     await whole();
   });
+
+  test.each([
+    ['that nobody who streams answers to', 'somebody_else'],
+    ['that ask for more standbys than stream', 'ANY 2 (veloz_standby)'],
+  ])(
+    'names %s, set by hand: commits go on, and the names become right',
+    async (_what, names) => {
+      const { primary } = await roles();
+      const set = (value: string) => {
+        psql(primary, `ALTER SYSTEM SET synchronous_standby_names = '${value}'`);
+        psql(primary, 'SELECT pg_reload_conf()');
+      };
+      await guarded.guard();
+      set(names);
+      try {
+        await guarded.until('the names being right', ({ events }) => events.some(({ kind }) => kind === 'restored'));
+        await guarded.protectedBy(primary);
+        expect(psql(primary, 'SHOW synchronous_standby_names')).toBe(cluster.postgres.synchronousStandbyNames);
+        expect((await guarded.state()).events.map(({ kind }) => kind)).toContain('relaxed');
+      } finally {
+        set(cluster.postgres.synchronousStandbyNames);
+      }
+    },
+    120_000,
+  );
+
+  test('names that the checkpointer has not taken protect nothing, whatever sessions show', async () => {
+    const { primary, standby } = await roles();
+    await guarded.guard();
+    // Stopped by a person: the guard does not start it again.
+    docker('stop', standby);
+    await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded');
+    const checkpointer = psql(primary, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
+    docker('exec', '-u', 'root', primary, 'sh', '-c', `kill -STOP ${checkpointer}`);
+    try {
+      wake([standby]);
+      const { events } = await guarded.until('the names not being in force', (state) =>
+        state.events.some(({ kind, says }) => kind === 'backoff' && says.includes('not in force yet')),
+      );
+      expect(events.map(({ kind }) => kind)).not.toContain('restored');
+    } finally {
+      docker('exec', '-u', 'root', primary, 'sh', '-c', `kill -CONT ${checkpointer}`);
+    }
+    await guarded.protectedBy(primary);
+  }, 180_000);
 
   test('in approve it plans and asks; approved, it fails over', async () => {
     const before = await roles();

@@ -33,6 +33,8 @@ SELECT r.recovering AS "inRecovery",
     || array(SELECT format('%s, which has no slot, confirms commits', a.application_name) FROM pg_stat_replication a
       WHERE a.sync_state IN ('sync', 'quorum') AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = a.pid))
     END AS weak,
+  CASE WHEN NOT r.recovering THEN (SELECT coalesce(wait_event IN ('CheckpointerMain', 'CheckpointWriteDelay'), false)
+    FROM pg_stat_get_activity(NULL) WHERE backend_type = 'checkpointer') END AS "takesReloads",
   (SELECT status FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) AS receiver,
   CASE WHEN r.recovering THEN pg_is_wal_replay_paused() ELSE false END AS "replayPaused"${waiting}
 FROM (SELECT pg_is_in_recovery() AS recovering) r`;
@@ -59,6 +61,7 @@ interface Row extends Record<string, unknown> {
   names: string | null;
   standbys: { slot: string; syncState: string; state: string; pid?: number; flush?: Lsn | null }[] | null;
   weak: string[] | null;
+  takesReloads?: boolean | null;
   receiver: string | null;
   replayPaused: boolean;
 }
@@ -101,6 +104,7 @@ export class NodeProbe {
         ...(row.names === null ? {} : { names: row.names }),
         ...(row.standbys === null ? {} : { standbys: row.standbys.map((standby) => this.named(standby)) }),
         ...(row.weak === null || row.weak.length === 0 ? {} : { weak: row.weak }),
+        ...(row.takesReloads == null ? {} : { takesReloads: row.takesReloads }),
         receiver: row.receiver,
         replayPaused: row.replayPaused,
       };

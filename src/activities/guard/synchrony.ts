@@ -1,14 +1,19 @@
 import type { LostStandbys } from '../../cluster/guard/standby-loss';
 import type { Lsn } from '../../cluster/lsn';
-import { synchronousNamesFor } from '../../cluster/synchronous-names';
+import { standbysNeeded, synchronousNamesFor } from '../../cluster/synchronous-names';
+import { slotName } from '../../cluster/topology';
 import type { PostgresSession } from '../../systems/postgres';
 import { attempt, finalFailure, keepBeating, until } from '../context';
-import { accessCluster, withSession, type ActivityDeps } from '../deps';
+import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { requireWait } from '../names-in-force';
 import { ensureSynchronousNames } from '../prepare';
+import { streamingNodes } from '../rejoin/settle';
 import { requireNoPrimary } from './no-primary';
 
 /** The guard does not watch meanwhile; a standby that needs longer is asked again after a back-off. In milliseconds. */
 const CATCH_UP_MS = 3000;
+/** How long PostgreSQL may take to have commits wait once the names are set, in milliseconds: in a checkpoint it may take longer. */
+const IN_FORCE_MS = 1500;
 /** A standby that is further behind would have every commit wait until it has caught up. */
 const NEAR_BYTES = 4 * 1024 * 1024;
 /** How long the primary may take to answer a question about it, in milliseconds. */
@@ -19,7 +24,8 @@ const ANSWER_MS = 2000;
  * relaxed would acknowledge what nobody else has.
  * @param lost what no standby had confirmed when this was decided: one that has confirmed it since is back, one that is merely still
  *   listed is not
- * @throws ApplicationFailure `Refused` when that is not proven, or a run holds the lock of PostgreSQL, and nothing was relaxed
+ * @throws ApplicationFailure `Refused` when that is not proven, a run holds the lock of PostgreSQL, or a standby confirms again, and
+ *   nothing was relaxed
  */
 export async function relaxSynchrony(
   deps: ActivityDeps,
@@ -34,7 +40,7 @@ export async function relaxSynchrony(
     // Clients wait: everybody is asked at the same time.
     await Promise.all([requireNoRun(deps, cluster), ...others.map(({ name }) => requireNoPrimary(deps, access, name))]);
     return await withSession(access.sql(primary, ANSWER_MS), async (session) => {
-      if (await confirmed(session, lost.mark)) return `a standby of ${primary} is back: nothing was relaxed`;
+      await requireLost(session, primary, lost.mark);
       await ensureSynchronousNames(session, '');
       return `commits on ${primary} wait for no standby: synchronous_standby_names is ''`;
     });
@@ -49,7 +55,8 @@ export async function relaxSynchrony(
 }
 
 /**
- * Has commits wait for the standbys that stream, once one of them is caught up.
+ * Has commits wait for the standbys that stream, once one of them is caught up. Where none is seen to wait, the names are emptied again.
+ * @throws Error when no commit waited within the limit
  * @throws ApplicationFailure `Refused` when a run holds the lock of PostgreSQL
  */
 export async function restoreSynchrony(deps: ActivityDeps, cluster: string, primary: string): Promise<string> {
@@ -63,11 +70,19 @@ export async function restoreSynchrony(deps: ActivityDeps, cluster: string, prim
       await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'is a standby there')`);
       const [at] = await session.query<{ lsn: Lsn }>('SELECT pg_current_wal_flush_lsn()::text AS lsn');
       await until('a standby confirming', CATCH_UP_MS, 50, async () =>
-        (await confirmed(session, at?.lsn, NEAR_BYTES)) ? true : undefined,
+        (await near(access, session, at?.lsn)) ? true : undefined,
       );
-      const names = synchronousNamesFor(access.topology, await streaming(session));
+      const names = synchronousNamesFor(access.topology, (await streamingNodes(access, session)).length);
       await ensureSynchronousNames(session, names);
-      await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'synchronous again')`);
+      try {
+        await withSession(access.sql(primary, ANSWER_MS), (watcher) =>
+          requireWait(primary, session, watcher, IN_FORCE_MS),
+        );
+      } catch (error) {
+        // Names that are set and that nobody has seen in force would be believed, and not be tried again.
+        await withSession(access.sql(primary, ANSWER_MS), (other) => ensureSynchronousNames(other, ''));
+        throw error;
+      }
       return `commits on ${primary} wait for a standby again: synchronous_standby_names is '${names}', and one confirmed`;
     });
   } finally {
@@ -84,22 +99,33 @@ async function requireNoRun(deps: ActivityDeps, cluster: string): Promise<void> 
     );
 }
 
-async function streaming(session: PostgresSession): Promise<number> {
-  const [row] = await session.query<{ count: number }>(
-    `SELECT count(*)::int AS count FROM pg_stat_replication WHERE state = 'streaming'`,
+/**
+ * Fewer than commits wait for have confirmed this position. Others may stream that nobody waits for: a reporting replica, a
+ * subscription, a standby whose name the names leave out.
+ * @throws ApplicationFailure `Refused` when enough have: commits go on by themselves
+ */
+async function requireLost(session: PostgresSession, primary: string, position: Lsn | undefined): Promise<void> {
+  const rows = await session.query(
+    `SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')
+      AND flush_lsn >= coalesce($1::pg_lsn, '0/0')`,
+    [position ?? null],
   );
-  return row?.count ?? 0;
+  const [set] = await session.query<{ names: string }>(`SELECT current_setting('synchronous_standby_names') AS names`);
+  const needed = Math.max(standbysNeeded(set?.names ?? ''), 1);
+  if (rows.length < needed) return;
+  throw finalFailure(
+    'Refused',
+    `a standby of ${primary} confirms again (measured: ${rows.length} that commits wait for; limit: ${needed}). Nothing was relaxed. Next: veloz-ha postgres status`,
+  );
 }
 
-/**
- * Does a standby stream that has confirmed this position?
- * @param withinBytes how far it may be behind now; undefined: as far as it likes
- */
-async function confirmed(session: PostgresSession, position: Lsn | undefined, withinBytes?: number): Promise<boolean> {
+/** Does a node stream that has confirmed this position, and is close behind? Others who stream are no standby of this cluster. */
+async function near(access: ClusterAccess, session: PostgresSession, position: Lsn | undefined): Promise<boolean> {
   const rows = await session.query(
-    `SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND flush_lsn >= coalesce($1::pg_lsn, '0/0')
-      AND ($2::bigint IS NULL OR pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) < $2::bigint)`,
-    [position ?? null, withinBytes ?? null],
+    `SELECT 1 FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid
+      WHERE state = 'streaming' AND flush_lsn >= coalesce($1::pg_lsn, '0/0')
+        AND pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) < $2::bigint AND slot_name = ANY ($3)`,
+    [position ?? null, NEAR_BYTES, access.topology.postgres.nodes.map(({ name }) => slotName(name))],
   );
   return rows.length > 0;
 }

@@ -9,6 +9,7 @@ import {
 } from '../../cluster/guard/mending';
 import { copyLock } from '../../cluster/locks';
 import type { NodeAnswer } from '../../cluster/guard/signals';
+import { tooFewConfirm } from '../../cluster/guard/standby-loss';
 import { openPostgresAgent, type PostgresAgent } from '../../systems/agent';
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
@@ -217,8 +218,7 @@ class MembersLook {
     return {
       writable: primaries.map(({ name }) => name),
       streams,
-      commitsWait:
-        (primary?.names ?? '') !== '' && !(primary?.standbys ?? []).some(({ state }) => state === 'streaming'),
+      commitsWait: primary !== undefined && tooFewConfirm(primary),
       members,
     };
   }

@@ -7,7 +7,7 @@ import { fenceNode } from '../fence';
 import { dropIdleSlot, ensureSynchronousNames } from '../prepare';
 import { CATCH_UP_LIMIT_MS, caughtUp } from '../settle';
 import { rejoinToken, type RejoinRequest } from './parts';
-import { protect, streamingNodes } from './settle';
+import { protect, requireWaitOn, streamingNodes } from './settle';
 
 /** What `removeStandby` asks for. */
 export type RemovalRequest = Omit<RejoinRequest, 'method'>;
@@ -33,7 +33,7 @@ export async function releaseStandby(deps: ActivityDeps, request: RemovalRequest
       for (const name of staying) await caughtUp(access, session, name);
       const words = `${staying.join(', ')} ${staying.length === 1 ? 'stays' : 'stay'}`;
       if (!streaming.includes(node)) return `${words}; ${node} does not stream`;
-      const names = await waitForEach(access, session, streaming.length);
+      const names = await waitForEach(access, primary, session, streaming.length);
       return `${words}; a commit waits for each of them: synchronous_standby_names '${names}'`;
     });
   } finally {
@@ -42,12 +42,17 @@ export async function releaseStandby(deps: ActivityDeps, request: RemovalRequest
 }
 
 /** All go by one name, so who stays can't be named: `ANY n` of n waits for each. Names of another form are left alone. */
-async function waitForEach(access: ClusterAccess, session: PostgresSession, standbys: number): Promise<string> {
+async function waitForEach(
+  access: ClusterAccess,
+  primary: string,
+  session: PostgresSession,
+  standbys: number,
+): Promise<string> {
   const any = synchronousNamesFor(access.topology, standbys);
   const names =
     any === access.topology.postgres.synchronousStandbyNames ? any : any.replace(/^ANY 1/, `ANY ${standbys}`);
   await ensureSynchronousNames(session, names);
-  await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'released')`);
+  await requireWaitOn(access, primary, session);
   return names;
 }
 
@@ -74,7 +79,7 @@ export async function retireStandby(deps: ActivityDeps, request: RemovalRequest)
     return await withSession(access.sql(primary, CATCH_UP_LIMIT_MS), async (session) => {
       // At once: commits wait for the node that is gone.
       const staying = (await streamingNodes(access, session)).filter((name) => name !== node);
-      const names = staying[0] === undefined ? '' : await protect(access, session, staying, staying[0]);
+      const names = staying[0] === undefined ? '' : await protect(access, primary, session, staying, staying[0]);
       await until(`the slot of ${node} becoming free`, 15_000, 20, async () => {
         await dropIdleSlot(session, node);
         const left = await session.query('SELECT 1 FROM pg_replication_slots WHERE slot_name = $1', [slotName(node)]);

@@ -4,9 +4,13 @@ import { slotName } from '../../cluster/topology';
 import type { PostgresSession } from '../../systems/postgres';
 import { keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { requireWait } from '../names-in-force';
 import { dropIdleSlot, ensureSynchronousNames } from '../prepare';
 import { CATCH_UP_LIMIT_MS, caughtUp, synchronousNodes } from '../settle';
 import { answeringAgent, claim, rejoinToken, type RejoinRequest } from './parts';
+
+/** How long a checkpoint may keep PostgreSQL from having commits wait, in milliseconds. */
+const IN_FORCE_LIMIT_MS = 10_000;
 
 /** What became of the node. */
 export interface RejoinSettled {
@@ -37,6 +41,7 @@ export async function streamingNodes(access: ClusterAccess, session: PostgresSes
  */
 export async function protect(
   access: ClusterAccess,
+  primary: string,
   session: PostgresSession,
   standbys: readonly string[],
   needed: string,
@@ -59,8 +64,13 @@ export async function protect(
     },
     () => `synchronous: ${seen}`,
   );
-  await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'settled')`);
+  await requireWaitOn(access, primary, session);
   return names;
+}
+
+/** @throws Error when no commit on the primary is seen to wait for a standby: a checkpoint may be under way */
+export async function requireWaitOn(access: ClusterAccess, primary: string, session: PostgresSession): Promise<void> {
+  await withSession(access.sql(primary), (watcher) => requireWait(primary, session, watcher, IN_FORCE_LIMIT_MS));
 }
 
 /**
@@ -76,7 +86,7 @@ export async function settleRejoin(deps: ActivityDeps, request: RejoinRequest): 
       await caughtUp(access, session, node);
       const standbys = await streamingNodes(access, session);
       if (!standbys.includes(node)) throw new Error(`${node} does not stream from ${primary} any more`);
-      const names = await protect(access, session, standbys, node);
+      const names = await protect(access, primary, session, standbys, node);
       const protectedAt = Date.now();
       await session.query('CHECKPOINT');
       await dropIdleSlot(session, primary);

@@ -29,7 +29,7 @@ export async function restoreNames(
       // Not RESET: that would take the server's word.
       await session.query(`SET synchronous_commit = on`);
       stillAsked();
-      const names = await unlessLeft(protect(access, session, standbys, first));
+      const names = await unlessLeft(protect(access, primary, session, standbys, first));
       return { detail: `synchronous_standby_names '${names}', and a standby confirmed`, protectedAt: Date.now() };
     });
   } finally {

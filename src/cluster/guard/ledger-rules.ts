@@ -217,9 +217,11 @@ function protectionOf(
     // Sessions hear of new names a moment before all of the server does: the round that sees them first proves nothing yet.
     const seenBefore = ledger.names !== '';
     const named = answersWhile(primary, history, (answer, before) => waitsAlways(answer) && waitsAlways(before));
+    // And commits wait only once the checkpointer has taken the names: it has where it is at rest a round after they were seen.
+    const inForce = named.findLast(({ takesReloads }) => takesReloads !== false);
     const itself = (node: string): boolean => {
       const answer = answerOf(round, node);
-      return answer !== undefined && streamsItself(answer) && hasUpTo(node, named.at(-1)?.lsn);
+      return answer !== undefined && streamsItself(answer) && hasUpTo(node, inForce?.lsn);
     };
     if (!seenBefore || history[0]?.weak !== undefined || !confirming.some(itself)) {
       // What was found out over several rounds is not taken back by the first one of a new stretch.

@@ -31,6 +31,8 @@ export interface NodeAnswer {
   }[];
   /** Primary: why some of its commits are on no standby that is known, each in half a sentence (B4); absent where all are. */
   weak?: string[];
+  /** Primary: its checkpointer is at rest, so that it has taken every reload before. Absent where nobody asked. */
+  takesReloads?: boolean;
   /** Standby: the state of its WAL receiver, null when none runs. */
   receiver?: string | null;
   replayPaused?: boolean;

@@ -1,6 +1,7 @@
 import { formatMs } from '../duration';
 import { lsnBytes, type Lsn } from '../lsn';
 import type { GuardPolicy } from './policy';
+import { standbysNeeded } from '../synchronous-names';
 import { isGone, isWritable } from './rounds';
 import type { ContainerWord, NodeAnswer, Round } from './signals';
 
@@ -9,7 +10,7 @@ import type { ContainerWord, NodeAnswer, Round } from './signals';
  *
  * - proven: the container of every standby has ended by Docker's word, and does not come back within `standbyDeadAfter`. Nobody will
  *   confirm anything until somebody starts one, so waiting longer protects nothing.
- * - silent: no standby confirms anything for `standbyLostAfter`, although something waits to be confirmed. One that was cut off, is
+ * - silent: fewer standbys than the names ask for (`ANY 2 (…)`: two), so as a rule none, confirm anything for `standbyLostAfter`, although something waits to be confirmed. One that was cut off, is
  *   frozen, or whose disk hangs looks connected for as long as `wal_sender_timeout`: what counts is what it confirms, not that
  *   the primary still lists it.
  *
@@ -20,7 +21,7 @@ import type { ContainerWord, NodeAnswer, Round } from './signals';
 export interface StandbyWatch {
   /** Each standby that streams: what it has confirmed, and since when the primary had more without it confirming anything new. */
   positions: Readonly<Record<string, { flush: Lsn; behindSince?: number }>>;
-  /** Since when no standby confirms although commits wait for one. */
+  /** Since when fewer standbys confirm than commits wait for. */
   lostSince?: number;
   /** Since when the container of every standby is gone by Docker's word. */
   goneSince?: number;
@@ -29,7 +30,7 @@ export interface StandbyWatch {
 /** Nothing is known yet. */
 export const nothingWatched: StandbyWatch = { positions: {} };
 
-/** No standby confirms, for longer than is waited for it. */
+/** Fewer standbys confirm than commits wait for, for longer than is waited for them. */
 export interface LostStandbys {
   /** For how long already, in milliseconds. */
   forMs: number;
@@ -74,17 +75,26 @@ export function watchStandbys(
       return [[node, { flush, behindSince: earlier.behindSince ?? now }]];
     }),
   );
-  const confirming = standbys.filter(({ syncState }) => syncState === 'sync' || syncState === 'quorum');
-  const behind = confirming.map(({ node }) => positions[node]?.behindSince);
-  if ((answer.names ?? '').trim() === '' || behind.some((since) => since === undefined)) return { positions };
-  // The last of them to confirm anything is the one that counts.
-  const lostSince =
-    known.lostSince ?? Math.max(...behind.map((since) => since ?? now), ...(behind.length === 0 ? [now] : []));
+  const confirming = confirmingOf(answer);
+  const needed = standbysNeeded(answer.names ?? '');
+  const behind = confirming.flatMap(({ node }) => positions[node]?.behindSince ?? []).sort((a, b) => a - b);
+  if (confirming.length - behind.length >= needed) return { positions };
+  // The one with whom they became too few is the one that counts.
+  const lostSince = known.lostSince ?? behind[confirming.length - needed] ?? now;
   // A look without Docker's word neither begins nor ends what its last word said.
   const said =
     words === undefined ? known.goneSince !== undefined : words.size > 0 && [...words.values()].every(isGone);
   const gone = confirming.length === 0 && said;
   return { positions, lostSince, ...(gone ? { goneSince: known.goneSince ?? now } : {}) };
+}
+
+/** Those whom commits wait for, as the primary lists them. */
+const confirmingOf = ({ standbys = [] }: Pick<NodeAnswer, 'standbys'>) =>
+  standbys.filter(({ state, syncState }) => state === 'streaming' && (syncState === 'sync' || syncState === 'quorum'));
+
+/** Commits wait for more standbys than are there to confirm one: no commit returns. */
+export function tooFewConfirm(answer: Pick<NodeAnswer, 'names' | 'standbys'>): boolean {
+  return confirmingOf(answer).length < standbysNeeded(answer.names ?? '');
 }
 
 /** Are commits waiting in vain by now? Pure. */
@@ -107,11 +117,15 @@ export function lostStandbys(
       proven: true,
       says: `no standby runs by Docker's word for ${formatMs(now - goneSince)} (limit: ${formatMs(policy.standbyDeadAfter)}); commits wait`,
     };
+  const needed = standbysNeeded(answer?.names ?? '');
   if (forMs >= policy.standbyLostAfter)
     return {
       ...rest,
       proven: false,
-      says: `no standby has confirmed for ${formatMs(forMs)} (limit: ${formatMs(policy.standbyLostAfter)}); commits wait`,
+      says:
+        needed > 1
+          ? `commits wait for ${needed} standbys, by synchronous_standby_names '${answer?.names}', and fewer have confirmed for ${formatMs(forMs)} (limit: ${formatMs(policy.standbyLostAfter)})`
+          : `no standby has confirmed for ${formatMs(forMs)} (limit: ${formatMs(policy.standbyLostAfter)}); commits wait`,
     };
   return undefined;
 }

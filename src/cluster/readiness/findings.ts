@@ -8,6 +8,7 @@ import { slotName, type ClusterTopology } from '../topology';
 import { checkReadiness } from './decide';
 import { checkPoolerRoom } from './pooler';
 import { checkStartTime } from './start';
+import { checkWaits } from './synchrony';
 
 /** Whether a failover or a planned move would work now, and what is in its way. */
 export interface Readiness {
@@ -37,6 +38,7 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
     const others = standbys(observed).filter((node) => node !== standby);
     checkCandidate(list, topology, { cluster: observed.cluster, source: primary, standby }, others);
   }
+  checkWaits(list, topology, observed, primary);
   checkArchiver(list, topology, primary);
   checkReadiness(list, topology, observed);
   // A failover waits for no start of the old primary; the next switchover would.

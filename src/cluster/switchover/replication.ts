@@ -93,7 +93,7 @@ export function setSynchronousNames(node: string, names: string): string {
 
 /** B4 and B8: what a client is told is true, and it is told. */
 export function checkCommits(list: Checklist, source: AnsweringNode, standbyNames: readonly string[]): void {
-  const { settings, weakSyncCommit, syncRepWaiters } = source.sql;
+  const { settings, weakSyncCommit } = source.sql;
   const server = settings.synchronous_commit ?? 'on';
   const serverWeak = !waitsForStandby(server);
   const weak = [
@@ -112,7 +112,12 @@ export function checkCommits(list: Checklist, source: AnsweringNode, standbyName
       ...weakSyncCommit.map(resetStatement),
     ),
   });
-  const { count, oldestMs } = syncRepWaiters;
+  checkStuck(list, source, standbyNames);
+}
+
+/** B8: no commit waits for ever. */
+export function checkStuck(list: Checklist, source: AnsweringNode, standbyNames: readonly string[]): void {
+  const { count, oldestMs } = source.sql.syncRepWaiters;
   list.require('B8', count === 0 || oldestMs < STUCK_AFTER_MS, {
     says: 'no commit is stuck waiting for a synchronous standby',
     refusal: 'commits are stuck waiting for a synchronous standby',

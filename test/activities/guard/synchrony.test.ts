@@ -24,8 +24,12 @@ jest.mock('../../../src/systems/postgres', () => ({
 describe('commits are let go on without a standby', () => {
   let engine: FakeEngine;
   let statements: string[];
+  /** Nodes that stream through their slots, and those whom commits wait for by `sync_state`. */
   let streaming: number;
+  let confirming: number;
   let names: string;
+  /** The checkpointer has taken the names. */
+  let inForce: boolean;
   const relax = () => relaxSynchrony(engine.deps, 'veloz', PRIMARY);
   beforeEach(() => {
     engine = new FakeEngine();
@@ -34,13 +38,17 @@ describe('commits are let go on without a standby', () => {
     servers = new FakeServers();
     statements = [];
     streaming = 0;
+    confirming = 0;
+    inForce = true;
     names = 'veloz_standby';
     servers.answer = (_node, sql) => {
       if (sql.startsWith('ALTER SYSTEM')) names = /'(.*)'/.exec(sql)?.[1] ?? '';
-      if (!/^(SET synchronous_commit = on$|SELECT (count|1|current_setting|pg_current_wal_flush_lsn))/.test(sql))
+      if (!/^(SET synchronous_commit = on$|SELECT (s\.slot_name|1|current_setting|pg_current_wal_flush_lsn))/.test(sql))
         statements.push(sql);
-      if (sql.startsWith('SELECT 1')) return streaming > 0 ? {} : [];
-      return { count: streaming, names, lsn: '0/6000000' };
+      if (sql.startsWith('SELECT 1'))
+        return Array.from({ length: sql.includes('sync_state IN') ? confirming : streaming }, () => ({}));
+      if (sql.startsWith('SELECT s.slot_name')) return [{ slot_name: 'veloz_postgres_standby' }].slice(0, streaming);
+      return { names, lsn: '0/6000000', waits: inForce && names !== '' };
     };
   });
   const ALTER = `ALTER SYSTEM SET synchronous_standby_names = ''`;
@@ -72,10 +80,17 @@ describe('commits are let go on without a standby', () => {
     expect(names).toBe('');
   });
 
-  test('not where a standby is back', async () => {
-    streaming = 1;
-    expect(await relax()).toBe(`a standby of ${PRIMARY} is back: nothing was relaxed`);
-    expect(statements).toEqual([]);
+  test('where somebody streams for whom no commit waits: a reporting replica, or a standby that the names leave out', async () => {
+    streaming = 2;
+    await relax();
+    expect(statements[0]).toBe(ALTER);
+  });
+
+  test('where one confirms, and commits wait for two', async () => {
+    streaming = confirming = 1;
+    names = 'ANY 2 (veloz_standby)';
+    await relax();
+    expect(statements[0]).toBe(ALTER);
   });
 
   describe('where the agent of the other node says nothing', () => {
@@ -152,6 +167,13 @@ describe('commits are let go on without a standby', () => {
       expect(statements).toEqual([]);
     };
 
+    test('a standby that commits wait for is back: what the ledger said before is still so', async () => {
+      streaming = confirming = 1;
+      await refused(
+        /^a standby of veloz-postgres-primary confirms again \(measured: 1 that .*; limit: 1\)\. Nothing was relaxed\. Next: veloz-ha postgres status$/,
+      );
+    });
+
     test('a run holds the lock', async () => {
       engine.holder = 'switchover/x';
       await refused(
@@ -197,6 +219,16 @@ describe('commits are let go on without a standby', () => {
     );
     expect(names).toBe('veloz_standby');
     expect(statements.at(-1)).toContain('pg_logical_emit_message(true');
+  });
+
+  test('and not while no commit is seen to wait, whatever the names say: they are emptied again, to be tried later', async () => {
+    streaming = 1;
+    names = '';
+    inForce = false;
+    await expect(restoreSynchrony(engine.deps, 'veloz', PRIMARY)).rejects.toThrow(
+      /^synchronous_standby_names is set and not in force yet: none of \d+ commits within \d+ ms waited/,
+    );
+    expect(names).toBe('');
   });
 
   test('which a run that holds the lock does by itself', async () => {

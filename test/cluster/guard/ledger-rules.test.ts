@@ -460,3 +460,19 @@ describe('the database system of the ledger', () => {
     expect(next(protectedBy(STANDBY), { sql: writable({ systemIdentifier: '88' }) })).toBeUndefined();
   });
 });
+
+describe('names that the checkpointer has not taken', () => {
+  const before = (takesReloads?: boolean) => [
+    round({ at: T0 + 9600, sql: writable() }),
+    round({ at: T0 + 9800, sql: writable({ ...(takesReloads === undefined ? {} : { takesReloads }) }) }),
+  ];
+  test('protect nothing while it works on a checkpoint', () => {
+    const busy = writable({ takesReloads: false });
+    const earlier = [round({ at: T0 + 9600, sql: busy }), round({ at: T0 + 9800, sql: busy })];
+    expect(next(degraded, { sql: busy }, earlier)?.state).not.toBe('protected');
+  });
+  test('protect once it is at rest, also if it is at work again', () => {
+    expect(next(degraded, { sql: writable({ takesReloads: true }) }, before(false))?.state).toBe('protected');
+    expect(next(degraded, { sql: writable({ takesReloads: false }) }, before(true))?.state).toBe('protected');
+  });
+});

@@ -53,6 +53,7 @@ describe('a standby that is proven dead', () => {
 
 describe('a standby that is silent', () => {
   const frozen = (lsn: string) => ({ sql: primary(lsn, [streams(STANDBY, '0/5')]) });
+  const two = { names: 'ANY 2 (veloz_standby)' };
   test.each<[string, StandbyWatch, number | undefined]>([
     ['it confirms', after([0, {}]), undefined],
     ['it left', after([0, {}], [200, none], [400, none]), 200],
@@ -99,6 +100,20 @@ describe('a standby that is silent', () => {
       ),
       undefined,
     ],
+    [
+      'one of two confirms, and commits wait for both',
+      after(
+        [0, { sql: primary('0/5', [streams(STANDBY, '0/5', 'quorum'), streams(STANDBY_2, '0/5', 'quorum')], two) }],
+        [200, { sql: primary('0/6', [streams(STANDBY, '0/5', 'quorum'), streams(STANDBY_2, '0/6', 'quorum')], two) }],
+        [400, { sql: primary('0/7', [streams(STANDBY, '0/5', 'quorum'), streams(STANDBY_2, '0/7', 'quorum')], two) }],
+      ),
+      200,
+    ],
+    [
+      'one of two is there and has everything, and commits wait for both',
+      after([100, { sql: primary('0/5', [streams(STANDBY, '0/5', 'quorum')], two) }]),
+      100,
+    ],
     ['the primary is silent, which says nothing', after([0, none], [200, { sql: silence() }]), 0],
     ['the observer was stalled: it may have been there', after([0, none], [5000, { ...none, lateMs: 2000 }]), 5000],
   ])('%s', (_what, known, since) => {
@@ -109,6 +124,13 @@ describe('a standby that is silent', () => {
     const known = after([0, frozen('0/5')], [200, frozen('0/6')], [400, frozen('0/6')]);
     expect(lost(known, 200 + policy.standbyLostAfter - 1)).toBeUndefined();
     expect(lost(known, 200 + policy.standbyLostAfter)).toMatchObject({ proven: false, forMs: policy.standbyLostAfter });
+  });
+
+  test('is told with how many confirm where commits wait for more', () => {
+    const seen = { sql: primary('0/5', [streams(STANDBY, '0/5', 'quorum')], two) };
+    expect(lostStandbys(after([0, seen]), round(seen), PRIMARY, policy.standbyLostAfter, policy)?.says).toBe(
+      "commits wait for 2 standbys, by synchronous_standby_names 'ANY 2 (veloz_standby)', and fewer have confirmed for 3.00 s (limit: 3.00 s)",
+    );
   });
 
   test('is asked of the primary that the ledger names', () => {
