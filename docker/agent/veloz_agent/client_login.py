@@ -10,7 +10,7 @@ import time
 
 from . import arguments
 from .settings import PgBouncerSettings
-from .wire import Connection, ServerError
+from .wire import Connection, LoginError, ServerError
 
 # The second try is for a node that was only slow.
 LIMITS_S = (1, 1.5)
@@ -54,6 +54,8 @@ class ClientLogin:
                 problem = f"no answer within {limit_s} s"
             except ServerError as error:
                 return {**none, "ok": False, "code": error.code, "problem": str(error)}
+            except LoginError as error:
+                return {**none, "ok": False, "problem": str(error)}
             except Exception as error:  # noqa: BLE001 - whatever is wrong with a node must not become ours
                 problem = str(error) or type(error).__name__
         return {**none, "problem": problem}
