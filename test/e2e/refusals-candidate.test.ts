@@ -3,7 +3,7 @@ import { slotName } from '../../src/cluster/topology';
 import { readSecret } from '../../src/systems/secrets';
 import { obey, refused, whileClientsWrite, withFault } from './support/refusal';
 import { Rig } from './support/rig';
-import { cli, docker, psql, roles, waitUntil, whole } from './support/stack';
+import { cli, docker, look, psql, roles, waitUntil, whole } from './support/stack';
 
 /** A replication connection that asks for nothing: it takes a walsender, as a forgotten pg_receivewal does. */
 async function occupyWalsender(port: number): Promise<Client> {
@@ -248,4 +248,86 @@ describe('a switchover is refused when the standby could not be the primary', ()
         },
       ),
     ));
+});
+
+describe('a standby that lets clients in as PgBouncer and libpq know it refuses nothing', () => {
+  const hba = '/etc/veloz/pg_hba.conf';
+  const asRoot = (node: string, script: string) => docker('exec', '-u', 'root', node, 'sh', '-c', script);
+  const reload = (node: string) => psql(node, 'SELECT pg_reload_conf()');
+  const takeBack = (node: string) => {
+    asRoot(node, `test ! -e /tmp/e2e-hba || { cat /tmp/e2e-hba > ${hba} && rm /tmp/e2e-hba; }`);
+    reload(node);
+  };
+  const clientOf = async (node: string) => (await look()).nodes.find(({ name }) => name === node)?.client;
+  let primary: string;
+  let standby: string;
+  beforeAll(async () => {
+    await whole();
+    ({ primary, standby } = await roles());
+  });
+
+  it('by passwords that are stored as MD5', () => {
+    const password = readSecret('VELOZ_PG_PASSWORD', process.env).replaceAll("'", "''");
+    const set = (encryption: string) =>
+      psql(primary, `SET password_encryption = '${encryption}'; ALTER ROLE veloz PASSWORD '${password}'`);
+    return withFault(
+      {
+        inject: () => {
+          for (const node of [primary, standby]) {
+            asRoot(node, `cp -p ${hba} /tmp/e2e-hba && sed 's/scram-sha-256/md5/' /tmp/e2e-hba > ${hba}`);
+            reload(node);
+          }
+          set('md5');
+        },
+        takeAway: () => {
+          set('scram-sha-256');
+          for (const node of [primary, standby]) takeBack(node);
+        },
+      },
+      async () => {
+        await waitUntil(
+          'the password of the standby',
+          () => psql(standby, `SELECT rolpassword LIKE 'md5%' FROM pg_authid WHERE rolname = 'veloz'`) === 't',
+        );
+        expect(await clientOf(standby)).toMatchObject({ ok: true, readOnly: false });
+      },
+    );
+  });
+
+  it('only over TLS', () => {
+    const key = '/var/lib/postgresql/data/e2e.key';
+    const cert = '/var/lib/postgresql/data/e2e.crt';
+    return withFault(
+      {
+        inject: () => {
+          docker(
+            'exec',
+            '-u',
+            'postgres',
+            standby,
+            'sh',
+            '-c',
+            `umask 077; openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=e2e -keyout ${key} -out ${cert}`,
+          );
+          psql(standby, `ALTER SYSTEM SET ssl_cert_file = '${cert}'`);
+          psql(standby, `ALTER SYSTEM SET ssl_key_file = '${key}'`);
+          psql(standby, 'ALTER SYSTEM SET ssl = on');
+          asRoot(
+            standby,
+            `cp -p ${hba} /tmp/e2e-hba && { echo 'hostnossl veloz veloz all reject'; cat /tmp/e2e-hba; } > ${hba}`,
+          );
+          reload(standby);
+        },
+        takeAway: () => {
+          for (const name of ['ssl', 'ssl_cert_file', 'ssl_key_file']) psql(standby, `ALTER SYSTEM RESET ${name}`);
+          takeBack(standby);
+          docker('exec', standby, 'rm', '-f', key, cert);
+        },
+      },
+      async () => {
+        await waitUntil('TLS on the standby', () => psql(standby, 'SHOW ssl') === 'on');
+        expect(await clientOf(standby)).toMatchObject({ ok: true, readOnly: false });
+      },
+    );
+  });
 });
