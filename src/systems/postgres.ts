@@ -85,7 +85,6 @@ const settingNames = [
   'max_wal_senders',
   'max_prepared_transactions',
   'max_locks_per_transaction',
-  'wal_retrieve_retry_interval',
   'recovery_min_apply_delay',
   'primary_slot_name',
   'default_transaction_read_only',

@@ -1,9 +1,10 @@
 import { Client } from 'pg';
+import { readinessFindings } from '../../src/cluster/readiness/findings';
 import { slotName } from '../../src/cluster/topology';
 import { readSecret } from '../../src/systems/secrets';
 import { obey, refused, whileClientsWrite, withFault } from './support/refusal';
 import { Rig } from './support/rig';
-import { cli, docker, look, psql, roles, waitUntil, whole } from './support/stack';
+import { cli, cluster, docker, look, psql, roles, waitUntil, whole } from './support/stack';
 
 /** A replication connection that asks for nothing: it takes a walsender, as a forgotten pg_receivewal does. */
 async function occupyWalsender(port: number): Promise<Client> {
@@ -293,6 +294,49 @@ describe('a standby that lets clients in as PgBouncer and libpq know it refuses 
       },
     );
   });
+
+  it('and what an application runs at each login asks for the WAL position, which no standby tells', () =>
+    withFault(
+      {
+        inject: () => {
+          psql(
+            primary,
+            `CREATE FUNCTION public.e2e_login() RETURNS event_trigger LANGUAGE plpgsql AS
+              $$ BEGIN IF session_user = 'veloz' THEN PERFORM pg_catalog.pg_current_wal_lsn(); END IF; END $$`,
+          );
+          psql(primary, 'CREATE EVENT TRIGGER e2e_login ON login EXECUTE FUNCTION public.e2e_login()');
+          psql(primary, 'ALTER EVENT TRIGGER e2e_login ENABLE ALWAYS');
+        },
+        takeAway: () => {
+          psql(primary, 'SET event_triggers = off; DROP EVENT TRIGGER IF EXISTS e2e_login');
+          psql(primary, 'DROP FUNCTION IF EXISTS public.e2e_login()');
+        },
+      },
+      async () => {
+        await waitUntil('the refusal of the standby', async () => (await clientOf(standby))?.ok === false);
+        expect(await clientOf(standby)).toMatchObject({ ok: false, code: '55000' });
+        const found = readinessFindings(cluster, await look()).filter(({ id }) => id === 'C10');
+        expect(found).toMatchObject([{ result: 'warn' }]);
+      },
+    ));
+
+  it('with a longer pause between its tries in its files, which counts for nothing', () =>
+    withFault(
+      {
+        inject: () => {
+          psql(standby, `ALTER SYSTEM SET wal_retrieve_retry_interval = '5s'`);
+          psql(standby, 'SELECT pg_reload_conf()');
+        },
+        takeAway: () => {
+          psql(standby, 'ALTER SYSTEM RESET wal_retrieve_retry_interval');
+          psql(standby, 'SELECT pg_reload_conf()');
+        },
+      },
+      () => {
+        expect(psql(standby, 'SHOW wal_retrieve_retry_interval')).toBe('50ms');
+        return Promise.resolve();
+      },
+    ));
 
   it('only over TLS', () => {
     const key = '/var/lib/postgresql/data/e2e.key';

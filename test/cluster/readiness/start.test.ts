@@ -71,6 +71,16 @@ objects({
     says: 'standby.signal in the data directory',
     next: 'docker exec veloz-postgres-primary mv /var/lib/postgresql/data/standby.signal /tmp',
   },
+  'the pause of a standby between its tries is longer in a file, which the agent overrides': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.leftovers = [
+        { name: 'wal_retrieve_retry_interval', value: '5s', file: auto, line: 3 },
+      ]),
+    id: 'M2',
+    result: 'warn',
+    says: 'wal_retrieve_retry_interval does nothing on veloz-postgres-primary: a standby would wait for so long',
+    next: 'ALTER SYSTEM RESET wal_retrieve_retry_interval',
+  },
   'hot_standby is off in a file, which the agent overrides': {
     change: (seen) =>
       (ready(primary(seen)).agent.leftovers = [{ name: 'hot_standby', value: 'off', file: auto, line: 3 }]),
