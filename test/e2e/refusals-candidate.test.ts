@@ -113,6 +113,42 @@ describe('a switchover is refused when the standby could not be the primary', ()
     );
   });
 
+  it('it lacks the library of an extension', () => {
+    const library = '/usr/lib/postgresql/17/lib/pgcrypto.so';
+    const asRoot = (script: string) => docker('exec', '-u', 'root', standby, 'sh', '-c', script);
+    // An agent looks once a minute, more often while a library is missing.
+    const told = (missing: boolean) =>
+      waitUntil(
+        'the look at the libraries',
+        async () =>
+          (await look()).nodes.some(({ readiness }) => (readiness?.agent?.libraries?.missing.length ?? 0) > 0) ===
+          missing,
+        90_000,
+      );
+    return whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => {
+            psql(primary, 'CREATE EXTENSION pgcrypto');
+            asRoot(`mv ${library} ${library}.e2e`);
+          },
+          takeAway: async () => {
+            asRoot(`mv ${library}.e2e ${library}`);
+            psql(primary, 'DROP EXTENSION IF EXISTS pgcrypto');
+            await told(false);
+          },
+        },
+        async () => {
+          await told(true);
+          const { id, sentence } = await refused(rig);
+
+          expect(id).toBe('M1');
+          expect(sentence).toContain('$libdir/pgcrypto (database veloz)');
+        },
+      ),
+    );
+  });
+
   it('clients could only read there', () =>
     whileClientsWrite(() =>
       withFault(

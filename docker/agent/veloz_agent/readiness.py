@@ -10,6 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Optional
 
 from . import access_rules, config_files, control_database, recovery_settings
+from .libraries import Libraries
 from .replication_path import ReplicationPath
 
 if TYPE_CHECKING:
@@ -44,6 +45,16 @@ def _path(node: PostgresSupervisor) -> ReplicationPath:
     return _paths[node]
 
 
+# What one look at the libraries found is kept for as long.
+_libraries: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+async def _missing(node: PostgresSupervisor) -> Optional[dict]:
+    if node not in _libraries:
+        _libraries[node] = Libraries(node.settings)
+    return await _libraries[node].answer()
+
+
 async def _nothing() -> None:
     return None
 
@@ -56,10 +67,11 @@ async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    access, own, replication = await asyncio.gather(
+    access, own, replication, missing = await asyncio.gather(
         access_rules.read(s) if running else _nothing(),
         control_database.own_door(s) if running else _nothing(),
         _path(node).answer(),
+        _missing(node) if running else _nothing(),
     )
     return {
         "at": round(time.time() * 1000),
@@ -67,6 +79,7 @@ async def readiness(node: PostgresSupervisor, start: bool = True) -> dict:
         "access": access,
         "own": own,
         "replication": replication,
+        "libraries": missing,
         "next": _next(files, s.data),
         "leftovers": recovery_settings.leftovers(files.settings),
         "signals": recovery_settings.left_signals(s.data, running),

@@ -3,6 +3,7 @@ import type { ClusterTopology } from '../topology';
 import type { Checklist } from '../switchover/checklist';
 import { checkAccess } from './access';
 import { checkChecksums, checkPlaces, checkSlots, tellOthers } from './data';
+import { checkLibraries } from './libraries';
 import { checkPathAgain, checkReplicationRole } from './replication-path';
 import { checkDelay, checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
 
@@ -27,6 +28,7 @@ export function checkReadiness(
     scope === undefined || name === scope.source || name === scope.target ? 'require' : 'advise';
   for (const node of nodes) {
     checkStartable(list, node, weigh(node));
+    checkLibraries(list, node, weigh(node));
     checkAccess(list, node, weigh(node));
     checkLeftOvers(list, node, weigh(node));
     checkPlaces(list, node);

@@ -54,6 +54,11 @@ export interface AgentReadiness {
    * no answer. Absent from an agent that is older.
    */
   replication?: { host: string; port: number; ok: boolean | null; problem: string | null }[];
+  /**
+   * Libraries that functions of the databases name and that the node's container lacks, and databases that could not be asked. null where
+   * nothing is known, absent from an agent that is older.
+   */
+  libraries?: { missing: { database: string; library: string }[]; unasked: string[] } | null;
   /** Where `pg_wal` really is, if it is a link. */
   walOutside: string | null;
   archive: {

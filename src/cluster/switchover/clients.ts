@@ -11,7 +11,7 @@ import { RELOAD } from './replication';
 const passing: ReadonlySet<string> = new Set(['25006', '0A000', '53300']);
 
 /**
- * object_not_in_prerequisite_state: what no standby does (LOCK TABLE, pg_current_wal_lsn), a database that is closed on every node, and
+ * object_not_in_prerequisite_state: what no standby does (pg_current_wal_lsn), a database that is closed on every node, and
  * a library that is loaded only on the primary. The words tell the first, and the source the second.
  */
 export const AMBIGUOUS = '55000';

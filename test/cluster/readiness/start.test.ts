@@ -5,6 +5,8 @@ import { picture, ready, STANDBY_2 } from '../support/picture';
 const auto = '/var/lib/postgresql/data/postgresql.auto.conf';
 const target = { name: 'recovery_target_time', value: '2020-01-01', file: auto, line: 3 };
 
+const lacking = { missing: [{ database: 'veloz', library: '$libdir/pgcrypto' }], unasked: [] };
+
 objects({
   'a library that is not installed is to be loaded at the next start of the primary': {
     change: (seen) => {
@@ -58,6 +60,19 @@ objects({
     id: 'M2',
     says: "would decide what it becomes at its next start: recovery_target_time = '2020-01-01' in postgresql.auto.conf",
     next: 'ALTER SYSTEM RESET recovery_target_time',
+  },
+  'the standby lacks a library of an extension': {
+    change: (seen) => (ready(standby(seen)).agent.libraries = lacking),
+    id: 'M1',
+    says: 'veloz-postgres-standby lacks libraries that functions of its databases need: as the primary it fails each statement that calls them: $libdir/pgcrypto (database veloz)',
+    next: 'SELECT DISTINCT probin FROM pg_proc',
+  },
+  'the primary lacks a library of an extension': {
+    change: (seen) => (ready(primary(seen)).agent.libraries = lacking),
+    id: 'M1',
+    result: 'warn',
+    says: '$libdir/pgcrypto (database veloz)',
+    next: 'SELECT DISTINCT probin FROM pg_proc',
   },
   'recovery.signal lies in the data directory': {
     change: (seen) => (ready(standby(seen)).agent.signals = ['recovery.signal']),

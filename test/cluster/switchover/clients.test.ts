@@ -4,7 +4,7 @@ import { picture, PRIMARY, STANDBY } from '../support/picture';
 
 const well = { ok: true, user: 'veloz', readOnly: false };
 const rejected = 'pg_hba.conf rejects connection for host "10.0.0.9", user "veloz", database "veloz" (28000)';
-const inRecovery = 'cannot acquire lock mode ShareLock on database objects while recovery is in progress (55000)';
+const inRecovery = 'recovery is in progress (55000)';
 const notLoaded = 'pg_stat_statements must be loaded via "shared_preload_libraries" (55000)';
 const closed = 'database "veloz" is not currently accepting connections (55000)';
 
@@ -56,7 +56,7 @@ objects({
     says: 'cannot use serializable mode (0A000)',
     next: `docker logs --tail 20 ${STANDBY}`,
   },
-  'something that runs at each login takes a lock, which a standby refuses': {
+  'something that runs at each login asks what no standby tells': {
     change: (seen) => (standby(seen).client = { ...well, ok: false, code: '55000', error: inRecovery }),
     id: 'C10',
     result: 'warn',
