@@ -86,7 +86,6 @@ const settingNames = [
   'max_wal_senders',
   'max_prepared_transactions',
   'max_locks_per_transaction',
-  'wal_retrieve_retry_interval',
   'recovery_min_apply_delay',
   'primary_slot_name',
   'default_transaction_read_only',
@@ -109,7 +108,7 @@ SELECT json_build_object(
   'replayLsn', CASE WHEN r.recovering THEN pg_last_wal_replay_lsn() END,
   'replayPaused', CASE WHEN r.recovering THEN pg_is_wal_replay_paused() ELSE false END,
   'receiver', (SELECT json_build_object('status', status, 'senderHost', sender_host, 'timeline', received_tli,
-      'lastMessageAgeMs', (extract(epoch FROM clock_timestamp() - last_msg_receipt_time) * 1000)::int)
+      'lastMessageAgeMs', (extract(epoch FROM clock_timestamp() - last_msg_receipt_time) * 1000)::bigint)
     FROM pg_stat_wal_receiver WHERE pid IS NOT NULL),
   'replication', (SELECT coalesce(json_agg(json_build_object('applicationName', a.application_name, 'slot', s.slot_name,
       'state', a.state, 'syncState', a.sync_state, 'sentLsn', a.sent_lsn, 'flushLsn', a.flush_lsn, 'replayLsn', a.replay_lsn)
@@ -130,11 +129,11 @@ SELECT json_build_object(
     WHERE split_part(c.entry, '=', 1) = 'synchronous_commit' AND ${isWeak("split_part(c.entry, '=', 2)")}
       AND o.rolname IS DISTINCT FROM current_user),
   'syncRepWaiters', (SELECT json_build_object('count', count(*), 'oldestMs',
-      coalesce(max(extract(epoch FROM clock_timestamp() - query_start) * 1000), 0)::int)
+      coalesce(max(extract(epoch FROM clock_timestamp() - query_start) * 1000), 0)::bigint)
     FROM pg_stat_activity WHERE wait_event = 'SyncRep'),
   'openTransactions', (SELECT coalesce(json_agg(t ORDER BY t."ageMs" DESC), '[]') FROM (
       SELECT pid, usename AS "user", application_name AS application, state,
-        (extract(epoch FROM clock_timestamp() - xact_start) * 1000)::int AS "ageMs"
+        (extract(epoch FROM clock_timestamp() - xact_start) * 1000)::bigint AS "ageMs"
       FROM pg_stat_activity
       WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
         AND application_name NOT LIKE 'veloz-ha%' AND clock_timestamp() - xact_start > interval '250 ms'

@@ -1,9 +1,10 @@
 import { Client } from 'pg';
+import { readinessFindings } from '../../src/cluster/readiness/findings';
 import { slotName } from '../../src/cluster/topology';
 import { readSecret } from '../../src/systems/secrets';
 import { obey, refused, whileClientsWrite, withFault } from './support/refusal';
 import { Rig } from './support/rig';
-import { cli, docker, psql, roles, waitUntil, whole } from './support/stack';
+import { cli, cluster, docker, look, psql, roles, waitUntil, whole } from './support/stack';
 
 /** A replication connection that asks for nothing: it takes a walsender, as a forgotten pg_receivewal does. */
 async function occupyWalsender(port: number): Promise<Client> {
@@ -107,6 +108,42 @@ describe('a switchover is refused when the standby could not be the primary', ()
           expect(id).toBe('C10');
           expect(sentence).toContain(`${standby} refuses clients: they would be shut out`);
           expect(sentence).toContain('pg_hba.conf rejects connection');
+        },
+      ),
+    );
+  });
+
+  it('it lacks the library of an extension', () => {
+    const library = '/usr/lib/postgresql/17/lib/pgcrypto.so';
+    const asRoot = (script: string) => docker('exec', '-u', 'root', standby, 'sh', '-c', script);
+    // An agent looks once a minute, more often while a library is missing.
+    const told = (missing: boolean) =>
+      waitUntil(
+        'the look at the libraries',
+        async () =>
+          (await look()).nodes.some(({ readiness }) => (readiness?.agent?.libraries?.missing.length ?? 0) > 0) ===
+          missing,
+        90_000,
+      );
+    return whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => {
+            psql(primary, 'CREATE EXTENSION pgcrypto');
+            asRoot(`mv ${library} ${library}.e2e`);
+          },
+          takeAway: async () => {
+            asRoot(`mv ${library}.e2e ${library}`);
+            psql(primary, 'DROP EXTENSION IF EXISTS pgcrypto');
+            await told(false);
+          },
+        },
+        async () => {
+          await told(true);
+          const { id, sentence } = await refused(rig);
+
+          expect(id).toBe('M1');
+          expect(sentence).toContain('$libdir/pgcrypto (database veloz)');
         },
       ),
     );
@@ -279,4 +316,129 @@ describe('a switchover is refused when the standby could not be the primary', ()
         },
       ),
     ));
+});
+
+describe('a standby that lets clients in as PgBouncer and libpq know it refuses nothing', () => {
+  const hba = '/etc/veloz/pg_hba.conf';
+  const asRoot = (node: string, script: string) => docker('exec', '-u', 'root', node, 'sh', '-c', script);
+  const reload = (node: string) => psql(node, 'SELECT pg_reload_conf()');
+  const takeBack = (node: string) => {
+    asRoot(node, `test ! -e /tmp/e2e-hba || { cat /tmp/e2e-hba > ${hba} && rm /tmp/e2e-hba; }`);
+    reload(node);
+  };
+  const clientOf = async (node: string) => (await look()).nodes.find(({ name }) => name === node)?.client;
+  let primary: string;
+  let standby: string;
+  beforeAll(async () => {
+    await whole();
+    ({ primary, standby } = await roles());
+  });
+
+  it('by passwords that are stored as MD5', () => {
+    const password = readSecret('VELOZ_PG_PASSWORD', process.env).replaceAll("'", "''");
+    const set = (encryption: string) =>
+      psql(primary, `SET password_encryption = '${encryption}'; ALTER ROLE veloz PASSWORD '${password}'`);
+    return withFault(
+      {
+        inject: () => {
+          for (const node of [primary, standby]) {
+            asRoot(node, `cp -p ${hba} /tmp/e2e-hba && sed 's/scram-sha-256/md5/' /tmp/e2e-hba > ${hba}`);
+            reload(node);
+          }
+          set('md5');
+        },
+        takeAway: () => {
+          set('scram-sha-256');
+          for (const node of [primary, standby]) takeBack(node);
+        },
+      },
+      async () => {
+        await waitUntil(
+          'the password of the standby',
+          () => psql(standby, `SELECT rolpassword LIKE 'md5%' FROM pg_authid WHERE rolname = 'veloz'`) === 't',
+        );
+        expect(await clientOf(standby)).toMatchObject({ ok: true, readOnly: false });
+      },
+    );
+  });
+
+  it('and what an application runs at each login asks for the WAL position, which no standby tells', () =>
+    withFault(
+      {
+        inject: () => {
+          psql(
+            primary,
+            `CREATE FUNCTION public.e2e_login() RETURNS event_trigger LANGUAGE plpgsql AS
+              $$ BEGIN IF session_user = 'veloz' THEN PERFORM pg_catalog.pg_current_wal_lsn(); END IF; END $$`,
+          );
+          psql(primary, 'CREATE EVENT TRIGGER e2e_login ON login EXECUTE FUNCTION public.e2e_login()');
+          psql(primary, 'ALTER EVENT TRIGGER e2e_login ENABLE ALWAYS');
+        },
+        takeAway: () => {
+          psql(primary, 'SET event_triggers = off; DROP EVENT TRIGGER IF EXISTS e2e_login');
+          psql(primary, 'DROP FUNCTION IF EXISTS public.e2e_login()');
+        },
+      },
+      async () => {
+        await waitUntil('the refusal of the standby', async () => (await clientOf(standby))?.ok === false);
+        expect(await clientOf(standby)).toMatchObject({ ok: false, code: '55000' });
+        const found = readinessFindings(cluster, await look()).filter(({ id }) => id === 'C10');
+        expect(found).toMatchObject([{ result: 'warn' }]);
+      },
+    ));
+
+  it('with a longer pause between its tries in its files, which counts for nothing', () =>
+    withFault(
+      {
+        inject: () => {
+          psql(standby, `ALTER SYSTEM SET wal_retrieve_retry_interval = '5s'`);
+          psql(standby, 'SELECT pg_reload_conf()');
+        },
+        takeAway: () => {
+          psql(standby, 'ALTER SYSTEM RESET wal_retrieve_retry_interval');
+          psql(standby, 'SELECT pg_reload_conf()');
+        },
+      },
+      () => {
+        expect(psql(standby, 'SHOW wal_retrieve_retry_interval')).toBe('50ms');
+        return Promise.resolve();
+      },
+    ));
+
+  it('only over TLS', () => {
+    const key = '/var/lib/postgresql/data/e2e.key';
+    const cert = '/var/lib/postgresql/data/e2e.crt';
+    return withFault(
+      {
+        inject: () => {
+          docker(
+            'exec',
+            '-u',
+            'postgres',
+            standby,
+            'sh',
+            '-c',
+            `umask 077; openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=e2e -keyout ${key} -out ${cert}`,
+          );
+          psql(standby, `ALTER SYSTEM SET ssl_cert_file = '${cert}'`);
+          psql(standby, `ALTER SYSTEM SET ssl_key_file = '${key}'`);
+          psql(standby, 'ALTER SYSTEM SET ssl = on');
+          asRoot(
+            standby,
+            `cp -p ${hba} /tmp/e2e-hba && { echo 'hostnossl veloz veloz all reject'; cat /tmp/e2e-hba; } > ${hba}`,
+          );
+          reload(standby);
+        },
+        takeAway: () => {
+          for (const name of ['ssl', 'ssl_cert_file', 'ssl_key_file']) psql(standby, `ALTER SYSTEM RESET ${name}`);
+          takeBack(standby);
+          docker('exec', standby, 'rm', '-f', key, cert);
+        },
+      },
+      async () => {
+        await waitUntil('TLS on the standby', () => psql(standby, 'SHOW ssl') === 'on');
+        expect(await clientOf(standby)).toMatchObject({ ok: true, readOnly: false });
+      },
+    );
+  });
 });

@@ -6,14 +6,14 @@ from unittest import mock
 import support  # noqa: F401
 
 from veloz_agent import client_login
-from veloz_agent.wire import ServerError
+from veloz_agent.wire import LoginError, ServerError
 
 NODE = {"host": "b", "port": 5432}
 SETTINGS = SimpleNamespace(user="veloz", password="secret", database="orders")
 
 
 class ClientLoginTest(unittest.TestCase):
-    def tried(self, outcome, times=1):
+    def tried(self, outcome, times=1, config=()):
         """`outcome`: the value of the setting, or what opening a session raises. Returns the answer, and who was let in where."""
         asked = []
 
@@ -25,14 +25,22 @@ class ClientLoginTest(unittest.TestCase):
             def close(self):
                 asked.append("closed")
 
-        async def open_session(host, port, user, password, database, _extra):
+        async def open_session(host, port, user, password, database, _extra, tls):
+            self.tls = tls
             asked.append((host, port, user, password, database))
             if isinstance(outcome, Exception):
                 raise outcome
             return Session()
 
+        class Console:
+            async def ask(self, sql):
+                assert sql == "SHOW CONFIG"
+                if isinstance(config, Exception):
+                    raise config
+                return [{"key": "max_client_conn", "value": "1000"}, *config]
+
         async def run():
-            login = client_login.ClientLogin(SETTINGS)
+            login = client_login.ClientLogin(SETTINGS, Console())
             for _ in range(times):
                 found = await login.answer({"addresses": [NODE]})
             return found
@@ -51,6 +59,18 @@ class ClientLoginTest(unittest.TestCase):
     def test_a_refusal_is_told_in_the_servers_words_with_its_code(self):
         found, _ = self.tried(ServerError({"C": "28000", "M": "pg_hba.conf rejects connection"}))
         self.assertEqual((found["ok"], found["code"], found["problem"]), (False, "28000", "pg_hba.conf rejects connection (28000)"))
+
+    def test_a_node_that_wants_another_proof_than_there_is_refuses(self):
+        found, asked = self.tried(LoginError("the server asks for GSSAPI"))
+        self.assertEqual((found["ok"], found["code"], found["problem"], len(asked)), (False, None, "the server asks for GSSAPI", 1))
+
+    def test_tls_is_asked_for_as_pgbouncer_asks_for_it(self):
+        for mode, tls in (("disable", "disable"), ("allow", "prefer"), ("prefer", "prefer"), ("require", "require"), ("verify-full", "require")):
+            self.tried("off", config=({"key": "server_tls_sslmode", "value": mode},))
+            self.assertEqual((mode, self.tls), (mode, tls))
+        for silent in ((), OSError("no console")):
+            self.tried("off", config=silent)
+            self.assertEqual(self.tls, "prefer")
 
     def test_a_node_that_can_not_be_reached_is_tried_twice(self):
         found, asked = self.tried(OSError("connection refused"))

@@ -62,6 +62,7 @@ class RecoverySettingsTest(Directory):
         self.assertIn("recovery_target_time=", words)
         self.assertIn("allow_alter_system=on", words)
         self.assertIn("hot_standby=on", words)
+        self.assertIn("wal_retrieve_retry_interval=50ms", words)
         self.assertIn("recovery_target_timeline=latest", words)
         self.assertEqual(words[::2], ["-c"] * (len(words) // 2))
 
@@ -77,13 +78,18 @@ class RecoverySettingsTest(Directory):
             "postgresql.auto.conf",
             "recovery_target_name = 'x'\nrecovery_target_action = 'pause'\nrecovery_target_inclusive = 'true'\n"
             "recovery_target_timeline = 'latest'\nrestore_command = ''\nprimary_slot_name = 'mine'\n"
-            "allow_alter_system = 'yes'\nhot_standby = 'true'\n",
+            "allow_alter_system = 'yes'\nhot_standby = 'true'\nwal_retrieve_retry_interval = '50 ms'\n",
         )
         self.write("standby.conf", "primary_conninfo = 'host=x'\n")
         main = self.write("main.conf", "include 'standby.conf'\n")
         left = recovery_settings.leftovers(config_files.read(main, self.data).settings)
         self.assertEqual([one["name"] for one in left], ["recovery_target_name", "primary_slot_name"])
         self.assertEqual({one["file"] for one in left}, {auto})
+
+    def test_a_longer_sleep_of_a_promotion_than_the_agents_is_told(self):
+        main = self.write("main.conf", "wal_retrieve_retry_interval = '5s'\n")
+        left = recovery_settings.leftovers(config_files.read(main, self.data).settings)
+        self.assertEqual([(one["name"], one["value"]) for one in left], [("wal_retrieve_retry_interval", "5s")])
 
     def test_before_a_start_what_the_command_line_cannot_override_is_taken_away(self):
         self.write("recovery.signal", "")

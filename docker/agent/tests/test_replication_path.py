@@ -6,7 +6,7 @@ from unittest import mock
 import support  # noqa: F401
 
 from veloz_agent import replication_path
-from veloz_agent.wire import ServerError
+from veloz_agent.wire import LoginError, ServerError
 
 PEER = {"host": "b", "port": 5432}
 SETTINGS = SimpleNamespace(repl_user="replicator", repl_password="secret", peers=[PEER])
@@ -58,6 +58,10 @@ class ReplicationPathTest(unittest.TestCase):
         (found,), asked = self.tried(error)
         self.assertEqual((found["ok"], found["problem"]), (False, 'password authentication failed for user "replicator" (28P01)'))
         self.assertEqual(len(asked), 1)
+
+    def test_a_peer_that_asks_for_a_proof_that_nobody_has_here_refuses(self):
+        (found,), asked = self.tried(LoginError("the server asks for GSSAPI"))
+        self.assertEqual((found["ok"], found["problem"], len(asked)), (False, "the server asks for GSSAPI", 1))
 
     def test_a_peer_that_is_silent_gone_or_starting_is_not_known(self):
         (found,), asked = self.tried("silence")

@@ -19,7 +19,7 @@ from .log import log
 from .node_files import NodeFiles
 from .processes import Child, Processes
 from .settings import PostgresSettings
-from .wire import ServerError
+from .wire import ProtocolError, ServerError
 
 # How long a node with the role of the primary and no data waits for peers that start at the same time to be known by
 # their names: a second database system beside an existing one would be a disaster.
@@ -96,8 +96,8 @@ class Bootstrap:
         while True:
             try:
                 sentence = await self._attempt((time.monotonic() - started) * 1000)
-            except (BootstrapError, OSError, ServerError, asyncio.TimeoutError) as error:
-                sentence = f"Preparing the data directory failed and is begun anew: {error}"
+            except (BootstrapError, OSError, ServerError, ProtocolError, EOFError, asyncio.TimeoutError) as error:
+                sentence = f"Preparing the data directory failed and is begun anew: {str(error) or repr(error)}"
             if sentence is None:
                 return
             self._says(sentence)

@@ -9,11 +9,15 @@ import asyncio
 import time
 
 from . import arguments
+from .errors import CommandError
+from .pgbouncer_console import TROUBLE, Console
 from .settings import PgBouncerSettings
-from .wire import Connection, ServerError
+from .wire import Connection, LoginError, ServerError
 
 # The second try is for a node that was only slow.
 LIMITS_S = (1, 1.5)
+# PgBouncer's console answers within a millisecond; without its answer its default counts.
+CONSOLE_LIMIT_S = 0.3
 # Several workers ask, and a login may run what an application has for it.
 KEPT_S = 3
 # A server tells it at each login (since PostgreSQL 14). A statement would meet the clients' own settings: a standby, for one, runs
@@ -24,44 +28,64 @@ _READ_ONLY = "default_transaction_read_only"
 class ClientLogin:
     """Tries, and keeps what it found for a moment."""
 
-    def __init__(self, settings: PgBouncerSettings) -> None:
+    def __init__(self, settings: PgBouncerSettings, console: Console) -> None:
         self._settings = settings
+        self._console = console
         self._kept: dict = {}
 
     async def answer(self, message: dict) -> dict:
         """The command `tryClient`."""
         addresses = arguments.addresses(message.get("addresses"), "addresses")
-        answers = await asyncio.gather(*(self._one(address) for address in addresses))
+        tls = await self._tls()
+        answers = await asyncio.gather(*(self._one(address, tls) for address in addresses))
         return {"user": self._settings.user, "database": self._settings.database, "answers": list(answers)}
 
-    async def _one(self, address: dict) -> dict:
+    async def _tls(self) -> str:
+        """Whether PgBouncer asks a server for TLS: a node may let clients in only so, or only without."""
+        try:
+            rows = await asyncio.wait_for(self._console.ask("SHOW CONFIG"), CONSOLE_LIMIT_S)
+        except (CommandError, *TROUBLE):
+            rows = []
+        mode = next((row["value"] for row in rows if row["key"] == "server_tls_sslmode"), "prefer")
+        # To PgBouncer `allow` is `prefer`. What certificate a node has is not looked at here.
+        return {"disable": "disable", "allow": "prefer", "prefer": "prefer"}.get(mode, "require")
+
+    async def _one(self, address: dict, tls: str) -> dict:
         key = (address["host"], address["port"])
         at, found = self._kept.get(key, (None, {}))
         if at is None or time.monotonic() - at > KEPT_S:
-            found = await self._try(address)
+            found = await self._try(address, tls)
             self._kept[key] = (time.monotonic(), found)
         return found
 
-    async def _try(self, address: dict) -> dict:
+    async def _try(self, address: dict, tls: str) -> dict:
         """`ok` None: nobody answered in time. `code`: the SQLSTATE of a refusal. `readOnly`: transactions are, unless they say otherwise."""
         none = {**address, "ok": None, "code": None, "readOnly": None}
         problem = ""
         for limit_s in LIMITS_S:
             try:
-                value = await asyncio.wait_for(self._ask(address), limit_s)
+                value = await asyncio.wait_for(self._ask(address, tls), limit_s)
                 return {**none, "ok": True, "readOnly": value == "on", "problem": None}
             except asyncio.TimeoutError:
                 problem = f"no answer within {limit_s} s"
             except ServerError as error:
                 return {**none, "ok": False, "code": error.code, "problem": str(error)}
+            except LoginError as error:
+                return {**none, "ok": False, "problem": str(error)}
             except Exception as error:  # noqa: BLE001 - whatever is wrong with a node must not become ours
                 problem = str(error) or type(error).__name__
         return {**none, "problem": problem}
 
-    async def _ask(self, address: dict) -> str:
+    async def _ask(self, address: dict, tls: str) -> str:
         s = self._settings
         session = await Connection.open(
-            address["host"], address["port"], s.user, s.password, s.database, {"application_name": "veloz-ha client"}
+            address["host"],
+            address["port"],
+            s.user,
+            s.password,
+            s.database,
+            {"application_name": "veloz-ha client"},
+            tls,
         )
         session.close()
         return session.reported[_READ_ONLY]

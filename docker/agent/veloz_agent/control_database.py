@@ -14,7 +14,7 @@ from . import control_session, statefile
 from .log import log
 from .processes import Processes
 from .settings import PostgresSettings
-from .wire import Connection, ServerError
+from .wire import Connection, ProtocolError, ServerError
 
 EVERY_S = 10
 LIMIT_S = 20
@@ -174,7 +174,7 @@ async def _take_over_epochs(settings: PostgresSettings) -> None:
             )
         finally:
             source.close()
-    except (ServerError, OSError, asyncio.TimeoutError):
+    except (ServerError, ProtocolError, OSError, EOFError, asyncio.TimeoutError):
         return
     if not rows:
         return
@@ -198,7 +198,7 @@ async def for_rewind(settings: PostgresSettings, upstream: dict) -> str:
             session = await control_session.open_session(
                 upstream["host"], upstream["port"], settings.repl_user, settings.repl_password, database
             )
-        except ServerError:
+        except (ServerError, ProtocolError):
             continue
         except OSError:
             # pg_rewind meets the same, and says it in its own words.

@@ -9,7 +9,7 @@ from typing import Optional
 
 from . import arguments
 from .control_session import open_control
-from .wire import ServerError
+from .wire import LoginError, ServerError
 
 # A killed container's address swallows connects without an answer; a living neighbour answers within milliseconds.
 PROBE_LIMIT_MS = 300
@@ -23,7 +23,7 @@ _QUESTION = (
 
 @dataclass
 class Answer:
-    """`speaks`: a PostgreSQL server answered at all, if only to say that it is starting up or full."""
+    """`speaks`: a PostgreSQL server answered at all, if only to say that it is starting up or full, or to ask for another proof."""
 
     host: str
     port: int
@@ -72,7 +72,7 @@ async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_
 
     try:
         await asyncio.wait_for(conversation(), limit_ms / 1000)
-    except ServerError as error:
+    except (ServerError, LoginError) as error:
         answer.speaks = True
         answer.problem = str(error)
     except asyncio.TimeoutError:

@@ -102,7 +102,7 @@ class PgBouncerAgent(NodeAgent):
         self.commands = {
             "observe": self.observe,
             "ask": self.ask_peers,
-            "tryClient": ClientLogin(settings).answer,
+            "tryClient": ClientLogin(settings, self.console).answer,
             "health": self.check_health,
             "claim": self.claim,
             "forget": self.forget,

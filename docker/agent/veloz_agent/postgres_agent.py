@@ -14,6 +14,7 @@ from . import (
     fence_file,
     first_start,
     peer_channel,
+    peer_role,
     peers,
     replay_blockers,
     revocation,
@@ -229,7 +230,7 @@ class PostgresAgent(Rejoining):
             self.refuse_to_undo_fence(token)
         control = self.control()
         answers = await self.ask(self._all_peers())
-        reason = deadman.decide_start_guard(answers, control["timeline"], control["systemIdentifier"])
+        reason = await self.start_reason(answers, control)
         if reason:
             raise CommandError("PeerIsPrimary", f"Not started: {reason}", timeline=control["timeline"])
         await self.on_disk(self.files.remove_signal)
@@ -297,8 +298,11 @@ class PostgresAgent(Rejoining):
     async def answer_peer(self, content: dict) -> dict:
         """A fenced node asks for its way back: `asked`, or durably `revoked`. Under the lock that `promote` takes.
 
-        A node without data asks whether this one holds some.
+        A node without data asks whether this one holds some, one that is about to start as the primary whether this one is it.
         """
+        if content.get("do") == peer_role.QUESTION:
+            standby = self.files.is_standby and not self._promoting()
+            return peer_role.answer(self.node, content, self.server_state(), standby, await self.on_disk(self.control))
         if content.get("do") == first_start.QUESTION:
             return first_start.answer(self.settings, self.system_identifier, content)
         run = revocation.run_of(content, self.node)
@@ -376,6 +380,7 @@ class PostgresAgent(Rejoining):
     async def _expire_held(self) -> str:
         answers = await self.ask(self._all_peers())
         control = self.control()
+        answers = await peer_role.clarify(answers, self.node, control["timeline"], self._ask_agent)
         what, upstream = deadman.decide_held_expiry(self.files.is_standby, answers, control["systemIdentifier"])
         if what == "standby" and upstream:
             await self.on_disk(self.write_standby, upstream)

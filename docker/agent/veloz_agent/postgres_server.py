@@ -9,7 +9,7 @@ import signal
 import subprocess
 from typing import Optional
 
-from . import base_backup, control_database, deadman, fence_file, peers, recovery_settings, statefile
+from . import base_backup, control_database, deadman, fence_file, peer_role, peers, recovery_settings, statefile
 from .bootstrap import Bootstrap, ensure_slot
 from .control_file import read_control
 from .crashes import Crashes
@@ -231,7 +231,12 @@ class PostgresSupervisor(NodeAgent):
             if reason or not any(answer.unclear for answer in answers):
                 return reason
             await asyncio.sleep(0.2)
-        return None
+        return await self.start_reason(answers, control)
+
+    async def start_reason(self, answers: list, control: dict) -> Optional[str]:
+        """Why a start as the primary would make a second one, or None. Whoever answered and did not say has an agent that can tell."""
+        answers = await peer_role.clarify(answers, self.node, control["timeline"], self._ask_agent)
+        return deadman.decide_start_guard(answers, control["timeline"], control["systemIdentifier"])
 
     async def ask(self, addresses: list) -> list:
         return await peers.ask_all(addresses, self.settings.ha_user, self.settings.ha_password)

@@ -11,6 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Optional
 
 from . import access_rules, config_files, control_database, recovery_settings, session_defaults
+from .libraries import Libraries
 from .replication_path import ReplicationPath
 
 if TYPE_CHECKING:
@@ -48,6 +49,16 @@ def _path(node: PostgresSupervisor) -> ReplicationPath:
     return _paths[node]
 
 
+# What one look at the libraries found is kept for as long.
+_libraries: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+async def _missing(node: PostgresSupervisor) -> Optional[dict]:
+    if node not in _libraries:
+        _libraries[node] = Libraries(node.settings)
+    return await _libraries[node].answer()
+
+
 async def _nothing() -> None:
     return None
 
@@ -63,11 +74,12 @@ async def readiness(node: PostgresSupervisor, start: bool = True, pooler: Option
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    access, own, defaults, replication = await asyncio.gather(
+    access, own, defaults, replication, missing = await asyncio.gather(
         access_rules.read(s, pooler) if running else _nothing(),
         control_database.own_door(s) if running else _nothing(),
         session_defaults.read(s) if running else _nothing(),
         _path(node).answer(),
+        _missing(node) if running else _nothing(),
     )
     return {
         "at": round(time.time() * 1000),
@@ -76,6 +88,7 @@ async def readiness(node: PostgresSupervisor, start: bool = True, pooler: Option
         "own": own,
         "sessionDefaults": defaults,
         "replication": replication,
+        "libraries": missing,
         "next": _next(files, s.data),
         "leftovers": recovery_settings.leftovers(files.settings),
         "signals": recovery_settings.left_signals(s.data, running),

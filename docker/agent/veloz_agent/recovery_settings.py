@@ -31,6 +31,9 @@ OVERRIDDEN = {
     "allow_alter_system": "on",
     # Without it a standby lets nobody in: its replay can be neither watched nor proven.
     "hot_standby": "on",
+    # A standby that did not find its upstream tries again after this time, and commits wait for it; a promotion may sleep for
+    # what is left of it. The default is 5 s.
+    "wal_retrieve_retry_interval": "50ms",
 }
 # A server of an earlier version does not start with a setting that it does not know.
 _SINCE = {"allow_alter_system": 17}
@@ -38,7 +41,12 @@ _SINCE = {"allow_alter_system": 17}
 OWN_FILE = ("primary_conninfo", "primary_slot_name")
 # Files in the data directory, each of which changes what the next start does.
 SIGNALS = ("recovery.signal", "backup_label", "tablespace_map")
-_DEFAULTS = {"recovery_target_action": "pause", "recovery_target_timeline": "latest"}
+_DEFAULTS = {
+    "recovery_target_action": ("pause",),
+    "recovery_target_timeline": ("latest",),
+    # What the shipped file says; without a unit it is milliseconds.
+    "wal_retrieve_retry_interval": ("50ms", "50"),
+}
 _SWITCHES = ("recovery_target_inclusive", "allow_alter_system", "hot_standby")
 _TRUE = re.compile(r"^(on|true|yes|1|t|y|tr|tru|ye)$", re.IGNORECASE)
 
@@ -70,7 +78,7 @@ def is_on(value: str) -> bool:
 def _is_default(name: str, value: str) -> bool:
     if name in _SWITCHES:
         return is_on(value)
-    return value.lower() == _DEFAULTS.get(name, "")
+    return value.lower().replace(" ", "") in _DEFAULTS.get(name, ("",))
 
 
 def left_signals(data: str, running: bool) -> list:

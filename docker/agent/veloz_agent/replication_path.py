@@ -12,7 +12,7 @@ from typing import Optional
 
 from .control_session import open_session
 from .settings import PostgresSettings
-from .wire import ServerError
+from .wire import LoginError, ServerError
 
 # The first try, and a second one for a peer that was only slow.
 LIMITS_S = (1, 1.5)
@@ -47,6 +47,9 @@ class ReplicationPath:
             except ServerError as error:
                 # A server that starts or ends says nothing of whom it lets in.
                 ok, problem = (None if error.code.startswith("57P") else False), str(error)
+                break
+            except LoginError as error:
+                ok, problem = False, str(error)
                 break
             except Exception as error:  # noqa: BLE001 - a question beside others
                 ok, problem = None, str(error) or type(error).__name__

@@ -1,7 +1,7 @@
 """A small asynchronous client of PostgreSQL's protocol (version 3), for probes and for PgBouncer's console.
 
-Everything is bounded by the caller with asyncio timeouts; nothing here blocks the loop. No TLS: it speaks to
-neighbours on the stack's own network and to Unix sockets.
+Everything is bounded by the caller with asyncio timeouts; nothing here blocks the loop. No TLS unless it is asked for:
+it speaks to neighbours on the stack's own network and to Unix sockets.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import os
+import ssl
 import struct
 from typing import Optional
 
@@ -29,6 +30,15 @@ class ProtocolError(Exception):
     """The other side does not speak what this client understands."""
 
 
+class LoginError(ProtocolError):
+    """A PostgreSQL server is there, and this client can't prove to it who it is: it asks for a proof that this client does not know."""
+
+
+# The server encrypts, or it does not; `require` ends where it does not. A certificate is looked at by neither, as with libpq.
+TLS = ("disable", "prefer", "require")
+_SSL_REQUEST = struct.pack("!II", 8, 80877103)
+
+
 class Connection:
     """One session. `query` returns the rows as dicts of text by column name. `reported`: the settings that the server told at the login."""
 
@@ -40,15 +50,24 @@ class Connection:
 
     @classmethod
     async def open(
-        cls, host: str, port: int, user: str, password: str, database: str, extra: Optional[dict] = None
+        cls,
+        host: str,
+        port: int,
+        user: str,
+        password: str,
+        database: str,
+        extra: Optional[dict] = None,
+        tls: str = "disable",
     ) -> "Connection":
-        """`host` is a name, an address, or the directory of a Unix socket."""
+        """`host` is a name, an address, or the directory of a Unix socket, on which nothing is encrypted. `tls`: one of `TLS`."""
         if host.startswith("/"):
             reader, writer = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         else:
             reader, writer = await asyncio.open_connection(host, port)
         connection = cls(reader, writer)
         try:
+            if tls != "disable" and not host.startswith("/"):
+                await connection._encrypt(tls)
             await connection._start(user, password, {"user": user, "database": database, **(extra or {})})
         except BaseException:
             connection.close()
@@ -94,12 +113,31 @@ class Connection:
     def _send(self, kind: bytes, body: bytes) -> None:
         self._writer.write(kind + struct.pack("!I", len(body) + 4) + body)
 
-    async def _receive(self) -> tuple:
-        head = await self._reader.readexactly(5)
+    async def _receive(self, begun: bytes = b"") -> tuple:
+        head = begun + await self._reader.readexactly(5 - len(begun))
         size = struct.unpack("!I", head[1:])[0] - 4
         if not 0 <= size <= 1 << 24:
             raise ProtocolError(f"a message of {size} bytes")
         return head[:1], await self._reader.readexactly(size)
+
+    async def _encrypt(self, tls: str) -> None:
+        self._writer.write(_SSL_REQUEST)
+        says = await self._reader.readexactly(1)
+        if says == b"S":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            try:
+                await self._writer.start_tls(context)
+            except ssl.SSLError as error:
+                raise LoginError(f"the TLS handshake failed: {error}") from error
+        elif says == b"E":
+            # One that has no place left says so before it has heard anything.
+            raise ServerError(_fields((await self._receive(says))[1]))
+        elif says != b"N":
+            raise ProtocolError(f"answered {says!r} when it was asked for TLS")
+        elif tls == "require":
+            raise LoginError("TLS is required, and the server speaks none")
 
     async def _start(self, user: str, password: str, parameters: dict) -> None:
         body = struct.pack("!I", 196608)
@@ -120,7 +158,11 @@ class Connection:
             if kind != b"R":
                 continue
             (method,) = struct.unpack("!I", body[:4])
-            if method == 10 and b"SCRAM-SHA-256" in body[4:].split(b"\0"):
+            if method == 3:
+                self._send(b"p", password.encode() + b"\0")
+            elif method == 5:
+                self._send(b"p", _md5_proof(user, password, body[4:8]) + b"\0")
+            elif method == 10 and b"SCRAM-SHA-256" in body[4:].split(b"\0"):
                 scram = _Scram(password)
                 first = scram.first()
                 self._send(b"p", b"SCRAM-SHA-256\0" + struct.pack("!I", len(first)) + first)
@@ -129,7 +171,20 @@ class Connection:
             elif method == 12 and scram:
                 scram.verify(body[4:])
             elif method != 0:
-                raise ProtocolError(f"authentication method {method} is not supported")
+                raise LoginError(f"the server asks for {_METHODS.get(method, f'authentication method {method}')}, which this client does not know")
+
+
+# What else a server may ask for (AuthenticationXXX of the protocol).
+_METHODS = {2: "Kerberos", 7: "GSSAPI", 9: "SSPI", 10: "a SASL mechanism other than SCRAM-SHA-256"}
+
+
+def _md5_proof(user: str, password: str, salt: bytes) -> bytes:
+    """The proof for a password that is stored as MD5, or given to the method `md5`."""
+
+    def md5(data: bytes) -> bytes:
+        return hashlib.md5(data, usedforsecurity=False).hexdigest().encode()
+
+    return b"md5" + md5(md5(password.encode() + user.encode()) + salt)
 
 
 class _Scram:
@@ -146,7 +201,7 @@ class _Scram:
     def final(self, server_first: bytes) -> bytes:
         fields = dict(part.split("=", 1) for part in server_first.decode().split(","))
         if not fields["r"].startswith(self._nonce):
-            raise ProtocolError("SCRAM nonce does not match")
+            raise LoginError("SCRAM nonce does not match")
         salted = hashlib.pbkdf2_hmac("sha256", self._password, base64.b64decode(fields["s"]), int(fields["i"]))
         client_key = hmac.digest(salted, b"Client Key", "sha256")
         without_proof = f"c=biws,r={fields['r']}"
@@ -159,7 +214,7 @@ class _Scram:
     def verify(self, server_final: bytes) -> None:
         given = server_final.decode().partition("v=")[2].split(",")[0]
         if not hmac.compare_digest(base64.b64decode(given), self._signature):
-            raise ProtocolError("the server does not know the password either")
+            raise LoginError("the server does not know the password either")
 
 
 def _fields(body: bytes) -> dict:

@@ -1,5 +1,6 @@
 import type { NodeSql, ObservedCluster, ObservedNode, ObservedPooler } from '../../cluster/observed';
 import { readinessFindings, readinessKey, type Readiness } from '../../cluster/readiness/findings';
+import { AMBIGUOUS } from '../../cluster/switchover/clients';
 import { triedPath } from '../../cluster/readiness/replication-path';
 import type { NodeReadiness } from '../../cluster/readiness/observed';
 import type { PoolerAgent, PostgresAgent } from '../../systems/agent';
@@ -125,7 +126,8 @@ export class ReadinessWatch {
       const session = await this.pooler?.get();
       if (session === undefined) return;
       this.clients = await clientLogins(this.access, session, of(true));
-      if ([...this.clients.values()].some(({ readOnly }) => readOnly))
+      // Where it may be the same on the primary, that is asked, too.
+      if ([...this.clients.values()].some(({ readOnly, code }) => readOnly || code === AMBIGUOUS))
         this.clients = new Map([...this.clients, ...(await clientLogins(this.access, session, of(false)))]);
     } catch {
       // An older agent refuses it, and one that is silent is the watch's matter.

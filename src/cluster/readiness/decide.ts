@@ -3,6 +3,7 @@ import type { ClusterTopology } from '../topology';
 import type { Checklist } from '../switchover/checklist';
 import { checkAccess } from './access';
 import { checkChecksums, checkPagesKept, checkPlaces, checkSlots, tellOthers } from './data';
+import { checkLibraries } from './libraries';
 import { checkPathAgain, checkReplicationRole } from './replication-path';
 import { checkSessionDefaults, checkSleepingDefaults } from './sessions';
 import { checkDelay, checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
@@ -28,6 +29,7 @@ export function checkReadiness(
     scope === undefined || name === scope.source || name === scope.target ? 'require' : 'advise';
   for (const node of nodes) {
     checkStartable(list, node, weigh(node));
+    checkLibraries(list, node, weigh(node));
     checkAccess(list, node, weigh(node));
     checkLeftOvers(list, node, weigh(node));
     checkSleepingDefaults(list, topology, node, weigh(node));

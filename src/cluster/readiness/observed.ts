@@ -63,6 +63,11 @@ export interface AgentReadiness {
    * Settings of extensions and applications stand as a digest. null where it is not known, absent from an agent that is older.
    */
   sessionDefaults?: Record<string, string> | null;
+  /**
+   * Libraries that functions of the databases name and that the node's container lacks, and databases that could not be asked. null where
+   * nothing is known, absent from an agent that is older.
+   */
+  libraries?: { missing: { database: string; library: string }[]; unasked: string[] } | null;
   /** Where `pg_wal` really is, if it is a link. */
   walOutside: string | null;
   archive: {

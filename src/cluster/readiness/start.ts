@@ -133,6 +133,8 @@ const overriddenFor: Readonly<Record<string, string>> = {
   hot_standby: 'nobody could ask a standby anything without it, and its agent starts it with that on',
   allow_alter_system:
     'the runbooks set synchronous_standby_names by ALTER SYSTEM, and its agent starts it with that allowed',
+  wal_retrieve_retry_interval:
+    'a standby would wait for so long until it tries its upstream again, and its agent starts it with 50ms',
 };
 
 /**

@@ -1,5 +1,5 @@
 import { logs, psql } from '../commands';
-import type { AnsweringNode } from '../observed';
+import type { AnsweringNode, ObservedNode } from '../observed';
 import type { Checklist } from './checklist';
 import { RELOAD } from './replication';
 
@@ -10,20 +10,34 @@ import { RELOAD } from './replication';
  */
 const passing: ReadonlySet<string> = new Set(['25006', '0A000', '53300']);
 
+/**
+ * object_not_in_prerequisite_state: what no standby does (pg_current_wal_lsn), a database that is closed on every node, and
+ * a library that is loaded only on the primary. The words tell the first, and the source the second.
+ */
+export const AMBIGUOUS = '55000';
+
+type Client = ObservedNode['client'];
+
+const passes = (client: Client): boolean =>
+  passing.has(client?.code ?? '') || (client?.code === AMBIGUOUS && /\brecovery\b/.test(client.error ?? ''));
+
+const sameRefusal = (client: Client, source: Client): boolean =>
+  client?.code === AMBIGUOUS && source?.code === AMBIGUOUS && client.error === source.error;
+
 /** C10: clients that the pooler sends to the target are let in and can write. Tried by the pooler's agent, as the pooler would. */
 export function checkClients(list: Checklist, source: AnsweringNode, target: AnsweringNode): void {
   const says = `${target.name} would let clients in, and take their writes`;
   const { client } = target;
   if (client === undefined) return list.skip('C10', says, 'nobody tried to log in as a client');
-  const weight = passing.has(client.code ?? '') ? 'advise' : 'require';
   if (client.ok !== true) {
-    list[weight]('C10', false, {
+    const same = sameRefusal(client, source.client);
+    list[same || passes(client) ? 'advise' : 'require']('C10', false, {
       says,
       refusal:
         client.ok === null
           ? `the pooler can't reach ${target.name}: clients would reach nobody`
           : `${target.name} refuses clients: they would be shut out`,
-      measured: `login as ${client.user}: ${(client.error ?? '').trim() || 'no reason given'}`,
+      measured: `login as ${client.user}: ${(client.error ?? '').trim() || 'no reason given'}${same ? `, as on ${source.name}` : ''}`,
       limit: 'a login from the pooler as its own user',
       next: logs(target.name),
     });

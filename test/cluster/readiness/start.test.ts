@@ -5,6 +5,8 @@ import { picture, ready, STANDBY_2 } from '../support/picture';
 const auto = '/var/lib/postgresql/data/postgresql.auto.conf';
 const target = { name: 'recovery_target_time', value: '2020-01-01', file: auto, line: 3 };
 
+const lacking = { missing: [{ database: 'veloz', library: '$libdir/pgcrypto' }], unasked: [] };
+
 objects({
   'a library that is not installed is to be loaded at the next start of the primary': {
     change: (seen) => {
@@ -96,6 +98,19 @@ objects({
     says: "would decide what it becomes at its next start: recovery_target_time = '2020-01-01' in postgresql.auto.conf",
     next: 'ALTER SYSTEM RESET recovery_target_time',
   },
+  'the standby lacks a library of an extension': {
+    change: (seen) => (ready(standby(seen)).agent.libraries = lacking),
+    id: 'M1',
+    says: 'veloz-postgres-standby lacks libraries that functions of its databases need: as the primary it fails each statement that calls them: $libdir/pgcrypto (database veloz)',
+    next: 'SELECT DISTINCT probin FROM pg_proc',
+  },
+  'the primary lacks a library of an extension': {
+    change: (seen) => (ready(primary(seen)).agent.libraries = lacking),
+    id: 'M1',
+    result: 'warn',
+    says: '$libdir/pgcrypto (database veloz)',
+    next: 'SELECT DISTINCT probin FROM pg_proc',
+  },
   'recovery.signal lies in the data directory': {
     change: (seen) => (ready(standby(seen)).agent.signals = ['recovery.signal']),
     id: 'M2',
@@ -107,6 +122,16 @@ objects({
     id: 'M2',
     says: 'standby.signal in the data directory',
     next: 'docker exec veloz-postgres-primary mv /var/lib/postgresql/data/standby.signal /tmp',
+  },
+  'the pause of a standby between its tries is longer in a file, which the agent overrides': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.leftovers = [
+        { name: 'wal_retrieve_retry_interval', value: '5s', file: auto, line: 3 },
+      ]),
+    id: 'M2',
+    result: 'warn',
+    says: 'wal_retrieve_retry_interval does nothing on veloz-postgres-primary: a standby would wait for so long',
+    next: 'ALTER SYSTEM RESET wal_retrieve_retry_interval',
   },
   'hot_standby is off in a file, which the agent overrides': {
     change: (seen) =>

@@ -4,6 +4,9 @@ import { picture, PRIMARY, STANDBY } from '../support/picture';
 
 const well = { ok: true, user: 'veloz', readOnly: false };
 const rejected = 'pg_hba.conf rejects connection for host "10.0.0.9", user "veloz", database "veloz" (28000)';
+const inRecovery = 'recovery is in progress (55000)';
+const notLoaded = 'pg_stat_statements must be loaded via "shared_preload_libraries" (55000)';
+const closed = 'database "veloz" is not currently accepting connections (55000)';
 
 objects({
   'the target refuses clients': {
@@ -51,6 +54,32 @@ objects({
     id: 'C10',
     result: 'warn',
     says: 'cannot use serializable mode (0A000)',
+    next: `docker logs --tail 20 ${STANDBY}`,
+  },
+  'something that runs at each login asks what no standby tells': {
+    change: (seen) => (standby(seen).client = { ...well, ok: false, code: '55000', error: inRecovery }),
+    id: 'C10',
+    result: 'warn',
+    says: inRecovery,
+    next: `docker logs --tail 20 ${STANDBY}`,
+  },
+  'something that runs at each login needs a library that only the primary loads': {
+    change: (seen) => {
+      primary(seen).client = { ...well };
+      standby(seen).client = { ...well, ok: false, code: '55000', error: notLoaded };
+    },
+    id: 'C10',
+    says: notLoaded,
+    next: `docker logs --tail 20 ${STANDBY}`,
+  },
+  'the database is closed on every node': {
+    change: (seen) => {
+      primary(seen).client = { ...well, ok: false, code: '55000', error: closed };
+      standby(seen).client = { ...well, ok: false, code: '55000', error: closed };
+    },
+    id: 'C10',
+    result: 'warn',
+    says: `${closed}, as on ${PRIMARY}`,
     next: `docker logs --tail 20 ${STANDBY}`,
   },
 });

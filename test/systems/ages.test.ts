@@ -1,0 +1,20 @@
+import { observeSqlOf } from '../../src/systems/postgres';
+import { readinessOf } from '../../src/systems/postgres-readiness';
+
+test('an age in milliseconds outgrows an integer of 32 bits after 24.8 days: none is asked for as one', async () => {
+  const asked: string[] = [];
+  const session = {
+    query: (sql: string) => {
+      asked.push(sql);
+      return Promise.resolve([{ seen: {} }] as never[]);
+    },
+    close: () => undefined,
+  };
+  await observeSqlOf(session);
+  await readinessOf(session).catch(() => undefined);
+
+  expect(asked.length).toBeGreaterThan(1);
+  const ages = asked.join('\n').match(/extract\(epoch.*$/gm) ?? [];
+  expect(ages.length).toBeGreaterThan(3);
+  expect(ages.filter((line) => /\)::int(eger|4)?\b/.test(line))).toEqual([]);
+});
