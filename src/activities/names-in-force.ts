@@ -10,7 +10,7 @@ import { sleep } from './context';
  * `pg_stat_replication` says `sync`. So neither they nor a commit that returned prove anything; a commit that was seen waiting does.
  */
 
-/** Looks at a backend so often, within some 20 ms: the wait for a standby is short. It ends with the first wait that it sees. */
+/** One look asks so often, within some 20 ms: the wait for a standby is short. It ends with the first wait that it sees. */
 const LOOKS = 4000;
 /** Between two commits, in milliseconds. */
 const EVERY_MS = 20;
@@ -32,21 +32,34 @@ export async function requireWait(
   const started = steadyMs();
   let commits = 0;
   for (;;) {
-    // The look goes first: it has to be under way when the commit begins to wait.
-    const looking = watcher.query<{ waits: boolean }>(
-      `SELECT EXISTS (SELECT FROM generate_series(1, ${LOOKS}) n, LATERAL pg_stat_get_activity($1::int + 0 * n) a
-        WHERE a.wait_event = 'SyncRep') AS waits`,
-      [own?.pid ?? 0],
-    );
-    const committing = session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'does a commit wait')`);
-    const [[look]] = await Promise.all([looking, committing]);
+    let returned = false;
+    // The look goes first: it has to be under way when the commit begins to wait. It lasts until the commit has returned, which first has
+    // its WAL written: on a slow disk that alone takes longer than any one look.
+    const looking = sawWait(watcher, own?.pid ?? 0, () => returned);
+    const committing = session
+      .query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'does a commit wait')`)
+      .finally(() => (returned = true));
+    const [waited] = await Promise.all([looking, committing]);
     commits += 1;
-    if (look?.waits === true) return;
+    if (waited) return;
     const ms = Math.round(steadyMs() - started);
     if (ms > limitMs)
       throw new Error(
         `synchronous_standby_names is set and not in force yet: none of ${commits} commits within ${ms} ms waited for a standby (limit: 1 that waits). The checkpointer has not taken the setting. Next: ${psql(primary, "SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer'")}`,
       );
     await sleep(EVERY_MS);
+  }
+}
+
+/** Looks at a backend until it is seen waiting for a standby, or `over`. */
+async function sawWait(watcher: PostgresSession, pid: number, over: () => boolean): Promise<boolean> {
+  for (;;) {
+    const [look] = await watcher.query<{ waits: boolean }>(
+      `SELECT EXISTS (SELECT FROM generate_series(1, ${LOOKS}) n, LATERAL pg_stat_get_activity($1::int + 0 * n) a
+        WHERE a.wait_event = 'SyncRep') AS waits`,
+      [pid],
+    );
+    if (look?.waits === true) return true;
+    if (over()) return false;
   }
 }

@@ -64,21 +64,22 @@ export function withinLimits(
  * Looks until what is seen stays: dead-man switches of the run that is over have acted, and nothing is on its way. Waiting changes
  * nothing, and what they do is often all that is needed. It holds the lock meanwhile, and gives way to whoever has to act for the
  * primary: the one that it saw, or until then the one of the guard's ledger.
+ * @param givesWay false in a run that was begun by a version which gave way to nobody here
  * @throws ApplicationFailure when it gave way
  */
 export async function lookUntilSettled(
   run: Run,
   described: ClusterDescription,
   woken: readonly string[],
-  limits: RepairLimits = {},
-  seen: PrimarySeen = {},
+  limits: RepairLimits,
+  seen: PrimarySeen,
+  givesWay: boolean,
 ): Promise<RepairLook> {
   const { state } = run;
   const waited = new Map<string, number>();
   // A run that was begun by a version which counted only the time between its looks goes on as it began: one at a node that hangs takes
   // seconds itself.
   const byTheClock = patched('patience-by-the-clock');
-  const givesWay = patched('repair-gives-way');
   const readLedger = async () =>
     (await act(looking, 'Ask the guard for its ledger').readLedger(described.name)) ?? null;
   let asked = seen.name;

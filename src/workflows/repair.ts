@@ -136,7 +136,7 @@ class Repair {
     const limits = { ...this.request, leave: this.left };
     if (this.story.result !== undefined) this.known.name ??= this.story.result.target;
     const before = this.known.name;
-    const look = await lookUntilSettled(this.run, this.described, this.story.woken, limits, this.known);
+    const look = await lookUntilSettled(this.run, this.described, this.story.woken, limits, this.known, this.givesWay);
     this.seen = look;
     const wasPrimary = before ?? this.known.name;
     if (this.givesWay && this.run.holdsLock && wasPrimary !== undefined && look.ledger !== null)
@@ -240,9 +240,7 @@ class Repair {
       const beyond = request.approval === 'given' ? [] : beyondPlan(planned, tasks);
       if (beyond.length > 0) return this.stop(since, `that was not in the plan: ${beyond.map(words).join(', ')}`);
       if (count === MAX_ROUNDS || sameTasks(before, tasks))
-        return this.failed.size > 0
-          ? this.partly(since)
-          : this.stop(since, `the same again after it was done: ${tasks.map(words).join(', ')}`);
+        return this.stop(since, `the same again after it was done: ${tasks.map(words).join(', ')}`);
       const setting = this.settingOf(now);
       const outcome = await this.carryOutRound(roundParts(setting));
       // Not without the lock: whoever has it by then has the nodes too.
@@ -256,10 +254,11 @@ class Repair {
       run.changed('Looking at what is now');
       now = await this.look();
     }
-    if (this.failed.size > 0) return this.partly(since);
-    const refusal = refusalSentence(now.round.findings);
+    const others = now.round.findings.filter((check) => ![...this.failed.keys()].some((node) => names(check, node)));
+    const refusal = refusalSentence(others);
     if (refusal !== undefined) {
-      const next = nextOf(now.round.findings);
+      const next = nextOf(others);
+      if (this.failed.size > 0) return this.partly(since, { says: `A person has to do the rest: ${refusal}`, next });
       return run.end('incomplete', `What could be repaired is, and a person has to do the rest: ${refusal}`, {
         ...this.facts(since),
         next: [...next, this.status],
@@ -268,6 +267,7 @@ class Repair {
     const primary = primaryOf(now);
     const outcome = await this.carryOut([this.verifyStep(now)]);
     if (outcome.kind !== 'done') return this.broken(outcome, since);
+    if (this.failed.size > 0) return this.partly(since);
     const steps = state.steps.filter(({ state: how }) => how === 'done').length - 1;
     return run.end(
       'completed',
@@ -364,13 +364,17 @@ class Repair {
     return { says, ...splitNext(rootMessage(cause)) };
   }
 
-  /** Some nodes could not be made standbys; all else is done. */
-  private partly(since: number): Report {
+  /**
+   * Some nodes could not be made standbys.
+   * @param rest what else is not right, as a sentence; absent where all else is done
+   */
+  private partly(since: number, rest?: { says: string; next: Report['next'] }): Report {
     const { run, command, status, failed } = this;
     const mended = [...this.mended].filter((node) => !failed.has(node));
     const [only, another] = failed.values();
     const facts = this.facts(since);
-    if (mended.length === 0 && only !== undefined && another === undefined) return this.failedAt(only, facts);
+    if (rest === undefined && mended.length === 0 && only !== undefined && another === undefined)
+      return this.failedAt(only, facts);
     const told = [...failed].map(([node, outcome]) => ({ node, ...this.wordsOf(outcome) }));
     const ways = told.flatMap(({ node, next }) =>
       next === undefined ? [] : [{ command: next, why: `takes the cause of ${node} away` }],
@@ -380,9 +384,11 @@ class Repair {
         ? ''
         : `${mended.join(' and ')} ${mended.length === 1 ? 'is a standby' : 'are standbys'} again. `;
     const not = told.map(({ node, says, what }) => `${node} is not: step "${says}" did not finish: ${what}`).join('; ');
-    return run.end('incomplete', `${well}${not}. Next: ${ways[0]?.command ?? command}`, {
+    const all = [...ways, ...(rest?.next ?? [])];
+    const end = `${well}${not}${rest === undefined ? '' : `. ${rest.says.replace(/ Next: .*$/, '').replace(/\.$/, '')}`}`;
+    return run.end('incomplete', `${end}. Next: ${all[0]?.command ?? command}`, {
       ...facts,
-      next: [...ways, { command, why: 'looks again, and goes on with it' }, status],
+      next: [...all, { command, why: 'looks again, and goes on with it' }, status],
     });
   }
 
@@ -415,6 +421,11 @@ class Repair {
 
   private stop(since: number, why: string): Report {
     const { run, command, status, seen } = this;
+    if (this.failed.size > 0)
+      return this.partly(since, {
+        says: `The cluster is not right yet, and it takes something ${why}`,
+        next: nextOf(seen?.round.findings ?? []),
+      });
     return run.end('incomplete', `The cluster is not right yet, and it takes something ${why}. Next: ${command}`, {
       ...this.facts(since),
       next: [...nextOf(seen?.round.findings ?? []), { command, why: 'plans it anew' }, status],
@@ -449,6 +460,10 @@ class PrimaryGone extends Error {
 
 /** How steps ended that did not get to their end. */
 type Failed = Exclude<StepsOutcome, { kind: 'done' | 'aborted' }>;
+
+/** Does a check tell of this node? Names may begin alike. */
+const names = ({ says, measured }: Check, node: string): boolean =>
+  new RegExp(`${node.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(?![\\w-])`).test(`${says} ${measured ?? ''}`);
 
 const words = ({ kind, node }: RepairTask): string => (node === undefined ? kind : `${kind} ${node}`);
 

@@ -91,7 +91,7 @@ export class ReadinessWatch {
   }
 
   private async look(): Promise<ObservedCluster> {
-    const deep = this.looks++ % DEEP_EVERY === 0 || this.last === undefined;
+    const deep = this.looks++ % DEEP_EVERY === 0 || this.last === undefined || isOfAMoment(this.last);
     const { topology, name, poolerName } = this.access;
     const [nodes] = await Promise.all([
       Promise.all(topology.postgres.nodes.map(async (node) => this.node(node.name, deep))),
@@ -191,4 +191,9 @@ export class ReadinessWatch {
       seen.readiness.agentError = messageOf(error);
     }
   }
+}
+
+/** A commit waits for a moment under any load: two looks agree on that only if both ask. */
+function isOfAMoment({ findings }: Readiness): boolean {
+  return findings.some(({ id, result }) => result === 'refuse' && (id === 'B2' || id === 'B8'));
 }

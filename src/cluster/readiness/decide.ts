@@ -27,15 +27,15 @@ export function checkReadiness(
   const nodes = presentNodes(observed).filter(answers);
   const weigh = ({ name }: AnsweringNode): Weight =>
     scope === undefined || name === scope.source || name === scope.target ? 'require' : 'advise';
+  const primary = primaries(observed).find(answers);
   for (const node of nodes) {
     checkStartable(list, node, weigh(node));
-    checkLibraries(list, node, weigh(node));
+    checkLibraries(list, node, weigh(node), primary);
     checkAccess(list, node, weigh(node));
     checkLeftOvers(list, node, weigh(node));
     checkSleepingDefaults(list, topology, node, weigh(node));
     checkPlaces(list, node);
   }
-  const primary = primaries(observed).find(answers);
   for (const node of nodes) {
     checkChecksums(list, node, node === primary, weigh(node));
     checkPagesKept(list, node, node === primary);

@@ -87,7 +87,7 @@ export function checkStartTime(
   const took = start.shortestMs ?? start.ms;
   if (took <= hold * OF_THE_HOLD) return;
   const outlasts = took >= hold;
-  // A single trial, of an agent that keeps no others, is no reason to refuse.
+  // A single trial is no reason to refuse.
   list[outlasts && start.shortestMs != null ? weight : 'advise']('M1', false, {
     says: `${source.name} starts soon enough for clients that wait for it`,
     refusal: outlasts
