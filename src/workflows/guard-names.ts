@@ -6,7 +6,7 @@ import type { GuardPolicy } from '../cluster/guard/policy';
 import type { GuardEvent, GuardKnowledge, GuardState } from './guard-messages';
 import { settingNames } from './guard-watching';
 import { act } from './runbook/activity-options';
-import { rootMessage, rootType } from './runbook/runner';
+import { rootDetails, rootMessage, rootType } from './runbook/runner';
 
 /** How much longer than a silence has to last a look is that finds none, in milliseconds. */
 const LOOK_MS = 5000;
@@ -76,6 +76,12 @@ export class NamesGuard {
     } catch (error) {
       // Refused: nothing was relaxed, and what the ledger knew before is still so. Any other failure leaves that open.
       if (rootType(error) === 'Refused') state.ledger = before;
+      // It is back, and commits go on: all is watched as before.
+      if (rootDetails(error).confirmsAgain === true) {
+        known.standbyLost = false;
+        delete state.namesFailed;
+        return;
+      }
       state.namesFailed = { what: 'relax', says: rootMessage(error), at: Date.now() };
       this.backOff(`synchronous_standby_names could not be relaxed: ${rootMessage(error)}`);
     }

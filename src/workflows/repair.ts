@@ -144,6 +144,10 @@ class Repair {
     return look;
   }
 
+  /** Does a finding tell of something else than of nodes that are left, and of what their absence means for commits? */
+  private readonly isOfOthers = (check: Check): boolean =>
+    !ofMissingStandbys.has(check.id) && !this.left.some((node) => names(check, node));
+
   /** Nodes that are left as they are. */
   private get left(): string[] {
     return [...(this.request.leave ?? []), ...this.failed.keys()];
@@ -254,7 +258,7 @@ class Repair {
       run.changed('Looking at what is now');
       now = await this.look();
     }
-    const others = now.round.findings.filter((check) => ![...this.failed.keys()].some((node) => names(check, node)));
+    const others = this.failed.size === 0 ? now.round.findings : now.round.findings.filter(this.isOfOthers);
     const refusal = refusalSentence(others);
     if (refusal !== undefined) {
       const next = nextOf(others);
@@ -460,6 +464,9 @@ class PrimaryGone extends Error {
 
 /** How steps ended that did not get to their end. */
 type Failed = Exclude<StepsOutcome, { kind: 'done' | 'aborted' }>;
+
+/** Streams, and who confirms commits: what a standby that is missing changes. */
+const ofMissingStandbys: ReadonlySet<string> = new Set(['B1', 'B2']);
 
 /** Does a check tell of this node? Names may begin alike. */
 const names = ({ says, measured }: Check, node: string): boolean =>

@@ -682,6 +682,27 @@ describe('guard', () => {
       });
     });
 
+    test('where a standby confirms again by then nothing is to be told, and all is watched as before', async () => {
+      const cluster = new GuardedCluster(server);
+      cluster.acts.relax = () =>
+        Promise.reject(
+          ApplicationFailure.create({
+            type: 'Refused',
+            message: 'a standby confirms again',
+            nonRetryable: true,
+            details: [{ confirmsAgain: true }],
+          }),
+        );
+      await cluster.protected(async () => {
+        await cluster.sees(lost());
+        await cluster.watches(({ known, ledger }) => !known.standbyLost && ledger.state === 'protected');
+        const state = await cluster.state();
+        expect(state.namesFailed).toBeUndefined();
+        expect(state.namesBackoffUntil).toBeUndefined();
+        expect(kinds(state)).toContain('standby lost');
+      });
+    });
+
     test('what was refused is told until a whole look finds nothing to relax', async () => {
       const cluster = new GuardedCluster(server, { standbyLostAfter: '1s' });
       cluster.acts.relax = () => Promise.reject(refused('A3: it may be a primary'));

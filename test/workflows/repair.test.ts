@@ -68,6 +68,20 @@ describe('repair', () => {
       expect(cluster.did.filter((each) => each.endsWith(STANDBY_2))).toEqual([]);
     });
 
+    test('what else is not right is told beside the one that can not be mended', async () => {
+      cluster.can.lookAtRejoin = ({ node }) =>
+        node === STANDBY
+          ? Promise.reject(fails(`no way to ${node}`))
+          : Promise.resolve({ state: 'streams', says: 'ok' });
+      cluster.can.lookThroughDoor = () => Promise.resolve({ error: 'query_wait_timeout' });
+      cluster.can.restartPooler = () => Promise.resolve('restarted');
+      const { type, report } = await cluster.run();
+      expect(type).toBe('Incomplete');
+      expect(report.says).toContain(
+        `no way to ${STANDBY}. The cluster is not right yet, and it takes something the same again`,
+      );
+    });
+
     test('neither can be mended: both are told', async () => {
       cluster.can.lookAtRejoin = ({ node }) => Promise.reject(fails(`no way to ${node}`));
       const { type, report } = await cluster.run();

@@ -196,7 +196,8 @@ class TrialTimeTest(Directory):
             files.stamp = ("b",)
             return [*found, (await trial.answer(files, -1))["shortestMs"]]
 
-        self.assertEqual(asyncio.run(run()), [900.0, 30.0, 30.0, 700.0])
+        # One alone tells how long the machine took.
+        self.assertEqual(asyncio.run(run()), [None, 30.0, 30.0, None])
 
 
 class ArchiveTest(Directory):

@@ -18,6 +18,8 @@ const IN_FORCE_MS = 1500;
 const NEAR_BYTES = 4 * 1024 * 1024;
 /** How long the primary may take to answer a question about it, in milliseconds. */
 const ANSWER_MS = 2000;
+/** How long those who stream may take to be counted by names that were just set, in milliseconds. */
+const COUNTED_MS = 1000;
 
 /**
  * Lets commits go on without a standby. Only on a node that is proven to be the only primary: an old primary that wakes up and is
@@ -55,16 +57,17 @@ export async function relaxSynchrony(
 }
 
 /**
- * Has commits wait for the standbys that stream, once one of them is caught up. Where none is seen to wait, the names are emptied again.
- * @throws Error when no commit waited within the limit
- * @throws ApplicationFailure `Refused` when a run holds the lock of PostgreSQL
+ * Has commits wait for the standbys that stream, once one of them is caught up. Where none is seen to wait, or fewer answer to the names
+ * than they ask for, the names are emptied again.
+ * @throws ApplicationFailure `Failed` when that was so, with the names empty
+ * @throws ApplicationFailure `Refused` when a run holds the lock of PostgreSQL, or when fewer stream than the topology's names ask for
  */
 export async function restoreSynchrony(deps: ActivityDeps, cluster: string, primary: string): Promise<string> {
   const access = accessCluster(deps, cluster);
   const stopBeating = keepBeating(() => 'restoring');
   try {
     await requireNoRun(deps, cluster);
-    return await withSession(access.sql(primary, 2 * CATCH_UP_MS), async (session) => {
+    return await withSession(access.sql(primary, ANSWER_MS), async (session) => {
       // One that is far behind would make every commit wait until it has caught up, and one that is frozen or cut off for longer:
       // it has to confirm something that is written now. Nobody waits for this commit itself, since the names are empty.
       await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'is a standby there')`);
@@ -72,16 +75,32 @@ export async function restoreSynchrony(deps: ActivityDeps, cluster: string, prim
       await until('a standby confirming', CATCH_UP_MS, 50, async () =>
         (await near(access, session, at?.lsn)) ? true : undefined,
       );
-      const names = synchronousNamesFor(access.topology, (await streamingNodes(access, session)).length);
+      const streaming = (await streamingNodes(access, session)).length;
+      const names = synchronousNamesFor(access.topology, streaming);
+      const needed = standbysNeeded(names);
+      // With such names every commit would hang, this one's first.
+      if (needed > streaming)
+        throw finalFailure(
+          'Refused',
+          `B2: synchronous_standby_names '${names}' asks for more standbys than stream from ${primary} (measured: ${streaming}; limit: ${needed}). Nothing was restored. Next: veloz-ha postgres status`,
+        );
       await ensureSynchronousNames(session, names);
       try {
+        await until(
+          `those who stream being counted by synchronous_standby_names '${names}'`,
+          COUNTED_MS,
+          20,
+          async () => ((await counted(session)) >= needed ? true : undefined),
+          () => `wanted ${needed}`,
+        );
         await withSession(access.sql(primary, ANSWER_MS), (watcher) =>
           requireWait(primary, session, watcher, IN_FORCE_MS),
         );
       } catch (error) {
         // Names that are set and that nobody has seen in force would be believed, and not be tried again.
         await withSession(access.sql(primary, ANSWER_MS), (other) => ensureSynchronousNames(other, ''));
-        throw error;
+        // Not at once again: clients' commits may have waited meanwhile.
+        throw finalFailure('Failed', (error as Error).message);
       }
       return `commits on ${primary} wait for a standby again: synchronous_standby_names is '${names}', and one confirmed`;
     });
@@ -116,7 +135,17 @@ async function requireLost(session: PostgresSession, primary: string, position: 
   throw finalFailure(
     'Refused',
     `a standby of ${primary} confirms again (measured: ${rows.length} that commits wait for; limit: ${needed}). Nothing was relaxed. Next: veloz-ha postgres status`,
+    { confirmsAgain: true },
   );
+}
+
+/** How many standbys commits wait for by the names as they are. */
+async function counted(session: PostgresSession): Promise<number> {
+  return (
+    await session.query(
+      `SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')`,
+    )
+  ).length;
 }
 
 /** Does a node stream that has confirmed this position, and is close behind? Others who stream are no standby of this cluster. */

@@ -1,3 +1,4 @@
+import { confirms } from '../../cluster/guard/heard';
 import type { GuardPolicy } from '../../cluster/guard/policy';
 import { isWritable } from '../../cluster/guard/rounds';
 import type { HangingWrite, NodeAnswer } from '../../cluster/guard/signals';
@@ -92,7 +93,7 @@ export class WriteWatch {
     this.flushed = answer.flushed;
     this.lookedAt = now;
     if (this.askedAt === undefined) {
-      if (this.attempt === undefined && now - this.movedAt >= IDLE_MS) void this.write();
+      if (this.attempt === undefined && now - this.movedAt >= IDLE_MS && !waitsForNobody(answer)) void this.write();
       return undefined;
     }
     const hangsMs = Math.round(now - Math.max(this.askedAt, this.movedAt));
@@ -176,4 +177,12 @@ export class WriteWatch {
       throw error;
     }
   }
+}
+
+/**
+ * Names are set, and no standby confirms. A write of the guard's own would then be what no standby has, and a failover would have to take
+ * it for an acknowledged commit (heard.ts).
+ */
+function waitsForNobody({ names, standbys }: NodeAnswer): boolean {
+  return (names ?? '').trim() !== '' && standbys !== undefined && !standbys.some(confirms);
 }

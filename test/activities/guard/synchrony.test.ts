@@ -212,7 +212,7 @@ describe('commits are let go on without a standby', () => {
   });
 
   test('and are made to wait again once one streams and is caught up', async () => {
-    streaming = 1;
+    streaming = confirming = 1;
     names = '';
     expect(await restoreSynchrony(engine.deps, 'veloz', PRIMARY)).toContain(
       `synchronous_standby_names is 'veloz_standby', and one confirmed`,
@@ -222,12 +222,37 @@ describe('commits are let go on without a standby', () => {
   });
 
   test('and not while no commit is seen to wait, whatever the names say: they are emptied again, to be tried later', async () => {
-    streaming = 1;
+    streaming = confirming = 1;
     names = '';
     inForce = false;
     await expect(restoreSynchrony(engine.deps, 'veloz', PRIMARY)).rejects.toThrow(
       /^synchronous_standby_names is set and not in force yet: none of \d+ commits within \d+ ms waited/,
     );
+    expect(names).toBe('');
+  });
+
+  test('and not while those who stream are counted by nobody: the names are emptied again, before any commit hangs', async () => {
+    streaming = 1;
+    names = '';
+    await expect(restoreSynchrony(engine.deps, 'veloz', PRIMARY)).rejects.toMatchObject({ type: 'Failed' });
+    expect(names).toBe('');
+    expect(statements.filter((sql) => sql.includes('does a commit wait'))).toEqual([]);
+  });
+
+  test('and not while fewer stream than the names of the topology ask for: every commit would hang', async () => {
+    streaming = 1;
+    names = '';
+    const { postgres } = accessCluster(engine.deps, 'veloz').topology;
+    const before = postgres.synchronousStandbyNames;
+    postgres.synchronousStandbyNames = 'ANY 2 (veloz_standby)';
+    try {
+      await expect(restoreSynchrony(engine.deps, 'veloz', PRIMARY)).rejects.toMatchObject({
+        type: 'Refused',
+        message: expect.stringContaining('asks for more standbys than stream') as unknown,
+      });
+    } finally {
+      postgres.synchronousStandbyNames = before;
+    }
     expect(names).toBe('');
   });
 

@@ -68,6 +68,22 @@ describe('a watch of writes', () => {
     expect(watch.backend).toBeUndefined();
   });
 
+  test('asks for nothing while commits wait and no standby confirms: its write would be what nobody else has', async () => {
+    const watch = begin();
+    for (let round = 0; round < 20; round++) {
+      now += 200;
+      watch.look(answer({ names: 'veloz_standby', standbys: [] }));
+      await pause(0);
+    }
+    expect(writes).toBe(0);
+    for (let round = 0; round < 20; round++) {
+      now += 200;
+      watch.look(answer({ names: '', standbys: [] }));
+      await pause(0);
+    }
+    expect(writes).toBeGreaterThan(0);
+  });
+
   test('asks a primary for nothing whose WAL reaches the disk by itself', async () => {
     const watch = begin();
     for (let lsn = 0; lsn < 30; lsn++) {

@@ -245,3 +245,10 @@ test('where clients do not wait for the start of the old primary, its time is no
   ready(primary(three)).agent.start = slow;
   expect(notOk(decide(three))).toEqual([]);
 });
+
+test('a library that the primary lacks as well refuses no move: it would make nothing worse', () => {
+  const seen = picture();
+  for (const node of [primary(seen), standby(seen)]) ready(node).agent.libraries = lacking;
+  const told = decide(seen).checks.filter(({ says }) => says.endsWith('has the libraries of its databases'));
+  expect(told.map(({ id, result }) => `${id} ${result}`)).toEqual(['M1 warn', 'M1 warn']);
+});
