@@ -3,8 +3,8 @@
 # one run shows all of them; the exit status is 1 if anything failed. Run it as `npm test -- [jest argument…]`.
 #
 #   VELOZ_HA_JEST_JSON      where jest writes its results as JSON (default: a temporary file)
-#   VELOZ_HA_SEED           which sample of the crash matrices is tried (default: 1)
-#   VELOZ_HA_CRASH_POINTS   "all": no sample, every point
+#   VELOZ_HA_SEED           which sample of the crash matrices and of the long suites is tried (default: 1)
+#   VELOZ_HA_TESTS          "all": no sample, everything
 #   VELOZ_HA_TEST_SUMMARY   a file that gets "<passed> <failed>" at the end
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -41,7 +41,7 @@ check 'lint' npm run -s lint
 check 'type check' npm run -s typecheck
 check 'format check' npm run -s format:check
 
-printf '\n== tests (crash points: %s)\n' "${VELOZ_HA_CRASH_POINTS:-sample ${VELOZ_HA_SEED:-1}}"
+printf '\n== tests (%s)\n' "${VELOZ_HA_TESTS:-sample ${VELOZ_HA_SEED:-1}}"
 jest_status=0
 npx --no-install jest --ci --json --outputFile="$results" "$@" || jest_status=$?
 

@@ -1,5 +1,6 @@
 import { accessCluster, withSession } from '../../src/activities/deps';
 import { frontDoorWriters, Rig } from './support/rig';
+import { sampleOf } from './support/sample';
 import { cli, deps, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
 
 /** limits.hold of the topology, the pooler's extra wait for a writable node, and what a busy machine adds. */
@@ -14,7 +15,7 @@ describe('worker, second worker and Temporal are all killed inside the hold', ()
   });
   afterAll(() => rig.close());
 
-  test.each(['stop', 'received', 'fence', 'promote', 'promoting', 'route', 'confirm', 'release'])(
+  test.each(sampleOf(['stop', 'received', 'fence', 'promote', 'promoting', 'route', 'confirm', 'release'], 4))(
     'killed before "%s": clients are let go in bounded time, and after their return the run ends right',
     async (part) => {
       const before = await roles();

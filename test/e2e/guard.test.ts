@@ -4,6 +4,7 @@ import { linkFault } from '../../src/bench/faults';
 import { guardWorkflowId } from '../../src/workflows/guard-messages';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
+import { sampled as test } from './support/sample';
 import {
   cli,
   cluster,
@@ -153,7 +154,7 @@ describe('the guard', () => {
     },
   );
 
-  test.each([
+  test.each<[string, () => string, (verifier: string) => string, string]>([
     ['may not log in any more', () => 'ALTER ROLE replicator NOLOGIN', () => 'ALTER ROLE replicator LOGIN', 'C8'],
     [
       'has another password',

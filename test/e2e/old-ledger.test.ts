@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { faultsOf } from '../../src/bench/faults';
 import { Guarded } from './support/guarded';
+import { sampled as test } from './support/sample';
 import { cluster, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
 
 /** Longer than PostgreSQL takes to note the running transactions in its WAL once it is idle, in milliseconds. */

@@ -10,6 +10,7 @@ import type { RedisFailoverInput } from '../../src/workflows/redis-input';
 import type { Report } from '../../src/workflows/run-state';
 import { failureOf, Rig } from './support/rig';
 import { lookAtRedis, recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
+import { sampled as test } from './support/sample';
 import { cli, deps, docker, waitUntil } from './support/stack';
 
 let rig: Rig;
