@@ -78,18 +78,19 @@ describe('the guard', () => {
     expect(psql(before.standby, "SELECT to_regclass('e2e_alone') IS NULL")).toBe('t');
   });
 
-  test('a pooler that is frozen alone is told with the command that ends it, and nobody is promoted', async () => {
+  // Not the pooler's: Docker 20.10 hangs for a container into which an exec begins at the moment of the freeze.
+  test('a container that is frozen alone is told with the command that ends it, and nobody is promoted', async () => {
     const { primary } = await roles();
     await guarded.guard();
-    docker('pause', 'veloz-pgbouncer');
+    docker('pause', 'veloz-haproxy');
     try {
       const frozen = ({ node, byHand }: { node: string; byHand?: string }) =>
-        node === 'veloz-pgbouncer' && byHand === 'docker unpause veloz-pgbouncer';
+        node === 'veloz-haproxy' && byHand === 'docker unpause veloz-haproxy';
       await guarded.until('the freeze being told', ({ mending }) => mending?.nodes.some(frozen) === true, 30_000);
       const { code } = await cli(['guard', 'status', '-o', 'json'], guarded.env);
       expect(code).toBe(8);
     } finally {
-      docker('unpause', 'veloz-pgbouncer');
+      docker('unpause', 'veloz-haproxy');
     }
     await guarded.until('its end', ({ mending }) => mending?.nodes.length === 0, 30_000);
     expect((await roles()).primary).toBe(primary);

@@ -60,7 +60,7 @@ export class EndedContainers {
 
   private async lookAt(name: string): Promise<void> {
     try {
-      const found = endedContainer(name, await withinLimit(this.deps.docker.inspect(name), LIMIT_MS));
+      const found = endedContainer(name, await this.stateOf(name));
       if (found === undefined) this.left.delete(name);
       else if (this.left.get(name)?.found.key !== found.key)
         this.left.set(name, { found, since: performance.now(), attempts: 0, notBefore: 0 });
@@ -68,6 +68,15 @@ export class EndedContainers {
       // Nobody knows: what was so before is what is told, and it is asked again.
       this.news = true;
     }
+  }
+
+  /** Docker keeps a container to itself in which something hangs; its list still says whether it is frozen. */
+  private async stateOf(name: string): Promise<{ status: string; exitCode?: number }> {
+    const { docker } = this.deps;
+    return withinLimit(docker.inspect(name), LIMIT_MS).catch(async (error: unknown) => {
+      if (await withinLimit(docker.isFrozen(name), LIMIT_MS).catch(() => false)) return { status: 'paused' };
+      throw error;
+    });
   }
 
   private async startWhatIsDue(name: string): Promise<void> {

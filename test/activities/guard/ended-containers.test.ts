@@ -9,6 +9,8 @@ class Engine {
   asked: string[] = [];
   broken: string | undefined;
   silent = false;
+  /** By Docker's list. */
+  frozen: string[] = [];
   onEvent: ((event: { container: string; action: string }) => void) | undefined;
   ended = 0;
 
@@ -17,6 +19,7 @@ class Engine {
       this.asked.push(name);
       return this.silent ? Promise.reject(new Error('no answer')) : Promise.resolve(this.states.get(name) ?? running);
     },
+    isFrozen: (name: string) => Promise.resolve(this.frozen.includes(name)),
     start: (name: string) => {
       this.started.push(name);
       if (this.broken !== undefined) return Promise.reject(new Error(this.broken));
@@ -149,6 +152,13 @@ describe('containers through which clients come', () => {
     expect(await look()).toEqual([]);
     engine.silent = false;
     expect(await look(2000)).toMatchObject([{ node: 'pooler' }]);
+  });
+
+  test('one that the engine keeps to itself, and lists as frozen, is told as frozen', async () => {
+    containers = watched(engine);
+    engine.silent = true;
+    engine.frozen = ['pooler'];
+    expect(await look(2000)).toMatchObject([{ node: 'pooler', byHand: 'docker unpause pooler' }]);
   });
 
   test('the stream of events ends with the watch', async () => {
