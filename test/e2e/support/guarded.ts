@@ -124,8 +124,19 @@ export class Guarded {
   /** Ends the guard and the workers: the next scenario begins anew. */
   async rest(): Promise<void> {
     await this.handle.terminate('end of the scenario').catch(() => undefined);
+    await this.endRuns().catch(() => undefined);
     await Promise.all(this.workers.map((worker) => worker.kill()));
     this.workers = [];
+  }
+
+  /** A run that is under way would go on with the next scenario's workers, and hold its lock. */
+  private async endRuns(): Promise<void> {
+    const { workflow } = this.rig.client;
+    for await (const { workflowId } of workflow.list({ query: `ExecutionStatus = 'Running'` }))
+      await workflow
+        .getHandle(workflowId)
+        .terminate('end of the scenario')
+        .catch(() => undefined);
   }
 
   async close(): Promise<void> {
