@@ -1,6 +1,6 @@
 import { formatMs } from '../duration';
 import type { RedisTopology } from '../topology';
-import type { RedisDecision } from './decide';
+import type { RedisDecision } from './decision';
 import { remedySays, type RedisFault } from './faults';
 
 /** One step of a plan. */

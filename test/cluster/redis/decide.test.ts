@@ -1,5 +1,6 @@
 import type { Check } from '../../../src/cluster/check';
-import { decideRedis, type RedisRequest } from '../../../src/cluster/redis/decide';
+import { decideRedis } from '../../../src/cluster/redis/decide';
+import type { RedisRequest } from '../../../src/cluster/redis/decision';
 import type { ObservedRedis, ObservedRedisNode } from '../../../src/cluster/redis/observed';
 import {
   healthy,

@@ -1,4 +1,5 @@
-import { decideRedis, type RedisRequest } from '../../../src/cluster/redis/decide';
+import { decideRedis } from '../../../src/cluster/redis/decide';
+import type { RedisRequest } from '../../../src/cluster/redis/decision';
 import type { ObservedRedis } from '../../../src/cluster/redis/observed';
 import { planRedis } from '../../../src/cluster/redis/plan';
 import { healthy, master, MASTER, picture, redisTopology, replica, REPLICA, sentinelsNaming, silent } from './picture';
