@@ -25,12 +25,15 @@ class SessionDefaultsTest(unittest.TestCase):
             row("random_page_cost", "4.0", "real", None, "4"),
             row("search_path", "app, public", "string", None, '"$user", public'),
         ]
-        self.assertEqual(told(rows), {"search_path": "app, public"})
+        self.assertEqual(told(rows, b"key"), {"search_path": "app, public"})
 
     def test_what_an_application_keeps_there_is_compared_and_not_shown(self):
-        (one,) = told([row("app.secret", "hunter2")]).values()
-        (other,) = told([row("app.secret", "hunter3")]).values()
+        (one,) = told([row("app.secret", "hunter2")], b"key").values()
+        (other,) = told([row("app.secret", "hunter3")], b"key").values()
         self.assertTrue(one.startswith("digest ") and one != other and "hunter" not in one)
+        # The nodes have the key in common; who reads a report has not.
+        self.assertEqual(told([row("app.secret", "hunter2")], b"key"), {"app.secret": one})
+        self.assertNotEqual(told([row("app.secret", "hunter2")], b"other"), {"app.secret": one})
 
 
 if __name__ == "__main__":

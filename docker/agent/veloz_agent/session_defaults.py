@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import re
 from typing import Optional
 
@@ -42,17 +43,18 @@ async def _read(settings: PostgresSettings) -> dict:
         rows = await session.query(_QUESTION)
     finally:
         session.close()
-    return told(rows)
+    return told(rows, settings.repl_password.encode())
 
 
-def told(rows: list) -> dict:
-    """`rows`: name, value, vartype, unit and boot_val, each a text or None."""
+def told(rows: list, key: bytes) -> dict:
+    """`rows`: name, value, vartype, unit and boot_val, each a text or None. `key`: what the nodes of a cluster have in common, and keep."""
     found = {}
     for row in rows[:TOLD]:
         value = plain(row["value"] or "", row["vartype"], row["unit"])
         if "." in row["name"]:
-            # A placeholder, which may hold a password: what differs is told, and not what it is.
-            found[row["name"]] = "digest " + hashlib.sha256(value.encode()).hexdigest()[:8]
+            # A setting of an application, which may hold a password: that it differs is told, and not what it is. The key is for whoever
+            # would try passwords against a digest in a report.
+            found[row["name"]] = "digest " + hmac.new(key, value.encode(), hashlib.sha256).hexdigest()[:8]
         elif row["boot_val"] is None or value != plain(row["boot_val"], row["vartype"], row["unit"]):
             found[row["name"]] = value
     return found

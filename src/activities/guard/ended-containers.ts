@@ -12,8 +12,8 @@ const LIMIT_MS = 1000;
 const START_LIMIT_MS = 10_000;
 
 /**
- * Looks after the containers through which clients come and the Sentinels, and starts one again that was killed. Docker does so for one that crashed, and
- * not for one that was killed from outside.
+ * Looks after the containers through which clients come and the Sentinels, and starts one again that was killed. Docker does so for one
+ * that crashed, and not for one that was killed from outside.
  */
 export class EndedContainers {
   private readonly names: string[];

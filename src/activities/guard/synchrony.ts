@@ -8,6 +8,7 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 import { requireWait } from '../names-in-force';
 import { ensureSynchronousNames } from '../prepare';
 import { streamingNodes } from '../rejoin/settle';
+import { Overtaken } from '../still-mine';
 import { requireNoPrimary } from './no-primary';
 
 /** The guard does not watch meanwhile; a standby that needs longer is asked again after a back-off. In milliseconds. */
@@ -84,8 +85,8 @@ export async function restoreSynchrony(deps: ActivityDeps, cluster: string, prim
           'Refused',
           `B2: synchronous_standby_names '${names}' asks for more standbys than stream from ${primary} (measured: ${streaming}; limit: ${needed}). Nothing was restored. Next: veloz-ha postgres status`,
         );
-      await ensureSynchronousNames(session, names);
       try {
+        await ensureSynchronousNames(session, names);
         await until(
           `those who stream being counted by synchronous_standby_names '${names}'`,
           COUNTED_MS,
@@ -97,6 +98,7 @@ export async function restoreSynchrony(deps: ActivityDeps, cluster: string, prim
           requireWait(primary, session, watcher, IN_FORCE_MS),
         );
       } catch (error) {
+        if (error instanceof Overtaken) throw error;
         // Names that are set and that nobody has seen in force would be believed, and not be tried again.
         await withSession(access.sql(primary, ANSWER_MS), (other) => ensureSynchronousNames(other, ''));
         // Not at once again: clients' commits may have waited meanwhile.

@@ -48,8 +48,8 @@ export interface LeftOver {
   /** Nobody but a person ends it: the command. */
   next?: string;
   /**
-   * The watch itself looks after its container, and starts it where it was killed: no run is needed for that. What it has started is told in sentences beside this, in the
-   * watch's result, by the same name; both stand in the histories of guards, and this in their state.
+   * The watch itself looks after its container, and starts it where it was killed: no run is needed for that. What it has started is told
+   * in sentences beside this, in the watch's result, by the same name; both stand in the histories of guards, and this in their state.
    */
   started?: true;
   /** How long it must have been so before anything is done, in milliseconds. */

@@ -10,9 +10,9 @@ import type { ContainerWord, NodeAnswer, Round } from './signals';
  *
  * - proven: the container of every standby has ended by Docker's word, and does not come back within `standbyDeadAfter`. Nobody will
  *   confirm anything until somebody starts one, so waiting longer protects nothing.
- * - silent: fewer standbys than the names ask for (`ANY 2 (…)`: two), so as a rule none, confirm anything for `standbyLostAfter`, although something waits to be confirmed. One that was cut off, is
- *   frozen, or whose disk hangs looks connected for as long as `wal_sender_timeout`: what counts is what it confirms, not that
- *   the primary still lists it.
+ * - silent: fewer standbys than the names ask for (`ANY 2 (…)`: two), so as a rule none, confirm anything for `standbyLostAfter`, although
+ *   something waits to be confirmed. One that was cut off, is frozen, or whose disk hangs looks connected for as long as
+ *   `wal_sender_timeout`: what counts is what it confirms, not that the primary still lists it.
  *
  * Times are milliseconds of one clock, which the caller chooses: a monotonic one, so that a step of the wall clock means nothing.
  */
