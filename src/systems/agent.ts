@@ -168,7 +168,8 @@ interface PostgresCommands {
   fence: [{ token: Token; upstream: Endpoint; deadmanMs: number }, { already: boolean }];
   /** Fences a node that may still run: ends its server at once. For good: only `start`, `rewind` or `copy` of a run ends it. */
   fenceNow: [{ token: Token; upstream: Endpoint }, { already: boolean; ms: number; control: ControlData | null }];
-  ask: [{ addresses: Endpoint[]; limitMs: number }, { answers: PeerAnswer[] }];
+  /** `briefly`: only whether a server speaks there, without a login. An agent that is older logs in all the same. */
+  ask: [{ addresses: Endpoint[]; limitMs: number; briefly?: boolean }, { answers: PeerAnswer[] }];
   compare: [{ upstream: Endpoint }, Comparison];
   /** Only on a stopped node that is held or fenced. Answers at once; `observe.job` tells the rest. */
   rewind: [
@@ -202,7 +203,8 @@ interface PoolerCommands {
     { token: Token; pauseLimitMs: number; limitMs: number; candidates: Endpoint[]; wait?: boolean },
     { already: boolean; pauseMs: number | null; remainingMs: number },
   ];
-  ask: [{ addresses: Endpoint[]; limitMs: number }, { answers: PeerAnswer[] }];
+  /** `briefly`: only whether a server speaks there, without a login. An agent that is older logs in all the same. */
+  ask: [{ addresses: Endpoint[]; limitMs: number; briefly?: boolean }, { answers: PeerAnswer[] }];
   /** Logs in to each node as PgBouncer's user, in its database. An agent that is older refuses it. */
   tryClient: [{ addresses: Endpoint[] }, { user: string; database: string; answers: ClientAnswer[] }];
   /** While clients are held: ends the clients whose transaction hangs on a dead server, so that PAUSE can end. */

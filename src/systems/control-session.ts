@@ -36,6 +36,7 @@ const settings: Readonly<Record<string, string>> = {
   xmlbinary: 'base64',
   // Short questions: nothing is gained by planning or compiling them at length.
   jit: 'off',
+  plan_cache_mode: 'force_generic_plan',
   max_parallel_workers_per_gather: '0',
   work_mem: '4MB',
 };
@@ -153,9 +154,13 @@ function withOwnCommit(session: PostgresSession): PostgresSession {
   // Whoever asks something of the session hears of it.
   set.catch(() => undefined);
   return {
-    async query<Row extends Record<string, unknown>>(sql: string, values?: readonly unknown[]) {
+    async query<Row extends Record<string, unknown>>(
+      sql: string,
+      values?: readonly unknown[],
+      how?: { repeated?: boolean },
+    ) {
       await set;
-      return session.query<Row>(sql, values);
+      return session.query<Row>(sql, values, how);
     },
     close: () => session.close(),
   };

@@ -75,7 +75,7 @@ FROM (SELECT pg_is_in_recovery() AS recovering) r`;
 
 /** What PostgreSQL knows of whether it could be stopped, started, promoted and followed. Changes nothing. */
 export async function readinessOf(session: PostgresSession): Promise<SqlReadiness> {
-  const [row] = await session.query<{ seen: SqlReadiness }>(question, [settingNames]);
+  const [row] = await session.query<{ seen: SqlReadiness }>(question, [settingNames], { repeated: true });
   if (row === undefined) throw new Error('the node returned no row');
   return row.seen;
 }

@@ -15,7 +15,12 @@ export interface Login {
 
 /** An open control connection to one PostgreSQL node, or through the pooler to whichever is behind it. */
 export interface PostgresSession {
-  query<Row extends Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** @param how `repeated`: the same words are asked again and again, so the server plans them once (not through a pooler) */
+  query<Row extends Record<string, unknown>>(
+    sql: string,
+    values?: readonly unknown[],
+    how?: { repeated?: boolean },
+  ): Promise<Row[]>;
   /** Ends the connection at once, whatever it waits for. Never throws. */
   close(): void;
 }
@@ -58,8 +63,21 @@ export async function connectPostgres(
     throw error;
   }
   if (options.onEnd !== undefined) client.once('end', options.onEnd);
+  /** Names of the statements that the server has planned, by their words. */
+  const planned = new Map<string, string>();
+  const nameOf = (sql: string): string => {
+    const name = planned.get(sql) ?? `veloz_ha_${planned.size + 1}`;
+    planned.set(sql, name);
+    return name;
+  };
   return {
-    async query<Row extends Record<string, unknown>>(sql: string, values: readonly unknown[] = []) {
+    async query<Row extends Record<string, unknown>>(
+      sql: string,
+      values: readonly unknown[] = [],
+      how: { repeated?: boolean } = {},
+    ) {
+      if (how.repeated === true)
+        return (await client.query<Row>({ name: nameOf(sql), text: sql, values: [...values] })).rows;
       const result = values.length === 0 ? await client.query<Row>(sql) : await client.query<Row>(sql, [...values]);
       return result.rows;
     },
@@ -162,7 +180,7 @@ FROM (SELECT pg_is_in_recovery() AS recovering) r`;
 
 /** Everything about one node that SQL can tell, as of one moment. */
 export async function observeSqlOf(session: PostgresSession): Promise<NodeSql> {
-  const [row] = await session.query<{ seen: NodeSql }>(observeSql, [settingNames]);
+  const [row] = await session.query<{ seen: NodeSql }>(observeSql, [settingNames], { repeated: true });
   if (row === undefined) throw new Error('the node returned no row');
   return row.seen;
 }

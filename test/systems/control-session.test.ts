@@ -11,15 +11,27 @@ const ready = Buffer.concat([message('R', Buffer.alloc(4)), message('Z', 'I')]);
 const refusal = (code: string) => message('E', `SFATAL\0C${code}\0Mno\0\0`);
 const answered = Buffer.concat([message('C', 'SELECT 0\0'), message('Z', 'I')]);
 
+const planned = Buffer.concat([message('1', ''), message('2', ''), message('n', ''), answered]);
+
+/** The kinds of the messages in what was received at once. */
+function kindsOf(data: Buffer): string[] {
+  const kinds: string[] = [];
+  for (let at = 0; at < data.length; at += 1 + data.readInt32BE(at + 1))
+    kinds.push(data.toString('latin1', at, at + 1));
+  return kinds;
+}
+
 describe('a session of the control role', () => {
   let server: Server;
   let answers: Buffer[];
   let asked: Record<string, string>[];
   let queries: string[];
+  /** One for each statement that the server was asked to plan. */
+  let parsed: string[];
   /** How a query begins that the server refuses. */
   let failing: string;
   beforeEach(async () => {
-    [answers, asked, queries, failing] = [[], [], [], ''];
+    [answers, asked, queries, parsed, failing] = [[], [], [], [], ''];
     // A session that was closed at once may still send what it had to say.
     const mine = queries;
     server = createServer((socket) => {
@@ -27,7 +39,12 @@ describe('a session of the control role', () => {
       socket.on('error', () => undefined);
       socket.on('data', (data) => {
         if (started) {
-          if (data[0] !== 'Q'.charCodeAt(0)) return;
+          if (data[0] !== 'Q'.charCodeAt(0)) {
+            parsed.push(...kindsOf(data).filter((kind) => kind === 'P'));
+            // What was sent up to a Sync is answered as one.
+            if (kindsOf(data).includes('S')) socket.write(planned);
+            return;
+          }
           mine.push(data.subarray(5).toString());
           const fails = failing !== '' && mine.at(-1)?.startsWith(failing) === true;
           socket.write(fails ? Buffer.concat([refusal('XX000'), message('Z', 'I')]) : answered);
@@ -69,6 +86,16 @@ describe('a session of the control role', () => {
     expect(queries.map((sql) => sql.replace(/\0$/, ''))).toEqual(['SET synchronous_commit = on', 'SELECT 1']);
     // A setting of the start would be what the session falls back to.
     expect(controlOptions.current + controlOptions.older).not.toContain('synchronous_commit');
+  });
+
+  it('has a question that is repeated planned once', async () => {
+    const session = await connect();
+    for (let times = 0; times < 3; times++) await session.query('SELECT 2', [], { repeated: true });
+    expect(parsed).toHaveLength(1);
+    await session.query('SELECT 3', [], { repeated: true });
+    session.close();
+    expect(parsed).toHaveLength(2);
+    expect(controlOptions.current).toContain('plan_cache_mode=force_generic_plan');
   });
 
   it('is asked nothing where its commits could not be made to wait', async () => {

@@ -38,6 +38,37 @@ class AskTest(unittest.IsolatedAsyncioTestCase):
         (answer,) = await self.ask(addresses=[{"host": "127.0.0.1", "port": self.port}], limitMs=5000)
         self.assertIn("refused", answer["problem"].lower() + "refused" * ("111" in answer["problem"]))
 
+    async def briefly(self, says):
+        async def server(reader, writer):
+            self.heard = await reader.read(100)
+            writer.write(says)
+            writer.close()
+
+        other = await asyncio.start_server(server, "127.0.0.1", 0)
+        try:
+            port = other.sockets[0].getsockname()[1]
+            (answer,) = await self.ask(addresses=[{"host": "127.0.0.1", "port": port}], limitMs=2000, briefly=True)
+            return answer
+        finally:
+            other.close()
+
+    async def test_briefly_a_server_that_says_a_word_speaks_and_nobody_logs_in(self):
+        for word in (b"N", b"S", b"E"):
+            answer = await self.briefly(word)
+            self.assertEqual((answer["speaks"], answer["problem"]), (True, None))
+            self.assertEqual(self.heard, b"\0\0\0\x08\x04\xd2\x16\x2f")
+            self.assertEqual((answer["writable"], answer["standby"]), (False, False))
+
+    async def test_briefly_who_hangs_up_or_speaks_something_else_does_not(self):
+        for word, why in ((b"", "closed without an answer"), (b"H", "no PostgreSQL server")):
+            answer = await self.briefly(word)
+            self.assertFalse(answer["speaks"])
+            self.assertIn(why, answer["problem"])
+
+    async def test_briefly_who_does_not_answer_is_told_within_the_limit(self):
+        (answer,) = await self.ask(addresses=[{"host": "127.0.0.1", "port": self.port}], limitMs=50, briefly=True)
+        self.assertEqual((answer["speaks"], answer["problem"]), (False, "no answer within 50 ms"))
+
     async def test_arguments_are_checked(self):
         for message in ({"limitMs": 0}, {"limitMs": 100, "addresses": [{"host": "a b", "port": 1}]}):
             with self.assertRaises(CommandError):

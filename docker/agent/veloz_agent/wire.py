@@ -39,6 +39,24 @@ TLS = ("disable", "prefer", "require")
 _SSL_REQUEST = struct.pack("!II", 8, 80877103)
 
 
+async def greet(host: str, port: int) -> None:
+    """Returns once a PostgreSQL server has answered at all: whether it encrypts, which it says before it asks who is there.
+
+    Raises OSError or ProtocolError. The server notes nothing in its log, and starts no session.
+    """
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(_SSL_REQUEST)
+        word = await reader.read(1)
+        if word == b"":
+            raise ProtocolError("the connection was closed without an answer")
+        # An error is an answer as well: that it has too many clients, or starts.
+        if word not in (b"S", b"N", b"E"):
+            raise ProtocolError(f"no PostgreSQL server: it answers {word!r}")
+    finally:
+        writer.close()
+
+
 class Connection:
     """One session. `query` returns the rows as dicts of text by column name. `reported`: the settings that the server told at the login."""
 

@@ -103,7 +103,7 @@ export class ClientPathWatch {
     const reached = (answer?: PeerAnswer) =>
       answer !== undefined && (answer.writable || answer.standby || answer.speaks);
     try {
-      [primary] = await this.ask([this.primary], LIMIT_MS);
+      [primary] = await this.ask([this.primary], LIMIT_MS, true);
       if (!reached(primary) && asked.length > 0) others = await this.ask(asked, STANDBYS_LIMIT_MS);
     } catch {
       // An agent that can't be asked says nothing about the network that clients use; a pooler that hangs is looked for by SilentPooler.
@@ -124,10 +124,10 @@ export class ClientPathWatch {
     else void this.askThrough();
   }
 
-  private async ask(nodes: readonly string[], limitMs: number): Promise<PeerAnswer[]> {
+  private async ask(nodes: readonly string[], limitMs: number, briefly = false): Promise<PeerAnswer[]> {
     const addresses = nodes.map((name) => this.access.internal(name));
     const { answers } = await this.agent.use(limitMs + 500, (session) =>
-      session.call('ask', { addresses, limitMs }, limitMs + 400),
+      session.call('ask', { addresses, limitMs, ...(briefly ? { briefly } : {}) }, limitMs + 400),
     );
     return answers;
   }

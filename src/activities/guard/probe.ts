@@ -139,7 +139,9 @@ export class NodeProbe {
       }
       this.session = session;
     }
-    return this.session.query<Row>(writer === undefined ? usual : withWait(writer));
+    return writer === undefined
+      ? this.session.query<Row>(usual, [], { repeated: true })
+      : this.session.query<Row>(withWait(writer));
   }
 
   private async open(): Promise<PostgresSession> {
