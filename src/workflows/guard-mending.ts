@@ -14,7 +14,7 @@ import { busyPauseMs, isInTheWay, mendingBackoffMs, NOBODY, wordsOf, type LeftOv
 import type { GuardPolicy } from '../cluster/guard/policy';
 import type { GuardEvent, GuardState, MendingKnowledge, MendingState } from './guard-messages';
 import { STRETCH_MS, stretchMs, watching, Wait } from './guard-watching';
-import { rootMessage, rootType } from './runbook/runner';
+import { rootDetails, rootMessage, rootType } from './runbook/runner';
 import type { RepairInput } from './standby-input';
 
 /** Another run holds the lock of PostgreSQL, or is about to take it: it is tried again after this time, in milliseconds. */
@@ -219,6 +219,8 @@ export class MendingGuard {
         const says = rootMessage(error);
         if (rootType(error) === 'Busy')
           this.later(due, BUSY_MS, `another run holds the lock of PostgreSQL: ${says}`, false);
+        // What it was in the middle of has not failed.
+        else if (rootDetails(error).gaveWay === true) this.later(due, BUSY_MS, says, false);
         else this.failed(due, says, workflowId);
         this.runEnded();
       },

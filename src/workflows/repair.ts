@@ -414,6 +414,7 @@ class Repair {
       `${sentence(why)} ${done ? 'What was done stays' : 'Nothing was changed'}. Next: ${guard}`,
       {
         ...this.facts(run.state.startedAt),
+        gaveWay: true,
         next: [
           { command: guard, why: 'says who acts, and how far that is' },
           { command, why: 'goes on with it' },
@@ -440,6 +441,8 @@ class Repair {
     const { story, rest, run, seen } = this;
     return {
       ...rest,
+      // Others had to act: the attempt was none.
+      ...(this.mayGoOn ? {} : { gaveWay: true }),
       ...(seen === undefined ? {} : { primaryAfter: primaryOf(seen) }),
       membersAfter: run.state.members,
       ...(story.timeline === undefined ? {} : { timelineAfter: story.timeline }),

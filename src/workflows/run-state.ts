@@ -214,6 +214,8 @@ export interface Report {
   rpo?: { lostBytes: number | null; shutdownCheckpoint: Lsn; receivedByTarget: Lsn; proof?: string };
   /** Present in a failover. */
   failover?: FailoverFacts;
+  /** It let go of the lock before its end, because others had to act; absent where it did not, and in runs of other kinds. */
+  gaveWay?: boolean;
   /** Present where a node was made a standby again: in `rejoin`, and as a part of `failover`. */
   rejoin?: RejoinFacts;
   /** Present in a maintenance: what is away when it ends. */

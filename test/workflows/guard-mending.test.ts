@@ -127,6 +127,18 @@ describe('guard, of what is left over', () => {
     });
   });
 
+  test('a repair that gave way to others was no attempt in vain, and is soon tried again', async () => {
+    const cluster = new GuardedCluster(server, { mode: 'auto', backoff: '20s' });
+    await cluster.protected(async () => {
+      await cluster.seesMembers(due);
+      const { end } = await cluster.run('repair');
+      await end({ type: 'Incomplete', says: 'it gave way', report: { gaveWay: true } });
+      const [node] = (await cluster.state()).mending?.nodes ?? [];
+      expect(node).toMatchObject({ attempts: 0, last: 'it gave way' });
+      expect((node?.nextAt ?? 0) - (node?.lastAt ?? 0)).toBe(2000);
+    });
+  });
+
   test.each(['approve', 'off'] as const)('in %s it is told, and nothing is done', async (mode) => {
     const cluster = new GuardedCluster(server, { mode });
     await cluster.guarded(async () => {

@@ -5,6 +5,8 @@ export { guard } from '../../../src/workflows';
 /** How a run that the guard started is to end. */
 export interface RunEnd {
   says?: string;
+  /** What its report tells beside that. */
+  report?: { gaveWay?: boolean };
   /** It fails with this type. */
   type?: string;
 }
@@ -19,7 +21,8 @@ async function run(input: unknown): Promise<{ says: string }> {
     end = given;
   });
   await condition(() => end !== undefined);
-  if (end?.type !== undefined) throw ApplicationFailure.nonRetryable(end.says, end.type);
+  if (end?.type !== undefined)
+    throw ApplicationFailure.nonRetryable(end.says, end.type, ...(end.report === undefined ? [] : [end.report]));
   return { says: end?.says ?? 'done' };
 }
 export const failover = (input: unknown) => run(input);
