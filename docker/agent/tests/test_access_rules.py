@@ -79,18 +79,11 @@ class ReadTest(unittest.TestCase):
             async def query(self, _sql):
                 return [{"hba": json.dumps(list(hba)), "ident": json.dumps(list(ident))}]
 
-            def close(self):
-                pass
-
-        async def superuser(_settings):
-            return Session()
-
         async def look_up(_host):
             return "10.0.0.7"
 
-        with mock.patch.object(access_rules.control_database, "superuser", superuser):
-            with mock.patch.object(access_rules, "look_up", look_up):
-                return asyncio.run(access_rules.read(SETTINGS))
+        with mock.patch.object(access_rules, "look_up", look_up):
+            return asyncio.run(access_rules.read(SETTINGS, Session()))
 
     def test_a_mistake_is_told_with_its_line_and_hides_what_the_other_lines_would_do(self):
         wrong = {"line_number": 4, "file_name": "/etc/veloz/pg_hba.conf", "error": "invalid CIDR mask"}
@@ -104,11 +97,11 @@ class ReadTest(unittest.TestCase):
         self.assertEqual([each["role"] for each in found["refused"]], ["veloz_ha"])
 
     def test_a_server_that_does_not_say_is_no_news(self):
-        async def superuser(_settings):
-            raise OSError("no socket")
+        class Session:
+            async def query(self, _sql):
+                raise OSError("gone")
 
-        with mock.patch.object(access_rules.control_database, "superuser", superuser):
-            self.assertIsNone(asyncio.run(access_rules.read(SETTINGS)))
+        self.assertIsNone(asyncio.run(access_rules.read(SETTINGS, Session())))
 
 
 if __name__ == "__main__":

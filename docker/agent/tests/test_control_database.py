@@ -46,7 +46,9 @@ class OwnDoorTest(unittest.TestCase):
             return mock.Mock()
 
         with mock.patch.object(control_database.Connection, "open", open_session):
-            return asyncio.run(control_database.own_door(self.SETTINGS)), tried
+            answer, session = asyncio.run(control_database.own_door(self.SETTINGS))
+            self.assertEqual(session is not None, answer["ok"] is True)
+            return answer, tried
 
     def test_any_database_does(self):
         gone = ServerError({"C": "3D000", "M": "does not exist"})

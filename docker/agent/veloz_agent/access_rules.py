@@ -12,9 +12,10 @@ import re
 import socket
 from typing import Optional
 
-from . import client_rules, control_database
+from . import client_rules
 from .addresses import look_up
 from .settings import PostgresSettings
+from .wire import Connection
 
 LIMIT_S = 3
 TOLD = 12
@@ -30,20 +31,16 @@ _PASSWORD = ("trust", "password", "md5", "scram-sha-256")
 _TYPES = ("host", "hostnossl", "hostnogssenc")
 
 
-async def read(settings: PostgresSettings, pooler: Optional[str] = None) -> Optional[dict]:
-    """`{errors, identErrors, refused, clients}`; None where it is not known. Asked over the socket, as the superuser: a standby answers too."""
+async def read(settings: PostgresSettings, session: Connection, pooler: Optional[str] = None) -> Optional[dict]:
+    """`{errors, identErrors, refused, clients}`; None where it is not known. `session`: the superuser's; a standby answers too."""
     try:
-        return await asyncio.wait_for(_read(settings, pooler), LIMIT_S)
+        return await asyncio.wait_for(_read(settings, session, pooler), LIMIT_S)
     except Exception:  # noqa: BLE001 - a question beside others: without an answer nothing is told
         return None
 
 
-async def _read(settings: PostgresSettings, pooler: Optional[str]) -> dict:
-    session = await control_database.superuser(settings)
-    try:
-        (row,) = await session.query(_QUESTION)
-    finally:
-        session.close()
+async def _read(settings: PostgresSettings, session: Connection, pooler: Optional[str]) -> dict:
+    (row,) = await session.query(_QUESTION)
     rules, mappings = json.loads(row["hba"]), json.loads(row["ident"])
     errors = mistakes(rules)
     # With a mistake the server does not start: whom its other lines let in does not matter.

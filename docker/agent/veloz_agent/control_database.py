@@ -94,20 +94,23 @@ async def superuser(settings: PostgresSettings, *databases: str) -> Connection:
     raise first
 
 
-async def own_door(settings: PostgresSettings) -> dict:
-    """`{ok, problem, socketDir}`: can this agent open a session of its own? `ok` is None where the server was silent. Never raises."""
+async def own_door(settings: PostgresSettings) -> tuple:
+    """`{ok, problem, socketDir}` and the session: can this agent open one of its own? `ok` is None where the server was silent.
+
+    Never raises. Whoever asks closes the session, which is None where there is none.
+    """
     answer: dict = {"ok": True, "problem": None, "socketDir": settings.socket_dir}
     try:
         session = await asyncio.wait_for(superuser(settings), OWN_LIMIT_S)
     except asyncio.TimeoutError:
-        return {**answer, "ok": None, "problem": f"no answer within {OWN_LIMIT_S} s"}
+        return {**answer, "ok": None, "problem": f"no answer within {OWN_LIMIT_S} s"}, None
     except ServerError as error:
         # It is not shut out where every place is taken, or while the server starts or ends.
-        return {**answer, "ok": None if error.code == "53300" or error.code.startswith("57P") else False, "problem": str(error)}
+        unclear = error.code == "53300" or error.code.startswith("57P")
+        return {**answer, "ok": None if unclear else False, "problem": str(error)}, None
     except Exception as error:  # noqa: BLE001 - a question beside others
-        return {**answer, "ok": False, "problem": str(error) or type(error).__name__}
-    session.close()
-    return answer
+        return {**answer, "ok": False, "problem": str(error) or type(error).__name__}, None
+    return answer, session
 
 
 async def missing(settings: PostgresSettings) -> list:

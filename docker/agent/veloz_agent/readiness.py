@@ -17,6 +17,7 @@ from .replication_path import ReplicationPath
 if TYPE_CHECKING:
     from .config_files import ConfigFiles
     from .postgres_server import PostgresSupervisor
+    from .settings import PostgresSettings
 
 # Settings whose value at the next start somebody has to compare with another node's, or with where others look for it.
 COMPARED = (
@@ -63,6 +64,21 @@ async def _nothing() -> None:
     return None
 
 
+async def _unknown() -> tuple:
+    return None, None, None
+
+
+async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple:
+    """The agent's own door, and what the server itself reads in its files, in one session: to open one costs more than all that is asked."""
+    own, session = await control_database.own_door(settings)
+    if session is None:
+        return own, None, None
+    try:
+        return own, await access_rules.read(settings, session, pooler), await session_defaults.read(settings, session)
+    finally:
+        session.close()
+
+
 async def readiness(node: PostgresSupervisor, start: bool = True, pooler: Optional[str] = None) -> dict:
     """The answer to `readiness`. Only a server that runs as it should is asked to start again, and only where `start` wants it.
 
@@ -74,10 +90,8 @@ async def readiness(node: PostgresSupervisor, start: bool = True, pooler: Option
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    access, own, defaults, replication, missing = await asyncio.gather(
-        access_rules.read(s, pooler) if running else _nothing(),
-        control_database.own_door(s) if running else _nothing(),
-        session_defaults.read(s) if running else _nothing(),
+    (own, access, defaults), replication, missing = await asyncio.gather(
+        _by_socket(s, pooler) if running else _unknown(),
         _path(node).answer(),
         _missing(node) if running else _nothing(),
     )

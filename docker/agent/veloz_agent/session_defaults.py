@@ -8,9 +8,9 @@ import hmac
 import re
 from typing import Optional
 
-from . import control_database
 from .recovery_settings import is_on
 from .settings import PostgresSettings
+from .wire import Connection
 
 LIMIT_S = 3
 TOLD = 200
@@ -28,22 +28,14 @@ _MS = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_4
 _KB = {"B": 1 / 1024, "kB": 1, "MB": 1 << 10, "GB": 1 << 20, "TB": 1 << 30}
 
 
-async def read(settings: PostgresSettings) -> Optional[dict]:
-    """`{setting: value}` of what is not the default; None where it is not known. Never raises."""
+async def read(settings: PostgresSettings, session: Connection) -> Optional[dict]:
+    """`{setting: value}` of what is not the default; None where it is not known. `session`: the superuser's. Never raises."""
     try:
-        return await asyncio.wait_for(_read(settings), LIMIT_S)
+        # The files, and not pg_settings: this session has settings of its own, which hide the server's.
+        rows = await asyncio.wait_for(session.query(_QUESTION), LIMIT_S)
+        return told(rows, settings.repl_password.encode())
     except Exception:  # noqa: BLE001 - a question beside others: without an answer nothing is told
         return None
-
-
-async def _read(settings: PostgresSettings) -> dict:
-    # The files, and not pg_settings: this session has settings of its own, which hide the server's.
-    session = await control_database.superuser(settings)
-    try:
-        rows = await session.query(_QUESTION)
-    finally:
-        session.close()
-    return told(rows, settings.repl_password.encode())
 
 
 def told(rows: list, key: bytes) -> dict:
