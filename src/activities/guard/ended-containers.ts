@@ -1,4 +1,9 @@
-import { containersOfTheWay, endedContainer } from '../../cluster/guard/ended-containers';
+import {
+  containersOfTheWay,
+  endedContainer,
+  hungContainer,
+  restartedWhereTheyHang,
+} from '../../cluster/guard/ended-containers';
 import { mendingBackoffMs, type LeftOver } from '../../cluster/guard/mending';
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import { stillMine } from '../still-mine';
@@ -11,13 +16,23 @@ const LIMIT_MS = 1000;
 /** How long it may take to start a container, in milliseconds. */
 const START_LIMIT_MS = 10_000;
 
+interface Left {
+  found: LeftOver;
+  since: number;
+  attempts: number;
+  notBefore: number;
+  /** It runs, and has to be ended first. */
+  hangs: boolean;
+}
+
 /**
  * Looks after the containers through which clients come and the Sentinels, and starts one again that was killed. Docker does so for one
- * that crashed, and not for one that was killed from outside.
+ * that crashed, and neither for one that was killed from outside nor for one whose process hangs: that one is ended and started.
  */
 export class EndedContainers {
   private readonly names: string[];
-  private readonly left = new Map<string, { found: LeftOver; since: number; attempts: number; notBefore: number }>();
+  private readonly restarted: ReadonlySet<string>;
+  private readonly left = new Map<string, Left>();
   /** What was started since it was last told, each in a sentence. */
   private startedSays: string[] = [];
   private lookedAt = -Infinity;
@@ -32,6 +47,7 @@ export class EndedContainers {
     private readonly mayAct: boolean,
   ) {
     this.names = containersOfTheWay(access.topology);
+    this.restarted = new Set(restartedWhereTheyHang(access.topology));
   }
 
   close(): void {
@@ -60,10 +76,12 @@ export class EndedContainers {
 
   private async lookAt(name: string): Promise<void> {
     try {
-      const found = endedContainer(name, await this.stateOf(name));
+      const state = await this.stateOf(name);
+      const hung = this.restarted.has(name) ? hungContainer(name, state) : undefined;
+      const found = endedContainer(name, state) ?? hung;
       if (found === undefined) this.left.delete(name);
       else if (this.left.get(name)?.found.key !== found.key)
-        this.left.set(name, { found, since: performance.now(), attempts: 0, notBefore: 0 });
+        this.left.set(name, { found, since: performance.now(), attempts: 0, notBefore: 0, hangs: found === hung });
     } catch {
       // Nobody knows: what was so before is what is told, and it is asked again.
       this.news = true;
@@ -71,7 +89,7 @@ export class EndedContainers {
   }
 
   /** Docker keeps a container to itself in which something hangs; its list still says whether it is frozen. */
-  private async stateOf(name: string): Promise<{ status: string; exitCode?: number }> {
+  private async stateOf(name: string): Promise<{ status: string; exitCode?: number; health?: string }> {
     const { docker } = this.deps;
     return withinLimit(docker.inspect(name), LIMIT_MS).catch(async (error: unknown) => {
       if (await withinLimit(docker.isFrozen(name), LIMIT_MS).catch(() => false)) return { status: 'paused' };
@@ -88,7 +106,8 @@ export class EndedContainers {
     left.attempts += 1;
     left.notBefore = now + mendingBackoffMs(left.attempts, this.access.topology.guard);
     try {
-      await stillMine(`start ${name}`);
+      await stillMine(`${left.hangs ? 'kill' : 'start'} ${name}`);
+      if (left.hangs) await withinLimit(this.deps.docker.kill(name), START_LIMIT_MS);
       await withinLimit(this.deps.docker.start(name), START_LIMIT_MS);
       await this.lookAt(name);
       if (!this.left.has(name)) this.startedSays.push(`${name} was started again: ${left.found.says}`);
@@ -107,7 +126,7 @@ export class EndedContainers {
       const end = await this.deps.docker.events(
         this.names,
         ({ action }) => {
-          if (['die', 'pause', 'unpause'].includes(action)) this.news = true;
+          if (['die', 'pause', 'unpause'].includes(action) || action.startsWith('health_status')) this.news = true;
         },
         () => {
           this.listening = false;

@@ -16,13 +16,39 @@ export function containersOfTheWay({ pgbouncer, engines, haproxy, redis }: WayTo
   ];
 }
 
+/**
+ * Those among them that are ended and started where they hang: Docker's own check of their health asks only whether the process answers,
+ * and not whether it has what it needs. A pooler's agent looks after PgBouncer itself.
+ */
+export function restartedWhereTheyHang({ engines, haproxy, redis }: WayTopology): string[] {
+  return containersOfTheWay({ pgbouncer: { nodes: [] }, engines, haproxy, redis });
+}
+
 type WayTopology = Pick<ClusterTopology, 'pgbouncer' | 'engines' | 'haproxy' | 'redis'>;
 
 /** Docker starts a container anew within this time that ended by itself, in milliseconds. */
 export const RESTART_MS = 1000;
 
+/** By Docker's check it has not answered several times in a row, for some 15 s. It hangs when that is so for this long, in milliseconds. */
+const HANGS_MS = 10_000;
+
 /** A freeze that lasts for a moment is none to tell of, in milliseconds. */
 const FROZEN_MS = 2000;
+
+/** A process that runs and does not answer, although nobody froze its container. Undefined for one that answers, or has just started. */
+export function hungContainer(
+  name: string,
+  { status, health }: { status: string; health?: string },
+): LeftOver | undefined {
+  if (status !== 'running' || health !== 'unhealthy') return undefined;
+  return {
+    node: name,
+    says: "its container runs, and its process does not answer by Docker's check of its health",
+    key: `${name} hangs`,
+    started: true,
+    settleMs: HANGS_MS,
+  };
+}
 
 /**
  * A container that has ended, and that Docker does not start again: it was killed. Or one that somebody froze: whoever comes through it
