@@ -36,6 +36,10 @@ FOLLOW_NOBODY_LIMIT_S = 3
 CHECK_EVERY_S = 1
 # A run that spoke to this agent so lately knows better where clients are to go.
 RUN_SPOKE_S = 10
+# A PgBouncer that hangs answers nobody, clients least of all. It is asked this often, and ended when it has given no answer so many times
+# in a row, each within the console's limit: some 15 s in all.
+HANG_ASK_EVERY_S = 1
+HANG_TIMES = 5
 # docker-compose grants 30 s.
 STOP_LIMIT_S = 10
 
@@ -149,6 +153,7 @@ class PgBouncerAgent(NodeAgent):
         self.spawn_task(self._await_ready())
         self.spawn_task(self._follow_address())
         self.spawn_task(self._follow_the_primary())
+        self.spawn_task(self._end_what_hangs())
 
     async def _await_ready(self) -> None:
         while self.server and not self._ready:
@@ -157,6 +162,28 @@ class PgBouncerAgent(NodeAgent):
                 self._ready = True
             except TROUBLE:
                 await asyncio.sleep(0.02)
+
+    async def _end_what_hangs(self) -> None:
+        """Ends a PgBouncer that runs and does not answer: its container starts anew, and clients connect again instead of waiting for nobody."""
+        times = 0
+        while True:
+            await asyncio.sleep(HANG_ASK_EVERY_S)
+            # While clients are held, the hold and its limit decide.
+            if self.server is None or not self._ready or self.hold is not None or self.shutting_down:
+                times = 0
+                continue
+            try:
+                await self.console.ask("SHOW VERSION")
+                times = 0
+            except asyncio.TimeoutError:
+                # Only silence counts: whoever refuses is alive, and whoever has ended is seen otherwise.
+                times += 1
+            except TROUBLE:
+                times = 0
+            if times >= HANG_TIMES and self.server is not None and self.hold is None:
+                self._tell_correction(f"PgBouncer gave no answer {times} times in a row and was ended: it hung.")
+                self.server.signal(signal.SIGKILL)
+                times = 0
 
     def _on_exit(self, code: int) -> None:
         self.server = None

@@ -6,6 +6,7 @@ const killed = { ...running, status: 'exited', running: false, exitCode: 137 };
 class Engine {
   states = new Map<string, typeof running>();
   started: string[] = [];
+  killed: string[] = [];
   asked: string[] = [];
   broken: string | undefined;
   silent = false;
@@ -20,6 +21,10 @@ class Engine {
       return this.silent ? Promise.reject(new Error('no answer')) : Promise.resolve(this.states.get(name) ?? running);
     },
     isFrozen: (name: string) => Promise.resolve(this.frozen.includes(name)),
+    kill: (name: string) => {
+      this.killed.push(name);
+      return Promise.resolve();
+    },
     start: (name: string) => {
       this.started.push(name);
       if (this.broken !== undefined) return Promise.reject(new Error(this.broken));
@@ -112,6 +117,31 @@ describe('containers through which clients come', () => {
     engine.end('pooler', running, 'unpause');
     expect(await look(2000)).toEqual([]);
     expect(engine.started).toEqual(['pooler']);
+  });
+
+  test('one whose process hangs is ended and started, and a pooler, whose agent looks after that, is not', async () => {
+    containers = watched(engine);
+    await look();
+    const unhealthy = { ...running, health: 'unhealthy' };
+    for (const name of ['engine-1', 'pooler']) engine.end(name, unhealthy as never, 'health_status: unhealthy');
+    const says = "its container runs, and its process does not answer by Docker's check of its health";
+    expect(await look(2000)).toMatchObject([{ node: 'engine-1', says }]);
+    await look(9000);
+    expect([engine.killed, engine.started]).toEqual([[], []]);
+    expect(await look(2000)).toEqual([]);
+    expect([engine.killed, engine.started]).toEqual([['engine-1'], ['engine-1']]);
+    expect(containers.takeStarted()).toEqual([`engine-1 was started again: ${says}`]);
+  });
+
+  test('one that answers again in time is left alone', async () => {
+    containers = watched(engine);
+    await look();
+    engine.end('engine-1', { ...running, health: 'unhealthy' } as never, 'health_status: unhealthy');
+    expect(await look(2000)).toHaveLength(1);
+    engine.end('engine-1', { ...running, health: 'healthy' } as never, 'health_status: healthy');
+    expect(await look(9000)).toEqual([]);
+    await look(20_000);
+    expect(engine.killed).toEqual([]);
   });
 
   test('it is only told where nothing may be done', async () => {
