@@ -138,12 +138,16 @@ export async function emptyDisk(node: string): Promise<void> {
  * `heal`, or when the first node's container ends. Needs root, and the iptables that Docker itself uses.
  */
 export function linkFault(node: string, other: string): Fault {
+  /** The address that was cut: the other one may have none by the end of the fault, and get it again later. */
+  let cut: string | undefined;
   const change = async (action: '-I' | '-D') => {
     const [pid, addresses] = await Promise.all([
       inspect(node, '{{.State.Pid}}'),
       inspect(other, '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}'),
     ]);
-    const [address] = addresses.split(' ');
+    const [now] = addresses.split(' ');
+    const address = action === '-D' ? (cut ?? now) : now;
+    cut = action === '-I' ? now : undefined;
     if (pid === '0' || address === undefined || address === '') {
       if (action === '-D') return;
       throw new Error(`there is no link between ${node} and ${other} that could be cut`);

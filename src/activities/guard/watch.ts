@@ -128,10 +128,11 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
     ledger: watched,
     ...(confirmedAt === undefined ? {} : { confirmedAt }),
     ...(heard === undefined ? {} : { heard }),
+    ...(standbys.beat === undefined ? {} : { standbys: standbys.beat }),
     ...(acting.beat === undefined ? {} : { acting: acting.beat }),
   });
+  const standbys = new StandbyWatcher(deps, access, policy, request.ledger.primary, beatBefore(watched)?.standbys);
   const stopBeating = keepBeating(beat, BEAT_EVERY_MS);
-  const standbys = new StandbyWatcher(deps, access, policy, request.ledger.primary);
   const hold = new ClientHold(deps, access, observatory.pooler, request);
   const readiness = new ReadinessWatch(access, observatory.agents, observatory.pooler);
   const ends = endOfStretch(deps, request.forMs);
@@ -302,6 +303,12 @@ function remember(
     ...(confirmedAt === undefined ? {} : { confirmedAt }),
     ...(heard === undefined ? {} : { heard }),
   });
+}
+
+/** What the attempt before this one said last, if it watched this very ledger. */
+function beatBefore(watched: string): Partial<WatchBeat> | undefined {
+  const beat = lastHeartbeat<Partial<WatchBeat>>();
+  return typeof beat === 'object' && beat !== null && beat.ledger === watched ? beat : undefined;
 }
 
 /** The newest of what the guard, the attempt before this one and this worker know of this very ledger. */

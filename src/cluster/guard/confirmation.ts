@@ -4,6 +4,7 @@ import { confirmedLedger, ledgerKey, type Ledger } from './ledger';
 import type { GuardPolicy } from './policy';
 import { isGone, isWritable } from './rounds';
 import type { Round } from './signals';
+import type { CarriedWatch } from './standby-loss';
 
 /*
  * A ledger is a belief, and a belief proves something only as long as somebody confirms it. Who confirms is a round of the watch:
@@ -45,6 +46,8 @@ export interface WatchBeat {
   confirmedAt?: number;
   /** What was heard of the standbys when the primary answered last; absent from a version before this one. */
   heard?: Heard;
+  /** For how long which standby has not confirmed; absent while all is well, and from a version before this one. */
+  standbys?: CarriedWatch;
 }
 
 /** The ledger with what a heartbeat of its watch knows of it; anything else than a heartbeat about this very ledger changes nothing. */

@@ -30,6 +30,41 @@ export interface StandbyWatch {
 /** Nothing is known yet. */
 export const nothingWatched: StandbyWatch = { positions: {} };
 
+/** A {@link StandbyWatch} in durations, in milliseconds: for whoever goes on with it by another clock. */
+export interface CarriedWatch {
+  positions: Record<string, { flush: Lsn; behindMs?: number }>;
+  lostMs?: number;
+  goneMs?: number;
+}
+
+/** What has been counted until now. */
+export function carriedWatch({ positions, lostSince, goneSince }: StandbyWatch, now: number): CarriedWatch {
+  return {
+    positions: Object.fromEntries(
+      Object.entries(positions).map(([node, { flush, behindSince }]) => [
+        node,
+        { flush, ...(behindSince === undefined ? {} : { behindMs: Math.round(now - behindSince) }) },
+      ]),
+    ),
+    ...(lostSince === undefined ? {} : { lostMs: Math.round(now - lostSince) }),
+    ...(goneSince === undefined ? {} : { goneMs: Math.round(now - goneSince) }),
+  };
+}
+
+/** Goes on with what was counted elsewhere. The time between is not counted: nobody looked. */
+export function goesOnWith({ positions, lostMs, goneMs }: CarriedWatch, now: number): StandbyWatch {
+  return {
+    positions: Object.fromEntries(
+      Object.entries(positions).map(([node, { flush, behindMs }]) => [
+        node,
+        { flush, ...(behindMs === undefined ? {} : { behindSince: now - behindMs }) },
+      ]),
+    ),
+    ...(lostMs === undefined ? {} : { lostSince: now - lostMs }),
+    ...(goneMs === undefined ? {} : { goneSince: now - goneMs }),
+  };
+}
+
 /** Fewer standbys confirm than commits wait for, for longer than is waited for them. */
 export interface LostStandbys {
   /** For how long already, in milliseconds. */

@@ -1,5 +1,7 @@
 import type { ContainerWord, NodeAnswer, Round } from '../../../src/cluster/guard/signals';
 import {
+  carriedWatch,
+  goesOnWith,
   isStandbyBack,
   lostStandbys,
   nothingWatched,
@@ -167,5 +169,33 @@ describe('a standby is back', () => {
     ['the names are set', after([0, {}]), {}],
   ])('not while %s', (_what, known, seen) => {
     expect(back(known, seen)).toBe(false);
+  });
+});
+
+describe('what was counted', () => {
+  const known = after(
+    [0, { sql: primary('0/5', [streams(STANDBY, '0/5')]) }],
+    [1000, { sql: primary('0/6', [streams(STANDBY, '0/5')]) }],
+    [3000, { sql: primary('0/7', [streams(STANDBY, '0/5')]) }],
+  );
+
+  test('is gone on with by another clock, without the time in which nobody looked', () => {
+    const elsewhere = goesOnWith(carriedWatch(known, 3000), 50_000);
+    expect(elsewhere.lostSince).toBe(48_000);
+    const still = watchStandbys(elsewhere, round({ sql: primary('0/8', [streams(STANDBY, '0/5')]) }), PRIMARY, 50_100);
+    expect(lost(still, 50_999)).toBeUndefined();
+    expect(lost(still, 51_000)).toMatchObject({ forMs: 3000, proven: false });
+  });
+
+  test('counts for nothing where the standby has confirmed something since', () => {
+    const elsewhere = goesOnWith(carriedWatch(known, 3000), 50_000);
+    const back = watchStandbys(elsewhere, round({ sql: primary('0/8', [streams(STANDBY, '0/6')]) }), PRIMARY, 50_100);
+    expect(back.lostSince).toBeUndefined();
+  });
+
+  test('is the same to the same clock', () => {
+    const dead = after([0, {}], [1000, none, exited], [1400, none, exited]);
+    expect(goesOnWith(carriedWatch(dead, 1400), 1400)).toEqual(dead);
+    expect(goesOnWith(carriedWatch(known, 3000), 3000)).toEqual(known);
   });
 });
