@@ -7,21 +7,20 @@ import type { ClusterTopology } from '../topology';
  * a Sentinel for what the other Sentinels watch. The nodes of PostgreSQL and Redis have a role that has to be decided on; they are not
  * among these.
  */
-export function containersOfTheWay({ pgbouncer, engines, haproxy, redis }: WayTopology): string[] {
-  return [
-    ...pgbouncer.nodes.map(({ name }) => name),
-    ...(engines?.nodes ?? []).map(({ name }) => name),
-    ...(haproxy === undefined ? [] : [haproxy.name]),
-    ...(redis?.sentinels ?? []).map(({ name }) => name),
-  ];
+export function containersOfTheWay(topology: WayTopology): string[] {
+  return [...topology.pgbouncer.nodes.map(({ name }) => name), ...restartedWhereTheyHang(topology)];
 }
 
 /**
  * Those among them that are ended and started where they hang: Docker's own check of their health asks only whether the process answers,
  * and not whether it has what it needs. A pooler's agent looks after PgBouncer itself.
  */
-export function restartedWhereTheyHang({ engines, haproxy, redis }: WayTopology): string[] {
-  return containersOfTheWay({ pgbouncer: { nodes: [] }, engines, haproxy, redis });
+export function restartedWhereTheyHang({ engines, haproxy, redis }: Omit<WayTopology, 'pgbouncer'>): string[] {
+  return [
+    ...(engines?.nodes ?? []).map(({ name }) => name),
+    ...(haproxy === undefined ? [] : [haproxy.name]),
+    ...(redis?.sentinels ?? []).map(({ name }) => name),
+  ];
 }
 
 type WayTopology = Pick<ClusterTopology, 'pgbouncer' | 'engines' | 'haproxy' | 'redis'>;

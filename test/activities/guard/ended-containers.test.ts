@@ -123,7 +123,7 @@ describe('containers through which clients come', () => {
     containers = watched(engine);
     await look();
     const unhealthy = { ...running, health: 'unhealthy' };
-    for (const name of ['engine-1', 'pooler']) engine.end(name, unhealthy as never, 'health_status: unhealthy');
+    for (const name of ['engine-1', 'pooler']) engine.end(name, unhealthy, 'health_status: unhealthy');
     const says = "its container runs, and its process does not answer by Docker's check of its health";
     expect(await look(2000)).toMatchObject([{ node: 'engine-1', says }]);
     await look(9000);
