@@ -18,9 +18,13 @@ from .log import log
 from .node import NodeAgent, now_ms
 from .node_files import NodeFiles
 from .processes import Child
-from .server_processes import kill_servers
+from .server_processes import kill_servers, wake_stopped
 from .settings import PostgresSettings
 from .start_trial import StartTrial
+
+# What a postmaster writes into its lock file once it takes sessions.
+READY = "ready"
+STANDBY = "standby"
 
 # docker-compose grants 60 s; an immediate stop after 50 is still better than being killed.
 STOP_LIMIT_S = 50
@@ -28,6 +32,8 @@ STOP_LIMIT_S = 50
 LEFTOVERS_LIMIT_S = 5
 # An immediate shutdown tells clients that their session ends; it takes some milliseconds where it works at all.
 IMMEDIATE_LIMIT_S = 0.3
+# What the whole server waits for is looked at so often: a process that is stopped (SIGSTOP) holds it up for ever.
+WAKE_EVERY_S = 0.5
 # A fence that a full disk did not take is tried again so often.
 FENCE_RETRY_S = 2
 
@@ -357,6 +363,7 @@ class PostgresSupervisor(NodeAgent):
         if as_standby:
             asyncio.get_running_loop().call_later(2, lambda: self.spawn_task(self._care_for_slot(server)))
         self.spawn_task(self._care_for_control_database(server))
+        self.spawn_task(self._care_for_stopped(server))
 
     def _clear_leftovers(self) -> None:
         """What a restore or a hand left and would decide what this start becomes."""
@@ -409,14 +416,45 @@ class PostgresSupervisor(NodeAgent):
         except Exception as error:  # noqa: BLE001 - an unreachable upstream is the runbook's matter
             log("warn", f"The slot on {upstream['host']}:{upstream['port']} could not be looked after: {error}")
 
+    async def _care_for_stopped(self, server: Child) -> None:
+        """For as long as this server runs: no process of it stays stopped (SIGSTOP) where the server can't get through without it.
+
+        A promotion waits for the process that replays, for the receiver and for the postmaster, an end for each process, and
+        none of these waits has a limit. While nothing is waited for only the postmaster is woken: without it nobody new gets in.
+        """
+        while self.server is server:
+            await asyncio.sleep(WAKE_EVERY_S)
+            if self.server is not server:
+                return
+            woken = wake_stopped(None if self._on_its_way() else server.pid)
+            if woken:
+                what = ", ".join(map(str, woken))
+                log("warn", f"Woke processes of PostgreSQL that were stopped (SIGSTOP): {what}.", state=self.server_state())
+
+    def _on_its_way(self) -> bool:
+        """The server starts, ends, or is being promoted."""
+        if self.stopping or self.shutting_down or self.server is None:
+            return True
+        said = self._says()
+        return said is None or (said == STANDBY and self.promoting_pid == self.server.pid)
+
+    def _says(self) -> Optional[str]:
+        """What the postmaster of the server that runs says of itself: `ready`, or `standby` until its recovery has ended.
+
+        None while it starts.
+        """
+        lines = (statefile.read(os.path.join(self.settings.data, "postmaster.pid")) or "").splitlines()
+        if self.server is None or len(lines) < 8 or lines[0] != str(self.server.pid):
+            return None
+        said = lines[7].strip()
+        return said if said in (READY, STANDBY) else None
+
     def server_state(self) -> str:
         if self.server is None:
             return "starting" if self.bootstrap else "stopped"
         if self.stopping:
             return "stopping"
-        lines = (statefile.read(os.path.join(self.settings.data, "postmaster.pid")) or "").splitlines()
-        ready = len(lines) >= 8 and lines[0] == str(self.server.pid) and lines[7].strip() in ("ready", "standby")
-        return "running" if ready else "starting"
+        return "starting" if self._says() is None else "running"
 
     async def end_server_now(self) -> Optional[str]:
         """An immediate shutdown, and after a short while SIGKILL to all its processes; None once none is left."""
@@ -447,8 +485,9 @@ class PostgresSupervisor(NodeAgent):
             await asyncio.wait_for(asyncio.shield(server.exited), STOP_LIMIT_S)
         except asyncio.TimeoutError:
             log("error", f"PostgreSQL still runs after {STOP_LIMIT_S} s and is stopped at once.")
-            server.signal(signal.SIGQUIT)
-            await server.exited
+            left = await self.end_server_now()
+            if left:
+                log("error", f"The agent ends all the same: {left}.")
 
     # The dead-man switch, which a container's restart arms anew.
 
