@@ -70,7 +70,7 @@ class PostgresSupervisor(NodeAgent):
         self.fence_durable = True
         self.crashes = Crashes()
         self.jobs = Jobs(settings, self.processes, self.save_durably)
-        # Known once this node has held data: it never becomes a new database system afterwards.
+        # Known once this node has held data, or saw a peer that does: it never becomes a new database system afterwards.
         self.system_identifier: Optional[str] = None
         self.promotion: Optional[dict] = None
         self.promoting_pid: Optional[int] = None
@@ -185,7 +185,13 @@ class PostgresSupervisor(NodeAgent):
         """
         if Bootstrap.needed(self.settings.data):
             self.bootstrap = Bootstrap(
-                self.settings, self.files, self.processes, self._set_guard, self._ask_agent, self.system_identifier
+                self.settings,
+                self.files,
+                self.processes,
+                self._set_guard,
+                self._ask_agent,
+                self.system_identifier,
+                self._hold,
             )
             await self.bootstrap.run()
             self.bootstrap = None
@@ -214,6 +220,10 @@ class PostgresSupervisor(NodeAgent):
     async def _ask_agent(self, host: str, content: dict, limit_ms: int) -> dict:
         """Asks the agent of another node one question, over the agents' channel."""
         raise NotImplementedError
+
+    async def _hold(self, system: str) -> None:
+        self.system_identifier = system
+        await self.save_durably()
 
     def _set_guard(self, sentence: str) -> None:
         self.start_guard = sentence
