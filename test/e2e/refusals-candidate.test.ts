@@ -387,23 +387,27 @@ describe('a standby that lets clients in as PgBouncer and libpq know it refuses 
       },
     ));
 
-  it('with a longer pause between its tries in its files, which counts for nothing', () =>
+  it.each([
+    ['with a longer pause between its tries in its files', 'wal_retrieve_retry_interval', '5s', '50ms'],
+    ['with no word on how far it is in its files', 'wal_receiver_status_interval', '0', '1s'],
+  ])('%s, which counts for nothing', (_name, setting, value, inForce) =>
     withFault(
       {
         inject: () => {
-          psql(standby, `ALTER SYSTEM SET wal_retrieve_retry_interval = '5s'`);
-          psql(standby, 'SELECT pg_reload_conf()');
+          psql(standby, `ALTER SYSTEM SET ${setting} = '${value}'`);
+          reload(standby);
         },
         takeAway: () => {
-          psql(standby, 'ALTER SYSTEM RESET wal_retrieve_retry_interval');
-          psql(standby, 'SELECT pg_reload_conf()');
+          psql(standby, `ALTER SYSTEM RESET ${setting}`);
+          reload(standby);
         },
       },
       () => {
-        expect(psql(standby, 'SHOW wal_retrieve_retry_interval')).toBe('50ms');
+        expect(psql(standby, `SHOW ${setting}`)).toBe(inForce);
         return Promise.resolve();
       },
-    ));
+    ),
+  );
 
   it('only over TLS', () => {
     const key = '/var/lib/postgresql/data/e2e.key';
