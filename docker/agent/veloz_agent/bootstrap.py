@@ -30,10 +30,10 @@ class BootstrapError(Exception):
     """An attempt failed; the next one begins anew."""
 
 
-async def ensure_slot(settings: PostgresSettings, upstream: dict, limit_ms: int = 2000) -> None:
-    """Creates this node's physical slot on its upstream unless it is there."""
+async def ensure_slot(settings: PostgresSettings, upstream: dict, limit_ms: int = 2000) -> bool:
+    """Creates this node's physical slot on its upstream unless it is there. Returns whether it keeps WAL: one that is lost does not."""
 
-    async def conversation() -> None:
+    async def conversation() -> bool:
         connection = await open_session(
             upstream["host"],
             upstream["port"],
@@ -45,13 +45,14 @@ async def ensure_slot(settings: PostgresSettings, upstream: dict, limit_ms: int 
         try:
             (row,) = await connection.query(f'READ_REPLICATION_SLOT "{settings.slot}"')
             if row["slot_type"] is not None:
-                return
+                return row["restart_lsn"] is not None
             await connection.query(f'CREATE_REPLICATION_SLOT "{settings.slot}" PHYSICAL RESERVE_WAL')
             log("info", f"Created slot {settings.slot} on {upstream['host']}:{upstream['port']}.")
+            return True
         finally:
             connection.close()
 
-    await asyncio.wait_for(conversation(), limit_ms / 1000)
+    return await asyncio.wait_for(conversation(), limit_ms / 1000)
 
 
 class Bootstrap:

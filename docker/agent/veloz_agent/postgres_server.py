@@ -9,7 +9,17 @@ import signal
 import subprocess
 from typing import Optional
 
-from . import base_backup, control_database, deadman, fence_file, peer_role, peers, recovery_settings, statefile
+from . import (
+    base_backup,
+    control_database,
+    deadman,
+    fence_file,
+    own_upstream,
+    peer_role,
+    peers,
+    recovery_settings,
+    statefile,
+)
 from .bootstrap import Bootstrap, ensure_slot
 from .control_file import read_control
 from .crashes import Crashes
@@ -374,6 +384,7 @@ class PostgresSupervisor(NodeAgent):
             asyncio.get_running_loop().call_later(2, lambda: self.spawn_task(self._care_for_slot(server)))
         self.spawn_task(self._care_for_control_database(server))
         self.spawn_task(self._care_for_stopped(server))
+        self.spawn_task(self._care_for_upstream(server))
 
     def _clear_leftovers(self) -> None:
         """What a restore or a hand left and would decide what this start becomes."""
@@ -425,6 +436,56 @@ class PostgresSupervisor(NodeAgent):
             await ensure_slot(self.settings, upstream)
         except Exception as error:  # noqa: BLE001 - an unreachable upstream is the runbook's matter
             log("warn", f"The slot on {upstream['host']}:{upstream['port']} could not be looked after: {error}")
+
+    async def _care_for_upstream(self, server: Child) -> None:
+        """For as long as this server runs: as a standby it follows what the agent's own file says."""
+        told = None
+        while self.server is server:
+            await asyncio.sleep(own_upstream.EVERY_S)
+            try:
+                why = await self._take_upstream_back(server)
+            except Exception as error:  # noqa: BLE001 - it is tried again, and status tells what is set
+                why = f"What was set by hand over this node's upstream could not be taken back: {error!r}"
+            if why and why != told:
+                log("warn", why)
+            told = why
+
+    def _only_follows(self, server: Child) -> bool:
+        """It runs as a standby, and nobody wants anything else of it."""
+        return (
+            self.server is server
+            and self.desired == "up"
+            and not self.jobs.running
+            and self.server_state() == "running"
+            and self.files.is_standby
+            and self.promoting_pid != server.pid
+        )
+
+    async def _take_upstream_back(self, server: Child) -> Optional[str]:
+        """Returns why something is left as it is.
+
+        Only where the agent's word leads to the one primary that there is, and to a slot with which the standby can go on: whoever
+        led a standby to a primary that nobody else knows of, in a need, is not undone.
+        """
+        upstream = self.files.upstream()
+        names = own_upstream.by_hand(self.settings.data) if self._only_follows(server) else []
+        if not names or upstream is None:
+            return None
+        where = f"{upstream['host']}:{upstream['port']}"
+        left = f"Set by hand over this node's upstream, and left for now: {', '.join(names)}"
+        others = [peer for peer in self.settings.peers if peer != upstream]
+        primary = deadman.newest_primary(await self.ask([upstream, *others]), self.system_identifier)
+        if primary is None or (primary.host, primary.port) != (upstream["host"], upstream["port"]):
+            return f"{left}. {where}, whom the agent says to follow, is not the primary."
+        if not await ensure_slot(self.settings, upstream):
+            return f"{left}. The slot {self.settings.slot} on {where} keeps no WAL any more: make it anew."
+        if not self._only_follows(server):
+            return None
+        await asyncio.wait_for(own_upstream.take_back(self.settings, names), own_upstream.LIMIT_S)
+        if self.server is server and not self.stopping:
+            server.signal(signal.SIGHUP)
+        log("warn", f"Taken back, because this node follows {where} by its slot: {', '.join(names)} in postgresql.auto.conf.")
+        return None
 
     async def _care_for_stopped(self, server: Child) -> None:
         """For as long as this server runs: no process of it stays stopped (SIGSTOP) where the server can't get through without it.
