@@ -109,6 +109,14 @@ class StoppedProcessesTest(unittest.IsolatedAsyncioTestCase):
         self.says("ready")
         self.assertEqual(await self.who_is_woken(), PID)
 
+    async def test_a_run_that_waits_for_replay_wakes_every_process_for_as_long_as_it_waits(self):
+        self.says("standby")
+        await self.agent.clear_replay({"token": TOKEN, "limitMs": 10_000})
+        self.assertIsNone(await self.who_is_woken())
+        await self.agent.clear_replay({"token": TOKEN, "limitMs": 1})
+        await asyncio.sleep(0.01)
+        self.assertEqual(await self.who_is_woken(), PID)
+
     async def test_a_start_and_an_end_wake_every_process(self):
         self.assertIsNone(await self.who_is_woken())
         self.says("ready")

@@ -7,6 +7,7 @@ import glob
 import os
 import signal
 import subprocess
+import time
 from typing import Optional
 
 from . import (
@@ -84,6 +85,8 @@ class PostgresSupervisor(NodeAgent):
         self.system_identifier: Optional[str] = None
         self.promotion: Optional[dict] = None
         self.promoting_pid: Optional[int] = None
+        # Until then somebody waits for what is replayed here; on the monotonic clock.
+        self.replay_awaited_until = 0.0
         self._starter: Optional[asyncio.Task] = None
         self._fence_task: Optional[asyncio.Task] = None
         self._argv = [
@@ -503,8 +506,8 @@ class PostgresSupervisor(NodeAgent):
                 log("warn", f"Woke processes of PostgreSQL that were stopped (SIGSTOP): {what}.", state=self.server_state())
 
     def _on_its_way(self) -> bool:
-        """The server starts, ends, or is being promoted."""
-        if self.stopping or self.shutting_down or self.server is None:
+        """The server starts, ends, is being promoted, or somebody waits for its replay."""
+        if self.stopping or self.shutting_down or self.server is None or time.monotonic() < self.replay_awaited_until:
             return True
         said = self._says()
         return said is None or (said == STANDBY and self.promoting_pid == self.server.pid)
