@@ -62,7 +62,9 @@ describe('a switchover is refused when the standby does not have, or would not h
             await waitUntil('the end of streaming', () => psql(primary, 'TABLE pg_stat_replication') === '');
           },
           takeAway: () => {
-            own(`test ! -e /tmp/e2e-standby.conf || { cat /tmp/e2e-standby.conf > ${conf} && rm /tmp/e2e-standby.conf; }`);
+            own(
+              `test ! -e /tmp/e2e-standby.conf || { cat /tmp/e2e-standby.conf > ${conf} && rm /tmp/e2e-standby.conf; }`,
+            );
             reload(standby);
           },
         },
@@ -244,7 +246,10 @@ describe('a switchover is refused when the standby does not have, or would not h
 describe('a standby whose upstream is set by hand', () => {
   it.each([
     ['streams without its slot', `primary_slot_name = ''`],
-    ['streams under another name', `primary_conninfo = 'host=HOST user=replicator passfile=/run/veloz/pgpass application_name=e2e'`],
+    [
+      'streams under another name',
+      `primary_conninfo = 'host=HOST user=replicator passfile=/run/veloz/pgpass application_name=e2e'`,
+    ],
   ])('%s for some seconds only: its agent takes that back', async (_what, setting) => {
     await whole();
     const { primary, standby } = await roles();
