@@ -99,6 +99,24 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     expect((await guarded.report()).outcome).toMatch(/^completed/);
   });
 
+  test.each([
+    ['the process that replays', `pgrep -f '^postgres: .*startup'`],
+    ['the postmaster', 'head -n 1 /var/lib/postgresql/data/postmaster.pid'],
+  ])('killed while %s of the standby is stopped: its agent wakes it, and it is promoted', async (_name, pid) => {
+    const before = await roles();
+    const signal = (name: string) =>
+      docker('exec', '-u', 'root', before.standby, 'sh', '-c', `kill -${name} $(${pid}) || true`);
+    signal('STOP');
+    try {
+      docker('kill', before.primary);
+      await guarded.protectedBy(before.standby);
+    } finally {
+      signal('CONT');
+    }
+    await whole(60_000);
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+  });
+
   test('frozen beside a standby that was killed: the standby is started, and takes its place', async () => {
     const before = await roles();
     docker('kill', before.standby);

@@ -172,13 +172,16 @@ describe('what is not proven is not called so', () => {
   });
 
   test('H7: a promotion that was recorded, and lost with the server of the target, is asked for again', async () => {
-    // Recovery can't end while its process is stopped, so the request is there and nothing follows from it.
-    const startup = `kill -STOP $(pgrep -f '^postgres: .*startup')`;
+    // Recovery can't end while its process is stopped, so the request is there and nothing follows from it. Its agent wakes it every
+    // half a second: it is stopped again at once, until its container ends.
+    const startup = `pid=$(pgrep -f '^postgres: .*startup')`;
     const interrupted = createActivities({
       ...deps,
       topology: { ...deps.topology, clusters: { veloz: { ...cluster, limits: { ...cluster.limits, promote: 300 } } } },
       faultPoint: (point) => {
-        if (point === 'hold:promote') docker('exec', move.target, 'sh', '-c', startup);
+        if (point !== 'hold:promote') return;
+        docker('exec', move.target, 'sh', '-c', `${startup}; kill -STOP $pid`);
+        docker('exec', '-d', move.target, 'sh', '-c', `${startup}; while kill -STOP $pid; do :; done`);
       },
     });
     await activities.prepareMove(move);

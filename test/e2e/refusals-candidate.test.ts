@@ -1,10 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
+import { withSession } from '../../src/activities/deps';
 import { readinessFindings } from '../../src/cluster/readiness/findings';
 import { slotName } from '../../src/cluster/topology';
+import { openPostgresAgent } from '../../src/systems/agent';
 import { readSecret } from '../../src/systems/secrets';
 import { obey, refused, whileClientsWrite, withFault } from './support/refusal';
 import { Rig } from './support/rig';
-import { cli, cluster, docker, look, psql, roles, waitUntil, whole } from './support/stack';
+import { cli, cluster, deps, docker, look, psql, roles, waitUntil, whole } from './support/stack';
 
 /** A replication connection that asks for nothing: it takes a walsender, as a forgotten pg_receivewal does. */
 async function occupyWalsender(port: number): Promise<Client> {
@@ -387,58 +390,72 @@ describe('a standby that lets clients in as PgBouncer and libpq know it refuses 
       },
     ));
 
-  it('with a longer pause between its tries in its files, which counts for nothing', () =>
+  it.each([
+    ['with a longer pause between its tries in its files', 'wal_retrieve_retry_interval', '5s', '50ms'],
+    ['with no word on how far it is in its files', 'wal_receiver_status_interval', '0', '1s'],
+  ])('%s, which counts for nothing', (_name, setting, value, inForce) =>
     withFault(
       {
         inject: () => {
-          psql(standby, `ALTER SYSTEM SET wal_retrieve_retry_interval = '5s'`);
-          psql(standby, 'SELECT pg_reload_conf()');
-        },
-        takeAway: () => {
-          psql(standby, 'ALTER SYSTEM RESET wal_retrieve_retry_interval');
-          psql(standby, 'SELECT pg_reload_conf()');
-        },
-      },
-      () => {
-        expect(psql(standby, 'SHOW wal_retrieve_retry_interval')).toBe('50ms');
-        return Promise.resolve();
-      },
-    ));
-
-  it('only over TLS', () => {
-    const key = '/var/lib/postgresql/data/e2e.key';
-    const cert = '/var/lib/postgresql/data/e2e.crt';
-    return withFault(
-      {
-        inject: () => {
-          docker(
-            'exec',
-            '-u',
-            'postgres',
-            standby,
-            'sh',
-            '-c',
-            `umask 077; openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=e2e -keyout ${key} -out ${cert}`,
-          );
-          psql(standby, `ALTER SYSTEM SET ssl_cert_file = '${cert}'`);
-          psql(standby, `ALTER SYSTEM SET ssl_key_file = '${key}'`);
-          psql(standby, 'ALTER SYSTEM SET ssl = on');
-          asRoot(
-            standby,
-            `cp -p ${hba} /tmp/e2e-hba && { echo 'hostnossl veloz veloz all reject'; cat /tmp/e2e-hba; } > ${hba}`,
-          );
+          psql(standby, `ALTER SYSTEM SET ${setting} = '${value}'`);
           reload(standby);
         },
         takeAway: () => {
-          for (const name of ['ssl', 'ssl_cert_file', 'ssl_key_file']) psql(standby, `ALTER SYSTEM RESET ${name}`);
-          takeBack(standby);
-          docker('exec', standby, 'rm', '-f', key, cert);
+          psql(standby, `ALTER SYSTEM RESET ${setting}`);
+          reload(standby);
         },
       },
-      async () => {
-        await waitUntil('TLS on the standby', () => psql(standby, 'SHOW ssl') === 'on');
-        expect(await clientOf(standby)).toMatchObject({ ok: true, readOnly: false });
+      () => {
+        expect(psql(standby, `SHOW ${setting}`)).toBe(inForce);
+        return Promise.resolve();
       },
-    );
+    ),
+  );
+
+  const key = '/var/lib/postgresql/data/e2e.key';
+  const cert = '/var/lib/postgresql/data/e2e.crt';
+  /** The standby speaks TLS, and `change` (a shell command that reads the rules of before) prints its rules of access. */
+  const overTls = (change: string) => ({
+    inject: async () => {
+      docker(
+        'exec',
+        '-u',
+        'postgres',
+        standby,
+        'sh',
+        '-c',
+        `umask 077; openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=e2e -keyout ${key} -out ${cert}`,
+      );
+      psql(standby, `ALTER SYSTEM SET ssl_cert_file = '${cert}'`);
+      psql(standby, `ALTER SYSTEM SET ssl_key_file = '${key}'`);
+      psql(standby, 'ALTER SYSTEM SET ssl = on');
+      asRoot(standby, `cp -p ${hba} /tmp/e2e-hba && { ${change}; } > ${hba}`);
+      reload(standby);
+      await waitUntil('TLS on the standby', () => psql(standby, 'SHOW ssl') === 'on');
+    },
+    takeAway: () => {
+      for (const name of ['ssl', 'ssl_cert_file', 'ssl_key_file']) psql(standby, `ALTER SYSTEM RESET ${name}`);
+      takeBack(standby);
+      docker('exec', standby, 'rm', '-f', key, cert);
+    },
   });
+
+  it('only over TLS', () =>
+    withFault(overTls(`echo 'hostnossl veloz veloz all reject'; cat /tmp/e2e-hba`), async () => {
+      expect(await clientOf(standby)).toMatchObject({ ok: true, readOnly: false });
+    }));
+
+  it('and replication only over TLS: agents reach it so, and compare with it', () =>
+    withFault(overTls(`sed 's/^host\\( *replication\\)/hostssl\\1/' /tmp/e2e-hba`), async () => {
+      expect(psql(standby, `SELECT count(*) FROM pg_hba_file_rules WHERE type = 'hostssl'`)).toBe('1');
+      // What was tried just before is kept for 3 s.
+      await sleep(3500);
+      const { replication } = await withSession(openPostgresAgent(deps.docker, primary), async (agent) => {
+        await agent.call('compare', { upstream: { host: standby, port: 5432 } });
+        return agent.call('readiness', { start: false });
+      });
+      expect(replication?.find(({ host }) => host === standby)).toMatchObject({ ok: true, problem: null });
+      const told = readinessFindings(cluster, await look()).filter(({ id }) => id === 'M9' || id === 'C4');
+      expect(told.filter(({ result }) => result === 'refuse')).toEqual([]);
+    }));
 });

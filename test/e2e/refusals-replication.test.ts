@@ -1,3 +1,4 @@
+import { slotName } from '../../src/cluster/topology';
 import { obey, refused, topologyWith, whileClientsWrite, withFault } from './support/refusal';
 import { Rig } from './support/rig';
 import { docker, look, psql, roles, waitUntil, whole } from './support/stack';
@@ -10,6 +11,8 @@ const WRITE_MUCH = `SET synchronous_commit = local; SELECT count(pg_logical_emit
 const signal = (node: string, name: 'STOP' | 'CONT', pid: string) =>
   docker('exec', '-u', 'root', node, 'sh', '-c', `kill -${name} ${pid}`);
 const reload = (node: string) => psql(node, 'SELECT pg_reload_conf()');
+/** Where a standby's agent says whom it follows. */
+const conf = '/var/lib/postgresql/veloz/standby.conf';
 
 describe('a switchover is refused when the standby does not have, or would not have, every acknowledged commit', () => {
   let rig: Rig;
@@ -26,6 +29,8 @@ describe('a switchover is refused when the standby does not have, or would not h
     ({ primary, standby } = await roles());
   });
   afterAll(() => rig.close());
+  /** On the standby, as the owner of its files. */
+  const own = (script: string) => docker('exec', '-u', 'postgres', standby, 'sh', '-c', script);
 
   it('there is no standby: its container is stopped', () =>
     whileClientsWrite(() =>
@@ -51,12 +56,15 @@ describe('a switchover is refused when the standby does not have, or would not h
       withFault(
         {
           inject: async () => {
-            psql(standby, `ALTER SYSTEM SET primary_conninfo = ''`);
+            // In the agent's own file: by ALTER SYSTEM it would be taken back within 10 s.
+            own(`cp -p ${conf} /tmp/e2e-standby.conf && sed -i "s/^primary_conninfo.*/primary_conninfo = ''/" ${conf}`);
             reload(standby);
             await waitUntil('the end of streaming', () => psql(primary, 'TABLE pg_stat_replication') === '');
           },
           takeAway: () => {
-            psql(standby, 'ALTER SYSTEM RESET primary_conninfo');
+            own(
+              `test ! -e /tmp/e2e-standby.conf || { cat /tmp/e2e-standby.conf > ${conf} && rm /tmp/e2e-standby.conf; }`,
+            );
             reload(standby);
           },
         },
@@ -233,4 +241,35 @@ describe('a switchover is refused when the standby does not have, or would not h
         },
       ),
     ));
+});
+
+describe('a standby whose upstream is set by hand', () => {
+  it.each([
+    ['streams without its slot', `primary_slot_name = ''`],
+    [
+      'streams under another name',
+      `primary_conninfo = 'host=HOST user=replicator passfile=/run/veloz/pgpass application_name=e2e'`,
+    ],
+  ])('%s for some seconds only: its agent takes that back', async (_what, setting) => {
+    await whole();
+    const { primary, standby } = await roles();
+    const byItsSlot = () =>
+      psql(
+        primary,
+        `SELECT count(*) FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid
+          WHERE s.slot_name = '${slotName(standby)}' AND r.application_name = 'veloz_standby'`,
+      ) === '1';
+    expect(byItsSlot()).toBe(true);
+    try {
+      psql(standby, `ALTER SYSTEM SET ${setting.replace('HOST', primary)}`);
+      reload(standby);
+      await waitUntil('the change being in force', () => !byItsSlot());
+      await waitUntil('the agent taking it back', byItsSlot);
+      expect(docker('exec', standby, 'cat', '/var/lib/postgresql/data/postgresql.auto.conf')).not.toMatch(/^primary_/m);
+    } finally {
+      for (const name of ['primary_slot_name', 'primary_conninfo']) psql(standby, `ALTER SYSTEM RESET ${name}`);
+      reload(standby);
+      await whole();
+    }
+  });
 });

@@ -1,4 +1,8 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { linkFault } from '../../src/bench/faults';
+import { composeArguments } from '../../src/cli/compose';
+import { packageRoot } from '../../src/cli/paths';
 import { slotName } from '../../src/cluster/topology';
 import { giveWaySignal } from '../../src/workflows/messages';
 import { untouched, whileClientsWrite } from './support/refusal';
@@ -148,4 +152,46 @@ describe('a second standby', () => {
     await whole();
     expect(names()).toBe('veloz_standby');
   });
+});
+
+/** `VELOZ_PG_ROLE` says who may create a new database system, and only ever the first one. */
+describe('a node that begins anew with the role of the primary', () => {
+  let rig: Rig;
+  beforeAll(async () => {
+    rig = await Rig.start();
+    await rig.worker();
+    await whole();
+  });
+  afterAll(() => rig.close());
+
+  test('has seen the primary before that was killed: it creates no database system, and copies the primary when it is back', async () => {
+    const before = await roles();
+    const role = (node: string) => docker('exec', node, 'printenv', 'VELOZ_PG_ROLE').trim();
+    if (role(before.primary) === 'primary') await rig.switchover();
+    const { primary, standby } = await roles();
+    expect(role(standby)).toBe('primary');
+    const system = psql(primary, 'SELECT system_identifier FROM pg_control_system()');
+    const says = async () => (await look()).nodes.find(({ name }) => name === standby)?.agent?.startGuard ?? '';
+    // The copy can't begin, so that it does not end before the primary does.
+    psql(primary, 'ALTER ROLE replicator NOLOGIN');
+    try {
+      docker('rm', '--force', standby);
+      docker('volume', 'rm', standby);
+      const up = composeArguments(1, ['up', '-d', '--no-deps', standby.replace(/^veloz-/, '')]);
+      execFileSync('bash', [join('scripts', 'compose.sh'), ...up], { cwd: packageRoot, stdio: 'pipe' });
+      await waitUntil('the copy being tried', async () => (await says()).includes('is begun anew'));
+      docker('kill', primary);
+      await waitUntil('the node waiting', async () => (await says()).includes(`database system ${system}`));
+      // It knows that from its volume too.
+      docker('restart', standby);
+      await waitUntil('the node waiting again', async () => (await says()).includes(`database system ${system}`));
+    } finally {
+      docker('start', primary);
+      await waitUntil('the primary being back', () => psql(primary, 'SELECT pg_is_in_recovery()') === 'f');
+      psql(primary, 'SET synchronous_commit = local; ALTER ROLE replicator LOGIN');
+    }
+    await whole(120_000);
+    expect(await roles()).toEqual({ primary, standby });
+    expect(psql(standby, 'SELECT system_identifier FROM pg_control_system()')).toBe(system);
+  }, 300_000);
 });

@@ -46,6 +46,20 @@ class RefusalTest(unittest.TestCase):
         self.assertEqual(self.refused(tls, REPLICATION), [("veloz_ha", "no line lets it in")])
         self.assertEqual(self.refused(rule(auth_method="cert"), REPLICATION), [("veloz_ha", "line 1 says cert")])
 
+    def test_replication_only_over_tls_may_well_be_let_in_and_what_depends_on_tls_is_not_told(self):
+        control = rule(database=["veloz_ha"])
+        self.assertEqual(self.refused(control, {**REPLICATION, "type": "hostssl"}), [])
+        no_plain = {**REPLICATION, "type": "hostnossl", "auth_method": "reject"}
+        self.assertEqual(self.refused(control, no_plain, {**REPLICATION, "type": "hostssl"}), [])
+        elsewhere = {**REPLICATION, "type": "hostssl", "address": "10.9.0.0", "netmask": "255.255.0.0"}
+        self.assertEqual(self.refused(control, elsewhere), [("replicator", "no line lets it in")])
+        plain = {**REPLICATION, "auth_method": "reject"}
+        self.assertEqual(self.refused(control, plain), [("replicator", "line 2 says reject")])
+
+    def test_the_control_role_needs_a_line_without_tls_for_the_workers(self):
+        no_plain = rule(line_number=4, type="hostnossl", user_name=["veloz_ha"], auth_method="reject")
+        self.assertEqual(self.refused(no_plain, rule(), REPLICATION), [("veloz_ha", "line 4 says reject")])
+
     def test_names_and_patterns_of_roles(self):
         self.assertEqual(self.refused(rule(user_name=["/^veloz"], auth_method="reject"), REPLICATION)[0][0], "veloz_ha")
         self.assertEqual(self.refused(rule(user_name=["veloz"]), REPLICATION), [("veloz_ha", "no line lets it in")])

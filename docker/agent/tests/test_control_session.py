@@ -1,6 +1,8 @@
 import asyncio
+import ssl
 import struct
 import unittest
+from unittest import mock
 
 import support  # noqa: F401
 
@@ -20,11 +22,13 @@ READY = message(b"R", struct.pack("!I", 0)) + message(b"Z", b"I")
 
 
 class FakeServer:
-    """Answers each start-up packet with the next of `answers`, and keeps what it asked for."""
+    """Answers each start-up packet with the next of `answers`, and keeps what it asked for. `tls`: what it says of TLS."""
 
-    def __init__(self, *answers):
+    def __init__(self, *answers, tls=b"N"):
         self.answers = list(answers)
         self.asked = []
+        self.tls = tls
+        self.encrypted = []
 
     async def __aenter__(self):
         self.server = await asyncio.start_server(self.talk, "127.0.0.1", 0)
@@ -35,8 +39,22 @@ class FakeServer:
         self.server.close()
 
     async def talk(self, reader, writer):
-        (size,) = struct.unpack("!I", await reader.readexactly(4))
-        words = (await reader.readexactly(size - 4))[4:].decode().split("\0")
+        async def packet():
+            (size,) = struct.unpack("!I", await reader.readexactly(4))
+            return await reader.readexactly(size - 4)
+
+        start = await packet()
+        self.encrypted.append(False)
+        if start == struct.pack("!I", 80877103):
+            writer.write(self.tls)
+            # What the client would encrypt is replaced by nothing.
+            self.encrypted[-1] = self.tls == b"S"
+            try:
+                start = await packet()
+            except asyncio.IncompleteReadError:
+                writer.close()
+                return
+        words = start[4:].decode().split("\0")
         self.asked.append(dict(zip(words[::2], words[1::2])))
         writer.write(self.answers.pop(0))
         await writer.drain()
@@ -69,6 +87,35 @@ class ControlSessionTest(unittest.IsolatedAsyncioTestCase):
         self.assertIn("transaction_timeout", server.asked[0]["options"])
         self.assertNotIn("transaction_timeout", server.asked[1]["options"])
         self.assertIn("search_path", server.asked[1]["options"])
+
+    async def test_tls_is_preferred_and_no_session_is_opened_twice_where_there_is_none(self):
+        async with FakeServer(refusal("28000")) as server:
+            with self.assertRaises(ServerError):
+                await control_session.open_session("127.0.0.1", server.port, "u", "p", "d")
+        self.assertEqual(server.encrypted, [False])
+
+    async def over_tls(self, *answers, handshake=None):
+        with mock.patch.object(asyncio.StreamWriter, "start_tls", mock.AsyncMock(side_effect=handshake)):
+            async with FakeServer(*answers, tls=b"S") as server:
+                try:
+                    (await control_session.open_session("127.0.0.1", server.port, "u", "p", "d")).close()
+                    return server.encrypted, None
+                except ServerError as error:
+                    return server.encrypted, error
+
+    async def test_a_node_that_lets_in_only_over_tls_or_only_without_is_reached(self):
+        self.assertEqual(await self.over_tls(READY), ([True], None))
+        self.assertEqual(await self.over_tls(refusal("28000"), READY), ([True, False], None))
+
+    async def test_a_handshake_that_fails_is_followed_by_a_try_without(self):
+        encrypted, error = await self.over_tls(READY, handshake=ssl.SSLError("no protocols in common"))
+        self.assertEqual((encrypted, error), ([True, False], None))
+
+    async def test_a_wrong_password_is_wrong_over_tls_too_and_of_two_refusals_the_first_is_told(self):
+        encrypted, error = await self.over_tls(refusal("28P01"))
+        self.assertEqual((encrypted, error.code), ([True], "28P01"))
+        encrypted, error = await self.over_tls(refusal("28000"), refusal("28000"))
+        self.assertEqual((encrypted, error.code, error.encrypted), ([True, False], "28000", True))
 
     async def test_any_other_refusal_is_told(self):
         async with FakeServer(refusal("28P01")) as server:

@@ -1,4 +1,5 @@
 import os
+import signal
 import tempfile
 import unittest
 import unittest.mock
@@ -53,6 +54,20 @@ class ServerProcessesTest(unittest.TestCase):
             with unittest.mock.patch("os.getpid", return_value=1):
                 self.assertEqual(sorted(server_processes.kill_servers(self.proc)), [7, 8])
             self.assertEqual(kill.call_count, 2)
+
+    def test_what_was_stopped_is_woken_and_nothing_else_is_sent_a_signal(self):
+        with unittest.mock.patch("os.kill") as kill:
+            with unittest.mock.patch("os.getpid", return_value=42):
+                self.assertEqual(server_processes.wake_stopped(proc=self.proc), [])
+            with unittest.mock.patch("os.getpid", return_value=1):
+                self.assertEqual(server_processes.wake_stopped(7, self.proc), [])
+                kill.assert_not_called()
+                self.assertEqual(server_processes.wake_stopped(8, self.proc), [8])
+                self.assertEqual(server_processes.wake_stopped(proc=self.proc), [8])
+                # It ended meanwhile.
+                kill.side_effect = ProcessLookupError
+                self.assertEqual(server_processes.wake_stopped(proc=self.proc), [])
+            self.assertEqual(kill.call_args_list, [unittest.mock.call(8, signal.SIGCONT)] * 3)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ class RecoverySettingsTest(Directory):
         self.assertIn("allow_alter_system=on", words)
         self.assertIn("hot_standby=on", words)
         self.assertIn("wal_retrieve_retry_interval=50ms", words)
+        self.assertIn("wal_receiver_status_interval=1s", words)
         self.assertIn("recovery_target_timeline=latest", words)
         self.assertEqual(words[::2], ["-c"] * (len(words) // 2))
 
@@ -78,7 +79,8 @@ class RecoverySettingsTest(Directory):
             "postgresql.auto.conf",
             "recovery_target_name = 'x'\nrecovery_target_action = 'pause'\nrecovery_target_inclusive = 'true'\n"
             "recovery_target_timeline = 'latest'\nrestore_command = ''\nprimary_slot_name = 'mine'\n"
-            "allow_alter_system = 'yes'\nhot_standby = 'true'\nwal_retrieve_retry_interval = '50 ms'\n",
+            "allow_alter_system = 'yes'\nhot_standby = 'true'\nwal_retrieve_retry_interval = '50 ms'\n"
+            "wal_receiver_status_interval = 1\n",
         )
         self.write("standby.conf", "primary_conninfo = 'host=x'\n")
         main = self.write("main.conf", "include 'standby.conf'\n")
@@ -90,6 +92,12 @@ class RecoverySettingsTest(Directory):
         main = self.write("main.conf", "wal_retrieve_retry_interval = '5s'\n")
         left = recovery_settings.leftovers(config_files.read(main, self.data).settings)
         self.assertEqual([(one["name"], one["value"]) for one in left], [("wal_retrieve_retry_interval", "5s")])
+
+    def test_a_standby_that_would_confirm_nothing_by_itself_is_told(self):
+        main = self.write("main.conf", "wal_receiver_status_interval = '1s'\n")
+        self.write("postgresql.auto.conf", "wal_receiver_status_interval = '0'\n")
+        left = recovery_settings.leftovers(config_files.read(main, self.data).settings)
+        self.assertEqual([(one["name"], one["value"]) for one in left], [("wal_receiver_status_interval", "0")])
 
     def test_before_a_start_what_the_command_line_cannot_override_is_taken_away(self):
         self.write("recovery.signal", "")

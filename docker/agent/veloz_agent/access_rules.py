@@ -27,8 +27,10 @@ _QUESTION = (
 
 # Ways to prove who one is that a worker and an agent have: a password.
 _PASSWORD = ("trust", "password", "md5", "scram-sha-256")
-# Without TLS and without Kerberos.
+# Without TLS and without Kerberos, as a worker comes. Agents come as libpq does, over TLS where there is some.
 _TYPES = ("host", "hostnossl", "hostnogssenc")
+# With TLS, if the server has it: from here that is not known.
+_PERHAPS = ("hostssl", "hostnossl")
 
 
 async def read(settings: PostgresSettings, session: Connection, pooler: Optional[str] = None) -> Optional[dict]:
@@ -65,11 +67,11 @@ async def _peer_addresses(settings: PostgresSettings) -> list:
 
 def refusals(rules: list, settings: PostgresSettings, addresses: list) -> list:
     """`[{role, database, from, why}]`: what the other nodes ask of this one, and would be refused. What is not clear is not told."""
-    wanted = ((settings.ha_user, settings.control_database), (settings.repl_user, "replication"))
+    wanted = ((settings.ha_user, settings.control_database, False), (settings.repl_user, "replication", True))
     found = []
-    for role, database in wanted:
+    for role, database, tls in wanted:
         for address in addresses:
-            why = refusal(rules, role, database, address)
+            why = refusal(rules, role, database, address, tls)
             if why:
                 found.append({"role": role, "database": database, "from": address, "why": why})
                 # One is enough: the others meet the same rule, as a rule.
@@ -77,11 +79,15 @@ def refusals(rules: list, settings: PostgresSettings, addresses: list) -> list:
     return found
 
 
-def refusal(rules: list, role: str, database: str, address: str) -> Optional[str]:
-    """Why a connection would be refused, None where it would not, or where that is not clear: the first rule that fits decides."""
+def refusal(rules: list, role: str, database: str, address: str, tls: bool = False) -> Optional[str]:
+    """Why a connection would be refused, None where it would not, or where that is not clear: the first rule that fits decides.
+
+    `tls`: whoever connects tries TLS first, and then without. A worker never does, so the control role needs a rule without.
+    """
     for rule in rules:
-        fits = _fits(rule, role, database, address)
-        if fits is None:
+        perhaps = tls and rule.get("type") in _PERHAPS
+        fits = _fits({**rule, "type": "host"} if perhaps else rule, role, database, address)
+        if fits is None or (fits and perhaps):
             return None
         if fits:
             method = rule.get("auth_method")

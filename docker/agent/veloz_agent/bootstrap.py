@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import time
-from typing import Callable, Optional
+from typing import Awaitable, Callable, Optional
 
 from . import base_backup, control_database, control_session, first_start, peers, statefile
 from .control_session import open_session
@@ -30,10 +30,10 @@ class BootstrapError(Exception):
     """An attempt failed; the next one begins anew."""
 
 
-async def ensure_slot(settings: PostgresSettings, upstream: dict, limit_ms: int = 2000) -> None:
-    """Creates this node's physical slot on its upstream unless it is there."""
+async def ensure_slot(settings: PostgresSettings, upstream: dict, limit_ms: int = 2000) -> bool:
+    """Creates this node's physical slot on its upstream unless it is there. Returns whether it keeps WAL: one that is lost does not."""
 
-    async def conversation() -> None:
+    async def conversation() -> bool:
         connection = await open_session(
             upstream["host"],
             upstream["port"],
@@ -45,18 +45,20 @@ async def ensure_slot(settings: PostgresSettings, upstream: dict, limit_ms: int 
         try:
             (row,) = await connection.query(f'READ_REPLICATION_SLOT "{settings.slot}"')
             if row["slot_type"] is not None:
-                return
+                return row["restart_lsn"] is not None
             await connection.query(f'CREATE_REPLICATION_SLOT "{settings.slot}" PHYSICAL RESERVE_WAL')
             log("info", f"Created slot {settings.slot} on {upstream['host']}:{upstream['port']}.")
+            return True
         finally:
             connection.close()
 
-    await asyncio.wait_for(conversation(), limit_ms / 1000)
+    return await asyncio.wait_for(conversation(), limit_ms / 1000)
 
 
 class Bootstrap:
     """`says` is told what it waits for, in a sentence. `ask_agent` asks the agent of another node. `held` is the database
-    system that this node has held before."""
+    system that this node has held before, or saw at a peer; `hold` writes it down durably: from then on this node creates no
+    other one, whatever becomes of the peer and of the copy."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Bootstrap:
         says: Callable[[str], None],
         ask_agent: first_start.AskAgent,
         held: Optional[str] = None,
+        hold: Optional[Callable[[str], Awaitable[None]]] = None,
     ) -> None:
         self._ask_agent = ask_agent
         self._settings = settings
@@ -73,6 +76,9 @@ class Bootstrap:
         self._processes = processes
         self._says = says
         self._held = held
+        self._hold = hold
+        # Peers that were there and did not say that they hold no data.
+        self._seen: dict = {}
         self._child: Optional[Child] = None
         self._side = base_backup.side_directory(settings)
 
@@ -114,12 +120,14 @@ class Bootstrap:
             return f"{s.data} is not empty and holds no PostgreSQL data; it is left alone. Empty it by hand."
         answers = await peers.ask_all(s.peers, s.ha_user, s.ha_password)
         primary = newest_primary(answers)
+        await self._remember(answers, primary)
         if primary is not None:
             await self._clone({"host": primary.host, "port": primary.port})
             return None
-        if self._held:
+        held = first_start.held_here(s, self._held)
+        if held:
             return (
-                f"The data directory is gone; this node held database system {self._held} and creates no new one. It "
+                f"The data directory is gone or not complete, and this node creates no new database system: {held}. It "
                 f"waits for a primary to copy: {peers.describe(answers)}."
             )
         if s.role == "standby":
@@ -129,7 +137,7 @@ class Bootstrap:
                 "No data here, but a peer holds some and is no primary yet; a new database system is not created "
                 f"beside it: {peers.describe(answers)}."
             )
-        objections = await first_start.objections(s.peers, s.node, self._ask_agent)
+        objections = await first_start.objections(s.peers, s.node, self._ask_agent, self._seen)
         if objections:
             return (
                 "No data here, and a new database system is created only where each peer that is there says that it holds "
@@ -139,6 +147,19 @@ class Bootstrap:
             return f"Looking for peers before a new database system is created: {peers.describe(answers)}."
         await self._create()
         return None
+
+    async def _remember(self, answers: list, primary: Optional[peers.Answer]) -> None:
+        """A database system that a peer has is never forgotten: that peer may be gone before it is copied."""
+        for answer in answers:
+            if answer.speaks:
+                self._seen[answer.host] = "a PostgreSQL server answered there"
+        known = [answer.system_identifier for answer in answers if answer.system_identifier]
+        system = primary.system_identifier if primary is not None else next(iter(known), None)
+        if not system or system == self._held or (primary is None and self._held):
+            return
+        self._held = system
+        if self._hold:
+            await self._hold(system)
 
     async def _run(self, argv: list, what: str, env: Optional[dict] = None) -> None:
         environment = {"PATH": f"{self._settings.bin}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", **(env or {})}

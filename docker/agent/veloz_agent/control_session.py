@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Mapping, Optional
 
-from .wire import Connection, ServerError
+from .wire import Connection, ServerError, TlsError
 
 SETTINGS = {
     # Nothing that an application owns is found by a name without a schema.
@@ -40,6 +40,8 @@ SETTINGS = {
 # A server that does not know one of them refuses the connection: they came with PostgreSQL 14 and 17.
 _LATER = {"idle_session_timeout": "0", "transaction_timeout": "0"}
 _UNDEFINED_OBJECT = "42704"
+# No line of pg_hba.conf lets it in, or one rejects it; also a role that may not log in.
+_NOT_LET_IN = "28000"
 # The database does not exist, takes no connections, or none of this role, or no more.
 _NOT_THIS_DATABASE = ("3D000", "55000", "42501", "53300")
 
@@ -66,14 +68,35 @@ OLDER = startup_options(SETTINGS)
 async def open_session(
     host: str, port: int, user: str, password: str, database: str, extra: Optional[dict] = None
 ) -> Connection:
-    """As `Connection.open`. A session for replication, which has no database, takes the same options."""
+    """As `Connection.open`. A session for replication, which has no database, takes the same options.
+
+    Over TLS where the server speaks it, else without: as libpq does by itself, and so a WAL receiver and the tools.
+    """
     parameters = {"application_name": "veloz_agent", **(extra or {})}
     try:
-        return await Connection.open(host, port, user, password, database, {**parameters, "options": CURRENT})
+        return await _preferring_tls(host, port, user, password, database, {**parameters, "options": CURRENT})
     except ServerError as error:
         if error.code != _UNDEFINED_OBJECT:
             raise
-    return await Connection.open(host, port, user, password, database, {**parameters, "options": OLDER})
+    return await _preferring_tls(host, port, user, password, database, {**parameters, "options": OLDER})
+
+
+async def _preferring_tls(host: str, port: int, user: str, password: str, database: str, extra: dict) -> Connection:
+    """A node may let a role in only over TLS, or only without. Where both are refused, the refusal of the first is told."""
+    try:
+        return await Connection.open(host, port, user, password, database, extra, tls="prefer")
+    except TlsError as error:
+        first: Exception = error
+    except ServerError as error:
+        if error.code != _NOT_LET_IN or not error.encrypted:
+            raise
+        first = error
+    try:
+        return await Connection.open(host, port, user, password, database, extra)
+    except ServerError as error:
+        if error.code == _NOT_LET_IN:
+            raise first from error
+        raise
 
 
 async def open_control(host: str, port: int, user: str, password: str) -> Connection:

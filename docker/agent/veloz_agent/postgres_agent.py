@@ -284,6 +284,7 @@ class PostgresAgent(Rejoining):
             server = self.server
             if not server or self.server_state() != "running" or not self.files.is_standby:
                 raise CommandError("NotStandby", "Only a running standby replays.")
+            self.replay_awaited_until = end
 
         def wanted() -> bool:
             return self._still_promoting(server) and time.monotonic() < end

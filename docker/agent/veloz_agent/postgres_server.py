@@ -7,9 +7,20 @@ import glob
 import os
 import signal
 import subprocess
+import time
 from typing import Optional
 
-from . import base_backup, control_database, deadman, fence_file, peer_role, peers, recovery_settings, statefile
+from . import (
+    base_backup,
+    control_database,
+    deadman,
+    fence_file,
+    own_upstream,
+    peer_role,
+    peers,
+    recovery_settings,
+    statefile,
+)
 from .bootstrap import Bootstrap, ensure_slot
 from .control_file import read_control
 from .crashes import Crashes
@@ -18,9 +29,13 @@ from .log import log
 from .node import NodeAgent, now_ms
 from .node_files import NodeFiles
 from .processes import Child
-from .server_processes import kill_servers
+from .server_processes import kill_servers, wake_stopped
 from .settings import PostgresSettings
 from .start_trial import StartTrial
+
+# What a postmaster writes into its lock file once it takes sessions.
+READY = "ready"
+STANDBY = "standby"
 
 # docker-compose grants 60 s; an immediate stop after 50 is still better than being killed.
 STOP_LIMIT_S = 50
@@ -28,6 +43,8 @@ STOP_LIMIT_S = 50
 LEFTOVERS_LIMIT_S = 5
 # An immediate shutdown tells clients that their session ends; it takes some milliseconds where it works at all.
 IMMEDIATE_LIMIT_S = 0.3
+# What the whole server waits for is looked at so often: a process that is stopped (SIGSTOP) holds it up for ever.
+WAKE_EVERY_S = 0.5
 # A fence that a full disk did not take is tried again so often.
 FENCE_RETRY_S = 2
 
@@ -64,10 +81,12 @@ class PostgresSupervisor(NodeAgent):
         self.fence_durable = True
         self.crashes = Crashes()
         self.jobs = Jobs(settings, self.processes, self.save_durably)
-        # Known once this node has held data: it never becomes a new database system afterwards.
+        # Known once this node has held data, or saw a peer that does: it never becomes a new database system afterwards.
         self.system_identifier: Optional[str] = None
         self.promotion: Optional[dict] = None
         self.promoting_pid: Optional[int] = None
+        # Until then somebody waits for what is replayed here; on the monotonic clock.
+        self.replay_awaited_until = 0.0
         self._starter: Optional[asyncio.Task] = None
         self._fence_task: Optional[asyncio.Task] = None
         self._argv = [
@@ -179,7 +198,13 @@ class PostgresSupervisor(NodeAgent):
         """
         if Bootstrap.needed(self.settings.data):
             self.bootstrap = Bootstrap(
-                self.settings, self.files, self.processes, self._set_guard, self._ask_agent, self.system_identifier
+                self.settings,
+                self.files,
+                self.processes,
+                self._set_guard,
+                self._ask_agent,
+                self.system_identifier,
+                self._hold,
             )
             await self.bootstrap.run()
             self.bootstrap = None
@@ -208,6 +233,10 @@ class PostgresSupervisor(NodeAgent):
     async def _ask_agent(self, host: str, content: dict, limit_ms: int) -> dict:
         """Asks the agent of another node one question, over the agents' channel."""
         raise NotImplementedError
+
+    async def _hold(self, system: str) -> None:
+        self.system_identifier = system
+        await self.save_durably()
 
     def _set_guard(self, sentence: str) -> None:
         self.start_guard = sentence
@@ -357,6 +386,8 @@ class PostgresSupervisor(NodeAgent):
         if as_standby:
             asyncio.get_running_loop().call_later(2, lambda: self.spawn_task(self._care_for_slot(server)))
         self.spawn_task(self._care_for_control_database(server))
+        self.spawn_task(self._care_for_stopped(server))
+        self.spawn_task(self._care_for_upstream(server))
 
     def _clear_leftovers(self) -> None:
         """What a restore or a hand left and would decide what this start becomes."""
@@ -409,14 +440,95 @@ class PostgresSupervisor(NodeAgent):
         except Exception as error:  # noqa: BLE001 - an unreachable upstream is the runbook's matter
             log("warn", f"The slot on {upstream['host']}:{upstream['port']} could not be looked after: {error}")
 
+    async def _care_for_upstream(self, server: Child) -> None:
+        """For as long as this server runs: as a standby it follows what the agent's own file says."""
+        told = None
+        while self.server is server:
+            await asyncio.sleep(own_upstream.EVERY_S)
+            try:
+                why = await self._take_upstream_back(server)
+            except Exception as error:  # noqa: BLE001 - it is tried again, and status tells what is set
+                why = f"What was set by hand over this node's upstream could not be taken back: {error!r}"
+            if why and why != told:
+                log("warn", why)
+            told = why
+
+    def _only_follows(self, server: Child) -> bool:
+        """It runs as a standby, and nobody wants anything else of it."""
+        return (
+            self.server is server
+            and self.desired == "up"
+            and not self.jobs.running
+            and self.server_state() == "running"
+            and self.files.is_standby
+            and self.promoting_pid != server.pid
+        )
+
+    async def _take_upstream_back(self, server: Child) -> Optional[str]:
+        """Returns why something is left as it is.
+
+        Only where the agent's word leads to the one primary that there is, and to a slot with which the standby can go on: whoever
+        led a standby to a primary that nobody else knows of, in a need, is not undone.
+        """
+        upstream = self.files.upstream()
+        names = own_upstream.by_hand(self.settings.data) if self._only_follows(server) else []
+        if not names or upstream is None:
+            return None
+        where = f"{upstream['host']}:{upstream['port']}"
+        left = f"Set by hand over this node's upstream, and left for now: {', '.join(names)}"
+        others = [peer for peer in self.settings.peers if peer != upstream]
+        primary = deadman.newest_primary(await self.ask([upstream, *others]), self.system_identifier)
+        if primary is None or (primary.host, primary.port) != (upstream["host"], upstream["port"]):
+            return f"{left}. {where}, whom the agent says to follow, is not the primary."
+        if not await ensure_slot(self.settings, upstream):
+            return f"{left}. The slot {self.settings.slot} on {where} keeps no WAL any more: make it anew."
+        if not self._only_follows(server):
+            return None
+        await asyncio.wait_for(own_upstream.take_back(self.settings, names), own_upstream.LIMIT_S)
+        if self.server is server and not self.stopping:
+            server.signal(signal.SIGHUP)
+        log("warn", f"Taken back, because this node follows {where} by its slot: {', '.join(names)} in postgresql.auto.conf.")
+        return None
+
+    async def _care_for_stopped(self, server: Child) -> None:
+        """For as long as this server runs: no process of it stays stopped (SIGSTOP) where the server can't get through without it.
+
+        A promotion waits for the process that replays, for the receiver and for the postmaster, an end for each process, and
+        none of these waits has a limit. While nothing is waited for only the postmaster is woken: without it nobody new gets in.
+        """
+        while self.server is server:
+            await asyncio.sleep(WAKE_EVERY_S)
+            if self.server is not server:
+                return
+            woken = wake_stopped(None if self._on_its_way() else server.pid)
+            if woken:
+                what = ", ".join(map(str, woken))
+                log("warn", f"Woke processes of PostgreSQL that were stopped (SIGSTOP): {what}.", state=self.server_state())
+
+    def _on_its_way(self) -> bool:
+        """The server starts, ends, is being promoted, or somebody waits for its replay."""
+        if self.stopping or self.shutting_down or self.server is None or time.monotonic() < self.replay_awaited_until:
+            return True
+        said = self._says()
+        return said is None or (said == STANDBY and self.promoting_pid == self.server.pid)
+
+    def _says(self) -> Optional[str]:
+        """What the postmaster of the server that runs says of itself: `ready`, or `standby` until its recovery has ended.
+
+        None while it starts.
+        """
+        lines = (statefile.read(os.path.join(self.settings.data, "postmaster.pid")) or "").splitlines()
+        if self.server is None or len(lines) < 8 or lines[0] != str(self.server.pid):
+            return None
+        said = lines[7].strip()
+        return said if said in (READY, STANDBY) else None
+
     def server_state(self) -> str:
         if self.server is None:
             return "starting" if self.bootstrap else "stopped"
         if self.stopping:
             return "stopping"
-        lines = (statefile.read(os.path.join(self.settings.data, "postmaster.pid")) or "").splitlines()
-        ready = len(lines) >= 8 and lines[0] == str(self.server.pid) and lines[7].strip() in ("ready", "standby")
-        return "running" if ready else "starting"
+        return "starting" if self._says() is None else "running"
 
     async def end_server_now(self) -> Optional[str]:
         """An immediate shutdown, and after a short while SIGKILL to all its processes; None once none is left."""
@@ -447,8 +559,9 @@ class PostgresSupervisor(NodeAgent):
             await asyncio.wait_for(asyncio.shield(server.exited), STOP_LIMIT_S)
         except asyncio.TimeoutError:
             log("error", f"PostgreSQL still runs after {STOP_LIMIT_S} s and is stopped at once.")
-            server.signal(signal.SIGQUIT)
-            await server.exited
+            left = await self.end_server_now()
+            if left:
+                log("error", f"The agent ends all the same: {left}.")
 
     # The dead-man switch, which a container's restart arms anew.
 

@@ -34,6 +34,9 @@ OVERRIDDEN = {
     # A standby that did not find its upstream tries again after this time, and commits wait for it; a promotion may sleep for
     # what is left of it. The default is 5 s.
     "wal_retrieve_retry_interval": "50ms",
+    # With 0 a standby confirms nothing unless it is asked to, at half of wal_sender_timeout: each commit waits for so long, or for
+    # ever. A primary feels nothing of it until it is a standby.
+    "wal_receiver_status_interval": "1s",
 }
 # A server of an earlier version does not start with a setting that it does not know.
 _SINCE = {"allow_alter_system": 17}
@@ -46,6 +49,8 @@ _DEFAULTS = {
     "recovery_target_timeline": ("latest",),
     # What the shipped file says; without a unit it is milliseconds.
     "wal_retrieve_retry_interval": ("50ms", "50"),
+    # Without a unit it is seconds.
+    "wal_receiver_status_interval": ("1s", "1", "1000ms"),
 }
 _SWITCHES = ("recovery_target_inclusive", "allow_alter_system", "hot_standby")
 _TRUE = re.compile(r"^(on|true|yes|1|t|y|tr|tru|ye)$", re.IGNORECASE)

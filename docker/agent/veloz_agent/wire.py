@@ -19,10 +19,11 @@ from .saslprep import saslprep
 
 
 class ServerError(Exception):
-    """An ErrorResponse. `code` is the SQLSTATE."""
+    """An ErrorResponse. `code` is the SQLSTATE. `encrypted`: it refused a login over TLS."""
 
     def __init__(self, fields: dict) -> None:
         self.code = fields.get("C", "")
+        self.encrypted = False
         super().__init__(f"{fields.get('M', 'error')} ({self.code})")
 
 
@@ -32,6 +33,10 @@ class ProtocolError(Exception):
 
 class LoginError(ProtocolError):
     """A PostgreSQL server is there, and this client can't prove to it who it is: it asks for a proof that this client does not know."""
+
+
+class TlsError(LoginError):
+    """A PostgreSQL server is there that speaks TLS, and the two do not agree on how."""
 
 
 # The server encrypts, or it does not; `require` ends where it does not. A certificate is looked at by neither, as with libpq.
@@ -62,6 +67,7 @@ class Connection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reported: dict = {}
+        self.encrypted = False
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
@@ -87,7 +93,9 @@ class Connection:
             if tls != "disable" and not host.startswith("/"):
                 await connection._encrypt(tls)
             await connection._start(user, password, {"user": user, "database": database, **(extra or {})})
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ServerError):
+                error.encrypted = connection.encrypted
             connection.close()
             raise
         return connection
@@ -148,7 +156,8 @@ class Connection:
             try:
                 await self._writer.start_tls(context)
             except ssl.SSLError as error:
-                raise LoginError(f"the TLS handshake failed: {error}") from error
+                raise TlsError(f"the TLS handshake failed: {error}") from error
+            self.encrypted = True
         elif says == b"E":
             # One that has no place left says so before it has heard anything.
             raise ServerError(_fields((await self._receive(says))[1]))

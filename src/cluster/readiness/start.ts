@@ -135,6 +135,8 @@ const overriddenFor: Readonly<Record<string, string>> = {
     'the runbooks set synchronous_standby_names by ALTER SYSTEM, and its agent starts it with that allowed',
   wal_retrieve_retry_interval:
     'a standby would wait for so long until it tries its upstream again, and its agent starts it with 50ms',
+  wal_receiver_status_interval:
+    'a standby says with it how far it is, commits wait for that, and its agent starts it with 1s',
 };
 
 /**

@@ -133,6 +133,16 @@ objects({
     says: 'wal_retrieve_retry_interval does nothing on veloz-postgres-primary: a standby would wait for so long',
     next: 'ALTER SYSTEM RESET wal_retrieve_retry_interval',
   },
+  'a standby would confirm nothing by itself, by a setting that the agent overrides': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.leftovers = [
+        { name: 'wal_receiver_status_interval', value: '0', file: auto, line: 3 },
+      ]),
+    id: 'M2',
+    result: 'warn',
+    says: 'wal_receiver_status_interval does nothing on veloz-postgres-primary: a standby says with it how far it is',
+    next: 'ALTER SYSTEM RESET wal_receiver_status_interval',
+  },
   'hot_standby is off in a file, which the agent overrides': {
     change: (seen) =>
       (ready(primary(seen)).agent.leftovers = [{ name: 'hot_standby', value: 'off', file: auto, line: 3 }]),
