@@ -18,6 +18,8 @@ ALTER ROLE :"ha_user" IN DATABASE :"control" SET session_preload_libraries FROM 
 ALTER ROLE :"repl_user" IN DATABASE :"control" SET session_preload_libraries FROM CURRENT;
 ALTER ROLE :"ha_user" IN DATABASE :"control" SET lc_messages = 'C';
 ALTER ROLE :"ha_user" IN DATABASE :"control" SET max_stack_depth = '2MB';
+-- What the guard's own write waits for is asked of the server, and since when its sessions do something.
+ALTER ROLE :"ha_user" IN DATABASE :"control" SET track_activities = on;
 \if :has_event_triggers
 ALTER ROLE :"ha_user" IN DATABASE :"control" SET event_triggers = off;
 ALTER ROLE :"repl_user" IN DATABASE :"control" SET event_triggers = off;

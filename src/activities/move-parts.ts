@@ -14,6 +14,11 @@ export interface MoveRequest {
   target: string;
   /** Standbys that follow the target already, or will. */
   others: string[];
+  /**
+   * Standbys whose replay is held up. They can't take another upstream before it goes on: they are led to the target once it is the
+   * primary, and nobody waits for them. Absent from a run that is older.
+   */
+  heldUp?: string[];
   protection: Protection;
   holdLimitMs: number;
   pauseLimitMs: number;

@@ -1,9 +1,13 @@
+import { formatMs } from '../cluster/duration';
 import { synchronousNamesFor } from '../cluster/synchronous-names';
 import { slotName } from '../cluster/topology';
 import type { PostgresSession } from '../systems/postgres';
-import { keepBeating, until } from './context';
+import { steadyMs } from './clock';
+import { finalFailure, keepBeating, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
+import { heldUp, type HeldUp } from './held-up';
 import type { MoveRequest } from './move-parts';
+import { ensureReservedSlot } from './rejoin/parts';
 import { stillMine } from './still-mine';
 import { tokenOf, type Stage } from './token';
 
@@ -51,29 +55,50 @@ export async function ensureSynchronousNames(session: PostgresSession, wanted: s
   );
 }
 
-/** Makes `node` stream from `upstream`, and waits until the upstream shows it. */
+/** A standby takes another upstream within this time, in milliseconds. */
+const FOLLOW_LIMIT_MS = 15_000;
+/** After this time a standby is asked whether its replay is held up, in milliseconds. */
+const PATIENCE_MS = 10_000;
+/** A standby whose replay is held up is asked so often whether it still is, in milliseconds. */
+const HELD_ASKED_EVERY_MS = 1000;
+
+/**
+ * Makes `node` stream from `upstream`, and waits until the upstream shows it.
+ * @param how `limitMs`: until it streams, default 15 s; `patienceMs`: after this time it is asked whether its replay is held up, default
+ * 10 s; `onLed`: its agent took the upstream
+ * @returns what holds its replay up, where that is why it does not stream: it follows once it replays
+ * @throws Error where it does not stream within the limit, and nothing holds its replay up
+ */
 export async function follow(
   access: ClusterAccess,
   run: string,
   stage: Stage,
   node: string,
   upstream: string,
-): Promise<void> {
+  how: { limitMs?: number; patienceMs?: number; onLed?: () => void } = {},
+): Promise<HeldUp | undefined> {
   const token = tokenOf(run, stage);
   const upstreamAt = access.internal(upstream);
   await withSession(access.agent(node), async (agent) => {
     await agent.call('claim', { token });
     await agent.call('follow', { token, upstream: upstreamAt });
   });
-  await withSession(access.sql(upstream), (session) =>
-    until(`${node} streaming from ${upstream}`, 15_000, 20, async () => {
+  how.onLed?.();
+  let askAt = steadyMs() + (how.patienceMs ?? PATIENCE_MS);
+  const { held } = await withSession(access.sql(upstream), (session) =>
+    until<{ held?: HeldUp }>(`${node} streaming from ${upstream}`, how.limitMs ?? FOLLOW_LIMIT_MS, 20, async () => {
       const rows = await session.query(
         `SELECT 1 FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid WHERE slot_name = $1 AND state = 'streaming'`,
         [slotName(node)],
       );
-      return rows.length > 0 ? true : undefined;
+      if (rows.length > 0) return {};
+      if (steadyMs() < askAt) return undefined;
+      askAt = steadyMs() + HELD_ASKED_EVERY_MS;
+      const found = await heldUp(access, node);
+      return found === undefined ? undefined : { held: found };
     }),
   );
+  return held;
 }
 
 /**
@@ -92,11 +117,21 @@ export async function prepareMove(deps: ActivityDeps, request: MoveRequest): Pro
     const names = relaxes(request) ? '' : namesAfter(access, request);
     await withSession(access.sql(request.target), async (session) => {
       for (const node of [request.source, ...request.others]) await ensureSlot(session, node);
+      // What they will need is kept from here on: nobody knows when they stream.
+      for (const node of request.heldUp ?? []) await ensureReservedSlot(session, node);
       await ensureSynchronousNames(session, names);
     });
-    for (const node of request.others) await follow(access, request.run, 'prepare', node, request.target);
+    for (const node of request.others) {
+      const held = await follow(access, request.run, 'prepare', node, request.target);
+      // Its confirmation is what clients would wait for.
+      if (held !== undefined)
+        throw finalFailure(
+          'Refused',
+          `K5: ${node} can't follow ${request.target} before it replays: ${held.why} (limit: streaming within ${formatMs(PATIENCE_MS)}). Next: ${held.next}`,
+        );
+    }
     return [
-      `slots on ${request.target}: ${[request.source, ...request.others].map(slotName).join(', ')}`,
+      `slots on ${request.target}: ${[request.source, ...request.others, ...(request.heldUp ?? [])].map(slotName).join(', ')}`,
       ...(request.others.length === 0
         ? []
         : [`${request.others.join(', ')} follow${request.others.length === 1 ? 's' : ''} ${request.target}`]),
@@ -109,9 +144,12 @@ export async function prepareMove(deps: ActivityDeps, request: MoveRequest): Pro
   }
 }
 
-/** The names that the target will wait for: the old primary and every other standby will stream from it. */
-export function namesAfter(access: ClusterAccess, request: Pick<MoveRequest, 'others'>): string {
-  return synchronousNamesFor(access.topology, 1 + request.others.length);
+/**
+ * The names that the target will wait for: the old primary and every other standby will stream from it, sooner or later. Of those that
+ * stream any one confirms, so that one that comes later is waited for by nobody, and counts once it is there.
+ */
+export function namesAfter(access: ClusterAccess, request: Pick<MoveRequest, 'others' | 'heldUp'>): string {
+  return synchronousNamesFor(access.topology, 1 + request.others.length + (request.heldUp?.length ?? 0));
 }
 
 /** `fast` without a third node: clients go on before any standby can confirm. */
@@ -132,7 +170,8 @@ export async function unprepareMove(deps: ActivityDeps, request: MoveRequest): P
     for (const node of request.others) await follow(access, request.run, 'unprepare', node, request.source);
     await withSession(access.sql(request.target), async (session) => {
       await ensureSynchronousNames(session, namesAfter(access, request));
-      for (const node of [request.source, ...request.others]) await dropIdleSlot(session, node);
+      for (const node of [request.source, ...request.others, ...(request.heldUp ?? [])])
+        await dropIdleSlot(session, node);
     });
     return `settings and slots of ${request.target} are as before`;
   } finally {

@@ -1,13 +1,17 @@
-import { lsnBytes, type Lsn } from '../cluster/lsn';
-import { logs, poolerConsole, psql } from '../cluster/commands';
+import { lsnBytes } from '../cluster/lsn';
+import { clusterStatus, logs, poolerConsole, psql } from '../cluster/commands';
+import { formatMs } from '../cluster/duration';
 import { RELOAD } from '../cluster/switchover/replication';
 import { isExpectedNames } from '../cluster/synchronous-names';
+import { slotName } from '../cluster/topology';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import { keepBeating, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
 import { clientLogins } from './client-logins';
 import { poolerAnswers, poolerNotAsked } from './failover/left-out';
 import { openDoor, type DoorSession } from './front-door';
+import { messageOf } from './guard/probe';
+import { LOOK_MS, pushMarker, received, writeMarker } from './held-up';
 import { tellLeftBehind } from './left-behind';
 import type { MoveRequest } from './move-parts';
 import { requireWait } from './names-in-force';
@@ -37,12 +41,15 @@ const TOO_MANY_CONNECTIONS = '53300';
 
 /** How long a checkpoint may keep PostgreSQL from having commits wait, in milliseconds. */
 const IN_FORCE_LIMIT_MS = 10_000;
+/** How long the protection waits for a standby that was held up before the move, in milliseconds: it follows by itself as well. */
+const LATER_LIMIT_MS = 3000;
 /** How long a standby may take until it is caught up and synchronous, in milliseconds. */
 export const CATCH_UP_LIMIT_MS = 60_000;
 
 /**
- * After the promotion: the old primary and the other standbys follow, each is caught up to a position sampled now, the cluster
- * is synchronous again, and slots that nobody will use are dropped. Only forward, idempotent.
+ * After the promotion: the old primary and the other standbys follow, the old primary is caught up to a position sampled now, the others
+ * have it on their disks, the cluster is synchronous again, and slots that nobody will use are dropped. What another standby replays
+ * later is told, and not waited for. Only forward, idempotent.
  */
 export async function settleMove(deps: ActivityDeps, request: MoveRequest): Promise<SettleResult> {
   const access = accessCluster(deps, request.cluster);
@@ -54,17 +61,24 @@ export async function settleMove(deps: ActivityDeps, request: MoveRequest): Prom
       await agent.call('claim', { token });
       await agent.call('start', { token, as: 'standby', upstream: targetAt });
     });
-    for (const node of request.others) await follow(access, request.run, 'settle', node, request.target);
+    const { streaming, led, warnings } = await leadOthers(access, request);
     return await withSession(access.sql(request.target, CATCH_UP_LIMIT_MS), async (session) => {
-      const standbys = [request.source, ...request.others];
-      for (const node of standbys) await caughtUp(access, session, node);
+      await caughtUp(access, session, request.source);
+      // What one that was held up before the move replays was told then.
+      for (const node of streaming.filter((each) => request.others.includes(each))) {
+        const late = await received(access, session, node, CATCH_UP_LIMIT_MS);
+        if (late !== undefined) warnings.push(late);
+      }
       const names = namesAfter(access, request);
       await ensureSynchronousNames(session, names);
       // `ANY 1 (name)` makes each of them a quorum standby; what the topology says by itself may mean fewer.
-      const wanted = names === access.topology.postgres.synchronousStandbyNames ? 1 : standbys.length;
-      await until(`${request.source} being synchronous`, CATCH_UP_LIMIT_MS, 5, async () =>
-        (await synchronousNodes(session)).length >= wanted ? true : undefined,
-      );
+      const asConfigured = names === access.topology.postgres.synchronousStandbyNames;
+      await until(`${request.source} being synchronous`, CATCH_UP_LIMIT_MS, 5, async () => {
+        const synchronous = await synchronousNodes(session);
+        const enough = asConfigured ? synchronous.length > 0 : synchronous.includes(slotName(request.source));
+        return enough ? true : undefined;
+      });
+      if (!asConfigured) warnings.push(...(await unconfirmed(access, session, streaming)));
       // With the names tightened, a commit that was seen waiting, and returned, is the proof.
       await withSession(access.sql(request.target), (watcher) =>
         requireWait(request.target, session, watcher, IN_FORCE_LIMIT_MS),
@@ -73,9 +87,9 @@ export async function settleMove(deps: ActivityDeps, request: MoveRequest): Prom
       // A rewind reads the source's timeline from its control file, which only a checkpoint writes (H8).
       await session.query('CHECKPOINT');
       await dropIdleSlot(session, request.target);
-      for (const node of standbys) {
+      for (const node of [request.source, ...request.others]) {
         await withSession(access.sql(node), async (standby) => {
-          for (const other of [request.source, request.target, ...request.others]) await dropIdleSlot(standby, other);
+          for (const other of [request.source, request.target, ...led]) await dropIdleSlot(standby, other);
         });
       }
       const [row] = await session.query<{ timeline: number }>(
@@ -84,12 +98,79 @@ export async function settleMove(deps: ActivityDeps, request: MoveRequest): Prom
       return {
         protectedAt,
         timeline: row?.timeline ?? 0,
-        warnings: await tellLeftBehind(deps, access, { target: request.target, source: request.source }),
+        warnings: [
+          ...warnings,
+          ...(await tellLeftBehind(deps, access, { target: request.target, source: request.source })),
+        ],
         detail: `synchronous: ${(await synchronousNodes(session)).join(', ')}; timeline ${row?.timeline}`,
       };
     });
   } finally {
     stopBeating();
+  }
+}
+
+/** What became of the standbys beside the old primary. */
+interface OthersLed {
+  /** Those that stream from the target. */
+  streaming: string[];
+  /** All that took the target as their upstream: nobody needs their slots elsewhere any more. */
+  led: string[];
+  /** Who follows later, each a sentence. */
+  warnings: string[];
+}
+
+/**
+ * Leads the other standbys to the target. One whose replay is held up takes its new upstream once it replays: it is told, and neither
+ * waited for nor any failure of the move.
+ * @throws Error where one of `others` does not stream from the target, and nothing holds its replay up
+ */
+async function leadOthers(access: ClusterAccess, request: MoveRequest): Promise<OthersLed> {
+  const { run, target, others } = request;
+  const found: OthersLed = { streaming: [], led: [], warnings: [] };
+  const later = (node: string, why: string, next: string) =>
+    found.warnings.push(
+      `K5: ${node} does not stream from ${target} yet: ${why} (limit: streaming within ${formatMs(LOOK_MS)}). It follows by itself once it replays; its slot on ${target} keeps what it needs. Next: ${next}`,
+    );
+  for (const node of others) {
+    const held = await follow(access, run, 'settle', node, target, { patienceMs: LOOK_MS });
+    found.led.push(node);
+    if (held === undefined) found.streaming.push(node);
+    else later(node, held.why, held.next);
+  }
+  for (const node of request.heldUp ?? []) {
+    try {
+      const held = await follow(access, run, 'settle', node, target, {
+        limitMs: LATER_LIMIT_MS,
+        patienceMs: LOOK_MS,
+        onLed: () => found.led.push(node),
+      });
+      if (held === undefined) found.streaming.push(node);
+      else later(node, held.why, held.next);
+    } catch (error) {
+      later(node, messageOf(error).replace(/\.$/, ''), logs(node));
+    }
+  }
+  return found;
+}
+
+/** K2: those of the standbys that stream and do not confirm commits within {@link LOOK_MS}, each a sentence. */
+async function unconfirmed(
+  access: ClusterAccess,
+  session: PostgresSession,
+  standbys: readonly string[],
+): Promise<string[]> {
+  const began = steadyMs();
+  for (;;) {
+    const synchronous = await synchronousNodes(session);
+    const missing = standbys.filter((node) => !synchronous.includes(slotName(node)));
+    if (missing.length === 0) return [];
+    if (steadyMs() - began >= LOOK_MS)
+      return missing.map(
+        (node) =>
+          `K2: ${node} streams and does not confirm commits (limit: within ${formatMs(LOOK_MS)}); others do. Next: ${clusterStatus(access.name)}`,
+      );
+    await sleep(20);
   }
 }
 
@@ -103,10 +184,7 @@ export async function synchronousNodes(session: PostgresSession): Promise<string
 
 /** Waits until `node` itself says that it replayed a position that the primary wrote after we began to wait (K1). */
 export async function caughtUp(access: ClusterAccess, primary: PostgresSession, node: string): Promise<void> {
-  const [row] = await primary.query<{ lsn: Lsn }>(
-    `SELECT pg_logical_emit_message(false, 'veloz-ha', 'caught up')::text AS lsn`,
-  );
-  const marker = row?.lsn ?? '0/0';
+  const marker = await writeMarker(primary);
   let seen = 'no answer';
   await until(
     `${node} replaying ${marker}`,
@@ -119,8 +197,7 @@ export async function caughtUp(access: ClusterAccess, primary: PostgresSession, 
             const { replayed, inRecovery } = await recoveryOf(session);
             seen = `${replayed ?? 'nothing'}${inRecovery ? '' : ', and it is writable'}`;
             if (inRecovery && replayed !== null && lsnBytes(replayed) >= lsnBytes(marker)) return true;
-            // WAL that is not flushed is not sent: a second record pushes the first one out.
-            if (tries % 10 === 5) await primary.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'push')`);
+            if (tries % 10 === 5) await pushMarker(primary);
             await sleep(10);
           }
           return undefined;
@@ -277,12 +354,12 @@ async function verifyThrough(door: PostgresSession, target: string, address: str
 /** Gives the nodes back at the end of a run. Never fails a run for it: a claim that stays is replaced by the next run's. */
 export async function releaseNodes(
   deps: ActivityDeps,
-  request: Pick<MoveRequest, 'cluster' | 'run' | 'source' | 'target' | 'others'>,
+  request: Pick<MoveRequest, 'cluster' | 'run' | 'source' | 'target' | 'others' | 'heldUp'>,
 ): Promise<void> {
   const access = accessCluster(deps, request.cluster);
   const token = tokenOf(request.run, 'release');
   const openings = [
-    ...[request.source, request.target, ...request.others].map((node) => access.agent(node)),
+    ...[request.source, request.target, ...request.others, ...(request.heldUp ?? [])].map((node) => access.agent(node)),
     access.pooler() as unknown as ReturnType<typeof access.agent>,
   ];
   await Promise.allSettled(

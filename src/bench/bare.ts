@@ -49,6 +49,7 @@ async function bareSwitchover(protection: Protection): Promise<BareResult> {
     source: decision.source,
     target: decision.target,
     others: decision.others,
+    heldUp: decision.heldUp,
     protection,
     holdLimitMs: limits.hold,
     pauseLimitMs: limits.pause,

@@ -42,7 +42,15 @@ export function healthFindings(topology: ClusterTopology, observed: ObservedClus
   }
   if (answers(primary)) checkPrimary(list, topology, observed, primary);
   for (const standby of standbys(observed))
-    if (answers(standby)) checkReplay(list, topology, standby, answers(primary) ? primary : undefined);
+    if (answers(standby))
+      checkReplay(
+        list,
+        topology,
+        standby,
+        answers(primary) ? primary : undefined,
+        // A delay on a node that is never promoted is meant (M3).
+        standby.promotable ? 'require' : 'advise',
+      );
   checkControlPath(list, topology, observed);
   checkPoolMode(list, observed.pooler);
   checkNotHeld(list, topology, observed.pooler);
@@ -76,7 +84,8 @@ function checkPrimary(
     source,
     followers.map((node) => node.name),
   );
-  checkTransactions(list, topology, source, topology.limits.pause);
+  // One look tells of no transaction that hides its age how long it is open: that some do is told.
+  checkTransactions(list, topology, source, topology.limits.pause, 'one look');
 }
 
 /** C9, J10 and K6: what fills the disk one day, or keeps a node down after a reboot. */

@@ -24,6 +24,15 @@ export interface OpenTransaction {
   ageMs: number;
 }
 
+/** An open transaction of a session with `track_activities` off, which hides since when it is open. */
+export interface HiddenTransaction {
+  /** Its virtual transaction: the same in two looks is the same transaction. */
+  id: string;
+  pid: number;
+  user: string;
+  application: string;
+}
+
 /** What PostgreSQL itself says when asked directly, not through the pooler. */
 export interface NodeSql {
   inRecovery: boolean;
@@ -46,9 +55,18 @@ export interface NodeSql {
   /** Roles or databases for which synchronous_commit is set to something weaker. */
   weakSyncCommit: { role: string; database: string; value: string }[];
   /** Commits that wait for a synchronous standby. */
-  syncRepWaiters: { count: number; oldestMs: number };
+  syncRepWaiters: {
+    count: number;
+    oldestMs: number;
+    /** Those of sessions that hide since when they wait, each by its process and transaction. Absent where nobody asked. */
+    ageless?: string[];
+  };
   /** Transactions of ordinary clients that have been open for longer than a quarter of a second, oldest first. */
   openTransactions: OpenTransaction[];
+  /** Transactions of ordinary clients whose age their sessions hide, however young. Absent where no session does, or nobody asked. */
+  hiddenTransactions?: HiddenTransaction[] | null;
+  /** Sessions of ordinary clients with `track_activities` off. Absent where nobody asked. */
+  untrackedSessions?: number;
   preparedTransactions: number;
   baseBackups: number;
   archiver: { mode: string; failing: boolean };

@@ -24,7 +24,7 @@ export function planSwitchover(
   limits: { holdLimitMs: number; soakMs: number },
   handover: { medianMs: number } | undefined,
 ): SwitchoverPlan {
-  const { source, target, others, protection } = decision;
+  const { source, target, others, heldUp, protection } = decision;
   const three = others.length > 0;
   const hold =
     protection === 'fast' ? measuredHold.fast : three ? measuredHold.zeroLossThree : measuredHold.zeroLossTwo;
@@ -66,7 +66,7 @@ export function planSwitchover(
       },
       {
         id: 'settle',
-        says: `${source} catches up as synchronous standby; stale slots are dropped`,
+        says: `${source} catches up as synchronous standby; stale slots are dropped${heldUp.length === 0 ? '' : `; ${heldUp.join(', ')} will follow once replay goes on there`}`,
         expectedMs: work.settle + each,
         pointOfNoReturn: false,
       },

@@ -111,7 +111,11 @@ const settingNames = [
   'allow_alter_system',
 ];
 
-/** One statement, so that the picture is of one moment. `CASE` keeps functions that fail in recovery from being called. */
+/**
+ * One statement, so that the picture is of one moment. `CASE` keeps functions that fail in recovery from being called, and the locks from
+ * being read where no session has `track_activities` off: such a one shows no state and no times, and each transaction holds the lock of
+ * its own virtual id.
+ */
 const observeSql = `
 SELECT json_build_object(
   'inRecovery', r.recovering,
@@ -147,7 +151,8 @@ SELECT json_build_object(
     WHERE split_part(c.entry, '=', 1) = 'synchronous_commit' AND ${isWeak("split_part(c.entry, '=', 2)")}
       AND o.rolname IS DISTINCT FROM current_user),
   'syncRepWaiters', (SELECT json_build_object('count', count(*), 'oldestMs',
-      coalesce(max(extract(epoch FROM clock_timestamp() - query_start) * 1000), 0)::bigint)
+      coalesce(max(extract(epoch FROM clock_timestamp() - query_start) * 1000), 0)::bigint,
+      'ageless', coalesce(json_agg(concat_ws(':', pid, backend_xid)) FILTER (WHERE query_start IS NULL), '[]'))
     FROM pg_stat_activity WHERE wait_event = 'SyncRep'),
   'openTransactions', (SELECT coalesce(json_agg(t ORDER BY t."ageMs" DESC), '[]') FROM (
       SELECT pid, usename AS "user", application_name AS application, state,
@@ -156,6 +161,16 @@ SELECT json_build_object(
       WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
         AND application_name NOT LIKE 'veloz-ha%' AND clock_timestamp() - xact_start > interval '250 ms'
       ORDER BY xact_start LIMIT 20) t),
+  'untrackedSessions', (SELECT count(*) FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND state = 'disabled' AND application_name NOT LIKE 'veloz-ha%'),
+  'hiddenTransactions', CASE WHEN EXISTS (SELECT FROM pg_stat_activity
+      WHERE backend_type = 'client backend' AND state = 'disabled' AND application_name NOT LIKE 'veloz-ha%')
+    THEN (SELECT coalesce(json_agg(h), '[]') FROM (
+      SELECT l.virtualtransaction AS id, a.pid, a.usename AS "user", a.application_name AS application
+      FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
+      WHERE a.backend_type = 'client backend' AND a.state = 'disabled' AND a.application_name NOT LIKE 'veloz-ha%'
+        AND l.locktype = 'virtualxid' AND l.granted AND l.virtualxid = l.virtualtransaction
+      ORDER BY a.pid LIMIT 200) h) END,
   'preparedTransactions', (SELECT count(*) FROM pg_prepared_xacts),
   'baseBackups', (SELECT count(*) FROM pg_stat_progress_basebackup),
   'archiver', (SELECT json_build_object('mode', current_setting('archive_mode'), 'failing',

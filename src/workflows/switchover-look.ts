@@ -1,10 +1,11 @@
 import { ApplicationFailure, sleep } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
-import { commandsOf, problemSentence, refusalSentence } from '../cluster/check';
+import { commandsOf, problemSentence, refusalSentence, type Check } from '../cluster/check';
 import { durationMs } from '../cluster/duration';
 import { membersOf } from '../cluster/members';
 import type { ObservedCluster } from '../cluster/observed';
 import { decideSwitchover, type SwitchoverDecision } from '../cluster/switchover/decide';
+import { AGES_KNOWN } from '../cluster/switchover/stopping';
 import { act, reading } from './runbook/activity-options';
 import { warnOf } from './runbook/ask';
 import type { Run } from './runbook/run';
@@ -13,6 +14,7 @@ import type { SwitchoverRequest } from './switchover-input';
 
 /** Checks that a moment's stall of a disk or a network fails: what they see is a refusal only when it stays. */
 const passing = new Set(['B5', 'B6', 'B8']);
+const isPassing = ({ id, says }: Check): boolean => passing.has(id) || says === AGES_KNOWN;
 /** How often the cluster is looked at before such a check refuses, and how long apart. */
 const LOOKS = 3;
 const LOOK_AGAIN_AFTER = '1s';
@@ -67,18 +69,17 @@ async function lookAgainWhilePassing(
   request: SwitchoverRequest,
 ): Promise<{ decision: SwitchoverDecision; observed: ObservedCluster }> {
   const { state } = run;
+  let earliest: ObservedCluster | undefined;
   for (let looks = 1; ; looks++) {
     const observed = await act(reading, 'Look at every system of the cluster').observe(state.cluster);
     state.members = membersOf(observed);
-    const decision = decideSwitchover(described.topology, observed, {
-      ...request,
-      pauseLimitMs: limitsOf(described, request).pauseLimitMs,
-    });
+    const { pauseLimitMs } = limitsOf(described, request);
+    const decision = decideSwitchover(described.topology, observed, { ...request, pauseLimitMs }, earliest);
+    earliest ??= observed;
     state.checks = decision.checks;
     const refused = decision.checks.filter((check) => check.result === 'refuse');
     const [first] = refused;
-    if (first === undefined || looks === LOOKS || !refused.every((check) => passing.has(check.id)))
-      return { decision, observed };
+    if (first === undefined || looks === LOOKS || !refused.every(isPassing)) return { decision, observed };
     run.changed(`Looking again in ${LOOK_AGAIN_AFTER}: ${problemSentence(first)}`);
     await sleep(LOOK_AGAIN_AFTER, { summary: `Looking again: ${first.id}` });
   }

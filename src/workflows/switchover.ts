@@ -77,6 +77,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
     source: decision.source,
     target: decision.target,
     others: decision.others,
+    ...(decision.heldUp.length === 0 ? {} : { heldUp: decision.heldUp }),
     protection: decision.protection,
     ...limitsOf(described, request),
     timeline: timelineBefore,

@@ -187,6 +187,34 @@ const unwell: Record<string, Unwell> = {
     says: `replay on ${STANDBY} is paused`,
     next: inside(STANDBY, 'SELECT pg_wal_replay_resume()'),
   },
+  'a node that is never promoted replays with a delay, and lags by it': {
+    three: true,
+    change: (seen) => {
+      const third = seen.node(STANDBY_2);
+      third.promotable = false;
+      third.sql.settings.recovery_min_apply_delay = '1800000';
+      third.sql.lsn = '0/6000000';
+    },
+    is: ['B7 warn', 'B6 warn'],
+    says: `replay on ${STANDBY_2} is delayed: recovery_min_apply_delay is 30 min 00 s`,
+    next: inside(STANDBY_2, 'ALTER SYSTEM SET recovery_min_apply_delay = 0'),
+  },
+  'sessions hide since when their transactions are open': {
+    change: (seen) =>
+      Object.assign(primary(seen).sql, {
+        untrackedSessions: 3,
+        hiddenTransactions: [{ id: '5/81', pid: 42, user: 'veloz', application: 'report' }],
+      }),
+    is: ['D3 warn'],
+    says: `sessions of ${PRIMARY} hide since when their transactions are open: one that stays open is found by looking again, and not by its age: track_activities is off for 3 sessions`,
+    next: 'SHOW track_activities',
+  },
+  'commits wait for an unknown time': {
+    change: (seen) => (primary(seen).sql.syncRepWaiters = { count: 2, oldestMs: 0, ageless: ['61:900', '62:901'] }),
+    is: ['B8 warn'],
+    says: 'nobody knows for how long: their sessions tell no times, as with track_activities off: 2 wait',
+    next: `docker logs --tail 20 ${STANDBY}`,
+  },
   'replay is paused, and there is no primary': {
     change: (seen) => {
       stopped(primary(seen));

@@ -81,6 +81,36 @@ describe('a switchover is refused when clients could not be held, and moved alon
       );
     }));
 
+  it('a transaction is open, and its session hides since when', () =>
+    whileClientsWrite(async () => {
+      let forgetful: Client | undefined;
+      await withFault(
+        {
+          inject: async () => {
+            psql(primary, 'ALTER SYSTEM SET track_activities = off');
+            psql(primary, 'SELECT pg_reload_conf()');
+            await waitUntil('the setting', () => psql(primary, 'SHOW track_activities') === 'off');
+            forgetful = await openTransaction();
+          },
+          takeAway: async () => {
+            await forgetful?.end().catch(() => undefined);
+            psql(primary, 'ALTER SYSTEM RESET track_activities');
+            psql(primary, 'SELECT pg_reload_conf()');
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('D3');
+          expect(sentence).toMatch(
+            /open, and nobody knows for how long: track_activities is off .*: pid \d+ of veloz \(e2e_forgetful\), which was open in an earlier look as well/,
+          );
+          await obey(next);
+          await expect(forgetful?.query('COMMIT')).rejects.toThrow();
+        },
+      );
+    }));
+
   it('a transaction begins just before the hold and stays open: clients wait for no longer than the limit, and nothing changes', async () => {
     const seen = await whileClientsWrite(async () => {
       let forgetful: Client | undefined;

@@ -69,6 +69,35 @@ describe('a second standby', () => {
     expect(syncStates(primary)).toEqual(both());
   });
 
+  test('replays with a delay: the primary moves between the two others, and it follows once it replays', async () => {
+    const delay = (setting: string) => {
+      psql(THIRD, setting);
+      psql(THIRD, 'SELECT pg_reload_conf()');
+    };
+    try {
+      delay(`ALTER SYSTEM SET recovery_min_apply_delay = '30min'`);
+      await waitUntil('the delay', () => psql(THIRD, 'SHOW recovery_min_apply_delay') === '30min');
+      await whileClientsWrite(async () => {
+        const report = await rig.switchover({ target: standby });
+        expect(report.outcome).toBe('completed with warnings');
+        expect(report.warnings.join('\n')).toContain(`${THIRD} follows ${standby} only once it replays`);
+        expect(report.primaryAfter).toBe(standby);
+      });
+      expect(psql(standby, 'SHOW synchronous_standby_names')).toBe('ANY 1 (veloz_standby)');
+    } finally {
+      delay('ALTER SYSTEM RESET recovery_min_apply_delay');
+      await waitUntil('the third node following', async () => {
+        const now = (await roles()).primary;
+        return syncStates(now)
+          .join()
+          .includes(`${slotName(THIRD)} quorum`);
+      });
+      if ((await roles()).primary !== primary)
+        expect((await rig.switchover({ target: primary })).outcome).toMatch(/^completed/);
+    }
+    expect(syncStates(primary)).toEqual(both());
+  }, 300_000);
+
   const repair = (name: string) =>
     rig.client.workflow.start('repair', {
       taskQueue: rig.stand.taskQueue,

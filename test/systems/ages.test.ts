@@ -18,3 +18,17 @@ test('an age in milliseconds outgrows an integer of 32 bits after 24.8 days: non
   expect(ages.length).toBeGreaterThan(3);
   expect(ages.filter((line) => /\)::int(eger|4)?\b/.test(line))).toEqual([]);
 });
+
+test('a session that tracks no activity hides its times: its transaction and its wait are told without them', async () => {
+  let asked = '';
+  await observeSqlOf({
+    query: (sql: string) => {
+      asked = sql;
+      return Promise.resolve([{ seen: {} }] as never[]);
+    },
+    close: () => undefined,
+  });
+  expect(asked).toMatch(/'hiddenTransactions', CASE WHEN EXISTS .*\n.*state = 'disabled'/);
+  expect(asked).toContain("l.locktype = 'virtualxid'");
+  expect(asked).toMatch(/'ageless', .*FILTER \(WHERE query_start IS NULL\)/);
+});

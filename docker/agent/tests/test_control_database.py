@@ -1,4 +1,5 @@
 import asyncio
+import os
 import unittest
 from types import SimpleNamespace
 from unittest import mock
@@ -21,6 +22,13 @@ class ControlDatabaseTest(unittest.TestCase):
         self.assertIn("'re''pl'", asked)
         self.assertNotIn("'o'ha'", asked)
         self.assertIn("pg_reload_conf()", asked)
+
+    def test_the_control_role_shows_what_it_does_whatever_the_server_is_set_to(self):
+        asked = control_database.question(SimpleNamespace(ha_user="ha", repl_user="repl"))
+        self.assertIn("c.entry LIKE 'track_activities=on'", asked)
+        script = os.path.join(os.path.dirname(__file__), "..", "..", "postgres", "control.sql")
+        with open(script, encoding="utf-8") as file:
+            self.assertIn('ALTER ROLE :"ha_user" IN DATABASE :"control" SET track_activities = on;', file.read())
 
     def test_the_superuser_waits_for_no_standby_and_loads_nothing(self):
         for setting in ("session_preload_libraries=", "synchronous_commit=local", "search_path=pg_catalog,\\ pg_temp"):

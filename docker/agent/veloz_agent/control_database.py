@@ -51,6 +51,15 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _has_setting(role: str, entry: str) -> str:
+    """Whether the role, as SQL takes it, has a setting like this in this database."""
+    return (
+        "EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole "
+        "JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) AS c(entry) "
+        f"WHERE r.rolname = {role} AND d.datname = current_database() AND c.entry LIKE {literal(entry)})"
+    )
+
+
 def question(settings: PostgresSettings) -> str:
     """What is missing, each in a few words; no row when it is whole, or when this server can't write."""
     ha, repl = literal(settings.ha_user), literal(settings.repl_user)
@@ -71,9 +80,8 @@ def question(settings: PostgresSettings) -> str:
         f"AND has_database_privilege({repl}, current_database(), 'CONNECT')), "
         "('connections without limit', (SELECT datconnlimit = -1 FROM pg_database WHERE datname = current_database())), "
         "('the table veloz_ha.epoch', to_regclass('veloz_ha.epoch') IS NOT NULL), "
-        "('the settings of the control role', EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole "
-        "JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) AS c(entry) "
-        f"WHERE r.rolname = {ha} AND d.datname = current_database() AND c.entry LIKE 'session_preload_libraries=%')) "
+        f"('the settings of the control role', {_has_setting(ha, 'session_preload_libraries=%')}), "
+        f"('track_activities of the control role', {_has_setting(ha, 'track_activities=on')}) "
         ") AS needed(what, there) WHERE there IS NOT TRUE AND NOT pg_is_in_recovery()"
     )
 

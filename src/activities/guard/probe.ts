@@ -45,11 +45,15 @@ const usual = question();
 /** What a backend waits for that has answered, or is not there: its answer was lost on the way. */
 export const ITS_CLIENT = 'its client';
 
-/** The question with one more: what a backend of the guard's own waits for. Asked only while it hangs: all backends are looked through. */
+/**
+ * The question with one more: what a backend of the guard's own waits for. Asked only while it hangs: all backends are looked through. Its
+ * state is no sign where `track_activities` is off, since it is `disabled` then whatever the backend does; what it waits for always shows.
+ */
 const withWait = (pid: number) =>
   question(`,
-  coalesce((SELECT CASE a.state WHEN 'active' THEN coalesce(a.wait_event_type || ' ' || a.wait_event, 'nothing')
-    ELSE '${ITS_CLIENT}' END FROM pg_stat_get_activity(${Math.trunc(pid)}) a), '${ITS_CLIENT}') AS "writeWaitsFor"`);
+  coalesce((SELECT CASE WHEN a.state IS NULL OR a.state LIKE 'idle%' OR a.wait_event = 'ClientRead' THEN '${ITS_CLIENT}'
+    ELSE coalesce(a.wait_event_type || ' ' || a.wait_event, 'nothing') END
+    FROM pg_stat_get_activity(${Math.trunc(pid)}) a), '${ITS_CLIENT}') AS "writeWaitsFor"`);
 
 interface Row extends Record<string, unknown> {
   inRecovery: boolean;

@@ -5,7 +5,8 @@ import { finalFailure, keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { fenceNode } from '../fence';
 import { dropIdleSlot, ensureSynchronousNames } from '../prepare';
-import { CATCH_UP_LIMIT_MS, caughtUp } from '../settle';
+import { received } from '../held-up';
+import { CATCH_UP_LIMIT_MS } from '../settle';
 import { rejoinToken, type RejoinRequest } from './parts';
 import { protect, requireWaitOn, streamingNodes } from './settle';
 
@@ -13,8 +14,8 @@ import { protect, requireWaitOn, streamingNodes } from './settle';
 export type RemovalRequest = Omit<RejoinRequest, 'method'>;
 
 /**
- * Before the node goes: those who stay are caught up, and every commit waits for all who stream, so that whatever is acknowledged
- * from here on is on those who stay. Nobody needs the node then. Idempotent.
+ * Before the node goes: those who stay have everything on their disks, and every commit waits for all who stream, so that whatever is
+ * acknowledged from here on is on those who stay. Nobody needs the node then. Idempotent.
  * @throws ApplicationFailure `Refused` when nobody would stay
  */
 export async function releaseStandby(deps: ActivityDeps, request: RemovalRequest): Promise<string> {
@@ -30,8 +31,13 @@ export async function releaseStandby(deps: ActivityDeps, request: RemovalRequest
           'Refused',
           `B2: without ${node} no standby would be left: no other one streams from ${primary} (limit: at least 1 other standby). Next: veloz-ha postgres add-standby --cluster ${request.cluster}`,
         );
-      for (const name of staying) await caughtUp(access, session, name);
-      const words = `${staying.join(', ')} ${staying.length === 1 ? 'stays' : 'stay'}`;
+      const late: string[] = [];
+      for (const name of staying) {
+        // What is on its disk stays with it. When it replays that is its own matter.
+        const told = await received(access, session, name, CATCH_UP_LIMIT_MS);
+        if (told !== undefined) late.push(told);
+      }
+      const words = [`${staying.join(', ')} ${staying.length === 1 ? 'stays' : 'stay'}`, ...late].join('; ');
       if (!streaming.includes(node)) return `${words}; ${node} does not stream`;
       const names = await waitForEach(access, primary, session, streaming.length);
       return `${words}; a commit waits for each of them: synchronous_standby_names '${names}'`;

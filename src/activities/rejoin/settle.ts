@@ -4,6 +4,7 @@ import { slotName } from '../../cluster/topology';
 import type { PostgresSession } from '../../systems/postgres';
 import { keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { heldUp, received } from '../held-up';
 import { requireWait } from '../names-in-force';
 import { dropIdleSlot, ensureSynchronousNames } from '../prepare';
 import { CATCH_UP_LIMIT_MS, caughtUp, synchronousNodes } from '../settle';
@@ -83,7 +84,7 @@ export async function settleRejoin(deps: ActivityDeps, request: RejoinRequest): 
   const stopBeating = keepBeating(() => `${node} catching up`);
   try {
     return await withSession(access.sql(primary, CATCH_UP_LIMIT_MS), async (session) => {
-      await caughtUp(access, session, node);
+      const late = await requireCaughtUp(access, session, node);
       const standbys = await streamingNodes(access, session);
       if (!standbys.includes(node)) throw new Error(`${node} does not stream from ${primary} any more`);
       const names = await protect(access, primary, session, standbys, node);
@@ -102,6 +103,7 @@ export async function settleRejoin(deps: ActivityDeps, request: RejoinRequest): 
         names,
         freedBytes,
         warnings: [
+          ...(late === undefined ? [] : [late]),
           ...(await restartPolicies(deps, [node])),
           ...(leftBecause === undefined
             ? []
@@ -119,6 +121,20 @@ export async function settleRejoin(deps: ActivityDeps, request: RejoinRequest): 
   } finally {
     stopBeating();
   }
+}
+
+/**
+ * K1: the node has replayed a position that was written after we began to wait. One whose replay is held up has it on its disk.
+ * @returns a warning where it is held up
+ */
+async function requireCaughtUp(
+  access: ClusterAccess,
+  session: PostgresSession,
+  node: string,
+): Promise<string | undefined> {
+  if ((await heldUp(access, node)) !== undefined) return received(access, session, node, CATCH_UP_LIMIT_MS);
+  await caughtUp(access, session, node);
+  return undefined;
 }
 
 /** A standby has nobody behind it: slots that were copied along, or date from when it was a primary, only fill its disk. */

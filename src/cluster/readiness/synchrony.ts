@@ -17,7 +17,8 @@ export function checkWaits(
 ): void {
   const followers = standbys(observed).filter(answers);
   const nodes = followers.map(({ name }) => name);
-  checkStuck(list, source, nodes);
+  // What waits for an unknown time may be on its way: one look can't tell.
+  checkStuck(list, source, nodes, { weight: 'advise', before: [] });
   const streams = nodes.some((name) => replicationRowOf(source, slotName(name))?.state === 'streaming');
   if (streams && (source.sql.settings.synchronous_standby_names ?? '').trim() !== '')
     checkSynchrony(list, topology, source, followers);

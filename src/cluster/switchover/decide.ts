@@ -30,6 +30,8 @@ export interface SwitchoverDecision {
   target?: string;
   /** Other standbys, which follow the target. */
   others: string[];
+  /** Other standbys whose replay is held up: they follow the target later, and nobody waits for them. */
+  heldUp: string[];
   protection: Protection;
   /** The named target is the primary already: nothing to do. */
   alreadyDone: boolean;
@@ -38,16 +40,19 @@ export interface SwitchoverDecision {
 /**
  * Holds an observed cluster against the safety checklist (A–F) for a planned switchover, and chooses the target.
  * Pure: the same picture gives the same decision.
+ * @param first an earlier picture of the same: what stands in both has lasted since, where nobody knows its age
  */
 export function decideSwitchover(
   topology: ClusterTopology,
   observed: ObservedCluster,
   wish: SwitchoverWish,
+  first?: ObservedCluster,
 ): SwitchoverDecision {
   const list = new Checklist();
   const decision: SwitchoverDecision = {
     checks: list.checks,
     others: [],
+    heldUp: [],
     protection: wish.protection ?? topology.protection,
     alreadyDone: false,
   };
@@ -71,15 +76,18 @@ export function decideSwitchover(
   const target = chooseTarget(list, topology, observed, source, wish.target);
   if (!answers(target)) return decision;
   decision.target = target.name;
-  decision.others = checkFollowers(list, observed, target);
-  const others = standbys(observed).filter((node) => decision.others.includes(node.name));
+  Object.assign(decision, checkFollowers(list, topology, observed, source, target));
+  const followers = [...decision.others, ...decision.heldUp];
+  const others = standbys(observed).filter((node) => followers.includes(node.name));
 
   const pair = { cluster: observed.cluster, source, standby: target };
-  checkReplication(list, topology, observed, pair);
+  const before = first?.nodes.find(({ name }) => name === source.name)?.sql ?? undefined;
+  checkReplication(list, topology, observed, pair, before);
   checkCandidate(list, topology, pair, others);
-  checkStoppable(list, topology, source, wish.pauseLimitMs);
+  checkStoppable(list, topology, source, wish.pauseLimitMs, before);
   checkReadiness(list, topology, observed, { source: source.name, target: target.name });
-  if (decision.protection === 'zero-loss' && others.length === 0) checkStartTime(list, topology, source, 'require');
+  if (decision.protection === 'zero-loss' && decision.others.length === 0)
+    checkStartTime(list, topology, source, 'require');
   checkPoolMode(list, observed.pooler);
   checkNotHeld(list, topology, observed.pooler);
   checkRoute(list, source, observed.pooler);

@@ -3,6 +3,7 @@ import { formatMs } from '../duration';
 import { lsnDistance } from '../lsn';
 import { replicationRowOf, standbys, type AnsweringNode, type NodeSql, type ObservedCluster } from '../observed';
 import { lowerSettings } from '../readiness/settings';
+import type { Weight } from '../readiness/start';
 import { formatSize } from '../size';
 import { waitsForStandby } from '../synchronous-commit';
 import { isExpectedNames, synchronousNamesFor } from '../synchronous-names';
@@ -92,7 +93,12 @@ export function setSynchronousNames(node: string, names: string): string {
 }
 
 /** B4 and B8: what a client is told is true, and it is told. */
-export function checkCommits(list: Checklist, source: AnsweringNode, standbyNames: readonly string[]): void {
+export function checkCommits(
+  list: Checklist,
+  source: AnsweringNode,
+  standbyNames: readonly string[],
+  ageless?: Ageless,
+): void {
   const { settings, weakSyncCommit } = source.sql;
   const server = settings.synchronous_commit ?? 'on';
   const serverWeak = !waitsForStandby(server);
@@ -112,17 +118,44 @@ export function checkCommits(list: Checklist, source: AnsweringNode, standbyName
       ...weakSyncCommit.map(resetStatement),
     ),
   });
-  checkStuck(list, source, standbyNames);
+  checkStuck(list, source, standbyNames, ageless);
+}
+
+/** What a commit that waits for an unknown time comes to: sessions with `track_activities` off do not say since when they wait. */
+export interface Ageless {
+  weight: Weight;
+  /** Those of an earlier look: only what waited then as well counts. Without it each one counts. */
+  before?: readonly string[];
 }
 
 /** B8: no commit waits for ever. */
-export function checkStuck(list: Checklist, source: AnsweringNode, standbyNames: readonly string[]): void {
-  const { count, oldestMs } = source.sql.syncRepWaiters;
-  list.require('B8', count === 0 || oldestMs < STUCK_AFTER_MS, {
-    says: 'no commit is stuck waiting for a synchronous standby',
+export function checkStuck(
+  list: Checklist,
+  source: AnsweringNode,
+  standbyNames: readonly string[],
+  { weight, before }: Ageless = { weight: 'advise' },
+): void {
+  const { count, oldestMs, ageless = [] } = source.sql.syncRepWaiters;
+  const says = 'no commit is stuck waiting for a synchronous standby';
+  const limit = `none for longer than ${formatMs(STUCK_AFTER_MS)}`;
+  const still = ageless.filter((id) => before === undefined || before.includes(id));
+  const stuck = count > 0 && oldestMs >= STUCK_AFTER_MS;
+  if (!stuck && still.length > 0) {
+    list[weight]('B8', false, {
+      says,
+      refusal:
+        'commits wait for a synchronous standby, and nobody knows for how long: their sessions tell no times, as with track_activities off',
+      measured: `${still.length} wait${before === undefined ? '' : ', and did in an earlier look'}`,
+      limit,
+      next: logs(standbyNames[0] ?? source.name),
+    });
+    return;
+  }
+  list.require('B8', !stuck, {
+    says,
     refusal: 'commits are stuck waiting for a synchronous standby',
     measured: count === 0 ? 'none waits' : `${count} wait, the oldest for ${formatMs(oldestMs)}`,
-    limit: `none for longer than ${formatMs(STUCK_AFTER_MS)}`,
+    limit,
     next: logs(standbyNames[0] ?? source.name),
   });
 }
@@ -182,18 +215,22 @@ function isHalted(list: Checklist, standby: AnsweringNode, primary: AnsweringNod
   return true;
 }
 
-/** B6 and B7: the standby replays what it receives, at once. */
+/**
+ * B6 and B7: the standby replays what it receives, at once.
+ * @param weight of a pause, a delay and what comes of them: on a node that is never promoted they may be meant
+ */
 export function checkReplay(
   list: Checklist,
   topology: ClusterTopology,
   standby: AnsweringNode,
   primary?: AnsweringNode,
+  weight: Weight = 'require',
 ): void {
   const { name, sql } = standby;
   if (sql.replayPaused && isHalted(list, standby, primary)) return;
   // First, because a pause or a delay is why a standby lags.
   const delay = sql.settings.recovery_min_apply_delay ?? '0';
-  list.require('B7', !sql.replayPaused && delay === '0', {
+  list[weight]('B7', !sql.replayPaused && delay === '0', {
     says: `replay on ${name} is neither paused nor delayed`,
     refusal: `replay on ${name} is ${sql.replayPaused ? 'paused' : 'delayed'}`,
     measured: sql.replayPaused
@@ -208,7 +245,7 @@ export function checkReplay(
   });
   const limit = topology.limits.replayLagBytes;
   const lag = sql.replayLsn === null ? undefined : Math.max(lsnDistance(sql.lsn, sql.replayLsn), 0);
-  list.require('B6', lag !== undefined && lag <= limit, {
+  list[weight]('B6', lag !== undefined && lag <= limit, {
     says: `${name} has replayed nearly all that it received`,
     refusal: `${name} has not replayed what it received`,
     measured: lag === undefined ? 'nothing is replayed yet' : `${formatSize(lag)} not replayed`,
@@ -221,12 +258,16 @@ export function checkReplay(
   });
 }
 
-/** A6 and B1–B8 of the target. */
+/**
+ * A6 and B1–B8 of the target.
+ * @param before what the primary said in an earlier look
+ */
 export function checkReplication(
   list: Checklist,
   topology: ClusterTopology,
   observed: ObservedCluster,
   pair: Pair,
+  before?: NodeSql,
 ): void {
   checkStreaming(list, pair);
   checkSynchronous(list, topology, observed, pair);
@@ -235,7 +276,10 @@ export function checkReplication(
     'the synchronous state was recorded outside the primary before it failed',
     'the primary answers, and was asked itself',
   );
-  checkCommits(list, pair.source, [pair.standby.name]);
+  checkCommits(list, pair.source, [pair.standby.name], {
+    weight: 'require',
+    before: before && (before.syncRepWaiters.ageless ?? []),
+  });
   checkCommitsOncePrimary(list, pair.standby);
   checkFlushLag(list, topology, pair);
   checkReplay(list, topology, pair.standby, pair.source);

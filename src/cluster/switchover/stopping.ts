@@ -1,19 +1,31 @@
 import { logs, psql } from '../commands';
 import { formatMs } from '../duration';
-import type { AnsweringNode } from '../observed';
+import type { AnsweringNode, NodeSql } from '../observed';
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
 
 /** Has three files archived, so that most of the last five are new. */
 const ARCHIVE_ANEW = `SELECT pg_logical_emit_message(false, 'veloz-ha', 'archive'), pg_switch_wal() FROM generate_series(1, 3)`;
 
-/** D3: nothing that makes PAUSE wait, or that the stop would break off. */
+/** The check of open transactions that hide their age. One look can't tell a short one from one that stays: it is looked again. */
+export const AGES_KNOWN = 'no transaction that hides its age stays open';
+
+/** Says where `track_activities` is off. */
+const WHERE_OFF = `SELECT setrole::regrole AS role, setdatabase AS database, setconfig FROM pg_db_role_setting WHERE setconfig::text LIKE '%track_activities%'`;
+
+/**
+ * D3: nothing that makes PAUSE wait, or that the stop would break off.
+ * @param before what the same node said in an earlier look; `one look` where none is compared: then it is told that ages are hidden, and
+ * not whose
+ */
 export function checkTransactions(
   list: Checklist,
   topology: ClusterTopology,
   source: AnsweringNode,
   pauseLimitMs: number,
+  before?: NodeSql | 'one look',
 ): void {
+  checkHiddenTransactions(list, topology, source, pauseLimitMs, before);
   const { openTransactions, preparedTransactions } = source.sql;
   const limit = topology.limits.transactionAge;
   const old = openTransactions.filter((transaction) => transaction.ageMs > limit);
@@ -40,6 +52,39 @@ export function checkTransactions(
     limit: limitWords,
     next: psql(source.name, `SELECT pg_terminate_backend(${first?.pid})`),
   });
+}
+
+/** D3 of sessions with `track_activities` off: the server tells that a transaction is open, and not since when. */
+function checkHiddenTransactions(
+  list: Checklist,
+  topology: ClusterTopology,
+  { name, sql }: AnsweringNode,
+  pauseLimitMs: number,
+  before?: NodeSql | 'one look',
+): void {
+  const hidden = before === 'one look' ? [] : (sql.hiddenTransactions ?? []);
+  const earlier = before === undefined || before === 'one look' ? undefined : (before.hiddenTransactions ?? []);
+  const still = hidden.filter(({ id }) => earlier === undefined || earlier.some((each) => each.id === id));
+  const [first] = still;
+  if (first !== undefined) {
+    list.require('D3', false, {
+      says: AGES_KNOWN,
+      refusal: `${still.length === 1 ? 'a transaction is' : `${still.length} transactions are`} open, and nobody knows for how long: track_activities is off for ${still.length === 1 ? 'its session' : 'their sessions'}`,
+      measured: `pid ${first.pid} of ${first.user}${first.application === '' ? '' : ` (${first.application})`}${earlier === undefined ? '' : ', which was open in an earlier look as well'}`,
+      limit: `${formatMs(topology.limits.transactionAge)}, limits.transactionAge; PAUSE waits for at most ${formatMs(pauseLimitMs)}`,
+      next: psql(name, `SELECT pg_terminate_backend(${first.pid})`),
+    });
+    return;
+  }
+  const sessions = sql.untrackedSessions ?? 0;
+  if (sessions > 0)
+    list.advise('D3', false, {
+      says: `sessions of ${name} tell since when their transactions are open`,
+      refusal: `sessions of ${name} hide since when their transactions are open: one that stays open is found by looking again, and not by its age`,
+      measured: `track_activities is off for ${sessions} ${sessions === 1 ? 'session' : 'sessions'}`,
+      limit: 'on for the server, and for each role and database',
+      next: psql(name, 'SHOW track_activities', WHERE_OFF),
+    });
 }
 
 /**
@@ -76,12 +121,16 @@ export function checkArchiver(list: Checklist, topology: ClusterTopology, source
   });
 }
 
-/** D1–D3 and D5: the primary can be stopped soon. D4 is measured by the checkpoint step itself. */
+/**
+ * D1–D3 and D5: the primary can be stopped soon. D4 is measured by the checkpoint step itself.
+ * @param before what the primary said in an earlier look
+ */
 export function checkStoppable(
   list: Checklist,
   topology: ClusterTopology,
   source: AnsweringNode,
   pauseLimitMs: number,
+  before?: NodeSql,
 ): void {
   const { baseBackups } = source.sql;
   checkArchiver(list, topology, source);
@@ -92,7 +141,7 @@ export function checkStoppable(
     limit: 'none',
     next: psql(source.name, 'SELECT pid, phase, backup_streamed, backup_total FROM pg_stat_progress_basebackup'),
   });
-  checkTransactions(list, topology, source, pauseLimitMs);
+  checkTransactions(list, topology, source, pauseLimitMs, before);
   list.require('D5', source.agent !== null, {
     says: 'nothing restarts the old primary behind our back',
     refusal: `nothing keeps ${source.name} stopped`,

@@ -1,7 +1,15 @@
 import { clusterStatus, logs } from '../commands';
-import { replicationRowOf, standbys, type ObservedCluster, type ObservedNode } from '../observed';
+import {
+  answers,
+  replicationRowOf,
+  standbys,
+  type AnsweringNode,
+  type ObservedCluster,
+  type ObservedNode,
+} from '../observed';
 import { slotName, type ClusterTopology } from '../topology';
-import type { Checklist } from './checklist';
+import { Checklist } from './checklist';
+import { checkReplay } from './replication';
 
 /** How good a standby is as target: the smaller, the better. */
 function rank(source: ObservedNode, node: ObservedNode): number {
@@ -72,25 +80,64 @@ export function chooseTarget(
   return target;
 }
 
-/** K5: no standby is left behind. A standby that does not stream now would not follow the target either. */
-export function checkFollowers(list: Checklist, observed: ObservedCluster, target: ObservedNode): string[] {
+/** The standbys beside the target. */
+export interface Followers {
+  /** They follow the target before it is promoted, and their confirmations count. */
+  others: string[];
+  /** Their replay is held up: they follow later, and nobody waits for them. */
+  heldUp: string[];
+}
+
+/**
+ * K5: no standby is left behind. A standby that does not stream now would not follow the target either. One whose replay is held up (B6,
+ * B7) takes no other upstream before it goes on, and on a new timeline it confirms nothing until then.
+ */
+export function checkFollowers(
+  list: Checklist,
+  topology: ClusterTopology,
+  observed: ObservedCluster,
+  source: AnsweringNode,
+  target: ObservedNode,
+): Followers {
   const says = 'every other standby can follow the target';
   const rest = standbys(observed).filter((node) => node !== target);
   if (rest.length === 0) {
     list.skip('K5', says, 'there is no other standby');
-    return [];
+    return { others: [], heldUp: [] };
   }
   const lost = rest.filter((node) => node.sql?.receiver == null);
   const names = (nodes: readonly ObservedNode[]) => nodes.map((node) => node.name).join(', ');
-  list.advise('K5', lost.length === 0, {
-    says,
-    refusal: `${names(lost)} will be left behind`,
-    measured:
-      lost.length === 0
-        ? `${names(rest)} ${rest.length === 1 ? 'streams' : 'stream'}`
-        : 'its WAL receiver does not run',
-    limit: 'streaming',
-    next: logs(lost[0]?.name ?? target.name),
-  });
-  return rest.filter((node) => !lost.includes(node)).map((node) => node.name);
+  const heldUp = rest
+    .filter(answers)
+    .filter((node) => !lost.includes(node))
+    .flatMap((node) => {
+      const replay = new Checklist();
+      checkReplay(replay, topology, node, source);
+      const found = replay.checks.find(({ result }) => result === 'refuse');
+      return found === undefined ? [] : [{ node, found }];
+    });
+  if (lost.length > 0 || heldUp.length === 0)
+    list.advise('K5', lost.length === 0, {
+      says,
+      refusal: `${names(lost)} will be left behind`,
+      measured:
+        lost.length === 0
+          ? `${names(rest)} ${rest.length === 1 ? 'streams' : 'stream'}`
+          : 'its WAL receiver does not run',
+      limit: 'streaming',
+      next: logs(lost[0]?.name ?? target.name),
+    });
+  for (const { node, found } of heldUp)
+    list.advise('K5', false, {
+      says: `${node.name} follows the target at once`,
+      refusal: `${node.name} follows ${target.name} only once it replays, and confirms nothing until then: ${found.refusal ?? found.says}`,
+      measured: found.measured,
+      limit: found.limit ?? 'replaying at once',
+      next: found.next ?? logs(node.name),
+    });
+  const later = heldUp.map(({ node }) => node.name);
+  return {
+    others: rest.filter((node) => !lost.includes(node) && !later.includes(node.name)).map((node) => node.name),
+    heldUp: later,
+  };
 }

@@ -123,6 +123,18 @@ describe('a probe', () => {
     expect(asked.map((sql) => sql.includes('pg_stat_get_activity(4711)'))).toEqual([true, false]);
   });
 
+  test('takes what its write waits for also where the state of a session is not tracked', async () => {
+    const asked: string[] = [];
+    servers.answer = (_node, sql) => {
+      asked.push(sql);
+      return primaryRow;
+    };
+    await probe().ask(4711);
+    // With track_activities off it is `disabled`, in the middle of a write too.
+    expect(asked[0]).not.toContain("'active'");
+    expect(asked[0]).toContain("a.state LIKE 'idle%' OR a.wait_event = 'ClientRead'");
+  });
+
   test('closed, it leaves no session behind, also none that was being opened', async () => {
     const open = probe();
     await open.ask();

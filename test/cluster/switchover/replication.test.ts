@@ -1,6 +1,7 @@
 import { content, inside, objects, primary, reload, row, standby } from '../support/objects';
 import type { ReplicationRow } from '../../../src/cluster/observed';
-import { PRIMARY, STANDBY, STANDBY_2, type Picture } from '../support/picture';
+import { decideSwitchover } from '../../../src/cluster/switchover/decide';
+import { picture, PRIMARY, STANDBY, STANDBY_2, type Picture } from '../support/picture';
 
 // A6 and B: the target has everything, and is told at once
 
@@ -143,6 +144,12 @@ objects({
     says: `replay on ${STANDBY} is delayed: recovery_min_apply_delay is 1 min 00 s`,
     next: `${inside(STANDBY, 'ALTER SYSTEM SET recovery_min_apply_delay = 0')} ${reload}`,
   },
+  'commits wait, and their sessions hide since when': {
+    change: (seen) => (primary(seen).sql.syncRepWaiters = { count: 1, oldestMs: 0, ageless: ['61:900'] }),
+    id: 'B8',
+    says: 'commits wait for a synchronous standby, and nobody knows for how long: their sessions tell no times, as with track_activities off: 1 wait (limit: none for longer than 1.00 s)',
+    next: `docker logs --tail 20 ${STANDBY}`,
+  },
   'commits are stuck': {
     change: (seen) => (primary(seen).sql.syncRepWaiters = { count: 3, oldestMs: 1000 }),
     id: 'B8',
@@ -159,3 +166,20 @@ content([
   ['B6', 'a lag of exactly the limit', (seen) => (standby(seen).sql.lsn = '0/4000148')],
   ['B8', 'a commit on its way', (seen) => (primary(seen).sql.syncRepWaiters = { count: 9, oldestMs: 999 })],
 ]);
+
+test('B8: of commits that wait for an unknown time only those count that waited in an earlier look as well', () => {
+  const waiting = (...ageless: string[]) => {
+    const seen = picture();
+    primary(seen).sql.syncRepWaiters = { count: ageless.length, oldestMs: 0, ageless };
+    return seen;
+  };
+  const stuck = (first: Picture, now: Picture) =>
+    decideSwitchover(now.topology, now.observed, { pauseLimitMs: 2000 }, first.observed).checks.find(
+      ({ id }) => id === 'B8',
+    );
+  expect(stuck(waiting('61:900', '62:901'), waiting('61:902', '62:903'))?.result).toBe('ok');
+  expect(stuck(waiting('61:900', '62:901'), waiting('61:900', '62:903'))).toMatchObject({
+    result: 'refuse',
+    measured: '1 wait, and did in an earlier look',
+  });
+});

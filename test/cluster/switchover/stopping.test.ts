@@ -1,7 +1,8 @@
 import { Checklist } from '../../../src/cluster/switchover/checklist';
-import { checkStoppable } from '../../../src/cluster/switchover/stopping';
+import { decideSwitchover } from '../../../src/cluster/switchover/decide';
+import { AGES_KNOWN, checkStoppable } from '../../../src/cluster/switchover/stopping';
 import { content, inside, objects, openTransaction, primary } from '../support/objects';
-import { picture, PRIMARY, ready } from '../support/picture';
+import { picture, PRIMARY, ready, type Picture } from '../support/picture';
 
 // D: the primary can be stopped soon
 
@@ -84,6 +85,45 @@ content([
   ],
   ['D3', 'a young transaction', (seen) => (primary(seen).sql.openTransactions = [{ ...openTransaction, ageMs: 2000 }])],
 ]);
+
+describe('D3 of transactions that hide their age', () => {
+  const open = (id: string, pid: number) => ({ id, pid, user: 'veloz', application: 'report' });
+  const hiding = (...transactions: ReturnType<typeof open>[]) => {
+    const seen = picture();
+    Object.assign(primary(seen).sql, { untrackedSessions: 2, hiddenTransactions: transactions });
+    return seen;
+  };
+  const told = (now: Picture, first?: Picture) =>
+    decideSwitchover(now.topology, now.observed, { pauseLimitMs: 2000 }, first?.observed).checks.filter(
+      ({ id, result }) => id === 'D3' && result !== 'ok',
+    );
+
+  test('one look can tell none that stays from one that is short: it refuses, by a check that is looked at again', () => {
+    expect(told(hiding(open('5/81', 42)))).toMatchObject([
+      {
+        result: 'refuse',
+        says: AGES_KNOWN,
+        refusal: 'a transaction is open, and nobody knows for how long: track_activities is off for its session',
+        measured: 'pid 42 of veloz (report)',
+        next: inside(PRIMARY, 'SELECT pg_terminate_backend(42)'),
+      },
+    ]);
+  });
+
+  test('one that is open in both looks refuses', () => {
+    const [check] = told(hiding(open('5/81', 42), open('6/90', 43)), hiding(open('5/81', 42), open('6/89', 43)));
+    expect(check).toMatchObject({
+      result: 'refuse',
+      measured: 'pid 42 of veloz (report), which was open in an earlier look as well',
+    });
+  });
+
+  test('short ones are others in each look: that ages are hidden only warns', () => {
+    expect(told(hiding(open('5/82', 42)), hiding(open('5/81', 42)))).toMatchObject([
+      { result: 'warn', measured: 'track_activities is off for 2 sessions' },
+    ]);
+  });
+});
 
 test('D5: without an agent nothing keeps the old primary stopped', () => {
   const seen = picture();

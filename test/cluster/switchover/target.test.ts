@@ -1,4 +1,4 @@
-import { content, decide, objects, primary, row, standby } from '../support/objects';
+import { content, decide, inside, objects, primary, row, standby } from '../support/objects';
 import { absent, picture, PRIMARY, STANDBY, STANDBY_2, type Picture } from '../support/picture';
 
 // A2, A7 and K5: the target and those who will follow it
@@ -49,6 +49,30 @@ objects({
     says: `${STANDBY_2} will be left behind: its WAL receiver does not run (limit: streaming)`,
     next: `docker logs --tail 20 ${STANDBY_2}`,
   },
+  'another standby replays with a delay': {
+    three: true,
+    change: (seen) => (seen.node(STANDBY_2).sql.settings.recovery_min_apply_delay = '1800000'),
+    id: 'K5',
+    result: 'warn',
+    says: `${STANDBY_2} follows ${STANDBY} only once it replays, and confirms nothing until then: replay on ${STANDBY_2} is delayed: recovery_min_apply_delay is 30 min 00 s (limit: not paused, no delay)`,
+    next: inside(STANDBY_2, 'ALTER SYSTEM SET recovery_min_apply_delay = 0'),
+  },
+  "another standby's replay is paused": {
+    three: true,
+    change: (seen) => (seen.node(STANDBY_2).sql.replayPaused = true),
+    id: 'K5',
+    result: 'warn',
+    says: `replay on ${STANDBY_2} is paused: pg_is_wal_replay_paused() is true`,
+    next: inside(STANDBY_2, 'SELECT pg_wal_replay_resume()'),
+  },
+  'a reader is in the way of what another standby replays': {
+    three: true,
+    change: (seen) => Object.assign(seen.node(STANDBY_2).sql, { lsn: '0/6000000' }),
+    id: 'K5',
+    result: 'warn',
+    says: `${STANDBY_2} has not replayed what it received: 48.0 MiB not replayed`,
+    next: `docker exec ${STANDBY_2} psql`,
+  },
 });
 
 content([['A2', 'the named target is a standby', () => undefined, { target: STANDBY }]]);
@@ -98,6 +122,15 @@ describe('the target', () => {
     expect(decide(seen).target).toBe(STANDBY);
     seen.observed.nodes.reverse();
     expect(decide(seen).target).toBe(STANDBY_2);
+  });
+
+  test('is confirmed by nobody whose replay is held up: that one follows later, and has its place and its slot', () => {
+    const seen = picture({ three: true });
+    seen.node(STANDBY_2).promotable = false;
+    seen.node(STANDBY_2).sql.settings.recovery_min_apply_delay = '1800000';
+    expect(decide(seen, { target: STANDBY })).toMatchObject({ others: [], heldUp: [STANDBY_2] });
+    standby(seen).sql.replicationSlots = { used: 9, max: 10 };
+    expect(decide(seen).checks.find(({ id }) => id === 'C2')?.result).toBe('refuse');
   });
 
   test('leaves out of the followers a standby that does not stream', () => {
