@@ -96,6 +96,7 @@ function redisTroubles({ redis }: GuardState, now: number): string[] {
   const troubles: string[] = [];
   if (redis.acting !== undefined) troubles.push(`a ${redis.acting.what} goes on: ${redis.acting.workflowId}`);
   else if (isSuspicious(redis.signals)) troubles.push(`it sees signs of a failure of Redis: ${redis.sees}`);
+  else if (redis.trouble !== undefined) troubles.push(`Redis: ${redis.trouble}`);
   else if (redis.movedFrom !== null) troubles.push(`${redis.movedFrom}, which was the master, has not come back yet`);
   if (redis.backoffUntil !== undefined && redis.backoffUntil > now)
     troubles.push('its last attempt at Redis did not end well, and it waits before the next one');

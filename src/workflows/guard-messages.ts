@@ -125,6 +125,8 @@ export interface RedisGuardState {
   sees: string;
   /** What it will do next, in a sentence. */
   next?: string;
+  /** What is wrong while the master is well, and that no run mends, with the next command; absent where nothing is. */
+  trouble?: string;
   /** Evidence of what is going on now; empty while all is well. */
   signals: Signal[];
   /** A run that it started and that has not ended, or that waits for approval. */

@@ -13,6 +13,7 @@ import type { Activities, RedisWatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
 import type { GuardPolicy } from '../cluster/guard/policy';
 import { strangersSay } from '../cluster/redis/strangers';
+import { TROUBLE } from '../cluster/redis/watch';
 import type { GuardEvent, GuardState, RedisGuardKnowledge, RedisGuardState } from './guard-messages';
 import { MAX_BACKOFF_MS, stretchMs, watching, Wait } from './guard-watching';
 import { WORKFLOW_TASK_TIMEOUT } from './messages';
@@ -152,7 +153,8 @@ export class RedisGuard {
   private async take(result: RedisWatchResult): Promise<void> {
     const { redis, host } = this;
     const { known } = host;
-    redis.sees = result.sees;
+    this.trouble(result);
+    redis.sees = redis.trouble ?? result.sees;
     redis.signals = result.signals;
     if (result.seen !== undefined) redis.seen = result.seen;
     for (const says of result.started ?? []) host.note('redis run', says);
@@ -187,6 +189,12 @@ export class RedisGuard {
         if (this.acts() && redis.acting === undefined && host.state.mode === 'auto') await this.start({});
         return;
     }
+  }
+
+  /** What is wrong beside a master that is well. A stretch that is over before it has looked knows nothing of it. */
+  private trouble({ state, key, sees }: RedisWatchResult): void {
+    if (key !== TROUBLE) delete this.redis.trouble;
+    else if (state === 'suspect') this.redis.trouble = sees;
   }
 
   /** A node that hung has ended: what was in vain then is no reason to wait now. */
@@ -248,6 +256,7 @@ export class RedisGuard {
       only: 'repair',
       ...what,
       soak: '0s',
+      leaveStopped: true,
       startedBy: `guard of ${state.cluster}`,
       reason: redis.sees.slice(0, REASON_LENGTH),
     };

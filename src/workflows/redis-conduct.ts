@@ -3,7 +3,7 @@ import type { ClusterDescription } from '../activities';
 import { commandsOf, refusalSentence, splitNext } from '../cluster/check';
 import { durationMs, formatMs } from '../cluster/duration';
 import type { LockName } from '../cluster/locks';
-import { redisFailover, redisStatus } from '../cluster/redis/commands';
+import { redisFailover, redisStatus, startContainer } from '../cluster/redis/commands';
 import { decideRedis } from '../cluster/redis/decide';
 import type { RedisDecision, RedisRequest } from '../cluster/redis/decision';
 import { redisMembers } from '../cluster/redis/members';
@@ -126,11 +126,12 @@ class RedisRun {
   }
 
   private question(): RedisRequest {
-    const { target, expectedMaster, only } = this.request;
+    const { target, expectedMaster, only, leaveStopped } = this.request;
     return {
       ...(target === undefined ? {} : { target }),
       ...(expectedMaster === undefined ? {} : { expectedMaster }),
       ...(only === undefined ? {} : { only }),
+      ...(leaveStopped === undefined ? {} : { leaveStopped }),
     };
   }
 
@@ -244,12 +245,13 @@ class RedisRun {
       ...(state.redis === undefined ? {} : { redisAfter: state.redis }),
     };
     const status = { command: redisStatus(state.cluster), why: 'shows what is' };
+    const start = { command: startContainer(source), why: `has ${source} come back as a replica` };
     switch (outcome.kind) {
       case 'done':
         return run.end('completed', this.done(decision), {
           ...rest,
           primaryAfter: target,
-          ...(story.without === undefined ? {} : { next: [status] }),
+          ...(story.without === undefined ? {} : { next: [...(staysStopped(decision) ? [start] : []), status] }),
         });
       case 'aborted':
         return run.end('aborted', `${outcome.why}. Everything was put back`, { ...rest, next: [status] });
@@ -298,7 +300,8 @@ class RedisRun {
   }
 
   /** The end of a run that is done, without full stop. */
-  private done({ kind, source, target, faults }: DecidedRedis): string {
+  private done(decision: DecidedRedis): string {
+    const { kind, source, target, faults } = decision;
     const { move, without } = this.story;
     switch (kind) {
       case 'planned': {
@@ -307,12 +310,15 @@ class RedisRun {
         return `${target} is the master now, and ${source} its replica; writes waited ${held}, and ${proof === undefined ? `whether ${target} had all that ${source} had taken is not known: this run did not compare them and promote it by itself` : `no acknowledged one is lost: ${proof}`}`;
       }
       case 'forced':
-        return `${target} took over from ${source}, which ${without === undefined ? 'is its replica now' : 'did not come back'}. ${this.loss(target)}`;
+        return `${target} took over from ${source}, which ${staysStopped(decision) ? 'was told to stop, and stays so' : without === undefined ? 'is its replica now' : 'did not come back'}. ${this.loss(target)}`;
       default:
         return `${faults.length === 1 ? 'One thing was' : `${faults.length} things were`} mended; ${target} is the master`;
     }
   }
 }
+
+/** The master that failed was stopped by a person, and is not started. */
+const staysStopped = ({ kind, source, without }: DecidedRedis): boolean => kind === 'forced' && without === source;
 
 /** @throws ApplicationFailure `BadInput` when the cluster has no Redis */
 function redisOf({ name, topology: { redis } }: ClusterDescription): RedisTopology {

@@ -10,6 +10,8 @@ export const redisFailoverInputSchema = z.strictObject({
   expectedMaster: text.optional(),
   /** `repair`: mend what is not as it should be, and move nothing. */
   only: z.literal('repair').optional(),
+  /** What a person stopped stays stopped: no step starts it. The guard asks so. */
+  leaveStopped: z.literal(true).optional(),
 });
 
 export type RedisFailoverInput = z.input<typeof redisFailoverInputSchema>;

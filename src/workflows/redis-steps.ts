@@ -22,7 +22,7 @@ export function redisSteps(
   story: RedisStory,
 ): Step[] {
   const { cluster, workflowId, runId } = run.state;
-  const { source, target } = decision;
+  const { source, target, leaves } = decision;
   const id = `${workflowId}/${runId}`;
   const move = { cluster, run: id, source, target };
   return planned.map((step): Step => {
@@ -74,7 +74,13 @@ export function redisSteps(
           ...named,
           run: async () => {
             const { without } = story;
-            const proof = { cluster, run: id, master: target, ...(without === undefined ? {} : { without }) };
+            const proof = {
+              cluster,
+              run: id,
+              master: target,
+              ...(without === undefined ? {} : { without }),
+              ...(leaves === undefined ? {} : { leaves }),
+            };
             const verify = act(changing, 'Prove the new state');
             const { detail } = await proveAndWatch(run, soakMs, (watchMs) => verify.verifyRedis(proof, watchMs));
             return { detail };

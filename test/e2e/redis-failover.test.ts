@@ -288,6 +288,27 @@ describe('a master that comes back empty', () => {
   });
 });
 
+describe('a replica whose append-only file is damaged', () => {
+  test('copies the master anew, and keeps the file under another name', async () => {
+    const { master, replica } = await wholeRedis();
+    const volume = '/var/lib/redis';
+    const damage = `for f in ${volume}/appendonlydir/*.incr.aof; do printf XXXXXXXX | dd of=$f bs=1 seek=20 conv=notrunc; done`;
+    docker('exec', master, 'redis-cli', 'set', 'e2e:precious', 'kept');
+    docker('exec', master, 'redis-cli', 'wait', '1', '1000');
+    docker('exec', replica, 'sh', '-c', damage);
+    docker('kill', replica);
+    docker('start', replica);
+    try {
+      expect(await wholeRedis()).toEqual({ master, replica });
+      expect(docker('exec', replica, 'redis-cli', 'get', 'e2e:precious').trim()).toBe('kept');
+      expect(docker('exec', replica, 'ls', volume)).toContain('appendonlydir.damaged-');
+    } finally {
+      docker('exec', replica, 'sh', '-c', `rm -rf ${volume}/appendonlydir.damaged-*`);
+      docker('exec', master, 'redis-cli', 'del', 'e2e:precious');
+    }
+  });
+});
+
 describe('a repair', () => {
   /** Whether a Sentinel has an answer of the master, and of every replica that it knows. */
   const sees = async (index: number): Promise<boolean> => {

@@ -129,6 +129,58 @@ describe('the guard, of Redis', () => {
     expect(await wholeRedis()).toEqual({ master: replica, replica: master });
   });
 
+  test('a master that a person stops stays stopped: the replica takes over, and the guard tells how it comes back', async () => {
+    const { master, replica } = await wholeRedis();
+    await guarded.guard();
+    docker('stop', master);
+    await guarded.until('the failover', ({ redis: seen }) => seen?.master === replica, 30_000);
+    const state = await guarded.until('what is told', ({ redis: seen }) => seen?.trouble !== undefined, 60_000);
+    expect(state.redis?.trouble).toContain(`${master} was told to stop, and stays so`);
+    expect(state.redis?.trouble).toContain(`Next: docker start ${master}`);
+    expect(runs(master)).toBe(false);
+    docker('start', master);
+    await calm();
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+  });
+
+  test('a replica that is frozen is told after some seconds, and stays so', async () => {
+    const { replica } = await wholeRedis();
+    await guarded.guard();
+    docker('pause', replica);
+    const state = await guarded.until('what is told', ({ redis: seen }) => seen?.trouble !== undefined, 60_000);
+    expect(state.redis?.trouble).toBe(
+      `${replica} is frozen, and stays so: nobody could take over. Next: docker unpause ${replica}`,
+    );
+    docker('unpause', replica);
+    await guarded.until('that it is over', ({ redis: seen }) => seen?.trouble === undefined, 60_000);
+    expect(runsIn(await guarded.state())).toEqual([]);
+  });
+
+  test('a replica whose process hangs is ended and started', async () => {
+    const { master, replica } = await wholeRedis();
+    await guarded.guard();
+    const signal = (name: 'STOP' | 'CONT') =>
+      docker(
+        'exec',
+        replica,
+        'sh',
+        '-c',
+        `for p in /proc/[0-9]*; do if [ "$(cat $p/comm)" = redis-server ]; then kill -${name} \${p#/proc/}; fi; done`,
+      );
+    signal('STOP');
+    try {
+      const state = await guarded.until(
+        'its start',
+        ({ events }) => events.some(({ says }) => says.startsWith(`${replica} was ended and started again`)),
+        120_000,
+      );
+      expect(runsIn(state)).toEqual([]);
+      expect(await wholeRedis()).toEqual({ master, replica });
+    } finally {
+      signal('CONT');
+    }
+  }, 240_000);
+
   test('a replica that the topology does not have makes the report doubt what was acknowledged with WAIT 1', async () => {
     const { master, replica } = await wholeRedis();
     const stranger = 'veloz-e2e-redis-stranger';

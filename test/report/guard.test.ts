@@ -216,6 +216,11 @@ describe('of Redis', () => {
       { redis: { ...redis, movedFrom: 'veloz-redis-replica' } },
       '✔ PROTECTED',
     ],
+    [
+      'a node that is away, which is told in place of its not having come back',
+      { redis: { ...redis, movedFrom: 'veloz-redis-replica', trouble: 'veloz-redis-replica is frozen' } },
+      '✔ PROTECTED',
+    ],
   ])('not well: %s', (_, more, head) => {
     const state = guardWith(more);
     expect(guardTroubles(state, NOW)).toHaveLength(1);

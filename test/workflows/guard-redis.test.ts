@@ -65,6 +65,23 @@ describe('guard, of Redis', () => {
     });
   });
 
+  test('tells what is wrong beside a master that is well for as long as it is so', async () => {
+    const cluster = withRedis();
+    await watching(cluster, async () => {
+      const sees = `${REPLICA} ends each time that Docker starts it: nobody could take over. Next: docker logs --tail 20 ${REPLICA}`;
+      await cluster.seesRedis(redisSeen('sees', { state: 'suspect', key: 'trouble', sees }));
+      const state = await cluster.until('the trouble', (each) => each.redis?.trouble !== undefined);
+      expect(state.redis).toMatchObject({ trouble: sees, sees });
+      expect(event(state, 'redis doubt')?.says).toBe(sees);
+      // A stretch that was over before it had looked.
+      await cluster.seesRedis(redisSeen('quiet', { key: 'trouble' }), ({ known }) => known.sees === 'trouble');
+      await cluster.watchesRedis(({ known }) => known.sees === 'trouble');
+      expect((await cluster.state()).redis?.trouble).toBe(sees);
+      await cluster.seesRedis(redisSeen('sees', { key: 'healthy' }));
+      await cluster.until('no trouble', (each) => each.redis !== undefined && each.redis.trouble === undefined);
+    });
+  });
+
   test('remembers a replica that the topology does not have, and tells what the Sentinels’ failover may have lost', async () => {
     const cluster = withRedis();
     await watching(cluster, async () => {
@@ -95,6 +112,7 @@ describe('guard, of Redis', () => {
           only: 'repair',
           expectedMaster: MASTER,
           soak: '0s',
+          leaveStopped: true,
           startedBy: `guard of ${cluster.name}`,
           reason: found.sees,
         });

@@ -12,6 +12,8 @@ from veloz_redis.opinion import (  # noqa: E402
     Opinion,
     Other,
     agreed,
+    copy_from,
+    has_loaded,
     keys_in,
     may_lead,
     opinion,
@@ -81,7 +83,7 @@ ENVIRONMENT = {
     "VELOZ_REDIS_NODES": "a:6379,b:6379",
 }
 SAVED = """sentinel monitor veloz-master a 6379 2
-sentinel myid 0123
+sentinel myid 0123456789abcdef0123456789abcdef01234567
 sentinel config-epoch veloz-master 7
 sentinel known-replica veloz-master b 6379
 sentinel current-epoch 7
@@ -110,6 +112,31 @@ class ChosenTest(unittest.TestCase):
         # Of a group without any keys too.
         self.assertTrue(may_lead(info(link="up")))
         self.assertTrue(may_lead(info(keys=3)))
+
+
+class CopyTest(unittest.TestCase):
+    """Whether a node whose own files can't be read may copy another one."""
+
+    b = Other("b", True, True, 3)
+
+    def copies(self, opinions, *others):
+        return copy_from(opinions, 2, "a", others)[0]
+
+    def test_the_one_master_with_keys_that_a_majority_names(self):
+        self.assertEqual(self.copies([says(B), says(B), None], self.b, Other("c", False)), self.b)
+
+    def test_nobody_while_it_may_be_the_one_that_has_the_data(self):
+        self.assertIsNone(self.copies([says(A)] * 3, self.b))
+        self.assertIsNone(self.copies([says(B), None, None], self.b))
+        self.assertIsNone(self.copies([says(B), says(B), says(B, busy=True)], self.b))
+        self.assertIsNone(self.copies([says(B)] * 3, Other("b", True, True, 0)))
+        self.assertIsNone(self.copies([says(B)] * 3, Other("b", True, False, 3)))
+        self.assertIsNone(self.copies([says(B)] * 3, Other("b", False)))
+        self.assertIsNone(self.copies([says(B)] * 3, self.b, Other("c", True, True, 3)))
+
+    def test_says_why(self):
+        self.assertIn("no majority", copy_from([None] * 3, 2, "a", [])[1])
+        self.assertIn("has no keys", copy_from([says(B)] * 3, 2, "a", [Other("b", True, True)])[1])
 
 
 class Server:
@@ -161,6 +188,13 @@ class KeeperTest(unittest.TestCase):
         self.assertEqual(self.watched(answering("master", 3), answering("master", 0)), [])
         self.assertTrue(would_wipe(3, Other("b", False, True)))
 
+    def test_knows_that_the_server_has_read_its_files(self):
+        self.assertFalse(has_loaded(info(loading=1)))
+        for text, loaded in ((info(loading=1), False), (info(), True)):
+            keeper = self.keeper({"INFO": text}, {})
+            asyncio.run(keeper.may_be_chosen())
+            self.assertEqual(keeper.loaded, loaded)
+
     def test_the_sentinels_may_choose_it_once_it_has_the_data(self):
         for text, said in ((info(), []), (info(link="up"), [("CONFIG", "SET", "replica-priority", "100")])):
             keeper = self.keeper({"INFO": text}, {})
@@ -183,6 +217,16 @@ class SentinelConfigTest(unittest.TestCase):
         self.assertIn("sentinel myid 0123", text)
         self.assertNotIn("config-epoch", text)
         self.assertNotIn("known-replica", text)
+
+    def test_a_damaged_line_is_left_out_since_it_would_keep_the_sentinel_from_starting(self):
+        known = f"sentinel known-sentinel veloz-master s2 26379 {'0123456789' * 4}"
+        damaged = ["sentinel myid XXXXXXXX", "sentinel current-epoch X", "sentinel known-replica veloz-master b XXXX"]
+        damaged += ["sentinel known-sentinel veloz-master s3 26379 XXXX", "sentinel config-epoch veloz-master \ufffd"]
+        text = config(read(ENVIRONMENT), "\n".join([known, *damaged]), A, moved=False)
+        self.assertIn(known, text)
+        for line in damaged:
+            self.assertNotIn(line, text)
+        self.assertIsNone(monitored("sentinel monitor veloz-master a XXXX 2", "veloz-master"))
 
     def test_no_password_or_one_that_would_add_a_line_is_refused(self):
         for password in ("", "a\nrequirepass b"):

@@ -11,6 +11,7 @@ import sys
 import time
 
 from . import health, node, sentinel
+from .life import run_node
 from .log import log
 from .settings import PASSWORD_FILE, RUN, VOLUME, Settings, SettingsError, read
 
@@ -51,15 +52,3 @@ def become_redis() -> None:
     os.setgroups([])
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
-
-
-async def run_node(settings: Settings) -> int:
-    server = await asyncio.create_subprocess_exec("redis-server", node.CONFIG)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Redis waits for its replicas, then writes what it has and ends.
-        loop.add_signal_handler(number, server.send_signal, signal.SIGTERM)
-    keeper = asyncio.create_task(node.Keeper(settings).run())
-    code = await server.wait()
-    keeper.cancel()
-    return code if code >= 0 else 128 - code

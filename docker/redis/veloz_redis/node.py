@@ -7,7 +7,19 @@ import os
 from typing import Optional
 
 from .log import log
-from .opinion import Opinion, Other, agreed, keys_in, may_lead, opinion, place, whose_data, would_wipe
+from .opinion import (
+    Opinion,
+    Other,
+    agreed,
+    copy_from,
+    has_loaded,
+    keys_in,
+    may_lead,
+    opinion,
+    place,
+    whose_data,
+    would_wipe,
+)
 from .resp import Client, ReplyError
 from .settings import RUN, VOLUME, Address, Settings
 
@@ -85,6 +97,8 @@ class Keeper:
         }
         self.placed = False
         self.eligible = False
+        self.loaded = False
+        """The server has read its files, and answered since."""
         self._said: Optional[str] = None
         self._rounds = 0
         self._asked_at: Optional[float] = None
@@ -114,7 +128,9 @@ class Keeper:
 
     async def may_be_chosen(self) -> None:
         """Lets the Sentinels choose this node once it has what a master has to have."""
-        if not may_lead(await self.own.call("INFO", "replication", "persistence", "keyspace")):
+        info = await self.own.call("INFO", "replication", "persistence", "keyspace")
+        self.loaded = self.loaded or has_loaded(info)
+        if not may_lead(info):
             return
         await self.own.call("CONFIG", "SET", "replica-priority", str(MAY_BE_CHOSEN))
         self.eligible = True
@@ -137,6 +153,15 @@ class Keeper:
             return Other(client.address[0], keyspace is not None, bool(role) and role[0] == "master", keys_in(keyspace))
 
         return list(await asyncio.gather(*(one(client) for client in self.others.values())))
+
+    async def copy_from(self) -> tuple[Optional[Other], str]:
+        """Whom this node may copy where its own files can't be read, or why nobody. The server does not run."""
+        opinions, others = await asyncio.gather(self.opinions(), self.look())
+        return copy_from(opinions, self.settings.majority, self.settings.node, others)
+
+    def close(self) -> None:
+        for client in (self.own, *self.sentinels, *self.others.values()):
+            client.close()
 
     async def take_place(self) -> None:
         opinions, others = await asyncio.gather(self.opinions(), self.look())

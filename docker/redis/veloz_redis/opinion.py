@@ -49,13 +49,22 @@ def keys_in(keyspace: Optional[str]) -> int:
     return sum(int(line.split(":keys=")[1].split(",")[0]) for line in lines)
 
 
+def fields_of(info: str) -> Mapping[str, str]:
+    return dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+
+
+def has_loaded(info: str) -> bool:
+    """Whether a server has read all of its files, by its INFO."""
+    return fields_of(info).get("loading") == "0"
+
+
 def may_lead(info: str) -> bool:
     """
     Whether a node may be chosen as the master, by its INFO: it is one, it has a whole copy of its master's data, or it holds data of its
     own. One that has just been made holds nothing until its first copy is whole: as the master it would have everybody copy nothing.
     """
-    fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
-    if fields.get("loading") != "0":
+    fields = fields_of(info)
+    if not has_loaded(info):
         return False
     return fields.get("role") == "master" or fields.get("master_link_status") == "up" or keys_in(info) > 0
 
@@ -79,6 +88,31 @@ def whose_data(keys: int, others: Iterable[Other], opinions: Iterable[Optional[O
         return holder
     lived = any(said is not None and said.replicas > 0 for said in opinions)
     return next((other for other in there if lived and not other.answers), None)
+
+
+def copy_from(
+    opinions: list[Optional[Opinion]], majority: int, own: str, others: Iterable[Other]
+) -> tuple[Optional[Other], str]:
+    """
+    The node that one whose own files can't be read may copy, so that these are needed no more: a majority of all
+    Sentinels names it, none of them is choosing another one, and it answers as the only master, with keys. Without one:
+    None, and why.
+    """
+    named = agreed(opinions, majority)
+    if named is None:
+        answer = sum(said is not None for said in opinions)
+        return None, f"no majority of the Sentinels names a master: {answer} of {len(opinions)} answer"
+    if named[0] == own:
+        return None, "the Sentinels name this node as the master: nobody may have more"
+    if any(said is not None and said.busy for said in opinions):
+        return None, "a Sentinel counts the master as down, or is choosing another one"
+    masters = [other for other in others if other.master]
+    if [other.node for other in masters] != [named[0]]:
+        there = " and ".join(other.node for other in masters) or "nobody"
+        return None, f"the Sentinels name {named[0]}, and {there} answers as a master"
+    if masters[0].keys == 0:
+        return None, f"{named[0]}, which the Sentinels name, has no keys"
+    return masters[0], ""
 
 
 def agreed(opinions: Iterable[Optional[Opinion]], majority: int) -> Optional[Address]:

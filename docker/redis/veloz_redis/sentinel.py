@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Optional
 
 from .log import log
@@ -12,22 +13,23 @@ from .resp import Client
 from .settings import VOLUME, Address, Settings
 
 CONFIG = f"{VOLUME}/sentinel.conf"
-# What a Sentinel has learnt. Everything else comes from the settings at each start.
-KEPT = (
-    "sentinel myid ",
-    "sentinel config-epoch ",
-    "sentinel leader-epoch ",
-    "sentinel current-epoch ",
-    "sentinel known-replica ",
-    "sentinel known-sentinel ",
+# What a Sentinel has learnt, as it writes that. Everything else comes from the settings at each start. A damaged line
+# would keep it from starting, again and again; one that is left out it learns anew from the others.
+WORD = "[!-~]+"
+EPOCH = "[0-9]{1,19}"
+WHERE = f"{WORD} {WORD} [0-9]{{1,5}}"
+KEPT = re.compile(
+    f"sentinel (myid [0-9a-f]{{40}}|(config|leader)-epoch {WORD} {EPOCH}|current-epoch {EPOCH}"
+    f"|known-replica {WHERE}|known-sentinel {WHERE} [0-9a-f]{{40}})"
 )
+MONITORED = re.compile(f"sentinel monitor {WHERE} [0-9]+")
 
 
 def monitored(saved: str, master: str) -> Optional[Address]:
     """The master that the saved configuration names."""
     for line in saved.splitlines():
         words = line.split()
-        if words[:3] == ["sentinel", "monitor", master] and len(words) == 6:
+        if words[:3] == ["sentinel", "monitor", master] and len(words) == 6 and MONITORED.fullmatch(line):
             return words[3], int(words[4])
     return None
 
@@ -40,7 +42,7 @@ def config(settings: Settings, saved: str, master: Address, moved: bool) -> str:
     name = settings.master
     dropped = ("sentinel config-epoch ", "sentinel known-replica ") if moved else ()
     kept = [
-        line for line in saved.splitlines() if line.startswith(KEPT) and not (dropped and line.startswith(dropped))
+        line for line in saved.splitlines() if KEPT.fullmatch(line) and not (dropped and line.startswith(dropped))
     ]
     return "\n".join(
         [
@@ -93,7 +95,7 @@ async def choose_master(settings: Settings, remembered: Optional[Address]) -> Ad
 def prepare(settings: Settings) -> str:
     """Writes the configuration, and returns its path."""
     try:
-        with open(CONFIG, encoding="utf-8") as file:
+        with open(CONFIG, encoding="utf-8", errors="replace") as file:
             saved = file.read()
     except FileNotFoundError:
         saved = ""

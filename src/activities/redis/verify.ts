@@ -1,4 +1,4 @@
-import { diagnose, faultSays } from '../../cluster/redis/faults';
+import { diagnose, faultSays, type RedisFault } from '../../cluster/redis/faults';
 import {
   answeringNodes,
   answeringSentinels,
@@ -20,6 +20,8 @@ export interface RedisProof {
   master: string;
   /** A node that may be absent: it failed, and could not be started again. */
   without?: string;
+  /** Nodes and Sentinels that a person stopped, and that stay so. */
+  leaves?: string[];
 }
 
 /** The new state is waited for this long, in milliseconds: a replica that has to be copied anew takes its time. */
@@ -68,7 +70,7 @@ export async function verifyRedis(
 }
 
 /** What is not as the proof has it; undefined when all is. */
-export function whatIsWrong(observed: ObservedRedis, { master, without }: RedisProof): string | undefined {
+export function whatIsWrong(observed: ObservedRedis, { master, without, leaves = [] }: RedisProof): string | undefined {
   const [first, second] = mastersOf(observed);
   if (first?.name !== master || second !== undefined)
     return `master: ${
@@ -78,7 +80,9 @@ export function whatIsWrong(observed: ObservedRedis, { master, without }: RedisP
     }; expected ${master} alone`;
   const found = diagnose(observed);
   if ('undecided' in found) return found.undecided;
-  const fault = found.faults.find(({ node }) => node !== without);
+  // One that was started meanwhile has to be in line.
+  const stays = ({ kind, node }: RedisFault) => kind === 'stopped' && leaves.includes(node);
+  const fault = found.faults.find((each) => each.node !== without && !stays(each));
   if (fault !== undefined) return faultSays(fault);
   const there = answeringSentinels(observed).length;
   if (there < majorityOf(observed)) return `${there} of ${observed.sentinels.length} Sentinels answer`;
@@ -91,10 +95,14 @@ export function whatIsWrong(observed: ObservedRedis, { master, without }: RedisP
 }
 
 /** One write to the master that a replica has too. */
-async function canary(access: RedisAccess, { master, run, without }: RedisProof): Promise<string | undefined> {
+async function canary(
+  access: RedisAccess,
+  { master, run, without, leaves = [] }: RedisProof,
+): Promise<string | undefined> {
   const { topology } = access;
   try {
-    const replicas = topology.nodes.filter(({ name }) => name !== master && name !== without).length;
+    const away = [master, without, ...leaves];
+    const replicas = topology.nodes.filter(({ name }) => !away.includes(name)).length;
     return await withConnection(access.node(master), async (client) => {
       const confirmed = await client.writeAndWait(CANARY, run, Math.min(1, replicas), CANARY_LIMIT_MS);
       return confirmed >= Math.min(1, replicas) ? undefined : `a write to ${master} reached no replica`;

@@ -1,4 +1,5 @@
 import type { Signal } from '../../cluster/guard/signals';
+import { silentBeside } from '../../cluster/redis/away';
 import { isStopped, mastersOf, namedMaster, type ObservedRedis, type SeenReplicas } from '../../cluster/redis/observed';
 import { newerSeen, nextSeen } from '../../cluster/redis/strangers';
 import {
@@ -10,6 +11,7 @@ import {
   leftBehindSays,
   undecidedSays,
   REDIS_ROUNDS_KEPT,
+  TROUBLE,
   type RedisFailureKind,
   type RedisRound,
   type RedisVerdict,
@@ -17,6 +19,8 @@ import {
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
 import { endOfStretch } from '../guard/stretch';
+import { AwayNodes } from './away-nodes';
+import { HungNodes } from './hung-nodes';
 import { KilledNodes } from './killed-nodes';
 import { RedisObservatory } from './observatory';
 
@@ -33,7 +37,7 @@ export interface RedisWatchRequest {
   known: { failed: boolean; leftOver: boolean; sees: string; hanging?: string[] };
   /** What an earlier stretch saw last in the master's own list of replicas. */
   seen?: SeenReplicas;
-  /** Nodes that were killed beside a master that is well may be started. Absent from a guard of an older version: they may not. */
+  /** Nodes that were killed, or hang, beside a master that is well may be started. Absent from a guard of an older version: they may not. */
   mayStart?: boolean;
   /** Return after this time, in milliseconds, if nothing happens. */
   forMs: number;
@@ -56,7 +60,7 @@ export interface RedisWatchResult {
   key: string;
   /** Of `left over`: the nodes that hang, off their networks. */
   hanging?: string[];
-  /** Killed nodes that the watch has started, or could not start, each in a sentence. */
+  /** Nodes that were killed or hung and that the watch has started, each in a sentence. */
   started?: string[];
   /** What was seen last in the master's own list of replicas; absent where nobody has read one. */
   seen?: SeenReplicas;
@@ -64,8 +68,6 @@ export interface RedisWatchResult {
 
 /** What is odd for this long is told, even when it is no failure. */
 const TELL_AFTER_MS = 1500;
-/** The key of what is wrong while the master is well, and that no run mends. */
-const TROUBLE = 'trouble';
 /** Whatever a failover leaves is put right by the nodes themselves within three seconds, or not at all. */
 const REPAIR_AFTER_MS = 5000;
 /** How often the lock is asked for while a failure waits for it. */
@@ -75,7 +77,7 @@ const POSTGRES_FIRST_MS = 5000;
 
 /**
  * Watches a cluster's Redis until something happens that the guard has to know, or the time is over. Changes nothing but that it starts
- * nodes that were killed beside a master that is well; nothing of it stands in the workflow's history.
+ * nodes that were killed, or that hang, beside a master that is well; nothing of it stands in the workflow's history.
  */
 export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest): Promise<RedisWatchResult> {
   const access = accessCluster(deps, request.cluster);
@@ -90,6 +92,8 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
   const odd = new Since();
   const left = new Since();
   const killed = new KilledNodes(deps, request.cluster, policy);
+  const hung = new HungNodes(deps, request.cluster, policy);
+  const away = new AwayNodes();
   const rounds: RedisRound[] = [];
   let notBefore = 0;
   let failedSince: number | undefined;
@@ -149,10 +153,16 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
       }
 
       if (verdict.state === 'healthy' && request.mayStart === true) {
-        if (round.picture !== undefined) killed.see(killedBeside(round.picture, request.movedFrom), now);
+        if (round.picture !== undefined) {
+          killed.see(killedBeside(round.picture, request.movedFrom), now);
+          hung.see(silentBeside(round.picture), now);
+        }
         killed.startDue(now);
+        hung.restartDue(now);
       }
-      const started = killed.takeStarted();
+      if (verdict.state === 'healthy' && round.picture !== undefined && request.master !== null)
+        away.see(round.picture, request.master, now);
+      const started = [...killed.takeStarted(), ...hung.takeStarted()];
       if (started.length > 0) return { why: 'sees', ...seen, started };
 
       if (verdict.state === 'healthy' && round.picture !== undefined) {
@@ -178,9 +188,9 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         undecided = undecidedSays(round.picture);
       }
       if (verdict.state === 'healthy') {
-        const trouble = undecided ?? killed.trouble;
+        const trouble = undecided ?? killed.trouble ?? hung.trouble ?? away.trouble;
         // What was told by an earlier stretch stays told until this one knows.
-        const unknown = request.known.sees === TROUBLE && (!looked || killed.pending);
+        const unknown = request.known.sees === TROUBLE && (!looked || killed.pending || away.pending);
         if (trouble !== undefined) Object.assign(seen, { state: 'suspect', sees: trouble, key: TROUBLE });
         else if (unknown) seen.key = TROUBLE;
       }

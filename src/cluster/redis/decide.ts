@@ -1,3 +1,4 @@
+import { wasStoppedByHand } from '../guard/mending';
 import { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
 import { redisCli, redisFailover, redisStatus, sentinelCli, startContainer } from './commands';
@@ -21,8 +22,14 @@ export function decideRedis(topology: RedisTopology, observed: ObservedRedis, re
   checkTarget(list, topology, observed, request);
   checkSentinels(list, topology, observed);
   const decided = choose(list, topology, observed, request);
+  const leaves = leftAlone(observed, request);
   const refused = list.checks.some(({ result }) => result === 'refuse');
-  return { ...decided, ...(refused ? { kind: 'none' as const } : {}), checks: list.checks };
+  return {
+    ...decided,
+    ...(leaves.length === 0 ? {} : { leaves }),
+    ...(refused ? { kind: 'none' as const } : {}),
+    checks: list.checks,
+  };
 }
 
 function choose(list: Checklist, topology: RedisTopology, observed: ObservedRedis, request: RedisRequest): Decided {
@@ -37,7 +44,8 @@ function choose(list: Checklist, topology: RedisTopology, observed: ObservedRedi
     });
     return { kind: 'none', faults: [] };
   }
-  const { faults } = found;
+  const left = leftAlone(observed, request);
+  const faults = found.faults.filter(({ kind, node }) => kind !== 'stopped' || !left.includes(node));
   const [master] = mastersOf(observed);
   const failed = master === undefined && !faults.some(({ kind }) => kind === 'no master');
   const source = master?.name ?? lastMaster(observed);
@@ -48,17 +56,17 @@ function choose(list: Checklist, topology: RedisTopology, observed: ObservedRedi
     const right = faults.find(({ kind }) => kind === 'no master')?.node ?? rightMaster(observed);
     // Who names a target wants a move, and would take a repair for it.
     const wantsMove = request.target !== undefined && request.target !== right;
-    const left = {
+    const agreed = {
       says: 'one master, and everybody agrees on it',
       measured: faults.map(faultSays).join('; '),
       limit: 'none',
       next: redisFailover(observed.cluster, '--repair'),
     };
     if (wantsMove)
-      list.require('L3', false, { ...left, refusal: 'something is not as it should be, and is mended first' });
+      list.require('L3', false, { ...agreed, refusal: 'something is not as it should be, and is mended first' });
     else
       list.advise('L3', false, {
-        ...left,
+        ...agreed,
         refusal: 'something is not as it should be; it is mended first, and the master stays',
       });
     return { kind: 'repair', faults, source: right, target: right };
@@ -75,6 +83,16 @@ function choose(list: Checklist, topology: RedisTopology, observed: ObservedRedi
   if (request.target !== undefined && request.target === source)
     return { kind: 'none', faults, source, target: source, alreadyDone: `${source} is the master already` };
   return planned(list, topology, observed, request, master);
+}
+
+/** What a person stopped; of Sentinels also what a person froze. A frozen node may have been the master, and is not left so. */
+function leftAlone({ nodes, sentinels }: ObservedRedis, { leaveStopped }: RedisRequest): string[] {
+  if (leaveStopped !== true) return [];
+  const stopped = [...nodes, ...sentinels].filter(
+    ({ state, container }) => state === null && wasStoppedByHand(container),
+  );
+  const frozen = sentinels.filter(({ state, container }) => state === null && container.status === 'paused');
+  return [...stopped, ...frozen].map(({ name }) => name);
 }
 
 function checkTarget(

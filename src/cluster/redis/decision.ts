@@ -9,6 +9,8 @@ export interface RedisRequest {
   expectedMaster?: string;
   /** `repair`: mend what is not as it should be, and move nothing. */
   only?: 'repair';
+  /** What a person stopped stays stopped, also the master that failed so. */
+  leaveStopped?: true;
   /** Decide as it was done before killed and empty nodes were looked at: for a run that began then, and is replayed. */
   asBefore?: true;
 }
@@ -32,8 +34,13 @@ export interface RedisDecision {
   unseen?: string;
   /** Why there is nothing to do, in a sentence without full stop. */
   alreadyDone?: string;
-  /** Of a repair that starts a master that was killed: a node that does not answer, and that is not for this run to bring back. */
+  /**
+   * Of a repair that starts a master that was killed: a node that does not answer, and that is not for this run to bring back. Of a forced
+   * failover: the master that failed, where a person stopped it and it stays so.
+   */
   without?: string;
+  /** What a person stopped, and stays so, with {@link RedisRequest.leaveStopped}; absent where nothing. */
+  leaves?: string[];
 }
 
 /**

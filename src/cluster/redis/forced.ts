@@ -1,5 +1,5 @@
 import { formatMs } from '../duration';
-import { containerWords, isKilled } from '../guard/mending';
+import { containerWords, isKilled, wasStoppedByHand } from '../guard/mending';
 import { formatSize } from '../size';
 import type { Checklist } from '../switchover/checklist';
 import { redisCli, redisFailover, redisStatus, START_STACK, startContainer } from './commands';
@@ -70,6 +70,15 @@ export function forced(
     next: startContainer(ended ? source : (observed.nodes.find(({ name }) => name !== source)?.name ?? source)),
   });
   checkSilence(list, observed, source);
+  const stays = request.leaveStopped === true && node !== undefined && wasStoppedByHand(node.container);
+  if (stays)
+    list.advise('L1', false, {
+      says: `${source} was not told to stop`,
+      refusal: `${source} was told to stop, and stays so: nobody could take over`,
+      measured: containerWords(node.container),
+      limit: 'none',
+      next: startContainer(source),
+    });
   if (target === undefined) return { kind: 'forced', faults, source };
   const fresh = checkFreshness(list, observed, request, source, target);
   const missed = checkOthers(list, observed, source, target);
@@ -84,6 +93,7 @@ export function forced(
     target: target.name,
     ...(doubt === undefined ? {} : { doubt }),
     ...(unseen === undefined ? {} : { unseen }),
+    ...(stays ? { without: source } : {}),
   };
 }
 

@@ -1,20 +1,13 @@
 import type { Check } from '../check';
 import { logs } from '../commands';
 import { formatMs } from '../duration';
-import { connectCommand, offNetworksSays } from '../off-networks';
+import { offNetworksSays } from '../off-networks';
 import { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
-import { redisCli, redisFailover, redisStatus, START_STACK, startContainer, unfreezeContainer } from './commands';
+import { isLooping, lookAt, LOOPS } from './away';
+import { redisCli, redisFailover, redisStatus, START_STACK } from './commands';
 import { BLIND_MS, diagnose, faultSays, withData, type RedisFault } from './faults';
-import {
-  answeringNodes,
-  answeringSentinels,
-  isStopped,
-  majorityOf,
-  mastersOf,
-  type ObservedRedis,
-  type RedisContainer,
-} from './observed';
+import { answeringNodes, answeringSentinels, majorityOf, mastersOf, type ObservedRedis } from './observed';
 import { strangersOf } from './strangers';
 
 /** A replica is told as silent after this long, in milliseconds. Masters ping their replicas every second. */
@@ -93,21 +86,15 @@ function measuredOf(fault: RedisFault, observed: ObservedRedis, masters: string)
   };
 }
 
-/** What to run about one that gives no answer: a container that does not run has no news in its log. */
-function lookAt(name: string, container: RedisContainer): string {
-  if (container.offNetworks !== undefined) return connectCommand(name, container.offNetworks);
-  if (container.status === 'absent') return START_STACK;
-  if (container.status === 'paused') return unfreezeContainer(name);
-  return isStopped(container) ? startContainer(name) : logs(name);
-}
-
 function checkNodes(list: Checklist, observed: ObservedRedis): void {
   // Those that do not run, or that a run took off its networks, are told as faults already.
   for (const { name, state, container, error } of observed.nodes)
     if (state === null && (container.running || !container.exists) && container.offNetworks?.by !== 'run')
       list.require('L1', false, {
         says: '',
-        refusal: `${name} does not answer${container.offNetworks === undefined ? '' : `: ${offNetworksSays(container.offNetworks)}`}`,
+        refusal: isLooping(container)
+          ? `${name} ${LOOPS}`
+          : `${name} does not answer${container.offNetworks === undefined ? '' : `: ${offNetworksSays(container.offNetworks)}`}`,
         measured: `${error ?? 'no answer'}; Docker says ${container.status}`,
         limit: 'every node answers',
         next: lookAt(name, container),
@@ -160,7 +147,7 @@ function checkSentinels(list: Checklist, topology: RedisTopology, observed: Obse
     if (container.running || !container.exists)
       list.advise('L1', false, {
         says: '',
-        refusal: `${name} does not answer`,
+        refusal: isLooping(container) ? `${name} ${LOOPS}` : `${name} does not answer`,
         measured: `${error ?? 'no answer'}; Docker says ${container.status}`,
         limit: 'every Sentinel answers',
         next: lookAt(name, container),

@@ -37,7 +37,7 @@ export function planRedis(
   holdLimitMs: number;
   holdEnds?: string;
 } {
-  const { kind, source, target, faults } = decision;
+  const { kind, source, target, faults, without } = decision;
   const each = handover?.medianMs ?? 100;
   const steps: PlannedRedisStep[] = [];
   if (kind === 'planned')
@@ -56,12 +56,13 @@ export function planRedis(
       pointOfNoReturn: true,
       undo: `until ${target} is the master: nothing to put back; ${source} can be started again`,
     });
-    steps.push({
-      id: 'return',
-      says: `Start ${source}, which comes back as a replica of ${target}`,
-      expectedMs: measured.start + each,
-      pointOfNoReturn: false,
-    });
+    if (without !== source)
+      steps.push({
+        id: 'return',
+        says: `Start ${source}, which comes back as a replica of ${target}`,
+        expectedMs: measured.start + each,
+        pointOfNoReturn: false,
+      });
   }
   if (kind === 'repair')
     faults.forEach((fault, index) =>

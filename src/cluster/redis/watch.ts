@@ -113,6 +113,9 @@ export function judgeRedis(rounds: readonly RedisRound[], limits: RedisWatchLimi
   return judgeSilence(rounds, round, master, limits);
 }
 
+/** The key of what is wrong while the master is well, and that no run mends. */
+export const TROUBLE = 'trouble';
+
 /** Two verdicts with the same key are no news. */
 export const keyOfRedis = (verdict: RedisVerdict): string =>
   verdict.state === 'failed' ? `failed ${verdict.kind}` : verdict.state;
@@ -217,7 +220,7 @@ function whoFailsOver(observed: ObservedRedis): string | undefined {
 /**
  * What an earlier failover left and a run may mend without asking anybody. A container that does not run is left alone: people stop
  * containers; the one of the master that was replaced is started again, and one that a run took off its networks, unless it was told to
- * stop since. What a person took off its networks stays so. Undecided things are for people.
+ * stop. What a person took off its networks stays so. Undecided things are for people.
  * @param movedFrom the master that was replaced, and that nobody has seen well since
  */
 export function leftBehind(observed: ObservedRedis, movedFrom: string | null): RedisFault[] {
@@ -228,7 +231,8 @@ export function leftBehind(observed: ObservedRedis, movedFrom: string | null): R
     const container = observed.nodes.find(({ name }) => name === fault.node)?.container;
     const off = container?.offNetworks?.by;
     if (off === 'somebody') return false;
-    return fault.node === movedFrom || (off === 'run' && container !== undefined && !wasStoppedByHand(container));
+    if (container === undefined || wasStoppedByHand(container)) return false;
+    return fault.node === movedFrom || off === 'run';
   });
 }
 

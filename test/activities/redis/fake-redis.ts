@@ -79,6 +79,8 @@ export class FakeRedis {
   holder: string | undefined;
   /** The containers that were started. */
   readonly started: string[] = [];
+  /** Those that were killed through Docker. */
+  readonly ended: string[] = [];
   /** Why none can be. */
   broken: string | undefined;
   readonly containers = new Map<string, Partial<ContainerState>>();
@@ -118,6 +120,11 @@ export class FakeRedis {
           restartPolicy: 'unless-stopped',
           ...this.containers.get(name),
         }),
+      kill: (name) => {
+        this.ended.push(name);
+        this.freeze(name, false);
+        return this.kill(name);
+      },
       start: async (name) => {
         if (this.broken !== undefined) throw new Error(this.broken);
         this.started.push(name);

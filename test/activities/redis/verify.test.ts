@@ -47,4 +47,8 @@ test('a minority of the Sentinels is no proof, and a node that could not be star
   const without = picture([master(MASTER), silent(REPLICA)], sentinelsNaming(MASTER));
   expect(whatIsWrong(without, proof)).toBe(`the container ${REPLICA} does not run`);
   expect(whatIsWrong(without, { ...proof, without: REPLICA })).toBeUndefined();
+  expect(whatIsWrong(without, { ...proof, leaves: [REPLICA] })).toBeUndefined();
+  // Started meanwhile, it has to be in line.
+  const apart = picture([master(MASTER), replica(REPLICA, MASTER, {}, { up: false })], sentinelsNaming(MASTER));
+  expect(whatIsWrong(apart, { ...proof, leaves: [REPLICA] })).toBe(`${REPLICA} is not connected to ${MASTER}`);
 });

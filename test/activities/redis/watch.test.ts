@@ -138,6 +138,31 @@ describe('a stretch of watching Redis', () => {
     expect(await watch({ forMs: 4000 })).toMatchObject({ why: 'quiet', state: 'healthy' });
   });
 
+  test('tells of a replica that ends each time that Docker starts it, once that has lasted', async () => {
+    await world.kill(REPLICA);
+    world.containers.set(REPLICA, { running: true, status: 'restarting' });
+    expect(await watch({ mayStart: true, forMs: 20_000 })).toMatchObject({
+      why: 'sees',
+      state: 'suspect',
+      key: 'trouble',
+      sees: `${REPLICA} ends each time that Docker starts it: nobody could take over. Next: docker logs --tail 20 ${REPLICA}`,
+    });
+    // The next stretch keeps it told until it knows.
+    const again = await watch({ forMs: 3000, known: { ...known, sees: 'trouble' } });
+    expect(again).toMatchObject({ why: 'quiet', key: 'trouble' });
+  });
+
+  test('leaves a master that a person stopped as it is after it was replaced, and tells how it comes back', async () => {
+    world.named = REPLICA;
+    await world.kill(MASTER, 0);
+    expect(await watch({ master: REPLICA, movedFrom: MASTER, mayStart: true, forMs: 20_000 })).toMatchObject({
+      why: 'sees',
+      key: 'trouble',
+      sees: `${MASTER} was told to stop, and stays so (its container is exited, exit code 0): nobody could take over. Next: docker start ${MASTER}`,
+    });
+    expect(world.started).toEqual([]);
+  });
+
   test('starts a replica that was killed beside a master that is well, once Docker had the time to do so', async () => {
     const watching = watch({ mayStart: true });
     await pause(300);

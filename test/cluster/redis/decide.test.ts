@@ -313,3 +313,46 @@ test('every check that refuses or warns ends with a command', () => {
   for (const { next } of decisions.flatMap(({ checks }) => checks).filter(({ result }) => result === 'refuse'))
     expect(next).toMatch(/^(docker|veloz-ha) /);
 });
+
+describe('what a person stopped, where it is to stay so', () => {
+  const leave = { leaveStopped: true, only: 'repair' } as const;
+  const [one] = SENTINELS;
+  const down = silentSentinel(one);
+  const stopped = { ...down, container: { ...down.container, exitCode: 0 } };
+
+  test('is no fault of a repair, and what was killed is', () => {
+    const names = [MASTER, REPLICA, THIRD];
+    const sentinels = [stopped, ...sentinelsNaming(MASTER).slice(1)];
+    const seen = picture([master(MASTER), silent(REPLICA), killed(THIRD)], sentinels);
+    expect(decide(seen, { only: 'repair' }, names).faults.map(({ node }) => node)).toEqual([REPLICA, THIRD, one]);
+    expect(decide(seen, leave, names)).toMatchObject({
+      kind: 'repair',
+      faults: [{ kind: 'stopped', node: THIRD }],
+      leaves: [REPLICA, one],
+    });
+  });
+
+  test('is all that there is: nothing is to be done', () => {
+    const seen = picture([master(MASTER), silent(REPLICA)], sentinelsNaming(MASTER));
+    expect(decide(seen, leave)).toMatchObject({ kind: 'none', alreadyDone: expect.any(String) as string });
+    expect(decide(seen, { only: 'repair' }).kind).toBe('repair');
+  });
+
+  test('and of the Sentinels what a person froze; a frozen node may have been the master', () => {
+    const frozen = { ...down, container: { exists: true, running: false, status: 'paused' } };
+    const seen = picture([master(MASTER), silent(REPLICA, 'paused')], [frozen, ...sentinelsNaming(MASTER).slice(1)]);
+    expect(decide(seen, leave)).toMatchObject({ faults: [{ kind: 'stopped', node: REPLICA }], leaves: [one] });
+  });
+
+  test('is the master that failed: the replica takes over, and a warning says how it comes back', () => {
+    const lost = replica(REPLICA, MASTER, {}, { up: false, downMs: 1000 });
+    const seen = picture([silent(MASTER), lost], sentinelsNaming(MASTER));
+    const decision = decide(seen, { ...leave, expectedMaster: MASTER });
+    expect(decision).toMatchObject({ kind: 'forced', source: MASTER, target: REPLICA, without: MASTER });
+    expect(decision.checks.find(({ id, result }) => id === 'L1' && result === 'warn')).toMatchObject({
+      measured: 'its container is exited, exit code 0',
+      next: `docker start ${MASTER}`,
+    });
+    expect(decide(seen, { expectedMaster: MASTER }).without).toBeUndefined();
+  });
+});

@@ -34,6 +34,17 @@ test('a stopped node and a frozen one are for a repair, and one that runs and is
   ]);
 });
 
+test('a node and a Sentinel that end each time that Docker starts them are told so', () => {
+  const loops = { exists: true, running: true, status: 'restarting' };
+  const [one, ...rest] = sentinelsNaming(MASTER);
+  const nodes = [master(MASTER), { ...silent(REPLICA), container: loops }];
+  const seen = picture(nodes, [...rest, { ...silentSentinel(one?.name ?? ''), container: loops }]);
+  expect(redisFindings(redisTopology(), seen).map(({ refusal, next }) => [refusal, next])).toEqual([
+    [`${REPLICA} ends each time that Docker starts it`, `docker logs --tail 20 ${REPLICA}`],
+    [`${SENTINELS[0]} ends each time that Docker starts it`, `docker logs --tail 20 ${SENTINELS[0]}`],
+  ]);
+});
+
 test('no master is told before everything else', () => {
   const lost = replica(REPLICA, MASTER, {}, { up: false, downMs: 1000 });
   expect(findings(picture([silent(MASTER), lost], sentinelsNaming(MASTER)))[0]).toBe(

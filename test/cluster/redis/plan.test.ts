@@ -28,6 +28,17 @@ test('a forced failover proves, promotes, starts the old node and proves again',
   expect(steps.filter(({ pointOfNoReturn }) => pointOfNoReturn).map(({ id }) => id)).toEqual(['take over']);
 });
 
+test('a master that a person stopped is left so where that is asked for, and started for whoever asks for a failover', () => {
+  const lost = replica(REPLICA, MASTER, {}, { up: false, downMs: 1000 });
+  const steps = (exitCode: number, request: RedisRequest) =>
+    plan(picture([silent(MASTER, 'exited', exitCode), lost], sentinelsNaming(MASTER)), request).steps.map(
+      ({ id }) => id,
+    );
+  for (const code of [0, 143]) expect(steps(code, { leaveStopped: true })).toEqual(['take over', 'verify']);
+  expect(steps(137, { leaveStopped: true })).toEqual(['take over', 'return', 'verify']);
+  expect(steps(0, { only: 'repair' })).toEqual(['take over', 'return', 'verify']);
+});
+
 test('a repair is a step for each fault, nobody waits, and nothing is moved', () => {
   const { steps, ...hold } = plan(picture([master(MASTER), master(REPLICA)], sentinelsNaming(MASTER)));
   expect(steps.map(({ id, fault }) => [id, fault?.kind])).toEqual([

@@ -202,8 +202,9 @@ describe('what is left behind', () => {
     expect(leftBehind(moved(silent(MASTER)), null)).toEqual([]);
   });
 
-  test('is the container of the master that was replaced', () => {
-    const faults = leftBehind(moved(silent(MASTER)), MASTER);
+  test('is the container of the master that was replaced, unless a person stopped it', () => {
+    for (const code of [0, 143]) expect(leftBehind(moved(silent(MASTER, 'exited', code)), MASTER)).toEqual([]);
+    const faults = leftBehind(moved(killed(MASTER)), MASTER);
     expect(faults).toEqual([{ kind: 'stopped', node: MASTER, status: 'exited' }]);
     expect(leftBehindSays(faults)).toBe(`something is not as it should be: the container ${MASTER} does not run`);
   });

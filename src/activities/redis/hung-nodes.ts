@@ -1,0 +1,110 @@
+import { mendingBackoffMs } from '../../cluster/guard/mending';
+import type { GuardPolicy } from '../../cluster/guard/policy';
+import type { ActivityDeps } from '../deps';
+import { endContainer } from '../end-container';
+import { messageOf, withinLimit } from '../guard/probe';
+import { stillMine } from '../still-mine';
+import { accessRedis, withConnection } from './access';
+
+/**
+ * A node that has not answered for this long hangs, in milliseconds. A replica that drops a large set of keys before a copy, or runs a long
+ * script, is busy for shorter, or says so.
+ */
+export const HANGS_MS = 30_000;
+/** How long Docker may take to answer, in milliseconds. */
+const LIMIT_MS = 1000;
+/** How long it may take to start a container, in milliseconds. */
+const START_LIMIT_MS = 10_000;
+/** It gives no answer here, and one to Docker's check: it is looked at again after this time, in milliseconds. */
+const LOOK_AGAIN_MS = 5000;
+/** How long the node may take for its last chance, in milliseconds. */
+const ANSWER_LIMIT_MS = 2000;
+
+/** One that gives no answer. Times in milliseconds. */
+interface Silent {
+  since: number;
+  busy: boolean;
+  /** Why the last attempt was in vain. */
+  trouble?: string;
+}
+
+/**
+ * Ends and starts Redis nodes whose process hangs beside a master that is well: Docker restarts what ended, and not what hangs. Two ways
+ * have to agree: no answer here, and none to Docker's own check, which asks from inside. The watch of the master waits for none of it.
+ */
+export class HungNodes {
+  private readonly silent = new Map<string, Silent>();
+  /** Attempts, and when the next one may be; kept when a node answers, so that one that hangs again and again is left in peace for longer. */
+  private readonly tries = new Map<string, { attempts: number; notBefore: number }>();
+  private says: string[] = [];
+
+  constructor(
+    private readonly deps: ActivityDeps,
+    private readonly cluster: string,
+    private readonly policy: Pick<GuardPolicy, 'backoff'>,
+  ) {}
+
+  /** What was started since this was last asked, each in a sentence. */
+  takeStarted(): string[] {
+    return this.says.splice(0);
+  }
+
+  /** Why one goes on to hang, in a sentence without full stop; undefined where none does. It is tried again after the back-off. */
+  get trouble(): string | undefined {
+    return [...this.silent.values()].find(({ trouble }) => trouble !== undefined)?.trouble;
+  }
+
+  /** The nodes that a look at everything has just shown as running without an answer. One that is not among them any more is forgotten. */
+  see(names: readonly string[], now: number): void {
+    for (const name of this.silent.keys()) if (!names.includes(name)) this.silent.delete(name);
+    for (const name of names) if (!this.silent.has(name)) this.silent.set(name, { since: now, busy: false });
+  }
+
+  /** Begins to end and start those that have been silent for long. To be called only while the master answers. Never throws. */
+  restartDue(now: number): void {
+    for (const [name, silent] of this.silent) {
+      const { attempts, notBefore } = this.tries.get(name) ?? { attempts: 0, notBefore: 0 };
+      if (silent.busy || now < notBefore || now - silent.since < HANGS_MS) continue;
+      silent.busy = true;
+      this.tries.set(name, {
+        attempts: attempts + 1,
+        notBefore: now + Math.max(HANGS_MS, mendingBackoffMs(attempts + 1, this.policy)),
+      });
+      void this.restart(name).then(
+        (says) => {
+          silent.busy = false;
+          delete silent.trouble;
+          if (says !== undefined) this.says.push(says);
+          // Nothing was done, and it is looked at again soon.
+          else this.tries.set(name, { attempts, notBefore: now + LOOK_AGAIN_MS });
+        },
+        (error: unknown) => {
+          silent.busy = false;
+          silent.trouble = `${name} hangs, and could not be ended and started: ${messageOf(error)}`;
+        },
+      );
+    }
+  }
+
+  /** @returns what was done; undefined where it does not hang, or a run has Redis. @throws Error when it does not end, or start */
+  private async restart(name: string): Promise<string | undefined> {
+    const { docker } = this.deps;
+    const { status, health } = await withinLimit(docker.inspect(name), LIMIT_MS);
+    if (status !== 'running' || health !== 'unhealthy' || (await this.answers(name))) return undefined;
+    if ((await this.deps.lockHolder(this.cluster, 'redis')) !== undefined) return undefined;
+    await endContainer(docker, name);
+    await stillMine(`start ${name}`);
+    await withinLimit(docker.start(name), START_LIMIT_MS);
+    this.silent.delete(name);
+    return `${name} was ended and started again: it ran, and its process answered nobody`;
+  }
+
+  /** An error that Redis itself says is an answer: a wrong password, a script that goes on. */
+  private async answers(name: string): Promise<boolean> {
+    const access = accessRedis(this.deps, this.cluster);
+    return withConnection(access.node(name, ANSWER_LIMIT_MS), (client) => client.role()).then(
+      () => true,
+      (error: unknown) => (error as Error).name === 'ReplyError',
+    );
+  }
+}

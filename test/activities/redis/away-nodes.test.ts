@@ -1,0 +1,27 @@
+import { AwayNodes } from '../../../src/activities/redis/away-nodes';
+import type { ObservedRedisNode } from '../../../src/cluster/redis/observed';
+import { master, MASTER, picture, replica, REPLICA, sentinelsNaming, silent } from '../../cluster/redis/picture';
+
+const beside = (node: ObservedRedisNode) => picture([master(MASTER), node], sentinelsNaming(MASTER));
+const loops = `${REPLICA} ends each time that Docker starts it: nobody could take over. Next: docker logs --tail 20 ${REPLICA}`;
+
+test('a node that ends each time that Docker starts it is told after ten seconds, whatever Docker says at the moment', () => {
+  const away = new AwayNodes();
+  away.see(beside(silent(REPLICA, 'restarting')), MASTER, 0);
+  expect([away.trouble, away.pending]).toEqual([undefined, true]);
+  away.see(beside(silent(REPLICA, 'running')), MASTER, 5000);
+  // It reads its files, and ends over them.
+  away.see(beside(replica(REPLICA, MASTER, { loading: true })), MASTER, 8000);
+  away.see(beside(silent(REPLICA, 'running')), MASTER, 10_000);
+  expect([away.trouble, away.pending]).toEqual([loops, false]);
+});
+
+test('one that answers in between begins anew', () => {
+  const away = new AwayNodes();
+  away.see(beside(silent(REPLICA, 'restarting')), MASTER, 0);
+  away.see(beside(replica(REPLICA, MASTER)), MASTER, 5000);
+  away.see(beside(silent(REPLICA, 'running')), MASTER, 12_000);
+  expect(away.trouble).toBeUndefined();
+  away.see(beside(replica(REPLICA, MASTER)), MASTER, 30_000);
+  expect([away.trouble, away.pending]).toEqual([undefined, false]);
+});
