@@ -4,7 +4,7 @@ import { act, changing, holding, leaving } from './runbook/activity-options';
 import type { Run } from './runbook/run';
 import { rootDetails, type Step } from './runbook/runner';
 import { proveAndWatch } from './runbook/soak';
-import { rejoinSteps } from './rejoin-steps';
+import { rejoinSteps, type RejoinWish } from './rejoin-steps';
 import type { RejoinFacts } from './run-state';
 
 /** What the steps of a failover learn, for its report. */
@@ -13,6 +13,8 @@ export interface FailoverStory {
   timeline?: number;
   protectedAt?: number;
   rejoin?: RejoinFacts;
+  /** The old primary was told to stop and was left, in a sentence. */
+  left?: string;
   /** What became of the old primary, in a sentence. */
   after?: string;
 }
@@ -49,11 +51,12 @@ export function failoverSteps(
   run: Run,
   described: ClusterDescription,
   move: FailoverMove,
-  options: { soakMs: number; rejoins: boolean },
+  options: { soakMs: number; rejoins: boolean; leavesStopped?: boolean },
   story: FailoverStory,
 ): Step[] {
   const { source } = move;
-  const { soakMs, rejoins } = options;
+  const { soakMs, rejoins, leavesStopped = false } = options;
+  const wish: RejoinWish = { cluster: move.cluster, run: move.run, node: source, method: 'auto' };
   const target = (): string => story.result?.target ?? '';
   return [
     {
@@ -91,7 +94,7 @@ export function failoverSteps(
         return { detail: result.detail, warnings: result.warnings };
       },
     },
-    ...(rejoins ? rejoinSteps(run, { cluster: move.cluster, run: move.run, node: source, method: 'auto' }, story) : []),
+    ...(rejoins ? rejoinSteps(run, leavesStopped ? { ...wish, leavesStopped } : wish, story) : []),
     ...(rejoins
       ? [
           {
@@ -99,6 +102,10 @@ export function failoverSteps(
             says: `Verify through the front door${soakMs > 0 ? `, and watch for ${formatMs(soakMs)}` : ''}`,
             givesWayFor: target,
             run: async () => {
+              if (story.left !== undefined) {
+                story.after = `${story.left}, fenced: once somebody starts it, it becomes a standby`;
+                return { detail: `nothing to watch: ${source} stays stopped` };
+              }
               const { holdLimitMs, cluster, run: token, ledger } = move;
               const request: MoveRequest = {
                 cluster,

@@ -102,7 +102,10 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
 
   const soakMs = request.soak === undefined ? described.topology.soak : durationMs(request.soak);
   const story: FailoverStory = {};
-  const steps = failoverSteps(run, described, move, { soakMs, rejoins: request.oldPrimary === 'rejoin' }, story);
+  // Nobody asked the guard for this very node; a person who promotes has its old primary come back.
+  const leavesStopped = request.incident !== undefined;
+  const rejoins = request.oldPrimary === 'rejoin';
+  const steps = failoverSteps(run, described, move, { soakMs, rejoins, leavesStopped }, story);
   state.steps = initialStepStates(steps);
   // A failover by the guard enters no phase before the hold ends: that would be one more hand-over while clients wait.
   if (request.incident === undefined) run.enter('running', 'Starting');
@@ -150,7 +153,12 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
       return run.end(
         'completed',
         `${result?.target ?? '?'} is the primary now: ${lost}. ${story.after ?? `${move.source} was left as it is, fenced`}`,
-        rest,
+        story.left === undefined
+          ? rest
+          : {
+              ...rest,
+              next: [{ command: `docker start ${move.source}`, why: 'has it become a standby, by the guard in auto' }],
+            },
       );
     }
     case 'aborted':

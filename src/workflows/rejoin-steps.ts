@@ -18,6 +18,8 @@ export interface RejoinStory {
   rejoin?: RejoinFacts;
   /** The primary's names at the end. */
   names?: string;
+  /** The node was told to stop and was left, in a sentence. */
+  left?: string;
 }
 
 /** A node that is to become a standby of the primary. */
@@ -31,6 +33,8 @@ export interface RejoinWish {
   method: 'auto' | 'copy';
   /** Its container runs, and neither its agent nor its server gives an answer. */
   silent?: boolean;
+  /** Nobody asked for this very node: what a person stopped stays stopped. */
+  leavesStopped?: boolean;
 }
 
 /** A container of which nothing answers ends within some 8 s, or is cut off then. */
@@ -107,8 +111,9 @@ class Rejoin {
 
   /** Each activity of the rejoin takes the node anew, so that none of an earlier one's late commands is carried out. */
   private request(method: 'auto' | 'copy' = this.wish.method): RejoinRequest {
-    const { cluster, run, node } = this.wish;
-    return { cluster, run, node, primary: this.primary, method, turn: this.turn++ };
+    const { cluster, run, node, leavesStopped } = this.wish;
+    const request = { cluster, run, node, primary: this.primary, method, turn: this.turn++ };
+    return leavesStopped === true ? { ...request, leavesStopped } : request;
   }
 
   /**
@@ -130,6 +135,7 @@ class Rejoin {
     const summary = `Fence ${node}, and compare its history with that of ${this.primary}`;
     this.found = await act(leaving, summary).lookAtRejoin(this.request());
     this.why = this.found.state === 'fenced' ? this.found.plan.why : this.found.says;
+    if (this.found.state === 'left') this.story.left = this.found.says;
     if (this.found.state !== 'fenced') return { detail: this.found.says };
     const { plan, says } = this.found;
     return { detail: `${says}; ${methodWords[plan.method]}: ${plan.why}` };
@@ -137,7 +143,7 @@ class Rejoin {
 
   async data(): Promise<StepResult> {
     const { found } = this;
-    if (found === undefined || found.state === 'streams') return { detail: 'nothing to do' };
+    if (found === undefined || found.state === 'streams' || found.state === 'left') return { detail: 'nothing to do' };
     if (found.state === 'prepares') return this.untilPrepared();
     const { plan } = found;
     if (plan.method === 'none') return { detail: `nothing to do: ${plan.why}` };
@@ -212,6 +218,8 @@ class Rejoin {
 
   async start(): Promise<StepResult> {
     const { node } = this.wish;
+    if (this.found?.state === 'left')
+      return { detail: `it stays stopped until somebody starts it: docker start ${node}` };
     const summary = `Start ${node} as a standby of ${this.primary}`;
     const first = await act(leaving, summary).startAsStandby(this.request());
     if (first.streams) return { detail: `streams after ${formatMs(first.ms)}` };
@@ -234,6 +242,7 @@ class Rejoin {
 
   async protect(): Promise<StepResult> {
     const { node } = this.wish;
+    if (this.found?.state === 'left') return { detail: 'nothing to do' };
     const settled = await act(leaving, `Have ${node} catch up and be synchronous`).settleRejoin(this.request());
     this.story.protectedAt = settled.protectedAt;
     this.story.timeline = settled.timeline;

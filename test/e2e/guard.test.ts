@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fenceRogue } from '../../src/activities/guard/fence-rogue';
-import { linkFault } from '../../src/bench/faults';
+import { faultsOf, linkFault } from '../../src/bench/faults';
 import { guardWorkflowId } from '../../src/workflows/guard-messages';
+import { WORKFLOW_TASK_TIMEOUT } from '../../src/workflows/messages';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
 import { sampled as test } from './support/sample';
@@ -380,6 +381,81 @@ describe('the guard', () => {
     }
     await guarded.protectedBy(primary);
   }, 180_000);
+
+  test('a killed primary is started in its place where its only standby is cut off', async () => {
+    const before = await roles();
+    const { partition } = faultsOf(cluster);
+    await guarded.guard();
+    psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_revived (what text)');
+    await partition.inject(before.standby);
+    try {
+      await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded');
+      psql(before.primary, "INSERT INTO e2e_revived VALUES ('only on the primary')");
+      docker('kill', before.primary);
+      await guarded.until('the failure being seen', ({ events }) =>
+        events.some(({ kind }) => kind === 'primary failed'),
+      );
+      await waitUntil(
+        'the primary taking writes again',
+        async () => (await look()).nodes.some(({ name, sql }) => name === before.primary && sql?.inRecovery === false),
+        120_000,
+      );
+    } finally {
+      await partition.heal(before.standby);
+    }
+    await guarded.protectedBy(before.primary, 120_000);
+    expect(await roles()).toEqual(before);
+    expect(psql(before.primary, 'SELECT what FROM e2e_revived')).toBe('only on the primary');
+    psql(before.primary, 'DROP TABLE e2e_revived');
+  }, 400_000);
+
+  test('a node that takes writes and is of another database system than the ledger is followed by nobody', async () => {
+    const { primary, standby } = await roles();
+    const state = await guarded.guard();
+    await guarded.handle.terminate('begun anew with the ledger of another system');
+    await guarded.rig.client.workflow.start('guard', {
+      taskQueue: guarded.rig.stand.taskQueue,
+      workflowId: guardWorkflowId('veloz'),
+      workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
+      args: [
+        { mode: 'auto', startedBy: 'e2e', carried: { ...state, ledger: { ...state.ledger, systemIdentifier: '1' } } },
+      ],
+    });
+    docker('kill', standby);
+    const told = await guarded.until(
+      'the other system being told',
+      ({ mending }) => mending?.nodes.some(({ says }) => says.includes('(A4)')) === true,
+    );
+    expect(told.mending?.nodes).toMatchObject([{ node: 'the primary', acts: false, next: `docker stop ${primary}` }]);
+    await sleep(12_000);
+    expect(docker('inspect', '-f', '{{.State.Status}}', standby).trim()).toBe('exited');
+    expect((await guarded.state()).mending?.acting).toBeUndefined();
+    const plan = await cli(['repair', '--plan'], guarded.env);
+    expect(plan.code).toBe(3);
+    expect(plan.stdout + plan.stderr).toMatch(/A4: .*another\s+database\s+system\s+than\s+the\s+ledger/s);
+  }, 240_000);
+
+  test('a primary that a person stops stays stopped; once it is started it becomes a standby', async () => {
+    const before = await roles();
+    await guarded.guard();
+    docker('stop', before.primary);
+    await guarded.until(
+      'the stopped primary being told',
+      ({ ledger, acting, mending }) =>
+        ledger.primary === before.standby &&
+        acting === undefined &&
+        mending?.nodes.some(
+          ({ node, byHand }) => node === before.primary && byHand === `docker start ${before.primary}`,
+        ) === true,
+      120_000,
+    );
+    expect((await guarded.report()).says).toContain(`${before.primary} was told to stop`);
+    await sleep(12_000);
+    expect(docker('inspect', '-f', '{{.State.Status}}', before.primary).trim()).toBe('exited');
+    docker('start', before.primary);
+    await guarded.protectedBy(before.standby, 120_000);
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+  }, 400_000);
 
   test('in approve it plans and asks; approved, it fails over', async () => {
     const before = await roles();

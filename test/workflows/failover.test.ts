@@ -72,6 +72,24 @@ describe('failover', () => {
       expect(report.steps[0]).toMatchObject({ pointOfNoReturn: true, subSteps: [{ id: 'fence' }] });
     });
 
+    test('leaves an old primary that was told to stop, behind its fence, with the command', async () => {
+      const says = `${PRIMARY} was told to stop (its container is exited, exit code 0), and stays so`;
+      const asked: unknown[] = [];
+      cluster.can.lookAtRejoin = (request) => {
+        asked.push(request.leavesStopped);
+        return Promise.resolve({ state: 'left', says });
+      };
+      const { report } = await cluster.run(cluster.incident());
+      expect(asked).toEqual([true]);
+      expect(cluster.did).toEqual(['describeCluster', 'failOver', 'recordPromotion', 'lookAtRejoin', ...END]);
+      expect(report).toMatchObject({
+        outcome: 'completed',
+        says: `${STANDBY} is the primary now: no acknowledged row was lost (${STANDBY} was heard). ${says}, fenced: once somebody starts it, it becomes a standby`,
+        next: [{ command: `docker start ${PRIMARY}` }],
+      });
+      expect(report.rejoin).toBeUndefined();
+    });
+
     test('hands the run on to what follows, and warnings into the report', async () => {
       cluster.result = { warnings: ['the third node does not follow yet'], others: [STANDBY_2] };
       const tokens: unknown[] = [];

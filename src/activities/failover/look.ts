@@ -13,6 +13,8 @@ import { sourceEnd, type SourceWord } from './source-data';
 
 /** How long an agent may take to say how its node is, in milliseconds. */
 const OBSERVE_LIMIT_MS = 1000;
+/** How long Docker may take to say how a container is, in milliseconds. */
+const INSPECT_LIMIT_MS = 500;
 
 /** What the candidates say, and what follows. */
 export interface Look {
@@ -40,11 +42,13 @@ export async function decideOn(
   { limitMs = OBSERVE_LIMIT_MS, fencedAt = null, own }: LookOptions = {},
 ): Promise<Look> {
   const { ledger, failedAt } = await ledgerOf(deps, access, request, fencedAt);
-  const [system, ...states] = await Promise.all([
+  const [system, ...heard] = await Promise.all([
     // The guard compares the systems while it keeps a ledger. Without one the failed primary's own agent may still tell.
     ledger === null ? systemOf(access, request.source) : undefined,
     ...parts.candidates.map((candidate) => stateOf(deps, access, candidate, ledger?.timeline ?? null, limitMs)),
   ]);
+  // Nobody can be promoted then, and what is told is what helps.
+  const states = heard.some(({ answered }) => answered) ? heard : await withContainers(deps, heard);
   const input = {
     cluster: request.cluster,
     candidates: states,
@@ -107,6 +111,15 @@ async function systemOf(access: ClusterAccess, node: string): Promise<string | u
   const said = await withinLimit(asked, OBSERVE_LIMIT_MS).catch(() => undefined);
   return said?.control?.systemIdentifier;
 }
+
+/** The same, with Docker's word on each container. */
+const withContainers = (deps: ActivityDeps, states: readonly CandidateState[]): Promise<CandidateState[]> =>
+  Promise.all(
+    states.map(async (state) => {
+      const found = await withinLimit(deps.docker.inspect(state.name), INSPECT_LIMIT_MS).catch(() => undefined);
+      return found === undefined ? state : { ...state, container: found.status };
+    }),
+  );
 
 /** One short look at the old primary (I8): silence is what a failover expects. */
 export async function askSource(access: ClusterAccess, source: string) {

@@ -1,4 +1,4 @@
-import { isKilled, mendingBackoffMs, type LeftOver, type MembersRound } from '../../cluster/guard/mending';
+import { mendingBackoffMs, type LeftOver, type MembersRound } from '../../cluster/guard/mending';
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import { stillMine } from '../still-mine';
 import { withinLimit } from './probe';
@@ -25,20 +25,10 @@ export class KilledStandbys {
   private readonly killed = new Map<string, Killed>();
 
   constructor(
-    private readonly deps: Pick<ActivityDeps, 'docker' | 'lockHolder' | 'guardState'>,
+    private readonly deps: Pick<ActivityDeps, 'docker' | 'lockHolder'>,
     private readonly access: ClusterAccess,
     private readonly mayAct: boolean,
   ) {}
-
-  /** The standbys that the ledger names, where one of them may have to be started; asked for only then. Never throws. */
-  async named({ writable, members }: MembersRound): Promise<readonly string[]> {
-    if (writable.length > 0 || !members.some(({ container }) => isKilled(container))) return [];
-    const ledger = await this.deps.guardState?.(this.access.name).then(
-      (state) => state?.ledger,
-      () => undefined,
-    );
-    return ledger?.state === 'protected' ? ledger.synchronous : [];
-  }
 
   /** Starts those whose time has come, unless a run holds the lock. Returns them with what kept them from starting. Never throws. */
   async start(found: readonly LeftOver[]): Promise<LeftOver[]> {

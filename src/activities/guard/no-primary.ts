@@ -1,4 +1,4 @@
-import { STANDBY_FILES, whyNoStandby } from '../../cluster/guard/standby-files';
+import { STANDBY_FILES, timelineIn, whyNoStandby } from '../../cluster/guard/standby-files';
 import type { ContainerState, DockerClient } from '../../systems/docker';
 import { finalFailure } from '../context';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
@@ -32,7 +32,7 @@ export async function requireNoPrimary(
   const soon = await withinLimit(asking, SILENT_MS).catch(() => undefined);
   let files: string | undefined;
   if (soon?.heard !== true) {
-    files = await whyNotByFiles(deps.docker, node);
+    files = (await proofByFiles(deps.docker, node)).problem;
     if (files === undefined) return;
   }
   // One that is merely slow is waited for: it knows better.
@@ -67,30 +67,39 @@ async function askAgent(access: Pick<ClusterAccess, 'agent'>, node: string): Pro
  */
 const reading = new WeakMap<DockerClient, Map<string, Promise<unknown>>>();
 
-/** Why the node's files don't prove that it is no primary; undefined where they do. Never throws. */
-async function whyNotByFiles(docker: DockerClient, node: string): Promise<string | undefined> {
+/** What the files of a node prove. */
+export interface ByFiles {
+  /** Why they don't prove that it is no primary, in half a sentence; absent where they do. */
+  problem?: string;
+  /** The newest timeline that its control file names; null where that can't be told. */
+  timeline: number | null;
+}
+
+/** Reads the files of a node, whether its container runs, is frozen or has ended, and says what they prove. Never throws. */
+export async function proofByFiles(docker: DockerClient, node: string): Promise<ByFiles> {
   const ofEngine = reading.get(docker) ?? new Map<string, Promise<unknown>>();
   reading.set(docker, ofEngine);
   let wanted = true;
   const read = (ofEngine.get(node) ?? Promise.resolve())
     .catch(() => undefined)
-    .then(() => (wanted ? readFiles(docker, node) : 'nobody waits for them any more'));
+    .then(() => (wanted ? readFiles(docker, node) : { problem: 'nobody waits for them any more', timeline: null }));
   ofEngine.set(node, read);
   try {
     return await withinLimit(read, READ_MS);
   } catch (error) {
-    return `its files can't be read: ${messageOf(error)}`;
+    return { problem: `its files can't be read: ${messageOf(error)}`, timeline: null };
   } finally {
     wanted = false;
   }
 }
 
 /** One after the other: the order is part of the proof. */
-async function readFiles(docker: DockerClient, node: string): Promise<string | undefined> {
+async function readFiles(docker: DockerClient, node: string): Promise<ByFiles> {
   const control = await docker.readBytes(node, STANDBY_FILES.control);
   const signal = await docker.readFile(node, STANDBY_FILES.signal);
   const record = await docker.readFile(node, STANDBY_FILES.record);
-  return whyNoStandby({ control, signal, record });
+  const problem = whyNoStandby({ control, signal, record });
+  return { ...(problem === undefined ? {} : { problem }), timeline: timelineIn(control) };
 }
 
 /** Docker's word on a container; `frozen` where only its list still knows that. */

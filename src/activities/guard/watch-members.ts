@@ -14,10 +14,12 @@ import { openPostgresAgent, type PostgresAgent } from '../../systems/agent';
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
 import { offNetworks } from '../put-back';
+import { prepares } from '../rejoin/parts';
 import { Astray } from './astray';
 import { EndedContainers } from './ended-containers';
 import { askFrom, HeldAgent } from './held-agents';
 import { KilledStandbys } from './killed-standbys';
+import { LedgerOfLook } from './known-ledger';
 import { NodeProbe, withinLimit } from './probe';
 import { SilentPooler } from './silent-pooler';
 import { endOfStretch } from './stretch';
@@ -78,6 +80,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   const containers = new EndedContainers(deps, access, mayStart);
   const pooler = new SilentPooler(deps, access, request.known);
   const standbys = new KilledStandbys(deps, access, mayStart);
+  const ledgers = new LedgerOfLook(deps, access);
   const astray = Astray.of(deps, request.cluster);
   const begunAt = performance.now();
   const words = new Map<string, { says: string; at: number }>();
@@ -85,8 +88,9 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   let lockedUntil = 0;
   try {
     for (;;) {
-      const [round, ended] = await Promise.all([look.round(), containers.look()]);
-      const members = leftOver(round, policy, await standbys.named(round));
+      const [seenNow, ended] = await Promise.all([look.round(), containers.look()]);
+      const { round, ledger } = await ledgers.of(seenNow);
+      const members = leftOver(round, policy, ledger);
       const started = await standbys.start(members.filter((each) => each.started === true));
       // A container that was killed or frozen is told as that.
       const hangs = pooler.look(round).filter(({ node }) => !ended.some((each) => each.node === node));
@@ -217,6 +221,7 @@ class MembersLook {
     this.odd = primary === undefined || members.some(({ name }) => name !== primary.name && !streams.includes(name));
     return {
       writable: primaries.map(({ name }) => name),
+      ...(primary?.systemIdentifier === undefined ? {} : { system: primary.systemIdentifier }),
       streams,
       commitsWait: primary !== undefined && tooFewConfirm(primary),
       members,
@@ -224,12 +229,14 @@ class MembersLook {
   }
 
   private async member(
-    { name, answered, inRecovery }: NodeAnswer,
+    { name, answered, inRecovery, timeline }: NodeAnswer,
     primary: NodeAnswer | undefined,
     streams: readonly string[],
   ): Promise<MemberFacts> {
     const { optional } = this.access.node(name);
-    const sql = answered ? { sql: { inRecovery: inRecovery !== false } } : {};
+    const sql = answered
+      ? { sql: { inRecovery: inRecovery !== false, ...(timeline === undefined ? {} : { timeline }) } }
+      : {};
     // Nothing more is to be known of those who are well.
     if (name === primary?.name || streams.includes(name))
       return { name, optional, container: { status: 'running' }, ...sql };
@@ -269,6 +276,9 @@ class MembersLook {
         busy: said.deadman !== null || said.job?.state === 'running',
         startGuard: said.startGuard,
         diskFull: said.disk.freeBytes < FULL_DISK_BYTES,
+        empty: prepares(said),
+        standby: said.signals.standby && said.promotion === null,
+        ...(said.control === null ? {} : { timeline: said.control.timeline }),
         ...(asked?.answered === true ? { reaches: asked.sees } : {}),
       };
     } catch {

@@ -1,3 +1,4 @@
+import { containerWords, wasStoppedByHand } from '../../cluster/guard/mending';
 import { connectCommand } from '../../cluster/off-networks';
 import { decideRejoin, type ComparedNode } from '../../cluster/rejoin/decide';
 import type { Lsn } from '../../cluster/lsn';
@@ -27,6 +28,8 @@ export type RejoinLook =
   | { state: 'streams'; says: string }
   /** It has no data and copies the primary by itself, as at any first start. */
   | { state: 'prepares'; says: string }
+  /** Its container was told to stop, and nothing was done to it: only where the request leaves such a node. */
+  | { state: 'left'; says: string }
   /** It is fenced and stopped, and this has to be done. */
   | {
       state: 'fenced';
@@ -48,6 +51,8 @@ export async function lookAtRejoin(deps: ActivityDeps, request: RejoinRequest): 
   const primaryAt = access.internal(primary);
   const stopBeating = keepBeating(() => `looking at ${node}`);
   try {
+    const stopped = request.leavesStopped === true ? await stoppedByHand(deps, node) : undefined;
+    if (stopped !== undefined) return { state: 'left', says: stopped };
     return await withSession(access.sql(primary, 60_000), async (session) => {
       await checkpointed(session, primary);
       if (request.method === 'auto' && (await followsNow(access, session, request)))
@@ -80,6 +85,13 @@ export async function lookAtRejoin(deps: ActivityDeps, request: RejoinRequest): 
   } finally {
     stopBeating();
   }
+}
+
+/** That somebody told the node's container to stop, in a sentence; undefined where nobody did. One that was never started is another matter. */
+async function stoppedByHand({ docker }: ActivityDeps, node: string): Promise<string | undefined> {
+  const container = await docker.inspect(node);
+  if (container.status === 'created' || !wasStoppedByHand(container)) return undefined;
+  return `${node} was told to stop (${containerWords(container)}), and stays so`;
 }
 
 /** Somebody was faster: a mark that stays would have the next one whom a person takes off the networks put back. */

@@ -22,6 +22,8 @@ export interface RejoinRequest {
   method: 'auto' | 'copy';
   /** Which activity of the rejoin this is, from 0: each takes the node anew, and none may come after a later one. */
   turn: number;
+  /** Nobody asked for this very node: one whose container was told to stop is left, behind its fence. */
+  leavesStopped?: boolean;
 }
 
 /** What has to be done, once it is decided. */

@@ -11,6 +11,8 @@ export interface CandidateState {
   problem?: string;
   /** It is optional, and has no container. */
   missing?: boolean;
+  /** Docker's word on its container; absent where it answered, or nobody asked. */
+  container?: string;
   /** The following are absent without an answer. */
   inRecovery?: boolean;
   /**

@@ -266,7 +266,7 @@ function chooseCandidate(
         ? instead
         : present[0] === undefined
           ? 'veloz-ha stack up'
-          : `docker start ${present[0].name}`,
+          : wakeCommand(input.cluster, present[0]),
   });
   if (!found || chosen === undefined) return undefined;
   const allowed = list.require('A7', chosen.state.promotable, {
@@ -277,6 +277,12 @@ function chooseCandidate(
     next: instead,
   });
   return allowed ? chosen : undefined;
+}
+
+/** What has a node answer that does not; one that runs needs something else, which its status names. */
+function wakeCommand(cluster: string, { name, container }: CandidateState): string {
+  if (container === 'running' || container === 'restarting') return clusterStatus(cluster);
+  return container === 'paused' ? `docker unpause ${name}` : `docker start ${name}`;
 }
 
 /**

@@ -5,6 +5,7 @@ import { splitBrainIn } from '../guard/split-brain';
 import { lsnBytes } from '../lsn';
 import { answers, presentNodes, standbys, type AnsweringNode, type ObservedNode } from '../observed';
 import { waitFor, type Repair } from './repair-parts';
+import { refusesSystem } from './repair-system';
 
 /** A3: of several writable nodes one stays. Returns it; undefined when people have to decide. */
 export function repairSplitBrain({ topology, observed, ledger, actions }: Repair): string | undefined {
@@ -55,6 +56,7 @@ export function repairHeadless(repair: Repair): string | undefined {
   const { observed, ledger, actions, list } = repair;
   const nodes = presentNodes(observed);
   const old = oldPrimaryOf(repair, nodes);
+  if (old !== undefined && refusesSystem(repair, old.node, 'was a primary')) return undefined;
   if (old !== undefined) {
     const { node, timeline, why } = old;
     const others = nodes.filter((each) => each !== node);

@@ -8,6 +8,7 @@ import { repairClaims, repairPrimary, repairTraffic } from './repair-leftovers';
 import type { Repair, RepairAction, RepairKind } from './repair-parts';
 import { repairHeadless, repairSplitBrain } from './repair-primary';
 import { repairStandbys } from './repair-standbys';
+import { refusesSystem } from './repair-system';
 
 export type { RepairAction, RepairKind } from './repair-parts';
 
@@ -67,6 +68,9 @@ export function decideRepair(
     actions: [],
   };
   const writable = primaries(observed).filter(answers);
+  const [only, another] = writable;
+  if (only !== undefined && another === undefined && refusesSystem(repair, only, 'takes writes'))
+    return refusedAsAWhole(repair, [...repair.list.checks, ...healthFindings(topology, observed)]);
   const primary = writable.length > 1 ? repairSplitBrain(repair) : (writable[0]?.name ?? repairHeadless(repair));
   if (primary !== undefined) {
     repairTraffic(repair, primary);
@@ -102,6 +106,13 @@ export function decideRepair(
     ...(primary === undefined ? {} : { primary }),
     says: why,
   };
+}
+
+/** Nothing at all is done: what keeps the repair from it comes first. */
+function refusedAsAWhole({ list }: Repair, findings: Check[]): RepairDecision {
+  const refusal = list.checks.find(({ result }) => result === 'refuse');
+  const why = `nothing can be done without a person's decision: ${refusal?.refusal ?? refusal?.says ?? ''}`;
+  return { findings, actions: [{ kind: 'nothing', why, check: refusal?.id ?? 'A4' }], says: why };
 }
 
 /** `rejoin veloz-postgres-primary`. */

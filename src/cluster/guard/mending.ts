@@ -1,4 +1,6 @@
 import { connectCommand, offNetworksSays, type OffNetworks } from '../off-networks';
+import type { Ledger } from './ledger';
+import { isForeign } from './ledger-rules';
 import type { GuardPolicy } from './policy';
 
 /** What is known of one PostgreSQL node, for the question whether something was left of a fault. */
@@ -8,7 +10,12 @@ export interface MemberFacts {
   /** Docker's word; `unknown` where the engine gave no answer. With the code where it has ended. */
   container: { status: string; exitCode?: number; offNetworks?: OffNetworks };
   /** What it says by SQL; absent where it does not answer. */
-  sql?: { inRecovery: boolean };
+  sql?: { inRecovery: boolean; timeline?: number };
+  /**
+   * Where neither its server nor its agent answers: its files, read from outside, prove that it is a standby (standby-files.ts). The timeline
+   * is the newest that its control file names; null where that can't be told. Absent without a proof, or where nobody had to look.
+   */
+  files?: { timeline: number | null };
   /** What its agent says; absent where it was not asked, or does not answer. */
   agent?: {
     desired: 'up' | 'held' | 'fenced';
@@ -17,6 +24,12 @@ export interface MemberFacts {
     busy: boolean;
     startGuard: string | null;
     diskFull: boolean;
+    /** It has no data: it waits for a primary to copy, or copies one. */
+    empty?: boolean;
+    /** Its data are a standby's: `standby.signal` lies there, and nobody asked for its promotion. Absent where it was not asked for. */
+    standby?: boolean;
+    /** The newest timeline that its data took part in; absent where that can't be read. */
+    timeline?: number;
     /** From its place in the network it reaches the primary; absent where there is none to reach. */
     reaches?: boolean;
   };
@@ -26,6 +39,8 @@ export interface MemberFacts {
 export interface MembersRound {
   /** Nodes that take writes, by their own word. */
   writable: string[];
+  /** The database system of the only one of them; absent where there is none, or another one too. */
+  system?: string;
   /** Nodes to which the only primary streams, or that are about to catch up. */
   streams: string[];
   /** The primary waits for standbys, and none streams: every commit waits. */
@@ -125,17 +140,19 @@ export function busyPauseMs(times: number): number {
 /**
  * What was left over and is not as it should be. Pure. Two writable nodes are another matter, and so is a node whose state is about
  * to change by itself: nothing is told of either.
- * @param named the standbys that a ledger which says `protected` names
+ * @param ledger what the guard knows; absent where nobody had to ask, or nobody answered
  */
 export function leftOver(
   round: MembersRound,
   policy: Pick<GuardPolicy, 'standbyLostAfter' | 'onStandbyLost'>,
-  named: readonly string[] = [],
+  ledger?: KnownLedger,
 ): LeftOver[] {
-  const { writable, members } = round;
+  const { writable, members, system } = round;
   if (writable.length > 1) return [];
   const [primary] = writable;
-  if (primary === undefined) return headless(members, named);
+  if (primary === undefined) return headless(members, ledger);
+  if (ledger !== undefined && system !== undefined && isForeign(ledger, { systemIdentifier: system }))
+    return [ofAnotherSystem(primary, system, ledger)];
   return members.flatMap((member) => {
     if (member.name === primary || round.streams.includes(member.name)) return [];
     const found = strayOf(member, primary);
@@ -145,6 +162,23 @@ export function leftOver(
     return [{ ...found, node: member.name, key: keyOf(member), settleMs: Math.max(found.settleMs, waits) }];
   });
 }
+
+/** What has to be known of a ledger here. */
+export type KnownLedger = Pick<Ledger, 'state' | 'primary' | 'timeline' | 'synchronous' | 'systemIdentifier'>;
+
+/**
+ * The only node that takes writes belongs to another database system than the ledger (A4): it was made anew in the place of a node with
+ * data, or its data were replaced. It is no primary of this cluster, so nobody takes writes; and as long as it does, nobody can tell which
+ * of the two systems is meant. To make the others follow it would throw away what they hold.
+ */
+const ofAnotherSystem = (node: string, system: string, { systemIdentifier }: KnownLedger): LeftOver => ({
+  node: NOBODY,
+  says: `nobody takes writes of database system ${systemIdentifier}, which the ledger is about: ${node} takes writes, and belongs to ${system} (A4)`,
+  leaves: 'no client is led to it, and no node is made its standby: a person decides which system is meant',
+  next: `docker stop ${node}`,
+  key: `${node} of another system`,
+  settleMs: SETTLE_MS,
+});
 
 /** What people are told of it. */
 export const wordsOf = ({ says, leaves }: Pick<LeftOver, 'says' | 'leaves'>): string =>
@@ -222,22 +256,29 @@ function asleep({
 
 /**
  * Nobody takes writes. Something is done only where every node is accounted for: a standby that answers, a container that does not
- * run, or a server that is kept down for good. A server that may run somewhere may be the primary, and merely not be seen from here.
- * Then only a standby that was killed is started: a failover needs its word, and it can't become a second primary.
+ * run, a server that is kept down for good, a node without data. A server that may run somewhere may be the primary, and merely not be
+ * seen from here. Where it is the primary itself that was killed, a node of which nobody hears by SQL is accounted for by the proof that
+ * it is a standby, too ({@link withProofs}). Else only a standby that was killed is started: a failover needs its word, and it can't become
+ * a second primary.
  */
-function headless(members: readonly MemberFacts[], named: readonly string[]): LeftOver[] {
+function headless(members: readonly MemberFacts[], ledger: KnownLedger | undefined): LeftOver[] {
   const present = members.filter(({ optional, container }) => !(optional && container.status === 'absent'));
-  const words = present.map((member) => accountOf(member));
-  if (present.length === 0) return [];
-  if (words.some((word) => word === undefined))
+  // A cluster that has no data yet is being made.
+  const withData = present.filter(({ agent }) => agent?.empty !== true);
+  if (withData.length === 0) return [];
+  const seen = present.map((member) => accountOf(member));
+  const words = seen.includes(undefined) ? withProofs(present, seen, ledger) : seen;
+  if (words.includes(undefined)) {
+    const named = ledger?.state === 'protected' ? ledger.synchronous : [];
     return present.filter(({ name }) => named.includes(name)).flatMap(killedStandby);
+  }
   const found = {
     node: NOBODY,
     says: `nobody takes writes: ${present.map(({ name }, index) => `${name} ${words[index]}`).join(', ')}`,
     key: present.map(keyOf).join(', '),
     settleMs: HEADLESS_MS,
   };
-  const able = present.some(
+  const able = withData.some(
     ({ sql, agent, container }) => sql !== undefined || agent !== undefined || isKilled(container),
   );
   return [
@@ -245,10 +286,42 @@ function headless(members: readonly MemberFacts[], named: readonly string[]): Le
       ? found
       : {
           ...found,
-          leaves: 'every node was told to stop',
-          byHand: `docker start ${present.map(({ name }) => name).join(' ')}`,
+          leaves: `every node${withData.length === present.length ? '' : ' with data'} was told to stop`,
+          byHand: `docker start ${withData.map(({ name }) => name).join(' ')}`,
         },
   ];
+}
+
+/**
+ * The same, where the node that the ledger names as the primary was killed: it has all that it ever acknowledged, and is started in its
+ * place where nobody can have taken that. A node of which nobody hears by SQL is no primary where its agent says that its data are a
+ * standby's, or its files prove it; both say whether it was promoted, and on which timeline it is. A later promotion needs a run that holds
+ * the lock of PostgreSQL, which whoever starts the primary holds itself. What can't be told stays unknown.
+ */
+function withProofs(
+  present: readonly MemberFacts[],
+  seen: readonly (string | undefined)[],
+  ledger: KnownLedger | undefined,
+): readonly (string | undefined)[] {
+  if (ledger === undefined || !mayReviveIn(present, ledger)) return seen;
+  return present.map((member, index) => seen[index] ?? provenStandby(member, ledger.timeline));
+}
+
+/** Whether the ledger's primary was killed on its networks, and no node is known to have gone beyond its timeline. */
+export function mayReviveIn(present: readonly MemberFacts[], ledger: KnownLedger): boolean {
+  const primary = present.find(({ name }) => name === ledger.primary);
+  if (ledger.state === 'unknown' || primary === undefined) return false;
+  if (!isKilled(primary.container) || primary.container.offNetworks !== undefined) return false;
+  return present.every(({ sql, agent, files }) =>
+    [sql?.timeline, agent?.timeline, files?.timeline].every((each) => (each ?? 0) <= ledger.timeline),
+  );
+}
+
+/** Why a node of which nobody hears by SQL is no primary, on a timeline that is not beyond this one; undefined without a proof. */
+function provenStandby({ agent, files }: MemberFacts, timeline: number): string | undefined {
+  const within = (its: number | null | undefined) => its != null && its <= timeline;
+  if (agent?.standby === true && !agent.busy && within(agent.timeline)) return "is a standby by its agent's word";
+  return agent === undefined && files !== undefined && within(files.timeline) ? 'is a standby by its files' : undefined;
 }
 
 /** One that was killed on its networks: one that was taken off them may hang in its volume still, or a person has it. */
@@ -264,7 +337,10 @@ export const isKilled = (container: MemberFacts['container']): boolean =>
 function accountOf({ container, sql, agent }: MemberFacts): string | undefined {
   if (sql !== undefined) return 'is a standby';
   if (['exited', 'dead', 'created', 'absent'].includes(container.status)) return `is ${container.status}`;
-  if (agent === undefined || agent.busy || agent.postgres !== 'stopped') return undefined;
+  if (agent === undefined || agent.busy) return undefined;
+  // Its first start goes on for as long as there is nobody to copy: it waits for the very primary that does not run.
+  if (agent.empty === true) return 'has no data yet';
+  if (agent.postgres !== 'stopped') return undefined;
   if (agent.startGuard !== null) return 'keeps itself down';
   return agent.desired === 'up' ? undefined : `is ${agent.desired}`;
 }

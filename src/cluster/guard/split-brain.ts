@@ -29,21 +29,22 @@ const CONFIRM_WITHIN_MS = 2000;
  */
 export function splitBrainIn(
   round: Round,
-  ledger: Pick<Ledger, 'primary'>,
+  ledger: Pick<Ledger, 'primary' | 'systemIdentifier'>,
   policy: Pick<GuardPolicy, 'onSplitBrain'>,
 ): SplitBrain | undefined {
   const nodes = [round.sql, ...round.others];
-  const system = nodes.find(({ name, answered }) => answered && name === ledger.primary)?.systemIdentifier;
+  // The node that the ledger names may have been made anew: what the ledger is about does not change with that.
+  const named = nodes.find(({ name, answered }) => answered && name === ledger.primary)?.systemIdentifier;
   const all = nodes.filter(isWritable);
-  const reference = system ?? all[0]?.systemIdentifier;
+  const reference = ledger.systemIdentifier ?? named ?? all[0]?.systemIdentifier;
   // A node of another database system is wrong here, but it can't have taken this system's writes.
   const writable = all.filter(({ systemIdentifier }) => reference === undefined || systemIdentifier === reference);
   if (writable.length < 2) return undefined;
 
   const keep = keeperOf(writable, ledger);
   const losers = writable.filter(({ name }) => name !== keep?.node).map(({ name }) => name);
-  const named = writable.map(({ name, timeline }) => `${name} on timeline ${timeline}`).join(' and ');
-  const what = `${writable.length} nodes are writable: ${named}`;
+  const each = writable.map(({ name, timeline }) => `${name} on timeline ${timeline}`).join(' and ');
+  const what = `${writable.length} nodes are writable: ${each}`;
   const split = {
     writable: writable.map(({ name }) => name).sort(),
     keep: keep?.node ?? null,

@@ -34,6 +34,10 @@ const STANDBY_STATES: ReadonlyMap<number, string> = new Map([
 ]);
 const VERSION_AT = 8;
 const STATE_AT = 16;
+/** The layout of PostgreSQL 17, by `pg_control_version`; the checkpoint's timeline, and that of the minimum recovery point. */
+const PG17 = 1700;
+const CHECKPOINT_TIMELINE_AT = 48;
+const RECOVERY_TIMELINE_AT = 144;
 
 /** Why the files of a node don't prove that it is no primary, in half a sentence; undefined where they do. Pure. */
 export function whyNoStandby({ control, signal, record }: StandbyFiles): string | undefined {
@@ -42,6 +46,17 @@ export function whyNoStandby({ control, signal, record }: StandbyFiles): string 
   if (!STANDBY_STATES.has(state)) return `its pg_control does not say that it runs as a standby (state ${state})`;
   if (signal === undefined) return 'standby.signal does not lie in its data directory';
   return whyPromoted(record);
+}
+
+/**
+ * The newest timeline that `pg_control` names, as agents read it without the history files; null where its layout is another one. Pure. The
+ * checkpoint's alone lags behind until the next restartpoint.
+ */
+export function timelineIn(control: Uint8Array | undefined): number | null {
+  if (control === undefined || control.length < RECOVERY_TIMELINE_AT + 4) return null;
+  const view = new DataView(control.buffer, control.byteOffset, control.byteLength);
+  if (view.getUint32(VERSION_AT, true) !== PG17) return null;
+  return Math.max(view.getUint32(CHECKPOINT_TIMELINE_AT, true), view.getUint32(RECOVERY_TIMELINE_AT, true));
 }
 
 /** The state in `pg_control`, whose first fields have been the same in every version since 8.3. */

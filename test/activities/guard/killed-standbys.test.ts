@@ -28,10 +28,8 @@ describe('a killed standby beside a primary that gives no answer', () => {
   let started: string[] = [];
   let holder: string | undefined;
   let broken: string | undefined;
-  let ledger: object | undefined;
   beforeEach(() => {
     [now, started, holder, broken] = [1000, [], undefined, undefined];
-    ledger = { state: 'protected', synchronous: ['s'] };
     jest.spyOn(performance, 'now').mockImplementation(() => now);
   });
   afterEach(() => jest.restoreAllMocks());
@@ -46,7 +44,6 @@ describe('a killed standby beside a primary that gives no answer', () => {
           },
         } as never,
         lockHolder: () => Promise.resolve(holder),
-        guardState: () => Promise.resolve({ ledger } as never),
       },
       { name: 'veloz', topology: { guard: { backoff: 60_000 } } } as never,
       mayAct,
@@ -102,14 +99,5 @@ describe('a killed standby beside a primary that gives no answer', () => {
     expect(started).toEqual([]);
     await at(standbys, 1000);
     expect(started).toEqual(['s']);
-  });
-
-  test('the ledger is asked only while nobody takes writes and a container was killed, and counts while it says protected', async () => {
-    const standbys = watched();
-    expect(await standbys.named(round(false))).toEqual(['s']);
-    expect(await standbys.named({ ...round(false), writable: ['p'] })).toEqual([]);
-    expect(await standbys.named(round(false, 'running'))).toEqual([]);
-    ledger = { state: 'degraded', synchronous: ['s'] };
-    expect(await standbys.named(round(false))).toEqual([]);
   });
 });

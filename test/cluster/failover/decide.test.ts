@@ -301,6 +301,18 @@ const refusals: Record<string, Refusal> = {
     says: `there is no standby that can be promoted: ${STANDBY} gives no answer: no answer within 700 ms (limit: at least 1 that answers and has promotable: true)`,
     next: `docker start ${STANDBY}`,
   },
+  'no standby answers, and the container of the first runs': {
+    input: { candidates: [silent(STANDBY, { container: 'running' })] },
+    id: 'A2',
+    says: `${STANDBY} gives no answer`,
+    next: 'veloz-ha postgres status',
+  },
+  'no standby answers, and the first is frozen': {
+    input: { candidates: [silent(STANDBY, { container: 'paused' })] },
+    id: 'A2',
+    says: `${STANDBY} gives no answer`,
+    next: `docker unpause ${STANDBY}`,
+  },
   'the primary was alone': {
     input: { candidates: [] },
     id: 'A2',

@@ -15,6 +15,8 @@ import {
 import { ledgerOf } from './support';
 
 const RUN = 'switchover-veloz/0198c8a0-1111-7000-8000-000000000001';
+/** The database system of the picture. */
+const SYSTEM = '7711207839503429655';
 
 /** The server of a node is down, its agent answers. */
 function down(node: ObservedNode, rest: Partial<NonNullable<ObservedNode['agent']>> = {}): void {
@@ -105,6 +107,55 @@ const cases: Record<string, Case> = {
     does: ['nothing'],
     why: 'two nodes are writable',
     primary: undefined,
+  },
+
+  'two nodes are writable, and the one that the ledger names was made anew: nobody is fenced for it': {
+    make: change((seen) => {
+      Object.assign(seen.node(STANDBY).sql, { inRecovery: false, timeline: 4, receiver: null });
+      seen.node(PRIMARY).sql.systemIdentifier = '88';
+    }),
+    ledger: { ...ledgerOf(STANDBY), systemIdentifier: SYSTEM },
+    does: ['nothing'],
+    why: "nothing can be done without a person's decision: two nodes are writable",
+    primary: undefined,
+  },
+
+  // Another database system (A4)
+  'the only writable node belongs to another database system than the ledger: nothing is done on its word': {
+    make: () => {
+      const seen = promoted();
+      seen.node(STANDBY).sql.systemIdentifier = '88';
+      stopped(seen.node(PRIMARY));
+      seen.observed.pooler.agent = { ...seen.observed.pooler.agent!, route: { host: PRIMARY, port: 5432 } };
+      Object.assign(seen.node(STANDBY).agent ?? {}, { claimedBy: RUN });
+      return seen;
+    },
+    ledger: { ...ledgerOf(STANDBY), systemIdentifier: SYSTEM },
+    does: ['nothing'],
+    why: `nothing can be done without a person's decision: ${STANDBY} takes writes, and belongs to another database system than the ledger`,
+    first: { check: 'A4' },
+    primary: undefined,
+  },
+  'the old primary was made anew, and is held: it is not started as the primary': {
+    make: change((seen) => {
+      down(seen.node(PRIMARY), { ...held, systemIdentifier: '88' });
+      cutOff(seen, STANDBY);
+    }),
+    ledger: { ...ledgerOf(STANDBY), systemIdentifier: SYSTEM },
+    does: [`forget-claim ${PRIMARY}`],
+    why: 'is over and still owns',
+    primary: undefined,
+  },
+  'the only writable node is of the system of the ledger: clients are led there': {
+    make: () => {
+      const seen = promoted();
+      down(seen.node(PRIMARY), { ...fenced, controlTimeline: 3 });
+      return seen;
+    },
+    ledger: { ...ledgerOf(STANDBY), systemIdentifier: SYSTEM },
+    does: [`rejoin ${PRIMARY}`, `forget-claim ${PRIMARY}`],
+    why: 'it is fenced',
+    primary: STANDBY,
   },
 
   // Nobody writable

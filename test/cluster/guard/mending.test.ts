@@ -6,6 +6,7 @@ import {
   NOBODY,
   stoppedByHand,
   wasStoppedByHand,
+  type KnownLedger,
   type MemberFacts,
   type MembersRound,
 } from '../../../src/cluster/guard/mending';
@@ -29,6 +30,15 @@ const primary = runs('p', { sql: { inRecovery: false } });
 const fenced = { ...up, desired: 'fenced', postgres: 'stopped' } as const;
 const beside = (member: MemberFacts, rest: Partial<MembersRound> = {}) =>
   leftOver({ writable: ['p'], streams: [], commitsWait: false, members: [primary, member], ...rest }, policy);
+/** What the guard knows of a primary `p` on timeline 3, whose commits these standbys confirm. */
+const ledgerOf = (synchronous: string[] = ['s'], rest: Partial<KnownLedger> = {}): KnownLedger => ({
+  state: synchronous.length === 0 ? 'degraded' : 'protected',
+  primary: 'p',
+  timeline: 3,
+  synchronous,
+  systemIdentifier: '77',
+  ...rest,
+});
 const without = (...members: MemberFacts[]) =>
   leftOver({ writable: [], streams: [], commitsWait: false, members }, policy);
 
@@ -142,6 +152,42 @@ describe('beside a primary', () => {
   });
 });
 
+describe('beside a node that takes writes and belongs to another database system than the ledger', () => {
+  const killed = runs('p', { container: { status: 'exited', exitCode: 137 } });
+  const empty = runs('s', { sql: { inRecovery: false } });
+  const seen = (system: string | undefined, ledger?: KnownLedger) =>
+    leftOver(
+      {
+        writable: ['s'],
+        ...(system === undefined ? {} : { system }),
+        streams: [],
+        commitsWait: false,
+        members: [killed, empty],
+      },
+      policy,
+      ledger,
+    );
+
+  test('nobody counts as one who takes writes, and nothing is done: it is told, with the command', () => {
+    const [found, ...more] = seen('88', ledgerOf());
+    expect(more).toEqual([]);
+    expect(found).toMatchObject({ node: NOBODY, next: 'docker stop s' });
+    expect(found?.says).toMatch(
+      /^nobody takes writes of database system 77, .*: s takes writes, and belongs to 88 \(A4\)$/,
+    );
+    expect(found?.leaves).toMatch(/a person decides/);
+  });
+
+  test.each<[string, string | undefined, KnownLedger | undefined]>([
+    ['the system of the ledger', '77', ledgerOf()],
+    ['a system that it does not tell', undefined, ledgerOf()],
+    ['a system that nobody can compare', '88', undefined],
+    ['a ledger that knows none', '88', { state: 'protected', primary: 'p', timeline: 3, synchronous: ['s'] }],
+  ])('with %s the others are brought back', (_what, system, ledger) => {
+    expect(seen(system, ledger)).toMatchObject([{ node: 'p' }]);
+  });
+});
+
 describe('where nobody takes writes', () => {
   const standby = runs('s', { sql: { inRecovery: true } });
 
@@ -169,7 +215,7 @@ describe('where nobody takes writes', () => {
     const killed = (rest: Partial<MemberFacts['container']> = {}) =>
       runs('s', { container: { status: 'exited', exitCode: 137, ...rest } });
     const beside = (old: MemberFacts, member: MemberFacts, named = ['s']) =>
-      leftOver({ writable: [], streams: [], commitsWait: false, members: [old, member] }, policy, named);
+      leftOver({ writable: [], streams: [], commitsWait: false, members: [old, member] }, policy, ledgerOf(named));
 
     test.each<[string, MemberFacts]>([
       ['is frozen', runs('p', { container: { status: 'paused' } })],
@@ -197,28 +243,108 @@ describe('where nobody takes writes', () => {
       expect(beside(runs('p', { container: { status: 'paused' } }), member, named)).toEqual([]);
     });
 
-    test('the primary itself is never started by that, and one whose every node is accounted for goes its usual way', () => {
-      const standby = runs('s', { sql: { inRecovery: true } });
-      const third = runs('t');
-      expect(
-        leftOver(
-          {
-            writable: [],
-            streams: [],
-            commitsWait: false,
-            members: [runs('p', { container: { status: 'exited', exitCode: 137 } }), standby, third],
-          },
-          policy,
-          ['s', 't'],
-        ),
-      ).toEqual([]);
+    test('one whose every node is accounted for goes its usual way', () => {
       expect(beside(runs('p', { container: { status: 'exited', exitCode: 137 } }), killed())[0]?.node).toBe(NOBODY);
+    });
+  });
+
+  describe('since the primary itself was killed, and of the only other node nobody hears by SQL', () => {
+    const killed = (rest: Partial<MemberFacts['container']> = {}) =>
+      runs('p', { container: { status: 'exited', exitCode: 137, ...rest } });
+    const asStandby = { ...up, standby: true, timeline: 3 } as const;
+    const found = (members: MemberFacts[], ledger: KnownLedger | undefined = ledgerOf([])) =>
+      leftOver({ writable: [], streams: [], commitsWait: false, members }, policy, ledger);
+
+    test.each<[string, MemberFacts, string]>([
+      [
+        'has no data yet: it waits for this very primary to copy',
+        runs('s', { agent: { ...up, postgres: 'starting', startGuard: 'No data yet', empty: true, standby: false } }),
+        'has no data yet',
+      ],
+      [
+        'was taken off its networks, and is a standby by its agent’s word',
+        runs('s', {
+          container: { status: 'running', offNetworks: { by: 'somebody', home: 'veloz-ha' } },
+          agent: asStandby,
+        }),
+        "is a standby by its agent's word",
+      ],
+      [
+        'crashes again and again, and is a standby by its agent’s word',
+        runs('s', { agent: { ...asStandby, postgres: 'stopped', diskFull: true } }),
+        "is a standby by its agent's word",
+      ],
+      [
+        'is frozen, and a standby by its files',
+        runs('s', { container: { status: 'paused' }, files: { timeline: 2 } }),
+        'is a standby by its files',
+      ],
+      [
+        'says nothing, and is a standby by its files',
+        runs('s', { files: { timeline: 3 } }),
+        'is a standby by its files',
+      ],
+    ])('and that %s: the primary is started in its place', (_what, other, words) => {
+      expect(found([killed(), other])).toEqual([
+        expect.objectContaining({ node: NOBODY, says: `nobody takes writes: p is exited, s ${words}`, settleMs: 5000 }),
+      ]);
+      expect(found([killed(), other])[0]?.leaves).toBeUndefined();
+    });
+
+    test.each<[string, MemberFacts]>([
+      ['was asked to be promoted, or is no standby', runs('s', { agent: { ...asStandby, standby: false } })],
+      ['is on a newer timeline by its agent’s word', runs('s', { agent: { ...asStandby, timeline: 4 } })],
+      ['does not say its timeline', runs('s', { agent: { ...up, standby: true } })],
+      ['has a dead-man switch or a job at work', runs('s', { agent: { ...asStandby, busy: true } })],
+      ['is on a newer timeline by its files', runs('s', { container: { status: 'paused' }, files: { timeline: 4 } })],
+      ['has files of another layout', runs('s', { container: { status: 'paused' }, files: { timeline: null } })],
+      ['has no files that prove it', runs('s', { container: { status: 'paused' } })],
+      ['is unknown to Docker', runs('s', { container: { status: 'unknown' } })],
+    ])('and that may have taken its place, since it %s: nobody is started', (_what, other) => {
+      expect(found([killed(), other])).toEqual([]);
+    });
+
+    test.each<[string, MemberFacts, KnownLedger | undefined]>([
+      ['the ledger names another primary', killed(), ledgerOf([], { primary: 's' })],
+      ['the ledger is unknown', killed(), ledgerOf([], { state: 'unknown' })],
+      ['a run took it off its networks', killed({ offNetworks: { by: 'run', home: 'veloz-ha' } }), ledgerOf([])],
+      ['it was told to stop', killed({ exitCode: 0 }), ledgerOf([])],
+    ])('nor where %s', (_what, old, ledger) => {
+      expect(found([old, runs('s', { agent: asStandby })], ledger)).toEqual([]);
+    });
+
+    test('nor without a ledger, or beside a third node of which nothing is known, or that is on a newer timeline', () => {
+      const other = runs('s', { agent: asStandby });
+      expect(found([killed(), other])).toHaveLength(1);
+      expect(leftOver({ writable: [], streams: [], commitsWait: false, members: [killed(), other] }, policy)).toEqual(
+        [],
+      );
+      expect(found([killed(), other, runs('t')])).toEqual([]);
+      expect(found([killed(), other, runs('t', { sql: { inRecovery: true, timeline: 4 } })])).toEqual([]);
+      expect(found([killed(), other, runs('t', { sql: { inRecovery: true, timeline: 3 } })])).toHaveLength(1);
+    });
+
+    test('the proof is believed of nobody but beside a killed primary: one that is frozen may go on', () => {
+      expect(found([runs('p', { container: { status: 'paused' } }), runs('s', { agent: asStandby })])).toEqual([]);
     });
   });
 
   test('a whole cluster that people stopped stays stopped', () => {
     const stopped = (name: string) => runs(name, { container: { status: 'exited', exitCode: 0 } });
-    expect(without(stopped('p'), stopped('s'))[0]?.leaves).toBeDefined();
+    expect(without(stopped('p'), stopped('s'))[0]).toMatchObject({
+      leaves: 'every node was told to stop',
+      byHand: 'docker start p s',
+    });
+  });
+
+  test('a primary that people stopped stays stopped beside a node without data; a cluster without any is being made', () => {
+    const empty = (name: string) => runs(name, { agent: { ...up, postgres: 'starting', empty: true } });
+    const stopped = runs('p', { container: { status: 'exited', exitCode: 0 } });
+    expect(without(stopped, empty('s'))[0]).toMatchObject({
+      leaves: 'every node with data was told to stop',
+      byHand: 'docker start p',
+    });
+    expect(without(empty('p'), empty('s'))).toEqual([]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { whyNoStandby, type StandbyFiles } from '../../../src/cluster/guard/standby-files';
+import { timelineIn, whyNoStandby, type StandbyFiles } from '../../../src/cluster/guard/standby-files';
 import { controlFile, standbyFiles } from './support/standby-files';
 
 describe('the files of a node', () => {
@@ -32,5 +32,14 @@ describe('the files of a node', () => {
   test('are read wherever they begin in a buffer', () => {
     const control = Buffer.concat([Buffer.alloc(3), controlFile(5)]).subarray(3);
     expect(whyNoStandby({ ...standbyFiles(), control })).toBeUndefined();
+    expect(timelineIn(control)).toBe(3);
+  });
+
+  test('name the newer of two timelines; with another layout none is known', () => {
+    expect(timelineIn(controlFile(5, 1700, [3, 4]))).toBe(4);
+    expect(timelineIn(controlFile(2, 1700, [5, 0]))).toBe(5);
+    expect(timelineIn(controlFile(5, 1300))).toBeNull();
+    expect(timelineIn(controlFile(5).subarray(0, 147))).toBeNull();
+    expect(timelineIn(undefined)).toBeNull();
   });
 });

@@ -45,6 +45,28 @@ describe('what a round of a repair does', () => {
     expect(round.primary).toBeUndefined();
   });
 
+  test('the primary was killed, and the standby that is left to a person is frozen: it is started all the same', () => {
+    const seen = dead();
+    down(seen.node(STANDBY), {});
+    Object.assign(seen.node(STANDBY), {
+      agent: null,
+      container: { ...seen.node(STANDBY).container, running: false, status: 'paused' },
+    });
+    const round = decide(seen, { ledger: ledgerOf(STANDBY), woken: [STANDBY] });
+    expect(words(round.tasks)).toEqual([`wake ${PRIMARY}`]);
+    expect(unsettled(seen.observed, round)).toBeUndefined();
+  });
+
+  test('the only writable node belongs to another database system than the ledger: nothing, not even a restart of the pooler', () => {
+    const seen = picture();
+    seen.node(PRIMARY).sql.systemIdentifier = '88';
+    const ledger = { ...ledgerOf(STANDBY), systemIdentifier: '7711207839503429655' };
+    const round = decide(seen, { ledger, door: { error: 'no answer within 2000 ms' } });
+    expect(round.tasks).toEqual([]);
+    expect(round.primary).toBeUndefined();
+    expect(round.findings[0]).toMatchObject({ id: 'A4', result: 'refuse' });
+  });
+
   test('also a frozen one, and all of them at once', () => {
     const seen = dead();
     seen.node(PRIMARY).container.status = 'paused';

@@ -30,6 +30,8 @@ export const wellObserved = {
 export class FakeEngine {
   /** Docker's word on each container; one that is missing is running. */
   readonly status: Record<string, string> = {};
+  /** With what code a container has ended; absent where nobody has to know. */
+  readonly exitCodes: Record<string, number> = {};
   /** `<node> <command>` of everything that agents were asked, in order. */
   readonly asked: string[] = [];
   /** Arguments of the same. */
@@ -98,6 +100,7 @@ export class FakeEngine {
         status,
         running: status === 'running',
         restartPolicy: 'no',
+        ...(status === 'exited' && this.exitCodes[node] !== undefined ? { exitCode: this.exitCodes[node] } : {}),
       });
     },
     kill: (node: string) => {
