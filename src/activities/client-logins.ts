@@ -14,11 +14,13 @@ export async function clientLogins(
   access: ClusterAccess,
   pooler: PoolerAgent,
   nodes: readonly string[],
+  /** How old an answer may be in which all was well, in milliseconds; absent: some seconds. */
+  keptMs?: number,
 ): Promise<Map<string, NonNullable<ObservedNode['client']>>> {
   const found = new Map<string, NonNullable<ObservedNode['client']>>();
   const { user, answers } = await pooler.call(
     'tryClient',
-    { addresses: nodes.map((name) => access.internal(name)) },
+    { addresses: nodes.map((name) => access.internal(name)), ...(keptMs === undefined ? {} : { keptMs }) },
     LIMIT_MS,
   );
   nodes.forEach((name, index) => {

@@ -153,7 +153,8 @@ interface PostgresCommands {
   watchDisk: [{ belowBytes: number; waitMs: number }, { freeBytes: number }];
   observe: [Record<never, never>, PostgresObservation];
   /** Tries a start without making it: up to 10 s where a library hangs, else some 30 ms. */
-  readiness: [{ start?: false; pooler?: string }, AgentReadiness];
+  /** `keptMs`: how old an answer may be that found logins and files of access well. An agent that is older asks anew. */
+  readiness: [{ start?: false; pooler?: string; keptMs?: number }, AgentReadiness];
   /**
    * Where the WAL ends that lies on the node: of a standby that is on this timeline and has replayed up to `fromLsn` (of a primary that
    * runs, which writes on meanwhile, it is a lower bound), or, without arguments, of a server that does not run. `lsn` is null where it could not be read.
@@ -206,7 +207,7 @@ interface PoolerCommands {
   /** `briefly`: only whether a server speaks there, without a login. An agent that is older logs in all the same. */
   ask: [{ addresses: Endpoint[]; limitMs: number; briefly?: boolean }, { answers: PeerAnswer[] }];
   /** Logs in to each node as PgBouncer's user, in its database. An agent that is older refuses it. */
-  tryClient: [{ addresses: Endpoint[] }, { user: string; database: string; answers: ClientAnswer[] }];
+  tryClient: [{ addresses: Endpoint[]; keptMs?: number }, { user: string; database: string; answers: ClientAnswer[] }];
   /** While clients are held: ends the clients whose transaction hangs on a dead server, so that PAUSE can end. */
   drop: [{ token: Token }, { dropped: number }];
   route: [{ token: Token } & Endpoint, { already: boolean; ms: number }];

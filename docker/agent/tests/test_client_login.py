@@ -13,7 +13,7 @@ SETTINGS = SimpleNamespace(user="veloz", password="secret", database="orders")
 
 
 class ClientLoginTest(unittest.TestCase):
-    def tried(self, outcome, times=1, config=()):
+    def tried(self, outcome, times=1, config=(), **message):
         """`outcome`: the value of the setting, or what opening a session raises. Returns the answer, and who was let in where."""
         asked = []
 
@@ -42,7 +42,7 @@ class ClientLoginTest(unittest.TestCase):
         async def run():
             login = client_login.ClientLogin(SETTINGS, Console())
             for _ in range(times):
-                found = await login.answer({"addresses": [NODE]})
+                found = await login.answer({"addresses": [NODE], **message})
             return found
 
         with mock.patch.object(client_login.Connection, "open", open_session):
@@ -55,6 +55,16 @@ class ClientLoginTest(unittest.TestCase):
             found, asked = self.tried(value)
             self.assertEqual(found, {**NODE, "ok": True, "code": None, "readOnly": read_only, "problem": None})
             self.assertEqual(asked, [("b", 5432, "veloz", "secret", "orders"), "closed"])
+
+    def test_only_what_was_well_is_kept_for_as_long_as_who_asks_wants(self):
+        refused = ServerError({"C": "28000", "M": "no"})
+        for outcome, again in (("off", 0), ("on", 1), (refused, 1)):
+            with mock.patch.object(client_login, "KEPT_S", -1):
+                _, asked = self.tried(outcome, times=2, keptMs=60_000)
+                logins = [each for each in asked if each != "closed"]
+                self.assertEqual(len(logins), 1 + again, outcome)
+                _, asked = self.tried(outcome, times=2)
+                self.assertEqual(len([each for each in asked if each != "closed"]), 2)
 
     def test_a_refusal_is_told_in_the_servers_words_with_its_code(self):
         found, _ = self.tried(ServerError({"C": "28000", "M": "pg_hba.conf rejects connection"}))

@@ -3,6 +3,7 @@ import os
 import struct
 import tempfile
 import unittest
+from unittest import mock
 
 import support  # noqa: F401
 
@@ -232,6 +233,53 @@ class ArchiveTest(Directory):
         for name, took in (("0", 30), ("1", 0), ("2", 0), ("3", 0), ("4", 0)):
             self.status(f"{name}.done", now - took)
         self.assertLess(readiness._archive(self.data)["fileMs"], 1000)
+
+
+class KeptTest(Directory):
+    WELL = ({"ok": True}, {"errors": [], "identErrors": [], "refused": [], "clients": None}, {})
+
+    def asked(self, *results, kept_s=60, between=lambda: None):
+        """How often the server was asked, by as many questions as there are results."""
+        self.write("postgresql.conf", "")
+        self.write("pg_hba.conf", "")
+        settings = type("Settings", (), {"data": self.data})
+        node = type("Node", (), {"settings": settings})()
+        config = os.path.join(self.data, "postgresql.conf")
+        asked = []
+
+        async def by_socket(_settings, _pooler):
+            asked.append(1)
+            return results[len(asked) - 1]
+
+        async def run():
+            for _ in results:
+                await readiness._own_words(node, config_files.read(config, self.data), None, kept_s)
+                between()
+
+        with mock.patch.object(readiness, "_by_socket", by_socket):
+            asyncio.run(run())
+        return len(asked)
+
+    def test_what_was_well_is_kept_for_who_asks_all_the_time_alone(self):
+        self.assertEqual(self.asked(self.WELL, self.WELL, self.WELL), 1)
+        self.assertEqual(self.asked(self.WELL, self.WELL, self.WELL, kept_s=-1), 3)
+
+    def test_what_was_not_well_is_asked_anew(self):
+        own, access, defaults = self.WELL
+        for wrong in (
+            ({"ok": None}, None, None),
+            (own, None, defaults),
+            (own, access, None),
+            (own, {**access, "refused": [1]}, defaults),
+            (own, {**access, "clients": {"role": "app"}}, defaults),
+        ):
+            self.assertEqual(self.asked(wrong, wrong, self.WELL), 3)
+
+    def test_a_file_that_has_changed_is_read_again(self):
+        for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf", "postgresql.auto.conf"):
+            sizes = iter(range(1, 9))
+            change = lambda: self.write(name, "#" * next(sizes))  # noqa: E731, B023
+            self.assertEqual(self.asked(self.WELL, self.WELL, between=change), 2, name)
 
 
 class AnswerTest(Directory):

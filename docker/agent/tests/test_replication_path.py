@@ -13,7 +13,7 @@ SETTINGS = SimpleNamespace(repl_user="replicator", repl_password="secret", peers
 
 
 class ReplicationPathTest(unittest.TestCase):
-    def tried(self, outcome, times=1):
+    def tried(self, outcome, times=1, kept_s=0):
         """`outcome`: what opening a session does. Returns the answer, and what was asked for."""
         asked = []
 
@@ -36,7 +36,7 @@ class ReplicationPathTest(unittest.TestCase):
         async def run():
             path = replication_path.ReplicationPath(SETTINGS)
             for _ in range(times):
-                found = await path.answer()
+                found = await path.answer(kept_s)
             return found
 
         with mock.patch.object(replication_path, "open_session", open_session):
@@ -52,6 +52,13 @@ class ReplicationPathTest(unittest.TestCase):
     def test_several_who_ask_at_once_cost_one_try(self):
         _, asked = self.tried(None, times=3)
         self.assertEqual(asked.count("IDENTIFY_SYSTEM"), 1)
+
+    def test_only_what_was_well_is_kept_for_as_long_as_who_asks_wants(self):
+        with mock.patch.object(replication_path, "KEPT_S", -1):
+            self.assertEqual(self.tried(None, times=3, kept_s=60)[1].count("IDENTIFY_SYSTEM"), 1)
+            self.assertEqual(self.tried(None, times=3)[1].count("IDENTIFY_SYSTEM"), 3)
+            refused = ServerError({"C": "28P01", "M": "no"})
+            self.assertEqual(len(self.tried(refused, times=3, kept_s=60)[1]), 3)
 
     def test_a_role_that_is_refused_is_told_in_the_servers_words(self):
         error = ServerError({"C": "28P01", "M": 'password authentication failed for user "replicator"'})

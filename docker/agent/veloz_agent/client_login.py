@@ -34,11 +34,14 @@ class ClientLogin:
         self._kept: dict = {}
 
     async def answer(self, message: dict) -> dict:
-        """The command `tryClient`."""
+        """The command `tryClient`. `keptMs`: how old an answer may be in which all was well, for whoever asks all the time."""
         addresses = arguments.addresses(message.get("addresses"), "addresses")
-        tls = await self._tls()
-        answers = await asyncio.gather(*(self._one(address, tls) for address in addresses))
-        return {"user": self._settings.user, "database": self._settings.database, "answers": list(answers)}
+        kept_s = arguments.milliseconds(message, "keptMs") / 1000 if "keptMs" in message else 0
+        if not all(self._is_kept(address, kept_s) for address in addresses):
+            tls = await self._tls()
+            await asyncio.gather(*(self._one(address, tls) for address in addresses if not self._is_kept(address, kept_s)))
+        answers = [self._kept[(address["host"], address["port"])][1] for address in addresses]
+        return {"user": self._settings.user, "database": self._settings.database, "answers": answers}
 
     async def _tls(self) -> str:
         """Whether PgBouncer asks a server for TLS: a node may let clients in only so, or only without."""
@@ -50,13 +53,14 @@ class ClientLogin:
         # To PgBouncer `allow` is `prefer`. What certificate a node has is not looked at here.
         return {"disable": "disable", "allow": "prefer", "prefer": "prefer"}.get(mode, "require")
 
-    async def _one(self, address: dict, tls: str) -> dict:
-        key = (address["host"], address["port"])
-        at, found = self._kept.get(key, (None, {}))
-        if at is None or time.monotonic() - at > KEPT_S:
-            found = await self._try(address, tls)
-            self._kept[key] = (time.monotonic(), found)
-        return found
+    def _is_kept(self, address: dict, kept_s: float) -> bool:
+        at, found = self._kept.get((address["host"], address["port"]), (None, {}))
+        well = found.get("ok") is True and found.get("readOnly") is False
+        return at is not None and time.monotonic() - at <= (max(KEPT_S, kept_s) if well else KEPT_S)
+
+    async def _one(self, address: dict, tls: str) -> None:
+        found = await self._try(address, tls)
+        self._kept[(address["host"], address["port"])] = (time.monotonic(), found)
 
     async def _try(self, address: dict, tls: str) -> dict:
         """`ok` None: nobody answered in time. `code`: the SQLSTATE of a refusal. `readOnly`: transactions are, unless they say otherwise."""

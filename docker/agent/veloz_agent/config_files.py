@@ -41,7 +41,12 @@ class ConfigFiles:
 
     def fingerprint(self) -> tuple:
         """Changes when one of the files does."""
-        return tuple((path, _stamp(path)) for path in self.files)
+        return stamps(self.files)
+
+
+def stamps(paths: list) -> tuple:
+    """Changes when one of these files does."""
+    return tuple((path, _stamp(path)) for path in paths)
 
 
 def _stamp(path: str) -> Optional[tuple]:
@@ -62,8 +67,17 @@ def read(config_file: str, data: str) -> ConfigFiles:
 
 def hba_file(settings: dict, data: str) -> str:
     """The absolute path of the rules of access at the next start. A relative one begins where the server is started."""
-    setting = settings.get("hba_file")
-    return os.path.abspath(setting.value) if setting and setting.value else os.path.join(data, "pg_hba.conf")
+    return _named(settings, "hba_file", os.path.join(data, "pg_hba.conf"))
+
+
+def ident_file(settings: dict, data: str) -> str:
+    """The same of the maps of user names."""
+    return _named(settings, "ident_file", os.path.join(data, "pg_ident.conf"))
+
+
+def _named(settings: dict, name: str, default: str) -> str:
+    setting = settings.get(name)
+    return os.path.abspath(setting.value) if setting and setting.value else default
 
 
 def _read_file(found: ConfigFiles, path: str, depth: int) -> None:

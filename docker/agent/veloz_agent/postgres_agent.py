@@ -88,7 +88,8 @@ class PostgresAgent(Rejoining):
 
     async def readiness(self, message: dict) -> dict:
         pooler = message.get("pooler")
-        return await readiness(self, message.get("start") is not False, pooler if isinstance(pooler, str) else None)
+        kept_s = arguments.milliseconds(message, "keptMs") / 1000 if "keptMs" in message else 0
+        return await readiness(self, message.get("start") is not False, pooler if isinstance(pooler, str) else None, kept_s)
 
     async def watch_disk(self, message: dict) -> dict:
         """Answers as soon as the volume has less than `belowBytes` free, or else after `waitMs`."""

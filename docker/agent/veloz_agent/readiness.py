@@ -68,6 +68,32 @@ async def _unknown() -> tuple:
     return None, None, None
 
 
+# What was asked over the socket last: the files as they were, when that was, and what came of it.
+_asked: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+async def _own_words(node: PostgresSupervisor, files: ConfigFiles, pooler: Optional[str], kept_s: float) -> tuple:
+    """What was found well is kept for `kept_s` where no file has changed: to ask costs the server a session."""
+    s = node.settings
+    others = [config_files.hba_file(files.settings, s.data), config_files.ident_file(files.settings, s.data)]
+    key = (files.fingerprint(), config_files.stamps(others), pooler)
+    before = _asked.get(node)
+    if before is not None and before[0] == key and time.monotonic() - before[1] <= kept_s:
+        return before[2]
+    found = await _by_socket(s, pooler)
+    if _is_well(*found):
+        _asked[node] = (key, time.monotonic(), found)
+    else:
+        _asked.pop(node, None)
+    return found
+
+
+def _is_well(own: dict, access: Optional[dict], defaults: Optional[dict]) -> bool:
+    if not own["ok"] or access is None or defaults is None:
+        return False
+    return not (access["errors"] or access["identErrors"] or access["refused"] or access["clients"])
+
+
 async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple:
     """The agent's own door, and what the server itself reads in its files, in one session: to open one costs more than all that is asked."""
     own, session = await control_database.own_door(settings)
@@ -79,10 +105,13 @@ async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple
         session.close()
 
 
-async def readiness(node: PostgresSupervisor, start: bool = True, pooler: Optional[str] = None) -> dict:
+async def readiness(
+    node: PostgresSupervisor, start: bool = True, pooler: Optional[str] = None, kept_s: float = 0
+) -> dict:
     """The answer to `readiness`. Only a server that runs as it should is asked to start again, and only where `start` wants it.
 
-    `pooler`: the host whose clients' way in is looked for in the rules of access.
+    `pooler`: the host whose clients' way in is looked for in the rules of access. `kept_s`: how old an answer may be that found all well,
+    for whoever asks all the time.
     """
     s = node.settings
     files = await asyncio.to_thread(config_files.read, s.config_file, s.data)
@@ -91,8 +120,8 @@ async def readiness(node: PostgresSupervisor, start: bool = True, pooler: Option
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
     (own, access, defaults), replication, missing = await asyncio.gather(
-        _by_socket(s, pooler) if running else _unknown(),
-        _path(node).answer(),
+        _own_words(node, files, pooler, kept_s) if running else _unknown(),
+        _path(node).answer(kept_s),
         _missing(node) if running else _nothing(),
     )
     return {

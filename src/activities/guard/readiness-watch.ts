@@ -16,6 +16,11 @@ import { messageOf } from './probe';
 const EVERY_MS = 4000;
 /** What costs more, such as a start that is tried, is asked in each of so many looks. */
 const DEEP_EVERY = 3;
+/**
+ * An answer in which a login or a file of access was found well may be this old, in milliseconds, where no file has changed since: each
+ * login costs a server several times what it is asked. Whoever asks once, such as a plan or `status`, asks anew.
+ */
+const KEPT_MS = 20_000;
 const SQL_LIMIT_MS = 3000;
 const AGENT_LIMIT_MS = 11_000;
 
@@ -125,10 +130,10 @@ export class ReadinessWatch {
     try {
       const session = await this.pooler?.get();
       if (session === undefined) return;
-      this.clients = await clientLogins(this.access, session, of(true));
+      this.clients = await clientLogins(this.access, session, of(true), KEPT_MS);
       // Where it may be the same on the primary, that is asked, too.
       if ([...this.clients.values()].some(({ readOnly, code }) => readOnly || code === AMBIGUOUS))
-        this.clients = new Map([...this.clients, ...(await clientLogins(this.access, session, of(false)))]);
+        this.clients = new Map([...this.clients, ...(await clientLogins(this.access, session, of(false), KEPT_MS))]);
     } catch {
       // An older agent refuses it, and one that is silent is the watch's matter.
     }
@@ -183,7 +188,11 @@ export class ReadinessWatch {
       const session = await this.agents.get(name)?.get();
       if (session === undefined) return;
       seen.agent = agentPart(await session.call('observe', {}));
-      seen.readiness.agent = await session.call('readiness', { pooler: this.access.poolerName }, AGENT_LIMIT_MS);
+      seen.readiness.agent = await session.call(
+        'readiness',
+        { pooler: this.access.poolerName, keptMs: KEPT_MS },
+        AGENT_LIMIT_MS,
+      );
       delete seen.readiness.agentError;
     } catch (error) {
       // The session is the watch's own: what is wrong with it is the watch's matter.
