@@ -509,14 +509,11 @@ class PostgresSupervisor(NodeAgent):
         """The server starts, ends, is being promoted, or somebody waits for its replay."""
         if self.stopping or self.shutting_down or self.server is None or time.monotonic() < self.replay_awaited_until:
             return True
-        said = self._says()
-        return said is None or (said == STANDBY and self.promoting_pid == self.server.pid)
+        # The lock file says `ready` of a hot standby too: its signal file tells that recovery has not ended.
+        return self._says() is None or (self.promoting_pid == self.server.pid and self.files.is_standby)
 
     def _says(self) -> Optional[str]:
-        """What the postmaster of the server that runs says of itself: `ready`, or `standby` until its recovery has ended.
-
-        None while it starts.
-        """
+        """What the postmaster of the server that runs says of itself: `ready`, or `standby` of one that lets nobody in. None while it starts."""
         lines = (statefile.read(os.path.join(self.settings.data, "postmaster.pid")) or "").splitlines()
         if self.server is None or len(lines) < 8 or lines[0] != str(self.server.pid):
             return None
