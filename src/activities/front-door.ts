@@ -6,6 +6,8 @@ import { messageOf, withinLimit } from './guard/probe';
 export interface DoorSession extends PostgresSession {
   /** Applications had taken every place: it has the one that is kept for the control role. */
   kept: boolean;
+  /** It was answered; false for a client that waits. */
+  served: boolean;
 }
 
 /** After this time without an answer, in milliseconds, the pool counts as full. */
@@ -33,7 +35,7 @@ export async function openDoor(
   try {
     client = await access.frontDoor(queryLimitMs);
     const served = await isServed(client);
-    if (served === true) return { ...client, kept: false };
+    if (served === true) return { ...client, kept: false, served: true };
     refusal = served;
   } catch (error) {
     refusal = error;
@@ -46,10 +48,10 @@ export async function openDoor(
   const kept = await keptPlace(access, queryLimitMs);
   if (kept !== undefined) {
     client?.close();
-    return { ...kept, kept: true };
+    return { ...kept, kept: true, served: true };
   }
   if (client === undefined) throw refusal;
-  return { ...client, kept: false };
+  return { ...client, kept: false, served: false };
 }
 
 /** A connection that PgBouncer did not answer waits for its turn as well. */

@@ -1,15 +1,13 @@
 import { lsnBytes } from '../cluster/lsn';
-import { clusterStatus, logs, poolerConsole, psql } from '../cluster/commands';
+import { clusterStatus, logs, poolerConsole } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
-import { RELOAD } from '../cluster/switchover/replication';
 import { isExpectedNames } from '../cluster/synchronous-names';
 import { slotName } from '../cluster/topology';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
 import { keepBeating, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
-import { clientLogins } from './client-logins';
-import { poolerAnswers, poolerNotAsked } from './failover/left-out';
-import { openDoor, type DoorSession } from './front-door';
+import { requireClients, verifyWay, withWay, type ClientWay } from './clients-at-target';
+import { poolerNotAsked } from './failover/left-out';
 import { messageOf } from './guard/probe';
 import { LOOK_MS, pushMarker, received, writeMarker } from './held-up';
 import { tellLeftBehind } from './left-behind';
@@ -35,9 +33,6 @@ export interface VerifyResult {
   warnings: string[];
   soakedMs: number;
 }
-
-/** SQLSTATE of a server whose places are taken: a client waits for one. */
-const TOO_MANY_CONNECTIONS = '53300';
 
 /** How long a checkpoint may keep PostgreSQL from having commits wait, in milliseconds. */
 const IN_FORCE_LIMIT_MS = 10_000;
@@ -214,7 +209,7 @@ export async function caughtUp(access: ClusterAccess, primary: PostgresSession, 
 /**
  * Proves the new state, first once and then for as long as the soak lasts: one writable node, and it is the target (A3); the
  * timeline advanced and its history file is there (H5); the pool reaches the target (F5); a standby is synchronous (K2). After a
- * failover a pooler that gives no answer is told, and not asked.
+ * failover a pooler that gives no answer is told, and not asked. Where clients are let in nowhere, PgBouncer's own word on its route counts.
  * @throws Error that says what is not so
  */
 export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakMs: number): Promise<VerifyResult> {
@@ -227,19 +222,23 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
   const stopBeating = keepBeating(() => `soak: ${rounds} rounds, ${steadyMs() - started} of ${soakMs} ms`);
   try {
     await withSession(access.sql(request.target), async (target) => {
-      const readOnly = await requireClients(access, request);
-      if (readOnly !== undefined) warnings.push(readOnly);
-      await withDoor(access, request, async (door) => {
-        if (door?.kept === true)
+      const { shutOut, warning } = await requireClients(access, request);
+      if (warning !== undefined) warnings.push(warning);
+      await withWay(access, request, shutOut, async (way) => {
+        if (way.kind === 'door' && way.door.kept && !shutOut)
           warnings.push(
             `M8: clients wait at ${access.poolerName} for a server, or are refused: the proof took the place that is kept for it (limit: a server for each client that asks). Next: ${poolerConsole(access.poolerName, 'SHOW POOLS')}`,
           );
         do {
           if (rounds > 0) await sleep(Math.min(250, soakMs));
-          timeline = await verifyOnce(access, request, target, door);
+          timeline = await verifyOnce(access, request, target, way);
           rounds += 1;
         } while (steadyMs() - started < soakMs);
-        if (door === undefined) {
+        if (way.kind === 'word') {
+          warnings.push(way.warning);
+          through = 'PgBouncer leads to it by its own word, and lets no client in';
+        }
+        if (way.kind === 'not asked') {
           warnings.push(await poolerNotAsked(deps.docker, access.poolerName, request.target));
           through = `whether the pool reaches it is not known: ${access.poolerName} gave no answer`;
         }
@@ -260,56 +259,11 @@ export async function verifyMove(deps: ActivityDeps, request: MoveRequest, soakM
   }
 }
 
-/** Runs `body` with the way that clients take; without it where it may be missing and the pooler's own agent gives no answer either. */
-async function withDoor<T>(
-  access: ClusterAccess,
-  { unplanned }: MoveRequest,
-  body: (door: DoorSession | undefined) => Promise<T>,
-): Promise<T> {
-  const door = await openDoor(access, 5000).catch(async (error: unknown) => {
-    if (unplanned !== true || (await poolerAnswers(access))) throw error;
-    return undefined;
-  });
-  try {
-    return await body(door);
-  } finally {
-    door?.close();
-  }
-}
-
-/**
- * F5: the new primary lets clients in, and they can write there. PgBouncer lets a client wait whom the server refuses, so that a wait alone
- * does not tell.
- * @returns a warning where clients can't write, and it may be meant: it was so before, or the old primary does not say
- * @throws Error with what the server said
- */
-async function requireClients(
-  access: ClusterAccess,
-  { source, target }: Pick<MoveRequest, 'source' | 'target'>,
-): Promise<string | undefined> {
-  const found = await withSession(access.pooler(), (pooler) => clientLogins(access, pooler, [target, source])).catch(
-    // An agent that is older, or silent: the way through the pooler is proven all the same.
-    () => undefined,
-  );
-  const client = found?.get(target);
-  if (client === undefined || client.code === TOO_MANY_CONNECTIONS) return undefined;
-  if (client.ok === false)
-    throw new Error(
-      `F5: ${target} refuses clients: login as ${client.user}: ${(client.error ?? '').trim()} (limit: a login from the pooler as its own user). Next: ${logs(target)}`,
-    );
-  if (!client.readOnly) return undefined;
-  const before = found?.get(source);
-  const says = `F5: clients can't write on ${target}: default_transaction_read_only is on for ${client.user}`;
-  const next = `(limit: off). Next: ${psql(target, 'ALTER SYSTEM SET default_transaction_read_only = off', RELOAD)}`;
-  if (before?.ok === true && !before.readOnly) throw new Error(`${says}, and not on ${source} ${next}`);
-  return `${says}${before?.ok === true ? `, as on ${source}` : `; what ${source} says is not known`} ${next}`;
-}
-
 async function verifyOnce(
   access: ClusterAccess,
   request: MoveRequest,
   target: PostgresSession,
-  door: PostgresSession | undefined,
+  way: ClientWay,
 ): Promise<number> {
   for (const node of [request.source, ...request.others]) {
     const { inRecovery } = await withSession(access.sql(node), recoveryOf);
@@ -331,24 +285,12 @@ async function verifyOnce(
       `${request.target} is on timeline ${row.timeline} (before: ${request.timeline}), history file ${row.history ? 'there' : 'missing'}: it was not promoted by this run`,
     );
   }
-  if (door !== undefined) await verifyThrough(door, request.target, row.address);
+  await verifyWay(access, way, request.target, row.address);
   const [names] = await target.query<{ names: string }>(`SELECT current_setting('synchronous_standby_names') AS names`);
   if (!isExpectedNames(access.topology, names?.names ?? '', 1 + request.others.length))
     throw new Error(`synchronous_standby_names is '${names?.names}', expected '${namesAfter(access, request)}'`);
   if ((await synchronousNodes(target)).length === 0) throw new Error(`no standby of ${request.target} is synchronous`);
   return row.timeline;
-}
-
-/** A client of the pool ends up at the target (F5). @throws Error where it does not */
-async function verifyThrough(door: PostgresSession, target: string, address: string | null): Promise<void> {
-  const [behind] = await door.query<{ in_recovery: boolean; address: string | null }>(
-    'SELECT pg_catalog.pg_is_in_recovery() AS in_recovery, CAST(pg_catalog.inet_server_addr() AS pg_catalog.text) AS address',
-  );
-  if (behind === undefined || behind.in_recovery || behind.address !== address) {
-    throw new Error(
-      `the pool reaches ${behind?.address ?? 'nobody'}${behind?.in_recovery === true ? ', a standby' : ''}, and not ${target} (${address})`,
-    );
-  }
 }
 
 /** Gives the nodes back at the end of a run. Never fails a run for it: a claim that stays is replaced by the next run's. */

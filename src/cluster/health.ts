@@ -1,4 +1,5 @@
 import type { Check } from './check';
+import { checkLetsIn } from './client-refusal';
 import { psql, sqlText } from './commands';
 import { checkControlPath } from './control-path';
 import { answers, presentNodes, primaries, standbys, type AnsweringNode, type ObservedCluster } from './observed';
@@ -54,7 +55,10 @@ export function healthFindings(topology: ClusterTopology, observed: ObservedClus
   checkControlPath(list, topology, observed);
   checkPoolMode(list, observed.pooler);
   checkNotHeld(list, topology, observed.pooler);
-  if (primary !== undefined) checkRoute(list, primary, observed.pooler);
+  if (primary !== undefined) {
+    checkRoute(list, primary, observed.pooler);
+    checkLetsIn(list, primary);
+  }
   checkLeftovers(list, topology, observed, primary?.name);
 
   const found = new Set(list.checks.map(findingKey));

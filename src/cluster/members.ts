@@ -74,7 +74,9 @@ export function membersOf(observed: ObservedCluster): Member[] {
       ? `clients are held by ${held}`
       : pooler.console?.paused === true
         ? 'paused'
-        : (pooler.agentError ?? pooler.consoleError);
+        : pooler.console?.disabled === true
+          ? 'disabled: new clients are refused'
+          : (pooler.agentError ?? pooler.consoleError);
   return [
     ...nodes,
     {

@@ -151,6 +151,8 @@ export interface ObservedPooler {
   console: {
     poolMode: string;
     paused: boolean;
+    /** New clients are refused (DISABLE). Absent in what an older worker saw. */
+    disabled?: boolean;
     host: string;
     activeClients: number;
     waitingClients: number;

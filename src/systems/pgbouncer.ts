@@ -8,6 +8,8 @@ export interface PooledDatabase {
   port: number;
   poolMode: string;
   paused: boolean;
+  /** New clients are refused; who is connected goes on. */
+  disabled: boolean;
   currentConnections: number;
   activeClients: number;
   waitingClients: number;
@@ -54,6 +56,7 @@ export async function observePooledDatabase(
       port: Number(found.port),
       poolMode: found.pool_mode ?? setting('pool_mode') ?? 'unknown',
       paused: String(found.paused) === '1',
+      disabled: String(found.disabled) === '1',
       currentConnections: Number(found.current_connections),
       activeClients: sum('cl_active'),
       waitingClients: sum('cl_waiting'),

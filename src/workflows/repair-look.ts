@@ -26,9 +26,17 @@ export interface PrimarySeen {
 /** Looks that are left at once: what one still sees is of no use to anybody, and does no harm. */
 const looking: ActivityOptions = { ...reading, cancellationType: ActivityCancellationType.TRY_CANCEL };
 
+/** What the version of the workflow does that began the run; it goes on so. */
+export interface RepairBegun {
+  /** It gives way to whoever has to act for the primary. */
+  givesWay: boolean;
+  /** It restarts the pooler last, by itself, and not where the primary itself refuses clients. */
+  poolerLast: boolean;
+}
+
 /** What a repair leaves to people. */
 export interface RepairLimits {
-  /** Nodes that a person stopped. */
+  /** Nodes that a person stopped, or that this run could not mend. */
   leave?: readonly string[] | undefined;
   /** No person has seen the plan. */
   unattended?: boolean | undefined;
@@ -56,7 +64,7 @@ export function withinLimits(
     if (copied.some((each) => each === node || slotName(each) === slot)) return false;
     // A slot that nobody uses may be a backup tool's.
     if (unattended === true && kind === 'drop-slot') return false;
-    return !(['wake', 'rejoin', 'start-primary'].includes(kind) && leave.includes(node ?? ''));
+    return !(['wake', 'rejoin', 'start-primary', 'restart-pooler'].includes(kind) && leave.includes(node ?? ''));
   });
 }
 
@@ -64,7 +72,6 @@ export function withinLimits(
  * Looks until what is seen stays: dead-man switches of the run that is over have acted, and nothing is on its way. Waiting changes
  * nothing, and what they do is often all that is needed. It holds the lock meanwhile, and gives way to whoever has to act for the
  * primary: the one that it saw, or until then the one of the guard's ledger.
- * @param givesWay false in a run that was begun by a version which gave way to nobody here
  * @throws ApplicationFailure when it gave way
  */
 export async function lookUntilSettled(
@@ -73,7 +80,7 @@ export async function lookUntilSettled(
   woken: readonly string[],
   limits: RepairLimits,
   seen: PrimarySeen,
-  givesWay: boolean,
+  { givesWay, poolerLast }: RepairBegun,
 ): Promise<RepairLook> {
   const { state } = run;
   const waited = new Map<string, number>();
@@ -94,7 +101,7 @@ export async function lookUntilSettled(
     const door = open ? await act(looking, 'Ask at the front door').lookThroughDoor(described.name) : undefined;
     const copied = await nodesBeingCopied(run, described);
     const left = [...woken, ...(limits.leave ?? []), ...copied];
-    const decided = decideRound(described.topology, observed, { ledger, woken: left, door });
+    const decided = decideRound(described.topology, observed, { ledger, woken: left, door, poolerFirst: !poolerLast });
     const round = { ...decided, tasks: withinLimits(decided.tasks, { ...limits, copied }) };
     state.members = membersOf(observed);
     state.checks = round.findings;

@@ -39,10 +39,12 @@ const harmless: ReadonlySet<RepairTask['kind']> = new Set(['forget-claim', 'drop
 export interface RoundPart {
   /** The node that they make a standby: that this fails keeps no other part from being carried out. */
   rejoins?: string;
+  /** The pooler that they restart, after all else: the same. */
+  restarts?: string;
   steps: Step[];
 }
 
-/** The round as lists that a newcomer can read aloud: what is done about the cluster, and each node's rejoin. */
+/** The round as lists that a newcomer can read aloud: what is done about the cluster, each node's rejoin, and the pooler. */
 export function roundParts(setting: RoundSetting): RoundPart[] {
   const { round } = setting;
   const numbered = new Numbered(setting);
@@ -53,13 +55,16 @@ export function roundParts(setting: RoundSetting): RoundPart[] {
     else last.steps.push(...steps);
   };
   if (round.tasks.some(({ kind }) => !harmless.has(kind))) add(numbered.take());
-  for (const task of round.tasks) {
+  const tasks = [...round.tasks];
+  const restart = tasks.at(-1)?.kind === 'restart-pooler' ? tasks.pop() : undefined;
+  for (const task of tasks) {
     if (task.kind === 'forget-claim') continue;
     if (task.kind === 'rejoin' && task.node !== undefined) parts.push({ rejoins: task.node, steps: numbered.of(task) });
     else add(...numbered.of(task));
   }
-  const claimed = round.tasks.filter(({ kind }) => kind === 'forget-claim').map(({ node }) => node ?? '');
+  const claimed = tasks.filter(({ kind }) => kind === 'forget-claim').map(({ node }) => node ?? '');
   if (claimed.length > 0) add(numbered.endClaims(claimed));
+  if (restart?.node !== undefined) parts.push({ restarts: restart.node, steps: numbered.of(restart) });
   return parts;
 }
 

@@ -1,6 +1,6 @@
 import { ApplicationFailure, CancellationScope, patched, setWorkflowOptions, sleep, uuid4 } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
-import { headline, refusalSentence, splitNext, type Check } from '../cluster/check';
+import { headline, problemSentence, refusalSentence, splitNext, type Check } from '../cluster/check';
 import { clusterStatus, watchRun } from '../cluster/commands';
 import { durationMs, formatMs } from '../cluster/duration';
 import type { Ledger } from '../cluster/guard/ledger';
@@ -47,12 +47,14 @@ class Repair {
   private known: PrimarySeen = {};
   /** Nodes that this run made standbys. */
   private readonly mended = new Set<string>();
-  /** Nodes that it could not make one, and how that ended: it does not try again. */
+  /** Nodes that it could not make one, and a pooler that it restarted in vain, and how that ended: it does not try again. */
   private readonly failed = new Map<string, Failed>();
   /** A run that was begun by a version which ended at the first node that failed goes on as it began. */
   private readonly nodeByNode = patched('repair-node-by-node');
   /** One that was begun by a version which gave way to nobody but in a rejoin does so. */
-  private readonly givesWay = patched('repair-gives-way');
+  readonly givesWay = patched('repair-gives-way');
+  /** One that was begun by a version which restarted the pooler first, and ended where that failed, does so. */
+  readonly poolerLast = patched('repair-pooler-last');
 
   constructor(
     private readonly run: Run,
@@ -136,7 +138,7 @@ class Repair {
     const limits = { ...this.request, leave: this.left };
     if (this.story.result !== undefined) this.known.name ??= this.story.result.target;
     const before = this.known.name;
-    const look = await lookUntilSettled(this.run, this.described, this.story.woken, limits, this.known, this.givesWay);
+    const look = await lookUntilSettled(this.run, this.described, this.story.woken, limits, this.known, this);
     this.seen = look;
     const wasPrimary = before ?? this.known.name;
     if (this.givesWay && this.run.holdsLock && wasPrimary !== undefined && look.ledger !== null)
@@ -153,12 +155,21 @@ class Repair {
     return [...(this.request.leave ?? []), ...this.failed.keys()];
   }
 
+  /** What a report warns of where the primary itself refuses clients: a repair changes nothing about that. */
+  private shutOut(look: RepairLook): string[] {
+    const found = this.poolerLast ? shutOutOf(look) : undefined;
+    if (found === undefined) return [];
+    return [`${problemSentence(found)}${found.next === undefined ? '' : `. Next: ${found.next}`}`];
+  }
+
   /** All is well, or people have to decide. */
-  private nothingToDo({ round }: RepairLook): Report {
+  private nothingToDo(look: RepairLook): Report {
     const { run, rest } = this;
+    const { round } = look;
     const refusal = refusalSentence(round.findings, 'Nothing was changed');
     if (refusal !== undefined)
       return run.end('refused', refusal, { ...rest, next: [...nextOf(round.findings), this.status] });
+    for (const warning of this.shutOut(look)) run.warn(warning);
     return run.end('completed', `Nothing is to be repaired: ${round.says}. Nothing was changed`, {
       ...rest,
       primaryAfter: rest.primaryBefore,
@@ -275,23 +286,27 @@ class Repair {
     const steps = state.steps.filter(({ state: how }) => how === 'done').length - 1;
     return run.end(
       'completed',
-      `The cluster is as it should be: ${primary} is the primary, clients reach it, and nothing is left to repair after ${steps} ${steps === 1 ? 'step' : 'steps'}`,
+      `The cluster is as it should be: ${primary} is the primary, ${shutOutOf(now) === undefined ? 'clients reach it' : 'clients are led to it, and it refuses them'}, and nothing is left to repair after ${steps} ${steps === 1 ? 'step' : 'steps'}`,
       this.facts(since),
     );
   }
 
-  /** A node that can't be made a standby keeps no other one from it, as long as this run has the lock and nobody wants it to stop. */
+  /**
+   * A node that can't be made a standby keeps no other one from it, as long as this run has the lock and nobody wants it to stop; nor does
+   * a pooler whose clients do not get through after its restart either.
+   */
   private async carryOutRound(parts: readonly RoundPart[]): Promise<StepsOutcome> {
     const { run } = this;
     if (!this.nodeByNode) return this.carryOut(parts.flatMap(({ steps }) => steps));
     const lists = parts.map((part) => ({ ...part, states: initialStepStates(part.steps) }));
     run.state.steps.push(...lists.flatMap(({ states }) => states));
-    for (const { rejoins, steps, states } of lists) {
+    for (const { rejoins, restarts, steps, states } of lists) {
+      const alone = rejoins ?? (this.poolerLast ? restarts : undefined);
       const outcome = await runSteps(steps, states, run);
       run.leaveWhenAsked();
       if (outcome.kind !== 'done') {
-        if (rejoins === undefined || !this.mayGoOn || outcome.kind === 'aborted') return outcome;
-        this.failed.set(rejoins, outcome);
+        if (alone === undefined || !this.mayGoOn || outcome.kind === 'aborted') return outcome;
+        this.failed.set(alone, outcome);
         for (const state of states) if (state.state === 'pending') state.state = 'skipped';
       } else if (rejoins !== undefined) this.mended.add(rejoins);
       if (!this.mayGoOn) break;
@@ -320,6 +335,9 @@ class Repair {
     const standbys = presentNodes(look.observed)
       .filter(({ name, sql }) => name !== primary && sql?.inRecovery === true && !this.left.includes(name))
       .map(({ name }) => name);
+    // Its own step tells why clients do not get through: the standbys are proven all the same.
+    const withoutDoor = described.topology.pgbouncer.nodes.some(({ name }) => this.failed.has(name));
+    const proven = { cluster: described.name, primary, standbys, ...(withoutDoor ? { withoutDoor } : {}) };
     return {
       id: 'verify',
       says: `Verify: one primary, its standbys confirm, clients reach it${soakMs > 0 ? `; watch for ${formatMs(soakMs)}` : ''}`,
@@ -327,8 +345,9 @@ class Repair {
       ...(givesWayFor === undefined ? {} : { givesWayFor: () => givesWayFor }),
       run: async () => ({
         detail: await proveAndWatch(this.run, soakMs, (watchMs) =>
-          act(changing, 'Prove the new state').verifyRepair({ cluster: described.name, primary, standbys }, watchMs),
+          act(changing, 'Prove the new state').verifyRepair(proven, watchMs),
         ),
+        warnings: this.shutOut(look),
       }),
     };
   }
@@ -369,7 +388,7 @@ class Repair {
   }
 
   /**
-   * Some nodes could not be made standbys.
+   * Some nodes could not be made standbys, or a pooler's clients do not get through.
    * @param rest what else is not right, as a sentence; absent where all else is done
    */
   private partly(since: number, rest?: { says: string; next: Report['next'] }): Report {
@@ -379,6 +398,7 @@ class Repair {
     const facts = this.facts(since);
     if (rest === undefined && mended.length === 0 && only !== undefined && another === undefined)
       return this.failedAt(only, facts);
+    const poolers = this.described.topology.pgbouncer.nodes.map(({ name }) => name);
     const told = [...failed].map(([node, outcome]) => ({ node, ...this.wordsOf(outcome) }));
     const ways = told.flatMap(({ node, next }) =>
       next === undefined ? [] : [{ command: next, why: `takes the cause of ${node} away` }],
@@ -387,7 +407,13 @@ class Repair {
       mended.length === 0
         ? ''
         : `${mended.join(' and ')} ${mended.length === 1 ? 'is a standby' : 'are standbys'} again. `;
-    const not = told.map(({ node, says, what }) => `${node} is not: step "${says}" did not finish: ${what}`).join('; ');
+    const not = told
+      .map(({ node, says, what }, index) => {
+        const shut = `${index === 0 ? 'Clients' : 'clients'} do not get through ${node}`;
+        const is = poolers.includes(node) ? shut : `${node} is not`;
+        return `${is}: step "${says}" did not finish: ${what}`;
+      })
+      .join('; ');
     const all = [...ways, ...(rest?.next ?? [])];
     const end = `${well}${not}${rest === undefined ? '' : `. ${rest.says.replace(/ Next: .*$/, '').replace(/\.$/, '')}`}`;
     return run.end('incomplete', `${end}. Next: ${all[0]?.command ?? command}`, {
@@ -484,6 +510,10 @@ function primaryOf({ observed }: RepairLook): string | undefined {
 }
 
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+/** F5: the primary itself refuses clients. */
+const shutOutOf = ({ round }: RepairLook): Check | undefined =>
+  round.findings.find(({ id, result }) => id === 'F5' && result === 'warn');
 
 /** What the first of the findings suggests: the next look tells whether the others are still there. */
 function nextOf(checks: readonly Check[]): Report['next'] {

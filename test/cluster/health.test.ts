@@ -264,6 +264,22 @@ const unwell: Record<string, Unwell> = {
     says: `clients wait at ${POOLER}: somebody paused database veloz, 5 clients wait`,
     next: '-c "RESUME veloz"',
   },
+  'the pooler takes no new clients': {
+    change: ({ observed }) => Object.assign(observed.pooler.console ?? {}, { disabled: true }),
+    is: ['F2 refuse'],
+    says: `${POOLER} refuses new clients: somebody disabled database veloz there (limit: enabled)`,
+    next: '-c "ENABLE veloz"',
+  },
+  'the primary lets no client in': {
+    change: (seen) =>
+      (seen.node(PRIMARY).client = {
+        ...{ ok: false, user: 'veloz', readOnly: false },
+        ...{ code: '3D000', error: 'database "veloz" does not exist (3D000)' },
+      }),
+    is: ['F5 warn'],
+    says: `${PRIMARY} refuses clients, whoever leads them to it: login as veloz: database "veloz" does not exist (3D000)`,
+    next: 'SELECT datname, datallowconn, datconnlimit FROM pg_database',
+  },
   'the pooler holds clients for a run': {
     change: ({ observed }) => Object.assign(observed.pooler.agent ?? {}, { holdRun: 'bare/1/2', holdRemainingMs: 900 }),
     is: ['F2 refuse'],

@@ -130,6 +130,11 @@ describe('the members table', () => {
       { note: 'paused' },
     ],
     [
+      'was disabled by hand',
+      ({ observed }) => Object.assign(observed.pooler.console ?? {}, { disabled: true }),
+      { note: 'disabled: new clients are refused' },
+    ],
+    [
       'does not answer at its console',
       ({ observed }) => Object.assign(observed.pooler, { console: null, consoleError: 'connect ECONNREFUSED' }),
       { role: 'pooler', state: 'no answer', note: 'connect ECONNREFUSED' },

@@ -1,5 +1,5 @@
 import { Guarded } from './support/guarded';
-import { cli, docker, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cli, docker, POOLER, psql, recovered, roles, waitUntil, whole } from './support/stack';
 
 /** Settings that an application or its administrator may make, all at once. `veloz_ha` is the control role. */
 const settings = [
@@ -51,6 +51,7 @@ describe('the control path needs nothing of the application', () => {
     if (alone(primary, "SELECT count(*) FROM pg_database WHERE datname = 'veloz'") === '0')
       alone(primary, 'CREATE DATABASE veloz OWNER veloz');
     alone(primary, 'ALTER DATABASE veloz RESET ALL');
+    alone(primary, 'ALTER DATABASE veloz ALLOW_CONNECTIONS true');
     await recovered();
   }, 240_000);
 
@@ -119,5 +120,34 @@ describe('the control path needs nothing of the application', () => {
     expect(psql(before.standby, 'SELECT node FROM veloz_ha.epoch ORDER BY epoch DESC LIMIT 1', 'veloz_ha')).toBe(
       before.standby,
     );
+  }, 180_000);
+
+  test('a repair brings a standby back without that database, and leaves PgBouncer alone', async () => {
+    const before = await roles();
+    await guarded.guard();
+    const startedAt = () => docker('inspect', '-f', '{{.State.StartedAt}}', POOLER);
+    const since = startedAt();
+    alone(before.primary, 'DROP DATABASE veloz WITH (FORCE)');
+    docker('kill', before.standby);
+    await guarded.until('the repair', ({ mending }) => mending?.acting !== undefined);
+    await waitUntil('the standby streaming', async () => (await roles()).standby === before.standby, 120_000);
+    await guarded.protectedBy(before.primary);
+    await guarded.until('its end', ({ mending }) => mending?.acting === undefined, 120_000);
+    expect(await roles()).toEqual(before);
+    expect(startedAt()).toBe(since);
+  }, 240_000);
+
+  test('a failover ends well while that database takes no connections, and warns', async () => {
+    const before = await roles();
+    await guarded.guard();
+    alone(before.primary, 'ALTER DATABASE veloz ALLOW_CONNECTIONS false');
+    docker('kill', before.primary);
+    await guarded.until('a failover that ended', ({ events }) =>
+      events.some(({ kind, says }) => kind === 'failover' && /no acknowledged row was lost/.test(says)),
+    );
+    const report = await guarded.report();
+    expect(report.outcome).toBe('completed with warnings');
+    expect(report.warnings.join('\n')).toContain(`F5: ${before.standby} refuses clients, as ${before.primary} does`);
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
   }, 180_000);
 });

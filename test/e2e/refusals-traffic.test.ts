@@ -191,6 +191,24 @@ describe('a switchover is refused when clients could not be held, and moved alon
       ),
     ));
 
+  it('somebody disabled the database at the pooler', () =>
+    withFault(
+      {
+        inject: () => console('DISABLE veloz'),
+        takeAway: () => console('ENABLE veloz'),
+      },
+      async () => {
+        const { id, sentence, next } = await refused(rig);
+
+        expect(id).toBe('F2');
+        expect(sentence).toContain(
+          `${POOLER} refuses new clients: somebody disabled database veloz there (limit: enabled)`,
+        );
+        await obey(next);
+        await waitUntil('clients being let in', async () => (await look()).pooler.console?.disabled === false);
+      },
+    ));
+
   it('PgBouncer is out of reach', () =>
     withFault(
       {

@@ -1,5 +1,5 @@
 import type { RepairTask } from '../../src/cluster/repair/round';
-import { roundSteps, type RoundSetting } from '../../src/workflows/repair-steps';
+import { roundParts, type RoundSetting } from '../../src/workflows/repair-steps';
 import { picture, POOLER, PRIMARY, STANDBY, stopped } from '../cluster/support/picture';
 
 const task = (kind: RepairTask['kind'], node: string, rest: object = {}): RepairTask => ({
@@ -10,8 +10,8 @@ const task = (kind: RepairTask['kind'], node: string, rest: object = {}): Repair
   ...rest,
 });
 
-/** The ids of the steps for these tasks; `silent` stands still. */
-function steps(tasks: RepairTask[], silent?: string) {
+/** The parts for these tasks; `silent` stands still. */
+function parts(tasks: RepairTask[], silent?: string) {
   const seen = picture();
   if (silent !== undefined) stopped(seen.node(silent));
   const setting = {
@@ -22,8 +22,9 @@ function steps(tasks: RepairTask[], silent?: string) {
     token: 'repair/1',
     story: { woken: [] },
   } as unknown as RoundSetting;
-  return roundSteps(setting);
+  return roundParts(setting);
 }
+const steps = (...args: Parameters<typeof parts>) => parts(...args).flatMap((part) => part.steps);
 const ids = (...args: Parameters<typeof steps>) => steps(...args).map(({ id }) => id);
 
 describe('the steps of a round', () => {
@@ -45,6 +46,21 @@ describe('the steps of a round', () => {
     const found = ids([task('rejoin', PRIMARY, { upstream: STANDBY }), task('rejoin', POOLER, { upstream: STANDBY })]);
     expect(new Set(found).size).toBe(found.length);
     expect(found).toContain(`protect ${PRIMARY}`);
+  });
+
+  test('a pooler is restarted after all else, as a part of its own', () => {
+    const restart = task('restart-pooler', POOLER, { upstream: PRIMARY });
+    const rejoin = task('rejoin', STANDBY, { upstream: PRIMARY });
+    const found = parts([rejoin, task('forget-claim', POOLER), restart]);
+    expect(found.map(({ rejoins, restarts, steps: [first] }) => rejoins ?? restarts ?? first?.id)).toEqual([
+      'take',
+      STANDBY,
+      'claims',
+      POOLER,
+    ]);
+    // As an older version has it: first, and with the rest.
+    expect(ids([restart, rejoin]).slice(0, 2)).toEqual(['take', 'pooler']);
+    expect(parts([restart, rejoin]).map(({ restarts }) => restarts)).toEqual([undefined, undefined]);
   });
 
   test('every node answers: the most advanced is promoted on their own word', () => {

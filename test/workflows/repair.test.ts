@@ -1,6 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { fails } from './support/failing-cluster';
-import { PRIMARY, RepairedCluster, STANDBY, STANDBY_2 } from './support/repaired-cluster';
+import { POOLER, PRIMARY, RepairedCluster, STANDBY, STANDBY_2 } from './support/repaired-cluster';
 import { protectedLedger } from './support/guarded-cluster';
 import { eventually, WorkflowServer } from './support/server';
 
@@ -80,6 +80,33 @@ describe('repair', () => {
       expect(report.says).toContain(
         `no way to ${STANDBY}. The cluster is not right yet, and it takes something the same again`,
       );
+    });
+
+    test('clients that do not get through keep no standby from coming back, and the pooler is restarted once', async () => {
+      cluster.can.lookThroughDoor = () => Promise.resolve({ error: 'query_wait_timeout' });
+      cluster.can.restartPooler = () =>
+        Promise.reject(fails(`clients still do not reach ${PRIMARY}. Next: docker logs x`));
+      const { type, report } = await cluster.run();
+      expect(type).toBe('Incomplete');
+      expect(report.says).toBe(
+        `${STANDBY} and ${STANDBY_2} are standbys again. Clients do not get through ${POOLER}: step "Restart ${POOLER}, whose clients do not reach ${PRIMARY}" did not finish: clients still do not reach ${PRIMARY}. Next: docker logs x`,
+      );
+      expect(cluster.did.filter((each) => each === 'restartPooler')).toHaveLength(1);
+      // What else there is to prove is proven.
+      expect(cluster.did).toContain('verifyRepair');
+    });
+
+    test('where the primary itself refuses clients they become standbys, and that is a warning', async () => {
+      cluster.refuses = 'database "veloz" does not exist (3D000)';
+      cluster.can.lookThroughDoor = () => Promise.resolve({ error: 'database "veloz" does not exist' });
+      const { report } = await cluster.run();
+      expect(report).toMatchObject({ outcome: 'completed with warnings', primaryAfter: PRIMARY });
+      expect(report.says).toContain('clients are led to it, and it refuses them');
+      expect(report.warnings.join()).toContain(
+        `F5: ${PRIMARY} refuses clients, whoever leads them to it: login as veloz: database "veloz" does not exist (3D000)`,
+      );
+      expect(cluster.did.filter((each) => each.startsWith('settleRejoin'))).toHaveLength(2);
+      expect(cluster.did).not.toContain('restartPooler');
     });
 
     test('neither can be mended: both are told', async () => {

@@ -1,6 +1,6 @@
+import { isRefused } from '../../cluster/client-refusal';
 import type { NodeSql, ObservedCluster, ObservedNode, ObservedPooler } from '../../cluster/observed';
 import { readinessFindings, readinessKey, type Readiness } from '../../cluster/readiness/findings';
-import { AMBIGUOUS } from '../../cluster/switchover/clients';
 import { triedPath } from '../../cluster/readiness/replication-path';
 import type { NodeReadiness } from '../../cluster/readiness/observed';
 import type { PoolerAgent, PostgresAgent } from '../../systems/agent';
@@ -132,7 +132,7 @@ export class ReadinessWatch {
       if (session === undefined) return;
       this.clients = await clientLogins(this.access, session, of(true), KEPT_MS);
       // Where it may be the same on the primary, that is asked, too.
-      if ([...this.clients.values()].some(({ readOnly, code }) => readOnly || code === AMBIGUOUS))
+      if ([...this.clients.values()].some((client) => client.readOnly || isRefused(client)))
         this.clients = new Map([...this.clients, ...(await clientLogins(this.access, session, of(false), KEPT_MS))]);
     } catch {
       // An older agent refuses it, and one that is silent is the watch's matter.

@@ -1,9 +1,11 @@
+import { logs } from '../../cluster/commands';
 import type { Door } from '../../cluster/repair/round';
-import { keepBeating, until } from '../context';
+import { finalFailure, keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { openDoor } from '../front-door';
 import { messageOf, withinLimit } from '../guard/probe';
 import { stillAsked, unlessLeft } from '../give-way';
+import { whyShutOut } from '../shut-out';
 import { requirePrimary } from './parts';
 import { stillMine } from '../still-mine';
 
@@ -45,29 +47,45 @@ export async function lookThroughDoor(deps: ActivityDeps, cluster: string): Prom
 /**
  * Restarts PgBouncer where its clients do not reach the primary although its route leads there: it goes on using an address that a
  * node had before its container was started anew, and nothing short of a restart makes it look the name up again. Its clients lose
- * their connections, which lead nowhere good. Idempotent: where clients reach the primary nothing is done.
+ * their connections, which lead nowhere good. Idempotent: where clients reach the primary nothing is done, nor where the primary itself
+ * refuses them or somebody disabled their database: a restart would not let them in, or would undo what was meant.
+ * @param backLimitMs how long clients may take to get through afterwards, in milliseconds
+ * @throws ApplicationFailure `Failed` (not retried) where it was restarted in vain
  */
 export async function restartPooler(
   deps: ActivityDeps,
   request: { cluster: string; primary: string },
+  backLimitMs = BACK_LIMIT_MS,
 ): Promise<string> {
   const access = accessCluster(deps, request.cluster);
   const { primary } = request;
   const stopBeating = keepBeating(() => `restarting ${access.poolerName}`);
-  const reached = async () => {
+  let met = 'nothing';
+  const ask = async (): Promise<Door> => {
     const door = await askAtTheDoor(access);
-    return !('error' in door) && !door.inRecovery;
+    met = 'error' in door ? door.error : door.inRecovery ? `a standby, ${door.address ?? 'at no address'}` : primary;
+    return door;
   };
+  const leads = (door: Door) => !('error' in door) && !door.inRecovery;
   try {
     await requirePrimary(access, primary);
-    if (await reached()) return `clients reach ${primary} by now`;
+    const door = await ask();
+    if (leads(door)) return `clients reach ${primary} by now`;
+    const shutOut = 'error' in door ? await whyShutOut(access, primary) : undefined;
+    if (shutOut !== undefined) return `${access.poolerName} was left as it is: ${shutOut}`;
     stillAsked();
     await stillMine(`kill ${access.poolerName}`);
     await deps.docker.kill(access.poolerName);
     await deps.docker.start(access.poolerName);
-    const back = until(`clients reaching ${primary}`, BACK_LIMIT_MS, 200, async () =>
-      (await reached()) ? true : undefined,
-    );
+    const back = until(`clients reaching ${primary}`, backLimitMs, 200, async () =>
+      leads(await ask()) ? true : undefined,
+    ).catch(() => {
+      // Each further restart ends every client's connection once more.
+      throw finalFailure(
+        'Failed',
+        `F5: ${access.poolerName} was restarted, and clients still do not reach ${primary}: a client meets ${met} (limit: ${backLimitMs} ms). Next: ${logs(access.poolerName)}`,
+      );
+    });
     await unlessLeft(back);
     return `${access.poolerName} was restarted, and clients reach ${primary}`;
   } finally {

@@ -1,4 +1,5 @@
 import { headline, type Check } from '../check';
+import { checkEnabled } from '../client-refusal';
 import { answers, primaries, replicationRowOf, standbys, type ObservedCluster } from '../observed';
 import { checkCandidate, NOT_TRIED } from '../switchover/candidate';
 import { Checklist } from '../switchover/checklist';
@@ -44,6 +45,7 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
   // A failover waits for no start of the old primary; the next switchover would.
   if (topology.protection === 'zero-loss' && standbys(observed).length === 1)
     checkStartTime(list, topology, primary, 'advise');
+  checkEnabled(list, topology, observed.pooler);
   checkPoolerRoom(list, observed.pooler);
   const told = new Set<string>();
   return list.checks.filter((check) => {

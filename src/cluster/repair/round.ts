@@ -1,4 +1,5 @@
 import type { Check } from '../check';
+import { isRefused } from '../client-refusal';
 import { formatMs } from '../duration';
 import { offNetworksSays } from '../off-networks';
 import { decideRepair, type RepairAction } from '../failover/repair';
@@ -48,6 +49,8 @@ export interface RoundKnowledge {
   woken: readonly string[];
   /** Absent where no client can be let in: nobody is writable, or clients are held. */
   door?: Door | undefined;
+  /** The run was begun by a version that restarted the pooler before all else, whoever refused its clients: it goes on so. */
+  poolerFirst?: boolean | undefined;
 }
 
 /**
@@ -58,7 +61,7 @@ export interface RoundKnowledge {
 export function decideRound(
   topology: ClusterTopology,
   seen: ObservedCluster,
-  { ledger, woken, door }: RoundKnowledge,
+  { ledger, woken, door, poolerFirst = false }: RoundKnowledge,
 ): RepairRound {
   const observed = onNewestTimelines(seen);
   const stopped = primaries(observed).length > 0 ? [] : asleep(observed);
@@ -83,14 +86,18 @@ export function decideRound(
   }
   const tasks: RepairTask[] = decision.actions.filter(({ kind }) => kind !== 'nothing');
   const primary = decision.primary === undefined ? {} : { primary: decision.primary };
-  const astray = tasks.some(({ kind }) => kind === 'route') ? undefined : whyAstray(door);
+  const leadsThere = !tasks.some(({ kind }) => kind === 'route');
+  const restarts = leadsThere && (poolerFirst || !isLeftAlone(observed, decision.primary, door));
+  const astray = restarts ? whyAstray(door) : undefined;
   if (astray === undefined || decision.primary === undefined)
     return { tasks, findings, ...primary, says: decision.says };
   const { name } = observed.pooler;
   const why = `its route leads to ${decision.primary}, and ${astray}`;
   const says = `F5: clients at ${name} do not reach ${decision.primary}: ${why}`;
+  const restart: RepairTask = { kind: 'restart-pooler', node: name, upstream: decision.primary, why, check: 'F5' };
   return {
-    tasks: [{ kind: 'restart-pooler', node: name, upstream: decision.primary, why, check: 'F5' }, ...tasks],
+    // Last: what brings standbys back does not wait for it.
+    tasks: poolerFirst ? [restart, ...tasks] : [...tasks, restart],
     findings,
     ...primary,
     says: tasks.length === 0 ? says : `${says}; ${decision.says}`,
@@ -102,6 +109,16 @@ function whyAstray(door: Door | undefined): string | undefined {
   if (door === undefined) return undefined;
   if ('error' in door) return `a client gets no answer: ${door.error}`;
   return door.inRecovery ? `a client reaches a standby, ${door.address ?? 'at no address'}` : undefined;
+}
+
+/**
+ * Would a restart of the pooler bring no client in? The primary itself refuses them: what a client meets is no sign of where it was led.
+ * Or somebody disabled their database at the pooler, which a restart would silently undo.
+ */
+function isLeftAlone({ pooler, nodes }: ObservedCluster, primary: string | undefined, door: Door | undefined): boolean {
+  if (pooler.console?.disabled === true) return true;
+  const client = nodes.find(({ name }) => name === primary)?.client;
+  return door !== undefined && 'error' in door && isRefused(client);
 }
 
 /**

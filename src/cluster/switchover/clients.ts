@@ -1,5 +1,6 @@
+import { isSameRefusal, refusalWords, type ClientAtNode } from '../client-refusal';
 import { logs, psql } from '../commands';
-import type { AnsweringNode, ObservedNode } from '../observed';
+import type { AnsweringNode } from '../observed';
 import type { Checklist } from './checklist';
 import { RELOAD } from './replication';
 
@@ -14,15 +15,10 @@ const passing: ReadonlySet<string> = new Set(['25006', '0A000', '53300']);
  * object_not_in_prerequisite_state: what no standby does (pg_current_wal_lsn), a database that is closed on every node, and
  * a library that is loaded only on the primary. The words tell the first, and the source the second.
  */
-export const AMBIGUOUS = '55000';
+const AMBIGUOUS = '55000';
 
-type Client = ObservedNode['client'];
-
-const passes = (client: Client): boolean =>
+const passes = (client: ClientAtNode): boolean =>
   passing.has(client?.code ?? '') || (client?.code === AMBIGUOUS && /\brecovery\b/.test(client.error ?? ''));
-
-const sameRefusal = (client: Client, source: Client): boolean =>
-  client?.code === AMBIGUOUS && source?.code === AMBIGUOUS && client.error === source.error;
 
 /** C10: clients that the pooler sends to the target are let in and can write. Tried by the pooler's agent, as the pooler would. */
 export function checkClients(list: Checklist, source: AnsweringNode, target: AnsweringNode): void {
@@ -30,14 +26,15 @@ export function checkClients(list: Checklist, source: AnsweringNode, target: Ans
   const { client } = target;
   if (client === undefined) return list.skip('C10', says, 'nobody tried to log in as a client');
   if (client.ok !== true) {
-    const same = sameRefusal(client, source.client);
+    // Where clients are shut out now already, the move changes nothing for them.
+    const same = isSameRefusal(client, source.client);
     list[same || passes(client) ? 'advise' : 'require']('C10', false, {
       says,
       refusal:
         client.ok === null
           ? `the pooler can't reach ${target.name}: clients would reach nobody`
           : `${target.name} refuses clients: they would be shut out`,
-      measured: `login as ${client.user}: ${(client.error ?? '').trim() || 'no reason given'}${same ? `, as on ${source.name}` : ''}`,
+      measured: `${refusalWords(client)}${same ? `, as on ${source.name}` : ''}`,
       limit: 'a login from the pooler as its own user',
       next: logs(target.name),
     });

@@ -1,3 +1,4 @@
+import { disabledWords } from '../client-refusal';
 import { poolerConsole, routeByHand, sqlName, watchRun, workflowIdOf } from '../commands';
 import { formatMs } from '../duration';
 import type { ObservedNode, ObservedPooler } from '../observed';
@@ -16,12 +17,16 @@ export function checkPoolMode(list: Checklist, { name, console: seen }: Observed
   });
 }
 
-/** F2: nobody holds clients. */
+/** F2: nobody holds clients, nor keeps new ones out. */
 export function checkNotHeld(list: Checklist, topology: ClusterTopology, pooler: ObservedPooler): void {
   const { name, agent, console: seen } = pooler;
   if (agent === null || seen === null) return;
   const holder = agent.holdRun === null ? undefined : (workflowIdOf(agent.holdRun) ?? agent.holdRun);
   const database = topology.pgbouncer.database ?? topology.postgres.database;
+  if (holder === undefined && !seen.paused && seen.disabled === true) {
+    list.require('F2', false, disabledWords(topology, name));
+    return;
+  }
   list.require('F2', holder === undefined && !seen.paused, {
     says: 'nobody holds clients at the pooler',
     refusal: `clients wait at ${name}`,

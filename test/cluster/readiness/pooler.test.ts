@@ -24,6 +24,12 @@ describe('a pooler', () => {
     expect(told({ waitingClients: 40, load: { ...load, waitedMs: 90 } })).toEqual([]);
   });
 
+  test('at which the database is disabled is told: a planned move would be refused', () => {
+    expect(told({ disabled: true })).toMatchObject([
+      { id: 'F2', result: 'refuse', measured: 'somebody disabled database veloz there' },
+    ]);
+  });
+
   test('at which clients wait for a server is told', () => {
     expect(told({ waitingClients: 7, load: { ...load, waitedMs: 1500 } })).toEqual([
       {

@@ -123,6 +123,44 @@ describe('what a round of a repair does', () => {
     expect(round.says).toContain(why);
   });
 
+  test('a standby is brought back before the pooler is restarted; a run that was begun by an older version goes on as it began', () => {
+    const seen = picture();
+    stopped(seen.node(STANDBY));
+    seen.node(PRIMARY).sql.replication = [];
+    const door = { error: 'query_wait_timeout' };
+    expect(words(decide(seen, { door }).tasks)).toEqual([`rejoin ${STANDBY}`, `restart-pooler ${POOLER}`]);
+    expect(words(decide(seen, { door, poolerFirst: true }).tasks)).toEqual([
+      `restart-pooler ${POOLER}`,
+      `rejoin ${STANDBY}`,
+    ]);
+  });
+
+  test('the primary itself refuses clients: the pooler is left alone, and that is told', () => {
+    const seen = picture();
+    const error = 'database "veloz" does not exist (3D000)';
+    seen.node(PRIMARY).client = { ok: false, user: 'veloz', code: '3D000', readOnly: false, error };
+    const door = { error: 'database "veloz" does not exist' };
+    const round = decide(seen, { door });
+    expect(round.tasks).toEqual([]);
+    expect(round.findings).toContainEqual(
+      expect.objectContaining({ id: 'F5', result: 'warn', measured: `login as veloz: ${error}` }),
+    );
+    expect(unsettled(seen.observed, round)).toBeUndefined();
+    // Who reaches a standby is led astray all the same.
+    expect(words(decide(seen, { door: { inRecovery: true, address: null } }).tasks)).toEqual([
+      `restart-pooler ${POOLER}`,
+    ]);
+    expect(words(decide(seen, { door, poolerFirst: true }).tasks)).toEqual([`restart-pooler ${POOLER}`]);
+  });
+
+  test('somebody disabled the database at the pooler: a restart would undo that', () => {
+    const seen = picture();
+    Object.assign(seen.observed.pooler.console ?? {}, { disabled: true });
+    const round = decide(seen, { door: { error: 'database does not allow connections: veloz' } });
+    expect(round.tasks).toEqual([]);
+    expect(round.findings).toContainEqual(expect.objectContaining({ id: 'F2', result: 'refuse' }));
+  });
+
   test('a route that is wrong is put right first', () => {
     const seen = picture();
     const { agent } = seen.observed.pooler;

@@ -84,6 +84,29 @@ objects({
   },
 });
 
+const missing = 'database "veloz" does not exist (3D000)';
+const wrongPassword = 'password authentication failed for user "veloz" (28P01)';
+const noLogin = 'role "veloz" is not permitted to log in (28000)';
+
+test.each([
+  ['3D000', missing],
+  ['28P01', wrongPassword],
+  ['28000', noLogin],
+])('what shuts clients out on the primary too (%s) warns, and refuses by other words', (code, error) => {
+  const seen = picture();
+  primary(seen).client = { ...well, ok: false, code, error };
+  standby(seen).client = { ...well, ok: false, code, error };
+  expect(checkOf(decide(seen), 'C10')).toMatchObject({
+    result: 'warn',
+    measured: expect.stringContaining(error) as string,
+  });
+  expect(readinessFindings(seen.topology, seen.observed).map(({ id, result }) => `${id} ${result}`)).toEqual([
+    'C10 warn',
+  ]);
+  primary(seen).client = { ...well, ok: false, code, error: `other words (${code})` };
+  expect(checkOf(decide(seen), 'C10')).toMatchObject({ result: 'refuse' });
+});
+
 content([['C10', 'a client that is let in', (seen) => (standby(seen).client = { ...well })]]);
 
 test('where nobody tried, nothing is known', () => {

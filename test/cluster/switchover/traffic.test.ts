@@ -16,6 +16,12 @@ objects({
     says: `clients wait at ${POOLER}: somebody paused database veloz, 4 clients wait (limit: not held, not paused)`,
     next: `-c "RESUME veloz"`,
   },
+  'somebody disabled the database at the pooler': {
+    change: ({ observed }) => Object.assign(observed.pooler.console ?? {}, { disabled: true }),
+    id: 'F2',
+    says: `${POOLER} refuses new clients: somebody disabled database veloz there (limit: enabled)`,
+    next: `-c "ENABLE veloz"`,
+  },
   'a run holds clients': {
     change: ({ observed }) =>
       Object.assign(observed.pooler.agent ?? {}, {

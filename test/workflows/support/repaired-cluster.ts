@@ -6,7 +6,7 @@ import { slotName } from '../../../src/cluster/topology';
 import { giveWaySignal } from '../../../src/workflows/messages';
 import type { Report } from '../../../src/workflows/run-state';
 import type { RepairInput } from '../../../src/workflows/standby-input';
-import { clusterTopology, picture, PRIMARY, STANDBY, STANDBY_2, stopped } from '../../cluster/support/picture';
+import { clusterTopology, picture, POOLER, PRIMARY, STANDBY, STANDBY_2, stopped } from '../../cluster/support/picture';
 import { type WorkflowServer } from './server';
 
 let clusters = 0;
@@ -21,6 +21,8 @@ export class RepairedCluster {
   readonly silent = new Set<string>();
   readonly dead = new Set<string>();
   ledger: Ledger | undefined;
+  /** With these words the primary refuses clients. */
+  refuses: string | undefined;
   readonly can: Partial<Activities> = {};
 
   constructor(private readonly server: WorkflowServer) {}
@@ -41,6 +43,8 @@ export class RepairedCluster {
         for (const slot of sql.slots) if (slot.name === slotName(name)) slot.active = false;
       }
     }
+    if (this.refuses !== undefined)
+      seen.node(PRIMARY).client = { ok: false, user: 'veloz', code: '3D000', readOnly: false, error: this.refuses };
     return seen.observed;
   }
 
@@ -109,4 +113,4 @@ export class RepairedCluster {
   }
 }
 
-export { PRIMARY, STANDBY, STANDBY_2 };
+export { POOLER, PRIMARY, STANDBY, STANDBY_2 };
