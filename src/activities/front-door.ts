@@ -50,7 +50,11 @@ export async function openDoor(
     client?.close();
     return { ...kept, kept: true, served: true };
   }
-  if (client === undefined) throw refusal;
+  // Whom PgBouncer or the server refused has no session any more.
+  if (client === undefined || refusal !== undefined) {
+    client?.close();
+    throw refusal as Error;
+  }
   return { ...client, kept: false, served: false };
 }
 

@@ -61,6 +61,13 @@ describe('the way that clients take', () => {
     expect(isOpen()).toEqual(['client']);
   });
 
+  test('says why the client was refused, where it was in already and the kept place is not served', async () => {
+    // PgBouncer, of a server that it can't reach: it ends the client with that.
+    servers.answer = (node) => (node === 'client' ? new Error('server login has been failing') : silence);
+    await expect(open({ evenRefused: true })).rejects.toThrow('server login has been failing');
+    expect(isOpen()).toEqual([]);
+  });
+
   test('says why the client was refused, where nobody gets in', async () => {
     servers.connect = (node) => new Error(`${node} is refused`);
     await expect(open()).rejects.toThrow('client is refused');
