@@ -84,6 +84,8 @@ const CONNECT_MS = 10_000;
 const SILENT_MS = 20_000;
 /** The guard's failover goes first: it has acted, or was refused, by then. */
 const HEADLESS_MS = 5000;
+/** The same where a standby was asked for its promotion: whoever asked waits for it, and takes the lock after that. */
+const PROMOTES_MS = 15_000;
 /** Docker starts a container anew within this time that ended by itself, in milliseconds. */
 const RESTART_MS = 1000;
 /** Docker says nothing of a disk that answers again where nothing runs on it. */
@@ -276,7 +278,7 @@ function headless(members: readonly MemberFacts[], ledger: KnownLedger | undefin
     node: NOBODY,
     says: `nobody takes writes: ${present.map(({ name }, index) => `${name} ${words[index]}`).join(', ')}`,
     key: present.map(keyOf).join(', '),
-    settleMs: HEADLESS_MS,
+    settleMs: present.some(wasAsked) ? PROMOTES_MS : HEADLESS_MS,
   };
   const able = withData.some(
     ({ sql, agent, container }) => sql !== undefined || agent !== undefined || isKilled(container),
@@ -323,6 +325,9 @@ function provenStandby({ agent, files }: MemberFacts, timeline: number): string 
   if (agent?.standby === true && !agent.busy && within(agent.timeline)) return "is a standby by its agent's word";
   return agent === undefined && files !== undefined && within(files.timeline) ? 'is a standby by its files' : undefined;
 }
+
+/** It is in recovery, and its agent has a promotion of it on record. */
+const wasAsked = ({ sql, agent }: MemberFacts): boolean => sql?.inRecovery === true && agent?.standby === false;
 
 /** One that was killed on its networks: one that was taken off them may hang in its volume still, or a person has it. */
 function killedStandby({ name, container }: MemberFacts): LeftOver[] {

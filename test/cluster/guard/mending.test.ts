@@ -189,6 +189,15 @@ describe('beside a node that takes writes and belongs to another database system
 });
 
 describe('where nobody takes writes', () => {
+  test('a standby that was asked for its promotion has the time for it: whoever asked goes on', () => {
+    const killed = runs('p', { container: { status: 'exited', exitCode: 137 } });
+    const standby = (rest: object) => runs('s', { sql: { inRecovery: true }, agent: { ...up, ...rest } });
+    expect(without(killed, standby({ standby: false }))).toMatchObject([{ node: NOBODY, settleMs: 15_000 }]);
+    expect(without(killed, standby({ standby: true }))).toMatchObject([{ node: NOBODY, settleMs: 5000 }]);
+    // An older agent does not tell.
+    expect(without(killed, standby({}))).toMatchObject([{ node: NOBODY, settleMs: 5000 }]);
+  });
+
   const standby = runs('s', { sql: { inRecovery: true } });
 
   test.each<[string, MemberFacts]>([
