@@ -63,7 +63,7 @@ describe('the primary is killed, and whoever should help dies too', () => {
     }
   }
 
-  test.each(sampleOf(points, 8))(
+  test.each(sampleOf(points, 6))(
     'a worker is killed at %s, and a second one goes on: the failover completes',
     async (point) => {
       const before = await roles();

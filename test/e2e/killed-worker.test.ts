@@ -46,7 +46,7 @@ describe('a worker is killed in the middle of a switchover, and a second one is 
   });
   afterAll(() => rig.close());
 
-  test.each(sampleOf(points, 8))(
+  test.each(sampleOf(points, 6))(
     'killed at %s: the run completes, roles are right, no transaction fails, no row is lost',
     async (point) => {
       const before = await roles();

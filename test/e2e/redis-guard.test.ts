@@ -4,6 +4,7 @@ import type { GuardEvent, GuardState } from '../../src/workflows/guard-messages'
 import type { Report } from '../../src/workflows/run-state';
 import { Guarded } from './support/guarded';
 import { lookAtRedis, password, recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
+import { sampled as test } from './support/sample';
 import { docker, roles, waitUntil, whole } from './support/stack';
 
 /** Longer than anything that the guard waits for, and than the Sentinels wait. */
