@@ -211,6 +211,23 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
                     await asyncio.sleep(0.005)
             self.assertEqual(self.agent.route, A)
 
+    async def test_an_address_that_its_node_has_lost_is_looked_at_more_often(self):
+        self.agent.settings.peers = [A, B]
+        with unittest.mock.patch.object(pgbouncer_agent, "FOLLOW_EVERY_S", 0.01):
+            self.addresses = {"a": "10.0.0.2"}
+            await self.agent.take_route({"token": TOKEN, **A})
+            following = asyncio.ensure_future(self.agent._follow_address())
+            self.addCleanup(following.cancel)
+            self.addresses = {}
+            await asyncio.sleep(0.1)
+        # At the usual pace the standby would be noticed when the test is over.
+        with unittest.mock.patch.object(pgbouncer_agent, "FOLLOW_EVERY_S", 60):
+            self.addresses = {"b": "10.0.0.2"}
+            async with asyncio.timeout(10):
+                while self.agent.last_correction is None:
+                    await asyncio.sleep(0.005)
+            self.assertEqual(self.console.route["host"], "a.invalid")
+
     async def test_with_nobody_writable_clients_wait_until_somebody_is(self):
         await self.hold(50)
         await asyncio.sleep(0.2)

@@ -29,6 +29,8 @@ WATCH_S = 60
 WATCH_EVERY_S = 0.2
 # How often the address of the route's host is looked up; a node gets another one when its container starts.
 FOLLOW_EVERY_S = 1
+# The same once its name has lost its address: the next node that starts may be given that one, and is a standby some 0.1 s later.
+FOLLOW_GONE_EVERY_S = 0.05
 # The same while it has no address: clients wait for it. A look-up may take longer then.
 FOLLOW_NOBODY_EVERY_S = 0.2
 FOLLOW_NOBODY_LIMIT_S = 3
@@ -383,13 +385,17 @@ class PgBouncerAgent(NodeAgent):
 
     async def _follow_address(self) -> None:
         """A node that was started anew has another address, and its old one may be another node's."""
+        gone = False
         while True:
             nowhere = self._led_nowhere()
-            await asyncio.sleep(FOLLOW_NOBODY_EVERY_S if nowhere else FOLLOW_EVERY_S)
+            await asyncio.sleep(
+                FOLLOW_NOBODY_EVERY_S if nowhere else FOLLOW_GONE_EVERY_S if gone else FOLLOW_EVERY_S
+            )
             route, known = self.route, self.address
             limit_s = FOLLOW_NOBODY_LIMIT_S if nowhere else addresses.LOOK_UP_LIMIT_S
             address = await addresses.look_up(route["host"], known, limit_s)
-            if address is None and known is not None and not nowhere:
+            gone = address is None and known is not None and not nowhere
+            if gone:
                 # The name of a node that is down has no address. Docker gives the old one to whoever starts next.
                 others = [each["host"] for each in self._others(route) if each["host"] != route["host"]]
                 if await addresses.is_anothers(known, others):
