@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Optional
+from typing import Coroutine, Optional
 
 from . import arguments, wire
 from .control_session import open_control
@@ -56,7 +56,6 @@ class Answer:
 async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_MS) -> Answer:
     """What one node says about itself; never raises, never takes longer than the limit."""
     answer = Answer(peer["host"], peer["port"])
-    began = time.monotonic()
 
     async def conversation() -> None:
         connection = await open_control(peer["host"], peer["port"], user, password)
@@ -70,26 +69,28 @@ async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_
         answer.system_identifier = row["system"]
         answer.timeline = int(row["timeline"], 16) if row["timeline"] else None
 
-    try:
-        await asyncio.wait_for(conversation(), limit_ms / 1000)
-    except (ServerError, LoginError) as error:
-        answer.speaks = True
-        answer.problem = str(error)
-    except asyncio.TimeoutError:
-        answer.problem = f"no answer within {limit_ms} ms"
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with a peer must not become ours
-        answer.problem = str(error) or type(error).__name__
-    answer.ms = round((time.monotonic() - began) * 1000, 1)
-    return answer
+    return await _answered(answer, conversation(), limit_ms)
 
 
 async def ask_briefly(peer: dict, limit_ms: int = PROBE_LIMIT_MS) -> Answer:
     """As `ask`, without a login, which costs the asked server several times as much: only `speaks` and `problem` are known then."""
     answer = Answer(peer["host"], peer["port"])
+
+    async def conversation() -> None:
+        await wire.greet(peer["host"], peer["port"])
+        answer.speaks = True
+
+    return await _answered(answer, conversation(), limit_ms)
+
+
+async def _answered(answer: Answer, conversation: Coroutine, limit_ms: int) -> Answer:
+    """The answer, filled by the conversation, or by what became of it within the limit."""
     began = time.monotonic()
     try:
-        await asyncio.wait_for(wire.greet(peer["host"], peer["port"]), limit_ms / 1000)
+        await asyncio.wait_for(conversation, limit_ms / 1000)
+    except (ServerError, LoginError) as error:
         answer.speaks = True
+        answer.problem = str(error)
     except asyncio.TimeoutError:
         answer.problem = f"no answer within {limit_ms} ms"
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a peer must not become ours

@@ -475,7 +475,7 @@ class PostgresSupervisor(NodeAgent):
         if not names or upstream is None:
             return None
         where = f"{upstream['host']}:{upstream['port']}"
-        left = f"Set by hand over this node's upstream, and left for now: {', '.join(names)}"
+        left = f"Set by hand over this node's upstream, and not taken back: {', '.join(names)}"
         others = [peer for peer in self.settings.peers if peer != upstream]
         primary = deadman.newest_primary(await self.ask([upstream, *others]), self.system_identifier)
         if primary is None or (primary.host, primary.port) != (upstream["host"], upstream["port"]):

@@ -6,6 +6,7 @@ import {
 } from '../../cluster/guard/ended-containers';
 import { mendingBackoffMs, type LeftOver } from '../../cluster/guard/mending';
 import type { ActivityDeps, ClusterAccess } from '../deps';
+import { endContainer } from '../end-container';
 import { stillMine } from '../still-mine';
 import { withinLimit } from './probe';
 
@@ -106,8 +107,8 @@ export class EndedContainers {
     left.attempts += 1;
     left.notBefore = now + mendingBackoffMs(left.attempts, this.access.topology.guard);
     try {
-      await stillMine(`${left.hangs ? 'kill' : 'start'} ${name}`);
-      if (left.hangs) await withinLimit(this.deps.docker.kill(name), START_LIMIT_MS);
+      if (left.hangs) await endContainer(this.deps.docker, name);
+      await stillMine(`start ${name}`);
       await withinLimit(this.deps.docker.start(name), START_LIMIT_MS);
       await this.lookAt(name);
       if (!this.left.has(name)) this.startedSays.push(`${name} was started again: ${left.found.says}`);

@@ -7,6 +7,7 @@ class Engine {
   states = new Map<string, typeof running>();
   started: string[] = [];
   killed: string[] = [];
+  hangsInTheKernel = false;
   asked: string[] = [];
   broken: string | undefined;
   silent = false;
@@ -23,6 +24,7 @@ class Engine {
     isFrozen: (name: string) => Promise.resolve(this.frozen.includes(name)),
     kill: (name: string) => {
       this.killed.push(name);
+      if (!this.hangsInTheKernel) this.states.set(name, killed);
       return Promise.resolve();
     },
     start: (name: string) => {
@@ -131,6 +133,20 @@ describe('containers through which clients come', () => {
     expect(await look(2000)).toEqual([]);
     expect([engine.killed, engine.started]).toEqual([['engine-1'], ['engine-1']]);
     expect(containers.takeStarted()).toEqual([`engine-1 was started again: ${says}`]);
+  });
+
+  test('one that does not end is not started, and that is told', async () => {
+    containers = watched(engine);
+    engine.hangsInTheKernel = true;
+    await look();
+    engine.end('engine-1', { ...running, health: 'unhealthy' } as never, 'health_status: unhealthy');
+    await look(2000);
+    // Nobody waits for as long as it is given.
+    jest.spyOn(performance, 'now').mockImplementation(() => (now += 500));
+    expect(await look(11_000)).toMatchObject([
+      { says: expect.stringContaining('its container has not ended 3000 ms after it was killed') as string },
+    ]);
+    expect([engine.killed, engine.started]).toEqual([['engine-1'], []]);
   });
 
   test('one that answers again in time is left alone', async () => {
