@@ -171,7 +171,12 @@ class RouteTest(unittest.TestCase):
             self.assertIsNone(pgbouncer_files.read_route(found))
             pgbouncer_files.write_route(found, {"host": "b", "port": 5433})
             self.assertEqual(pgbouncer_files.read_route(found), {"host": "b", "port": 5433})
-            self.assertIn("veloz = host=b port=5433 dbname=veloz", statefile.read(pgbouncer_files.route_path(found)))
+            routes = statefile.read(pgbouncer_files.route_path(found))
+            self.assertIn("veloz = host=b port=5433 dbname=veloz", routes)
+            # One line, and no quote within the quotes: PgBouncer's rules.
+            self.assertIn(f"connect_query='{pgbouncer_files.NEVER_A_STANDBY}'\n", routes)
+            self.assertNotIn("'", pgbouncer_files.NEVER_A_STANDBY)
+            self.assertNotIn("\n", pgbouncer_files.NEVER_A_STANDBY)
             pgbouncer_files.write_route(found, {"host": "b", "port": 5433}, "10.0.0.3")
             self.assertEqual(pgbouncer_files.read_route(found), {"host": "b", "port": 5433})
             self.assertIn("veloz = host=10.0.0.3 port=5433 ", statefile.read(pgbouncer_files.route_path(found)))

@@ -13,6 +13,24 @@ from .settings import PgBouncerSettings
 _ROUTE = re.compile(r"^; Route: (\S+) port (\d+)$", re.MULTILINE)
 _SERVER = re.compile(r"host=(\S+) port=(\d+)")
 
+# PgBouncer runs it on each new connection to a server, before a client is given it: no client reaches a standby, whoever has the
+# primary's address by now, and whatever a primary was restarted as. A node becomes a standby only by a restart, so a connection that
+# was let through once stays one to a primary. PgBouncer ignores errors there, but not that the connection ends. It waits for a moment
+# instead of ending at once: a standby that is being promoted is used as soon as it is the primary, and one that is not is not logged in
+# to fifty times a second. The wait is shorter than PgBouncer's `server_connect_timeout`. The two settings are those that an application
+# may have for its role, and with which the question itself would fail: a standby runs nothing under `serializable`.
+NEVER_A_STANDBY = "; ".join(
+    (
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "SET LOCAL statement_timeout = 0",
+        "WITH RECURSIVE waited(times) AS (SELECT 1 WHERE pg_catalog.pg_is_in_recovery()"
+        " UNION ALL SELECT times OPERATOR(pg_catalog.+) 1 FROM waited"
+        " WHERE times OPERATOR(pg_catalog.<) 150 AND pg_catalog.pg_sleep(0.01) IS NOT NULL AND pg_catalog.pg_is_in_recovery())"
+        " SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())"
+        " FROM (SELECT pg_catalog.count(*) FROM waited) AS all_of_it WHERE pg_catalog.pg_is_in_recovery()",
+    )
+)
+
 
 def route_path(settings: PgBouncerSettings) -> str:
     return os.path.join(settings.route_dir, "route.ini")
@@ -23,7 +41,8 @@ def render_route(settings: PgBouncerSettings, route: dict, address: Optional[str
         "; Written by the agent: where clients go. Renamed into place, then RELOAD.\n"
         f"; Route: {route['host']} port {route['port']}\n"
         "[databases]\n"
-        f"{settings.database} = host={address or route['host']} port={route['port']} dbname={settings.database}\n"
+        f"{settings.database} = host={address or route['host']} port={route['port']} dbname={settings.database}"
+        f" connect_query='{NEVER_A_STANDBY}'\n"
     )
 
 
