@@ -1,7 +1,6 @@
-import { accessCluster, withSession } from '../../src/activities/deps';
 import { frontDoorWriters, Rig } from './support/rig';
 import { sampleOf } from './support/sample';
-import { cli, deps, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cli, docker, look, roles, waitUntil, whole } from './support/stack';
 
 /** limits.hold of the topology, the pooler's extra wait for a writable node, and what a busy machine adds. */
 const BOUND_MS = 5000 + 2000 + 4000;
@@ -73,33 +72,6 @@ describe('worker, second worker and Temporal are all killed inside the hold', ()
       }
     },
   );
-
-  test('a standby that is started while the primary is down, and may get its address, gets no writers', async () => {
-    const { primary, standby } = await roles();
-    const access = accessCluster(deps, 'veloz');
-    docker('kill', primary, standby);
-    try {
-      docker('start', standby);
-      await waitUntil('the standby answering', () => psql(standby, 'SELECT pg_is_in_recovery()') === 't');
-      // The agent looks once a second.
-      await new Promise((resolve) => setTimeout(resolve, 3000));
-      const asked = withSession(access.frontDoor(4000), (door) =>
-        door.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby'),
-      ).then(
-        ([row]) => row?.standby,
-        () => 'no answer',
-      );
-      expect(await asked).toBe('no answer');
-      docker('start', primary);
-      await whole();
-      const [row] = await withSession(access.frontDoor(10_000), (door) =>
-        door.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby'),
-      );
-      expect(row?.standby).toBe(false);
-    } finally {
-      await recovered();
-    }
-  });
 
   test('the dead-man switch says what it did, in the status and in the log', async () => {
     expect(docker('logs', '--since', '10m', 'veloz-pgbouncer')).toMatch(/dead-man|let go/i);

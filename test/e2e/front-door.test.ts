@@ -1,0 +1,58 @@
+import { frontDoorWriters } from './support/rig';
+import { docker, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import type { Writers } from '../../src/bench/writers';
+
+/** SQLSTATE 25006, as PostgreSQL says it. */
+const READ_ONLY = /read-only transaction/;
+
+/** No guard watches and no run goes on: whatever the nodes become, PgBouncer hands no client to a standby. */
+describe('a client at the front door never reaches a standby', () => {
+  let writers: Writers;
+  beforeEach(async () => {
+    await whole();
+    writers = frontDoorWriters(4, 50);
+    await writers.start();
+    writers.beginWindow();
+  });
+  afterEach(async () => {
+    await writers.stop();
+    await recovered();
+  });
+
+  const writesAgain = async () => {
+    const soFar = writers.acknowledgedSoFar();
+    await waitUntil('clients writing again', () => writers.acknowledgedSoFar() > soFar + 20, 20_000);
+  };
+
+  test('one that is started with the address of a killed primary', async () => {
+    const { primary, standby } = await roles();
+    docker('kill', primary, standby);
+    docker('start', standby);
+    await waitUntil('the standby answering', () => psql(standby, 'SELECT pg_is_in_recovery()') === 't');
+    const soFar = writers.acknowledgedSoFar();
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    expect(writers.acknowledgedSoFar()).toBe(soFar);
+    docker('start', primary);
+    await whole();
+    await writesAgain();
+    const seen = await writers.endWindow();
+    expect(seen.lost).toBe(0);
+    expect(seen.failures.filter((failure) => READ_ONLY.test(failure))).toEqual([]);
+  });
+
+  test('a primary that somebody restarts as a standby, and promotes later', async () => {
+    const { primary } = await roles();
+    docker('exec', '-u', 'postgres', primary, 'touch', `${psql(primary, 'SHOW data_directory')}/standby.signal`);
+    docker('restart', primary);
+    await waitUntil('it answering as a standby', () => psql(primary, 'SELECT pg_is_in_recovery()') === 't');
+    const soFar = writers.acknowledgedSoFar();
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    expect(writers.acknowledgedSoFar()).toBe(soFar);
+    psql(primary, 'SELECT pg_promote()');
+    await whole();
+    await writesAgain();
+    const seen = await writers.endWindow();
+    expect(seen.lost).toBe(0);
+    expect(seen.failures.filter((failure) => READ_ONLY.test(failure))).toEqual([]);
+  });
+});
