@@ -1,14 +1,23 @@
 import { recordEngines } from './histories/engine';
 import { recordGuard } from './histories/guard';
+import { recordMaintenance } from './histories/maintenance';
 import { Recorder } from './histories/recorder';
 import { recordRedis } from './histories/redis';
+import { recordRepairs } from './histories/repair';
 import { recordSwitchovers } from './histories/switchover';
 
-const groups = { switchover: recordSwitchovers, guard: recordGuard, engine: recordEngines, redis: recordRedis };
+const groups = {
+  switchover: recordSwitchovers,
+  repair: recordRepairs,
+  guard: recordGuard,
+  engine: recordEngines,
+  redis: recordRedis,
+  maintenance: recordMaintenance,
+};
 const isGroup = (name: string): name is keyof typeof groups => Object.hasOwn(groups, name);
 
 /**
- * `node dist/bench/record-histories.js [switchover] [guard] [engine] [redis]`: records one real history of each way that a run can go,
+ * `node dist/bench/record-histories.js [switchover] [repair] [guard] [engine] [redis] [maintenance]`: records one real history of each way that a run can go,
  * for the replay test; without a name, all. Run it when a workflow changed on purpose, and no run of the old code is open any more. Needs the stack,
  * whole, and nobody else using it.
  */
