@@ -130,6 +130,49 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
         self.assertIsNotNone((await self.agent.take_hold(message))["pauseMs"])
         await self.agent.release({"token": TOKEN})
 
+    async def test_a_pause_that_is_on_its_way_holds_nobody_once_clients_were_let_go(self):
+        gate = asyncio.Event()
+        opened = self.console.open
+
+        async def open_slowly():
+            await gate.wait()
+            return await opened()
+
+        with unittest.mock.patch.object(self.console, "open", open_slowly):
+            message = {"token": TOKEN, "pauseLimitMs": 30_000, "limitMs": 60_000, "candidates": [A, B], "wait": False}
+            await self.agent.take_hold(message)
+            hold = self.agent.hold
+            await asyncio.sleep(0)
+            await self.agent.release({"token": TOKEN})
+            gate.set()
+            await asyncio.sleep(0.05)
+        self.assertFalse(self.console.paused)
+        with self.assertRaises(CommandError) as refused:
+            await hold.paused
+        self.assertEqual(refused.exception.type, "Released")
+
+    async def test_nor_does_one_that_waits_for_open_transactions(self):
+        for let_go in (lambda: self.agent.release({"token": TOKEN}), self.agent._expire):
+            self.agent.expired_run = None
+            gate = asyncio.Event()
+            session = unittest.mock.AsyncMock(close=lambda: None)
+
+            async def pause(_sql, gate=gate):
+                await gate.wait()
+                self.console.paused = True
+
+            session.query = pause
+            self.writable = "a"
+            with unittest.mock.patch.object(self.console, "open", return_value=session):
+                message = {"token": TOKEN, "pauseLimitMs": 30_000, "limitMs": 100, "candidates": [A, B], "wait": False}
+                await self.agent.take_hold(message)
+                await asyncio.sleep(0.15 if let_go == self.agent._expire else 0)
+                await let_go()
+                self.assertIsNone(self.agent.hold)
+                gate.set()
+                await asyncio.sleep(0.05)
+            self.assertFalse(self.console.paused)
+
     async def test_transactions_that_hang_are_ended_only_while_clients_are_held(self):
         ended = []
 

@@ -57,6 +57,8 @@ class Hold:
         self.began = time.monotonic()
         self.since_ms = now_ms()
         self.pause_ms: Optional[float] = None
+        # What sends PAUSE, and waits for its end.
+        self.pausing: Optional[asyncio.Task] = None
         self._pause_limit: Optional[asyncio.Timeout] = None
         self.paused: asyncio.Future = asyncio.get_running_loop().create_future()
         # A pause that failed is told to whoever asked; it is no lost exception when nobody is left to ask.
@@ -268,7 +270,7 @@ class PgBouncerAgent(NodeAgent):
                 self._named = candidates
                 self.deadman.arm(limit_ms)
                 self.hold = Hold(token, candidates, self.route)
-                self.spawn_task(self._pause(self.hold, pause_limit_ms))
+                self.hold.pausing = self.spawn_task(self._pause(self.hold, pause_limit_ms))
             hold = self.hold
         if wait:
             await asyncio.shield(hold.paused)
@@ -310,6 +312,18 @@ class PgBouncerAgent(NodeAgent):
         log("warn", failure.message, token=hold.token)
         if not hold.paused.done():
             hold.paused.set_exception(failure)
+
+    async def _resume(self, hold: Hold) -> None:
+        """RESUME, once the hold's PAUSE is over: one that PgBouncer read after the RESUME would hold clients, and nobody would know."""
+        pausing = hold.pausing
+        ended = pausing is None or pausing.done()
+        if not ended:
+            pausing.cancel()
+            await asyncio.wait([pausing])
+        await self.console.resume()
+        # Its PAUSE may have been on its way.
+        if not ended and (await self.console.database())["paused"] == "1":
+            await self.console.resume()
 
     def _let_go(self) -> None:
         self.hold = None
@@ -489,7 +503,7 @@ class PgBouncerAgent(NodeAgent):
             hold = self.hold
             if hold is None:
                 return {"already": True, "heldMs": 0}
-            await self.console.resume()
+            await self._resume(hold)
             self._let_go()
             held_ms = hold.held_ms
         if not hold.paused.done():
@@ -539,7 +553,7 @@ class PgBouncerAgent(NodeAgent):
 
     async def _let_go_expired(self, hold: Hold, candidates: list, answers: list) -> None:
         did = await self._route_to_primary(answers, hold.route)
-        await self.console.resume()
+        await self._resume(hold)
         self._let_go()
         run = self.expired_run = hold.token["run"]
         did = f"{did} Clients were let go after {hold.held_ms} ms."
