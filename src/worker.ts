@@ -21,6 +21,7 @@ import type { Topology } from './cluster/topology';
 import { workflowBundlePath } from './bundle-workflows';
 import { createDockerClient } from './systems/docker';
 import { Problem } from './systems/problem';
+import { runEnd } from './systems/run-end';
 import {
   heartbeatOf,
   innermost,
@@ -248,6 +249,7 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
     handoverCost: () => handover,
     lockHolder: (cluster, lock) => lockHolder(client, cluster, lock),
     guardState: (cluster) => guardState(client, cluster),
+    runEnd: (workflowId, runId) => runEnd(client.workflow, workflowId, runId),
     askForWay: (holder, asked) => client.workflow.getHandle(holder).signal(giveWaySignal, asked),
     ending: ending.signal,
     faultPoint: faultPointFromEnvironment(process.env, (sentence) => logger.warn(sentence)),

@@ -1,3 +1,4 @@
+import type { RunEnd } from '../cluster/guard/run-end';
 import type { LockName } from '../cluster/locks';
 import {
   selectCluster,
@@ -36,6 +37,8 @@ export interface ActivityDeps {
   askForWay?(holder: string, asked: WayAsked): Promise<void>;
   /** The state of a cluster's guard; undefined when there is none, or when it gave no answer. */
   guardState?(cluster: string): Promise<GuardState | undefined>;
+  /** How a run has ended; undefined while it goes on, and where nobody can ask. Rejects when Temporal gives no answer. */
+  runEnd?(workflowId: string, runId?: string): Promise<RunEnd | undefined>;
   /** Aborted when the worker is told to end: an activity that watches for minutes ends then, and another worker goes on. */
   ending?: AbortSignal;
   /** How engines and HAProxy are reached. Default: by HTTP and the runtime API. */

@@ -15,6 +15,8 @@ import type { FailoverMove, FailoverResult } from './failover/move';
 import { planFailOver, type FailoverOutlook } from './failover/plan';
 import { undoFailOver } from './failover/undo';
 import { recordPromotion, type RecordResult } from './failover/record';
+import type { RunEnd } from '../cluster/guard/run-end';
+import { awaitRunEnd, type AwaitedRun } from './guard/await-run-end';
 import { fenceRogue, type RogueRequest } from './guard/fence-rogue';
 import type { LostStandbys } from '../cluster/guard/standby-loss';
 import { relaxSynchrony, restoreSynchrony } from './guard/synchrony';
@@ -65,6 +67,7 @@ export interface Activities extends RejoinActivities, RepairActivities, EngineAc
   watchCluster(request: WatchRequest): Promise<WatchResult>;
   watchMembers(request: MembersWatchRequest): Promise<MembersWatchResult>;
   watchRedis(request: RedisWatchRequest): Promise<RedisWatchResult>;
+  awaitRunEnd(run: AwaitedRun): Promise<RunEnd | undefined>;
   relaxSynchrony(cluster: string, primary: string, lost?: Pick<LostStandbys, 'mark'>): Promise<string>;
   restoreSynchrony(cluster: string, primary: string): Promise<string>;
   fenceRogue(request: RogueRequest): Promise<string>;
@@ -116,6 +119,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     watchCluster: (request) => watchCluster(deps, request),
     watchMembers: (request) => watchMembers(deps, request),
     watchRedis: (request) => watchRedis(deps, request),
+    awaitRunEnd: (run) => awaitRunEnd(deps, run),
     relaxSynchrony: (cluster, primary, lost) => relaxSynchrony(deps, cluster, primary, lost),
     restoreSynchrony: (cluster, primary) => restoreSynchrony(deps, cluster, primary),
     fenceRogue: (request) => fenceRogue(deps, request),

@@ -42,6 +42,7 @@ export function agentPart(said: PostgresObservation): NonNullable<ObservedNode['
     dataDirectory: said.dataDirectory ?? noDirectory,
     archiveReady: said.archiveReady,
     startGuard: said.startGuard,
+    ...(said.lastCorrection == null ? {} : { lastCorrection: said.lastCorrection }),
   };
 }
 

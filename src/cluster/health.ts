@@ -3,6 +3,7 @@ import { checkLetsIn } from './client-refusal';
 import { psql, sqlText } from './commands';
 import { checkControlPath } from './control-path';
 import { answers, presentNodes, primaries, standbys, type AnsweringNode, type ObservedCluster } from './observed';
+import { checkOtherGuards } from './other-guards';
 import { findingKey, readinessFindings } from './readiness/findings';
 import { checkSynchrony } from './readiness/synchrony';
 import { formatSize } from './size';
@@ -52,6 +53,7 @@ export function healthFindings(topology: ClusterTopology, observed: ObservedClus
         // A delay on a node that is never promoted is meant (M3).
         standby.promotable ? 'require' : 'advise',
       );
+  checkOtherGuards(list, observed);
   checkControlPath(list, topology, observed);
   checkPoolMode(list, observed.pooler);
   checkNotHeld(list, topology, observed.pooler);

@@ -19,6 +19,10 @@ export interface Member {
   note?: string;
 }
 
+/** What an agent put right by itself: whoever stopped a process may do it again. */
+const correctionNote = ({ at, did }: { at: number; did: string }): string =>
+  `its agent ${did}, at ${new Date(at).toISOString()}`;
+
 /** The members table of an observed cluster: PostgreSQL nodes in the topology's order, then the pooler. */
 export function membersOf(observed: ObservedCluster): Member[] {
   const writable = primaries(observed);
@@ -29,6 +33,7 @@ export function membersOf(observed: ObservedCluster): Member[] {
     if (agent !== null && agent.desired !== 'up')
       notes.push(`${agent.desired} by ${agent.claimedBy ?? 'an earlier run'}`);
     if (agent?.startGuard != null) notes.push(agent.startGuard);
+    if (agent?.lastCorrection !== undefined) notes.push(correctionNote(agent.lastCorrection));
     if (sql?.replayPaused === true) notes.push('replay is paused');
     if (sql === null) {
       // Without Docker's word nobody knows whether there is a container.

@@ -114,6 +114,8 @@ export interface ObservedNode {
     dataDirectory: { path: string; owner: string; mode: string };
     archiveReady: number;
     startGuard: string | null;
+    /** What the agent last put right by itself, and when, in milliseconds since the epoch. Absent where it has not, or is an older one. */
+    lastCorrection?: { at: number; did: string };
   } | null;
   agentError?: string;
   sql: NodeSql | null;

@@ -3,6 +3,7 @@ import { problemSentence, type Check } from '../cluster/check';
 import type { Ledger } from '../cluster/guard/ledger';
 import type { GuardMode } from '../cluster/guard/policy';
 import type { GuardEvent, GuardState, RedisGuardState } from '../workflows/guard-messages';
+import type { StartedRun } from '../workflows/guard-runs';
 import { namesTrouble } from '../workflows/guard-explain';
 import { evidenceTable } from './evidence';
 import type { Style } from './style';
@@ -290,7 +291,7 @@ function redisPart(redis: RedisGuardState, now: number, style: Style): string {
 }
 
 /** The run that goes on, and the commands for it. */
-function actingLines(acting: GuardState['acting'], asks: boolean, now: number, style: Style): string[] {
+function actingLines(acting: StartedRun | undefined, asks: boolean, now: number, style: Style): string[] {
   const { colour, glyphs } = style;
   if (acting === undefined) return [];
   const since = `since ${moment(acting.since, now, style)} (${formatAge(now - acting.since)})`;

@@ -46,6 +46,8 @@ export interface PostgresObservation {
   fencedBy: { run: string | null; wasPrimary: boolean; atMs: number | null } | null;
   /** How often PostgreSQL ended by itself since the agent started, and when last. */
   crashes: { count: number; lastAtMs: number | null; lastExitCode: number | null };
+  /** What the agent last put right by itself in the server that runs, e.g. a process that it woke. Absent from an older agent. */
+  lastCorrection?: { at: number; did: string } | null;
 }
 
 /** A rewind or a copy: it runs in the agent, so that no worker's death interrupts it. */

@@ -1,20 +1,13 @@
-import {
-  ChildWorkflowCancellationType,
-  isCancellation,
-  ParentClosePolicy,
-  patched,
-  proxyActivities,
-  sleep,
-  startChild,
-  uuid4,
-} from '@temporalio/workflow';
+import { isCancellation, patched, proxyActivities, sleep } from '@temporalio/workflow';
 import type { Activities, MembersWatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
 import { busyPauseMs, isInTheWay, mendingBackoffMs, NOBODY, wordsOf, type LeftOver } from '../cluster/guard/mending';
 import type { GuardPolicy } from '../cluster/guard/policy';
+import type { RunEnd } from '../cluster/guard/run-end';
 import type { GuardEvent, GuardState, MendingKnowledge, MendingState } from './guard-messages';
+import { GuardRuns, newRunId } from './guard-runs';
 import { STRETCH_MS, stretchMs, watching, Wait } from './guard-watching';
-import { rootDetails, rootMessage, rootType } from './runbook/runner';
+import { rootMessage } from './runbook/runner';
 import type { RepairInput } from './standby-input';
 
 /** Another run holds the lock of PostgreSQL, or is about to take it: it is tried again after this time, in milliseconds. */
@@ -48,6 +41,7 @@ export interface MendingHost {
 export class MendingGuard {
   private ended = false;
   private readonly waiting = new Wait();
+  private readonly runs = new GuardRuns();
   private looping: Promise<void> | undefined;
   /** How often in a row a run of the guard's own was in the way. */
   private timesBusy = 0;
@@ -78,6 +72,7 @@ export class MendingGuard {
   private async loop(): Promise<void> {
     while (!this.ended) {
       try {
+        this.hearAgain();
         const result = await this.watch();
         if (result === undefined) continue;
         this.tell(result);
@@ -174,8 +169,7 @@ export class MendingGuard {
     const wanted = leftOver.filter(({ node }) => due.includes(node));
     const leave = [...new Set([...byHand, ...leftAlone(leftOver, due, known)])];
     const reason = wanted.map((each) => `${each.node}: ${each.says}`).join('; ');
-    const stamp = new Date(Date.now()).toISOString().replace(/\D/g, '').slice(2, 14);
-    const workflowId = `repair-${state.cluster}-${stamp}-${uuid4().slice(0, 4)}`;
+    const workflowId = newRunId('repair', state.cluster);
     const input: RepairInput = {
       cluster: state.cluster,
       mode: 'run',
@@ -186,22 +180,20 @@ export class MendingGuard {
       startedBy: `guard of ${state.cluster}`,
       reason: reason.slice(0, REASON_LENGTH),
     };
-    let child;
+    let run;
     try {
-      child = await startChild('repair', {
+      run = await this.runs.start({
+        type: 'repair',
         workflowId,
-        args: [input],
-        // The end of the guard must not end what it started.
-        parentClosePolicy: ParentClosePolicy.ABANDON,
-        cancellationType: ChildWorkflowCancellationType.ABANDON,
-        staticSummary: `Started by the guard: ${reason}`.slice(0, REASON_LENGTH),
+        input,
+        summary: `Started by the guard: ${reason}`.slice(0, REASON_LENGTH),
       });
     } catch (error) {
       if (isCancellation(error)) throw error;
       this.failed(due, `the repair could not be started: ${rootMessage(error)}`);
       return;
     }
-    mending.acting = { workflowId, since: Date.now(), what: 'repair' };
+    mending.acting = { workflowId, runId: run.firstExecutionRunId, since: Date.now(), what: 'repair', nodes: due };
     for (const node of due) {
       const told = mending.nodes.find((each) => each.node === node);
       const changed = known[node] !== undefined && known[node].key !== wanted.find((each) => each.node === node)?.key;
@@ -210,21 +202,17 @@ export class MendingGuard {
       if (told !== undefined) told.attempts = attempts;
     }
     host.note('mending', `${reason}: repair started, ${workflowId}`, workflowId);
-    void child.result().then(
-      (report: unknown) => {
-        this.failed(due, (report as { says?: string }).says ?? 'completed', workflowId, false);
-        this.runEnded();
-      },
-      (error: unknown) => {
-        const says = rootMessage(error);
-        if (rootType(error) === 'Busy')
-          this.later(due, BUSY_MS, `another run holds the lock of PostgreSQL: ${says}`, false);
-        // What it was in the middle of has not failed.
-        else if (rootDetails(error).gaveWay === true) this.later(due, BUSY_MS, says, false);
-        else this.failed(due, says, workflowId);
-        this.runEnded();
-      },
-    );
+    this.runs.hear(run, (end) => this.runEnded(workflowId, due, end));
+  }
+
+  /** An earlier history started a repair that goes on: without this nobody would hear its end, and no other one would be started. */
+  private hearAgain(): void {
+    const { acting } = this.mending;
+    if (acting === undefined) return;
+    // A guard of an older version did not note for whom it was.
+    const nodes = acting.nodes ?? this.mending.nodes.filter(({ attempts }) => attempts > 0).map(({ node }) => node);
+    if (!this.runs.hearAgain(acting, (end) => this.runEnded(acting.workflowId, nodes, end))) return;
+    this.host.note('mending', 'repair goes on, which an earlier history started', acting.workflowId);
   }
 
   /** Whether a run of the guard's own is in the way, and was waited for. */
@@ -260,7 +248,13 @@ export class MendingGuard {
     }
   }
 
-  private runEnded(): void {
+  private runEnded(workflowId: string, nodes: readonly string[], end: RunEnd): void {
+    if (end.well) this.failed(nodes, end.says, workflowId, false);
+    else if (end.type === 'Busy')
+      this.later(nodes, BUSY_MS, `another run holds the lock of PostgreSQL: ${end.says}`, false);
+    // What it was in the middle of has not failed.
+    else if (end.gaveWay === true) this.later(nodes, BUSY_MS, end.says, false);
+    else this.failed(nodes, end.says, workflowId);
     delete this.mending.acting;
     this.host.explain();
     this.waiting.cancel();

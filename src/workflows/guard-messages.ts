@@ -4,6 +4,7 @@ import type { GuardMode } from '../cluster/guard/policy';
 import type { Readiness } from '../cluster/readiness/findings';
 import type { Signal } from '../cluster/guard/signals';
 import type { SeenReplicas } from '../cluster/redis/observed';
+import type { StartedRun } from './guard-runs';
 import type { Decision } from './messages';
 
 /** Workflow id of the guard of a cluster. */
@@ -62,8 +63,11 @@ export interface GuardState {
   waitsFor: string;
   /** What it will do next, in a sentence. */
   next: string;
-  /** A failover that it started and that has not ended, or that waits for approval. */
-  acting?: { workflowId: string; since: number; what: string };
+  /**
+   * A failover that it started and that has not ended, or that waits for approval; `asks`: it asks a person about the failure of this
+   * primary.
+   */
+  acting?: StartedRun & { asks?: { primary: string | null } };
   /** It does nothing before this time, because an attempt did not end well. Milliseconds since the epoch. */
   backoffUntil?: number;
   /** It leaves the names of synchronous standbys alone before this time, because setting them did not end well. Milliseconds since the epoch. */
@@ -108,8 +112,8 @@ export interface MendingState {
     /** When the next one comes at the latest, in milliseconds since the epoch. */
     nextAt?: number;
   }[];
-  /** The repair that it started and that has not ended. */
-  acting?: { workflowId: string; since: number; what: string };
+  /** The repair that it started and that has not ended; `nodes`: those for which it was due, absent from a guard of an older version. */
+  acting?: StartedRun & { nodes?: string[] };
 }
 
 /** What the guard knows of the last attempt at each node: the key of what was so after it, null until it was looked at. */
@@ -130,7 +134,7 @@ export interface RedisGuardState {
   /** Evidence of what is going on now; empty while all is well. */
   signals: Signal[];
   /** A run that it started and that has not ended, or that waits for approval. */
-  acting?: { workflowId: string; since: number; what: string; asks: boolean };
+  acting?: StartedRun & { asks: boolean };
   /** It does nothing about Redis before this time. Milliseconds since the epoch. */
   backoffUntil?: number;
   /** What the watch saw last in the master's own list of replicas; absent in a guard of an older version. */
@@ -157,6 +161,8 @@ export interface GuardKnowledge {
   /** The state, and the kind of failure, that it saw last. */
   sees: string;
   failures: number;
+  /** Nodes that it fenced and that were not rejoined yet, handed over by a history that begins anew. */
+  toRejoin?: { node: string; reason: string }[];
   /** Of what is left over. */
   mending?: MendingKnowledge;
   /** The key of the readiness that was told last. */

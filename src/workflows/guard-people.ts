@@ -1,6 +1,7 @@
 import { ApplicationFailure, setHandler, upsertSearchAttributes } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { durationMs } from '../cluster/duration';
+import { durationMs, formatMs } from '../cluster/duration';
+import { HOLDS_UP_MS } from '../cluster/guard/run-end';
 import {
   guardQuery,
   handOverUpdate,
@@ -104,7 +105,7 @@ export function listenToPeople(guard: GuardControls): void {
       return changed(
         first === undefined
           ? 'the guard begins its history anew: stop the workers, install, start them'
-          : `the guard begins its history anew once ${first} has ended: wait for that before you stop the workers`,
+          : `the guard begins its history anew once ${first} has ended, at the latest ${formatMs(HOLDS_UP_MS)} after it began: wait for that before you stop the workers`,
       );
     },
     { description: 'Begin the history anew, before another version of the workers takes over' },

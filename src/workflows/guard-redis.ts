@@ -1,24 +1,15 @@
-import {
-  ChildWorkflowCancellationType,
-  getExternalWorkflowHandle,
-  isCancellation,
-  ParentClosePolicy,
-  patched,
-  proxyActivities,
-  sleep,
-  startChild,
-  uuid4,
-} from '@temporalio/workflow';
+import { getExternalWorkflowHandle, isCancellation, patched, proxyActivities, sleep } from '@temporalio/workflow';
 import type { Activities, RedisWatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
 import type { GuardPolicy } from '../cluster/guard/policy';
+import type { RunEnd } from '../cluster/guard/run-end';
 import { strangersSay } from '../cluster/redis/strangers';
 import { TROUBLE } from '../cluster/redis/watch';
 import type { GuardEvent, GuardState, RedisGuardKnowledge, RedisGuardState } from './guard-messages';
+import { GuardRuns, newRunId } from './guard-runs';
 import { MAX_BACKOFF_MS, stretchMs, watching, Wait } from './guard-watching';
-import { WORKFLOW_TASK_TIMEOUT } from './messages';
 import type { RedisFailoverInput } from './redis-input';
-import { rootMessage, rootType } from './runbook/runner';
+import { rootMessage } from './runbook/runner';
 
 /** Another run holds the lock of Redis: it is tried again after this time, in milliseconds. */
 const BUSY_MS = 2000;
@@ -58,6 +49,7 @@ export interface RedisGuardHost {
 export class RedisGuard {
   private ended = false;
   private readonly waiting = new Wait();
+  private readonly runs = new GuardRuns();
   private looping: Promise<void> | undefined;
   /** The failover that it has a person asked about. */
   private asking: { workflowId: string; withdrawn?: string } | undefined;
@@ -100,6 +92,7 @@ export class RedisGuard {
   private async loop(): Promise<void> {
     while (!this.ended) {
       try {
+        this.hearAgain();
         const result = await this.watch();
         if (result !== undefined) await this.take(result);
         this.host.explain();
@@ -245,8 +238,7 @@ export class RedisGuard {
       redis.backoffUntil = Date.now() + BUSY_MS;
       return;
     }
-    const stamp = new Date(Date.now()).toISOString().replace(/\D/g, '').slice(2, 14);
-    const workflowId = `redis-failover-${state.cluster}-${stamp}-${uuid4().slice(0, 4)}`;
+    const workflowId = newRunId('redis-failover', state.cluster);
     const approval = state.mode === 'auto' ? 'given' : 'required';
     const input: RedisFailoverInput = {
       cluster: state.cluster,
@@ -260,48 +252,44 @@ export class RedisGuard {
       startedBy: `guard of ${state.cluster}`,
       reason: redis.sees.slice(0, REASON_LENGTH),
     };
-    let child;
+    let run;
     try {
-      child = await startChild('redisFailover', {
+      run = await this.runs.start({
+        type: 'redisFailover',
         workflowId,
-        args: [input],
-        workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
-        // The end of the guard must not end what it started.
-        parentClosePolicy: ParentClosePolicy.ABANDON,
-        cancellationType: ChildWorkflowCancellationType.ABANDON,
-        staticSummary: `Started by the guard: ${redis.sees}`,
+        input,
+        summary: `Started by the guard: ${redis.sees}`,
       });
     } catch (error) {
       if (isCancellation(error)) throw error;
       this.backOff(`the failover of Redis could not be started: ${rootMessage(error)}`);
       return;
     }
-    redis.acting = { workflowId, since: Date.now(), what: 'redis failover', asks: approval === 'required' };
-    if (approval === 'required') this.asking = { workflowId };
+    const asks = approval === 'required';
+    redis.acting = { workflowId, runId: run.firstExecutionRunId, since: Date.now(), what: 'redis failover', asks };
+    if (asks) this.asking = { workflowId };
     host.note('redis run', `redis failover started: ${workflowId}`, workflowId);
-    void child.result().then(
-      (report: unknown) => {
-        host.note(
-          'redis run',
-          `redis failover ended: ${(report as { says?: string }).says ?? 'completed'}`,
-          workflowId,
-        );
-        host.known.failures = 0;
-        this.runEnded();
-      },
-      (error: unknown) => {
-        const withdrawn = this.asking?.workflowId === workflowId ? this.asking.withdrawn : undefined;
-        if (withdrawn !== undefined)
-          host.note('redis run', `redis failover withdrawn before anybody approved it: ${withdrawn}`, workflowId);
-        else if (rootType(error) === 'Busy')
-          this.wait(BUSY_MS, `another run holds the lock of Redis: ${rootMessage(error)}`, workflowId);
-        else this.backOff(`redis failover ${workflowId} did not end well: ${rootMessage(error)}`, workflowId);
-        this.runEnded();
-      },
-    );
+    this.runs.hear(run, (end) => this.runEnded(workflowId, end));
   }
 
-  private runEnded(): void {
+  /** An earlier history started a run that goes on: without this nobody would hear its end. */
+  private hearAgain(): void {
+    const { acting } = this.redis;
+    if (acting === undefined || !this.runs.hearAgain(acting, (end) => this.runEnded(acting.workflowId, end))) return;
+    if (acting.asks) this.asking = { workflowId: acting.workflowId };
+    this.host.note('redis run', 'redis failover goes on, which an earlier history started', acting.workflowId);
+  }
+
+  private runEnded(workflowId: string, end: RunEnd): void {
+    const { host } = this;
+    const withdrawn = this.asking?.workflowId === workflowId ? this.asking.withdrawn : undefined;
+    if (end.well) {
+      host.note('redis run', `redis failover ended: ${end.says}`, workflowId);
+      host.known.failures = 0;
+    } else if (withdrawn !== undefined)
+      host.note('redis run', `redis failover withdrawn before anybody approved it: ${withdrawn}`, workflowId);
+    else if (end.type === 'Busy') this.wait(BUSY_MS, `another run holds the lock of Redis: ${end.says}`, workflowId);
+    else this.backOff(`redis failover ${workflowId} did not end well: ${end.says}`, workflowId);
     delete this.redis.acting;
     this.asking = undefined;
     this.forget();

@@ -1,17 +1,14 @@
 import {
   ApplicationFailure,
   CancellationScope,
-  ChildWorkflowCancellationType,
   getExternalWorkflowHandle,
   isCancellation,
   log,
   makeContinueAsNewFunc,
-  ParentClosePolicy,
   patched,
   proxyActivities,
   setCurrentDetails,
   setHandler,
-  startChild,
   upsertSearchAttributes,
   uuid4,
   workflowInfo,
@@ -22,6 +19,7 @@ import { problemSentence } from '../cluster/check';
 import { formatMs } from '../cluster/duration';
 import { withHeard } from '../cluster/guard/heard';
 import { confirmedLedger, emptyLedger, ledgerOfSystem } from '../cluster/guard/ledger';
+import { HOLDS_UP_MS, holdsUp, type RunEnd } from '../cluster/guard/run-end';
 import { renderGuard } from './guard-details';
 import { explainGuard, explainRedis } from './guard-explain';
 import {
@@ -37,11 +35,12 @@ import { listenToPeople, phaseKey } from './guard-people';
 import { MendingGuard } from './guard-mending';
 import { NamesGuard } from './guard-names';
 import { emptyRedisState, nothingKnownOfRedis, RedisGuard } from './guard-redis';
+import { GuardRuns, newRunId, type StartedRun } from './guard-runs';
 import { MAX_BACKOFF_MS, stretchMs, watching, watchingAndActing } from './guard-watching';
 import { searchAttributeNames, WORKFLOW_TASK_TIMEOUT } from './messages';
 import { act, changing } from './runbook/activity-options';
 import { describeCluster } from './runbook/begin';
-import { rootMessage, rootType } from './runbook/runner';
+import { rootMessage } from './runbook/runner';
 import type { RejoinInput } from './standby-input';
 
 /** A history of this length is begun anew. */
@@ -101,7 +100,9 @@ class Guard {
   /** The failover that it has a person asked about, and the primary whose failure is the reason. */
   private asking: { workflowId: string; primary: string | null; withdrawn?: string } | undefined;
   /** Nodes that it fenced, and that are to become standbys one after the other: each needs the lock of PostgreSQL. */
-  private readonly toRejoin: { node: string; reason: string }[] = [];
+  private readonly toRejoin: { node: string; reason: string }[];
+  /** The runs that it started. */
+  private readonly runs = new GuardRuns();
   /** Changes whom commits wait for. */
   private readonly names: NamesGuard;
   /** Watches Redis, where the cluster has one. */
@@ -131,6 +132,8 @@ class Guard {
     };
     this.state.runId = runId;
     this.known = input.known ?? { ...nothingTold, sees: 'healthy', failures: 0 };
+    this.toRejoin = this.known.toRejoin ?? [];
+    delete this.known.toRejoin;
     if (input.carried === undefined)
       this.note('started', `started by ${input.startedBy ?? 'the Web UI or an API client'}, mode ${this.state.mode}`);
     this.names = new NamesGuard({
@@ -231,6 +234,7 @@ class Guard {
     this.redis?.begin();
     this.mending?.begin();
     while (!this.stopped) {
+      this.hearAgain();
       await this.rejoinNext();
       this.explain();
       const { historyLength, continueAsNewSuggested } = workflowInfo();
@@ -246,7 +250,7 @@ class Guard {
         }
         // One that was started with another limit takes this one over now.
         const beginAnew = makeContinueAsNewFunc<typeof guard>({ workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT });
-        await beginAnew({ cluster: state.cluster, carried: state, known: this.known });
+        await beginAnew({ cluster: state.cluster, carried: state, known: this.handedOver() });
       }
       const result = await this.watch();
       if (result !== undefined) await this.take(result);
@@ -256,12 +260,46 @@ class Guard {
     return state;
   }
 
-  /** Why its history can't begin anew just now: it waits for the end of a run that it started. */
+  /**
+   * Why its history can't begin anew just now: it waits for the end of a run that it started. Not for ever: a run may wait for a person,
+   * hang or copy for hours, and a rejoin may wait for the end of maintenance. These are handed on.
+   */
   private busyWith(): string | undefined {
-    const { state } = this;
-    const acting = state.acting ?? state.redis?.acting ?? state.mending?.acting;
-    if (acting !== undefined) return acting.workflowId;
-    return this.toRejoin.length > 0 ? `the rejoin of ${this.toRejoin.map(({ node }) => node).join(', ')}` : undefined;
+    const { toRejoin } = this;
+    const young = holdsUp(this.goingOn(), Date.now());
+    if (young !== undefined) return young.workflowId;
+    const [old] = this.goingOn();
+    if (old === undefined && toRejoin.length === 0) return undefined;
+    // A guard that was started by a version which waited for all of it does so, until its history begins anew.
+    if (patched('guard-hands-on')) return undefined;
+    return old?.workflowId ?? `the rejoin of ${toRejoin.map(({ node }) => node).join(', ')}`;
+  }
+
+  private goingOn(): StartedRun[] {
+    const { acting, redis, mending } = this.state;
+    return [acting, redis?.acting, mending?.acting].filter((run) => run !== undefined);
+  }
+
+  /** When the last of what goes on holds a new history up no more, where somebody asked for one. Milliseconds since the epoch. */
+  private handsOnAt(): number | undefined {
+    const began = this.goingOn().map(({ since }) => since);
+    return this.handsOver && began.length > 0 ? Math.max(...began) + HOLDS_UP_MS : undefined;
+  }
+
+  private handedOver(): GuardKnowledge {
+    return this.toRejoin.length === 0 ? this.known : { ...this.known, toRejoin: this.toRejoin };
+  }
+
+  /** An earlier history started a run that goes on: without this nobody would hear its end, and nothing else would ever be started. */
+  private hearAgain(): void {
+    const { acting } = this.state;
+    if (
+      acting === undefined ||
+      !this.runs.hearAgain(acting, (end) => this.runEnded(acting.workflowId, acting.what, end))
+    )
+      return;
+    if (acting.asks !== undefined) this.asking = { workflowId: acting.workflowId, primary: acting.asks.primary };
+    this.note('failover', `${acting.what} goes on, which an earlier history started`, acting.workflowId);
   }
 
   /** What follows from the state, for people. */
@@ -312,6 +350,7 @@ class Guard {
             state.backoffUntil,
             state.namesBackoffUntil,
             this.names.looksUntil(now),
+            this.handsOnAt(),
           ]),
         }),
       );
@@ -452,8 +491,10 @@ class Guard {
     };
     if (failure.acted !== undefined) this.note('failover', actedWords(failure.acted), workflowId);
     await this.startRun('failover', workflowId, input);
-    if (input.approval === 'required' && state.acting !== undefined)
+    if (input.approval === 'required' && state.acting !== undefined) {
       this.asking = { workflowId, primary: state.ledger.primary };
+      state.acting.asks = { primary: state.ledger.primary };
+    }
   }
 
   /** Takes back the question whether to fail over. */
@@ -488,16 +529,13 @@ class Guard {
   ): Promise<void> {
     const { state } = this;
     this.starting = true;
-    let child;
+    let run;
     try {
-      child = await startChild(what, {
+      run = await this.runs.start({
+        type: what,
         workflowId,
-        args: [input],
-        workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
-        // The end of the guard must not end what it started.
-        parentClosePolicy: ParentClosePolicy.ABANDON,
-        cancellationType: ChildWorkflowCancellationType.ABANDON,
-        staticSummary: `Started by the guard: ${state.sees}`,
+        input,
+        summary: `Started by the guard: ${state.sees}`,
       });
     } catch (error) {
       this.backOff(`the ${what} could not be started: ${rootMessage(error)}`);
@@ -505,27 +543,25 @@ class Guard {
     } finally {
       this.starting = false;
     }
-    state.acting = { workflowId, since: Date.now(), what };
+    state.acting = { workflowId, runId: run.firstExecutionRunId, since: Date.now(), what };
     this.note('failover', `${what} started: ${workflowId}`, workflowId);
-    void child.result().then(
-      (report: unknown) => {
-        this.note('failover', `${what} ended: ${(report as { says?: string }).says ?? 'completed'}`, workflowId);
-        this.known.failures = 0;
-        this.ended(workflowId);
-      },
-      (error: unknown) => {
-        const withdrawn = this.asking?.workflowId === workflowId ? this.asking.withdrawn : undefined;
-        const says = `${what} ${workflowId} did not end well: ${rootMessage(error)}`;
-        if (withdrawn !== undefined) {
-          this.forget();
-          this.note('failover', `${what} withdrawn before anybody approved it: ${withdrawn}`, workflowId);
-        } else if (what === 'failover' && rootType(error) === 'Incomplete' && patched('lock-by-tier')) {
-          // It promoted: the failure of the new primary is another one, and waits for nothing.
-          this.note('failover', says, workflowId);
-        } else this.backOff(says, workflowId);
-        this.ended(workflowId);
-      },
-    );
+    this.runs.hear(run, (end) => this.runEnded(workflowId, what, end));
+  }
+
+  private runEnded(workflowId: string, what: string, end: RunEnd): void {
+    const withdrawn = this.asking?.workflowId === workflowId ? this.asking.withdrawn : undefined;
+    const says = `${what} ${workflowId} did not end well: ${end.says}`;
+    if (end.well) {
+      this.note('failover', `${what} ended: ${end.says}`, workflowId);
+      this.known.failures = 0;
+    } else if (withdrawn !== undefined) {
+      this.forget();
+      this.note('failover', `${what} withdrawn before anybody approved it: ${withdrawn}`, workflowId);
+    } else if (what === 'failover' && end.type === 'Incomplete' && patched('lock-by-tier')) {
+      // It promoted: the failure of the new primary is another one, and waits for nothing.
+      this.note('failover', says, workflowId);
+    } else this.backOff(says, workflowId);
+    this.ended(workflowId);
   }
 
   private ended(workflowId: string): void {
@@ -576,8 +612,7 @@ class Guard {
   }
 
   private runId(what: 'failover' | 'rejoin'): string {
-    const stamp = new Date(Date.now()).toISOString().replace(/\D/g, '').slice(2, 14);
-    return `${what}-${this.state.cluster}-${stamp}-${uuid4().slice(0, 4)}`;
+    return newRunId(what, this.state.cluster);
   }
 
   private note(kind: GuardEvent['kind'], says: string, run?: string): void {

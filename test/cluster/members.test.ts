@@ -118,6 +118,17 @@ describe('the members table', () => {
     expect(member(seen, STANDBY).note).toBe('fenced by an earlier run; a peer is primary; replay is paused');
   });
 
+  test('notes what the agent of a node put right by itself, also where its server gives no answer', () => {
+    const lastCorrection = { at: Date.UTC(2026, 0, 2, 3, 4, 5), did: 'woke processes that were stopped: 77' };
+    const note = 'its agent woke processes that were stopped: 77, at 2026-01-02T03:04:05.000Z';
+    const seen = picture();
+    Object.assign(seen.node(STANDBY).agent ?? {}, { lastCorrection });
+    expect(member(seen, STANDBY).note).toBe(note);
+    expect(member(seen, PRIMARY).note).toBeUndefined();
+    Object.assign(seen.node(STANDBY), { sql: null, sqlError: 'no answer within 1 s' });
+    expect(member(seen, STANDBY).note).toBe(`${note}; no answer within 1 s`);
+  });
+
   test.each<[string, (seen: Picture) => void, Partial<Member>]>([
     [
       'holds clients for a run',

@@ -91,6 +91,10 @@ class StoppedProcessesTest(unittest.IsolatedAsyncioTestCase):
                 await asyncio.sleep(0.002)
         return self.wanted[0]
 
+    async def test_who_is_not_stopped_is_no_correction(self):
+        await self.who_is_woken()
+        self.assertIsNone((await self.agent.observe({}))["lastCorrection"])
+
     async def test_while_nothing_is_waited_for_only_the_postmaster_is_woken(self):
         for word in ("ready", "standby"):
             self.says(word)
@@ -104,6 +108,10 @@ class StoppedProcessesTest(unittest.IsolatedAsyncioTestCase):
         self.stopped = [77]
         self.assertIsNone(await self.who_is_woken())
         self.assertIn("Woke processes of PostgreSQL that were stopped (SIGSTOP): 77.", self.log)
+        # Whoever asks the agent later hears it too.
+        told = (await self.agent.observe({}))["lastCorrection"]
+        self.assertEqual(told["did"], "woke processes of PostgreSQL that were stopped (SIGSTOP): 77")
+        self.assertGreater(told["at"], 0)
         self.agent.files.remove_signal()
         self.assertEqual(await self.who_is_woken(), PID)
 

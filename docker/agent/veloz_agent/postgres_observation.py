@@ -46,6 +46,7 @@ def observation(node: PostgresSupervisor) -> dict:
         "promotion": node.promotion,
         "revoked": node.claims.revoked,
         "lastExpiry": node.last_expiry,
+        "lastCorrection": node.last_correction,
     }
 
 

@@ -80,6 +80,8 @@ class PostgresSupervisor(NodeAgent):
         # False while the fence is only visible; a container that ends can't take it back, a host that ends could.
         self.fence_durable = True
         self.crashes = Crashes()
+        # What the agent last put right by itself in the server that runs.
+        self.last_correction: Optional[dict] = None
         self.jobs = Jobs(settings, self.processes, self.save_durably)
         # Known once this node has held data, or saw a peer that does: it never becomes a new database system afterwards.
         self.system_identifier: Optional[str] = None
@@ -378,6 +380,7 @@ class PostgresSupervisor(NodeAgent):
         as_standby = self.files.is_standby
         server = self.server = self.processes.spawn(self._argv, self._env)
         self.stopping = False
+        self.last_correction = None
         self.start_guard = None
         self.promoting_pid = None
         self.since_ms = server.since_ms
@@ -504,6 +507,8 @@ class PostgresSupervisor(NodeAgent):
             if woken:
                 what = ", ".join(map(str, woken))
                 log("warn", f"Woke processes of PostgreSQL that were stopped (SIGSTOP): {what}.", state=self.server_state())
+                did = f"woke processes of PostgreSQL that were stopped (SIGSTOP): {what}"
+                self.last_correction = {"at": now_ms(), "did": did}
 
     def _on_its_way(self) -> bool:
         """The server starts, ends, is being promoted, or somebody waits for its replay."""

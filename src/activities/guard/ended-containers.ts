@@ -4,24 +4,19 @@ import {
   hungContainer,
   restartedWhereTheyHang,
 } from '../../cluster/guard/ended-containers';
-import { mendingBackoffMs, type LeftOver } from '../../cluster/guard/mending';
+import type { LeftOver } from '../../cluster/guard/mending';
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import { endContainer } from '../end-container';
-import { stillMine } from '../still-mine';
+import { countAttempt, isDue, noAttempts, startAgain, type Attempts } from '../start-again';
 import { withinLimit } from './probe';
 
 /** How often each container is looked at when Docker tells of no end, in milliseconds. */
 const LOOK_EVERY_MS = 15_000;
 /** How long Docker may take to answer, in milliseconds. */
 const LIMIT_MS = 1000;
-/** How long it may take to start a container, in milliseconds. */
-const START_LIMIT_MS = 10_000;
 
-interface Left {
+interface Left extends Attempts {
   found: LeftOver;
-  since: number;
-  attempts: number;
-  notBefore: number;
   /** It runs, and has to be ended first. */
   hangs: boolean;
 }
@@ -82,7 +77,7 @@ export class EndedContainers {
       const found = endedContainer(name, state) ?? hung;
       if (found === undefined) this.left.delete(name);
       else if (this.left.get(name)?.found.key !== found.key)
-        this.left.set(name, { found, since: performance.now(), attempts: 0, notBefore: 0, hangs: found === hung });
+        this.left.set(name, { ...noAttempts(performance.now()), found, hangs: found === hung });
     } catch {
       // Nobody knows: what was so before is what is told, and it is asked again.
       this.news = true;
@@ -103,13 +98,11 @@ export class EndedContainers {
     const now = performance.now();
     // What a person froze stays so.
     if (left?.found.leaves !== undefined) return;
-    if (!this.mayAct || left === undefined || now < left.notBefore || now - left.since < left.found.settleMs) return;
-    left.attempts += 1;
-    left.notBefore = now + mendingBackoffMs(left.attempts, this.access.topology.guard);
+    if (!this.mayAct || left === undefined || !isDue(left, now, left.found.settleMs)) return;
+    countAttempt(left, now, this.access.topology.guard);
     try {
       if (left.hangs) await endContainer(this.deps.docker, name);
-      await stillMine(`start ${name}`);
-      await withinLimit(this.deps.docker.start(name), START_LIMIT_MS);
+      await startAgain(this.deps.docker, name);
       await this.lookAt(name);
       if (!this.left.has(name)) this.startedSays.push(`${name} was started again: ${left.found.says}`);
     } catch (error) {

@@ -1,17 +1,10 @@
-import { mendingBackoffMs, type LeftOver, type MembersRound } from '../../cluster/guard/mending';
+import type { LeftOver, MembersRound } from '../../cluster/guard/mending';
 import type { ActivityDeps, ClusterAccess } from '../deps';
-import { stillMine } from '../still-mine';
-import { withinLimit } from './probe';
-
-/** How long Docker may take to start a container, in milliseconds. */
-const START_LIMIT_MS = 10_000;
+import { countAttempt, isDue, noAttempts, startAgain, type Attempts } from '../start-again';
 
 /** What is known of one that was found killed. */
-interface Killed {
+interface Killed extends Attempts {
   says: string;
-  since: number;
-  attempts: number;
-  notBefore: number;
   started: boolean;
   problem?: string;
 }
@@ -56,21 +49,19 @@ export class KilledStandbys {
   private noted({ node, says }: LeftOver): Killed {
     const before = this.killed.get(node);
     if (before !== undefined) return Object.assign(before, { says, started: false });
-    const noted = { says, since: performance.now(), attempts: 0, notBefore: 0, started: false };
+    const noted = { ...noAttempts(performance.now()), says, started: false };
     this.killed.set(node, noted);
     return noted;
   }
 
   private async startWhenDue({ node, settleMs }: LeftOver, killed: Killed): Promise<void> {
     const now = performance.now();
-    if (!this.mayAct || now < killed.notBefore || now - killed.since < settleMs) return;
+    if (!this.mayAct || !isDue(killed, now, settleMs)) return;
     try {
       // A run that holds the lock may have ended it as a fence.
       if ((await this.deps.lockHolder(this.access.name)) !== undefined) return;
-      killed.attempts += 1;
-      killed.notBefore = now + mendingBackoffMs(killed.attempts, this.access.topology.guard);
-      await stillMine(`start ${node}`);
-      await withinLimit(this.deps.docker.start(node), START_LIMIT_MS);
+      countAttempt(killed, now, this.access.topology.guard);
+      await startAgain(this.deps.docker, node);
       killed.started = true;
       delete killed.problem;
     } catch (error) {

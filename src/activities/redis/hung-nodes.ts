@@ -3,7 +3,7 @@ import type { GuardPolicy } from '../../cluster/guard/policy';
 import type { ActivityDeps } from '../deps';
 import { endContainer } from '../end-container';
 import { messageOf, withinLimit } from '../guard/probe';
-import { stillMine } from '../still-mine';
+import { startAgain } from '../start-again';
 import { accessRedis, withConnection } from './access';
 
 /**
@@ -13,8 +13,6 @@ import { accessRedis, withConnection } from './access';
 export const HANGS_MS = 30_000;
 /** How long Docker may take to answer, in milliseconds. */
 const LIMIT_MS = 1000;
-/** How long it may take to start a container, in milliseconds. */
-const START_LIMIT_MS = 10_000;
 /** It gives no answer here, and one to Docker's check: it is looked at again after this time, in milliseconds. */
 const LOOK_AGAIN_MS = 5000;
 /** How long the node may take for its last chance, in milliseconds. */
@@ -93,8 +91,7 @@ export class HungNodes {
     if (status !== 'running' || health !== 'unhealthy' || (await this.answers(name))) return undefined;
     if ((await this.deps.lockHolder(this.cluster, 'redis')) !== undefined) return undefined;
     await endContainer(docker, name);
-    await stillMine(`start ${name}`);
-    await withinLimit(docker.start(name), START_LIMIT_MS);
+    await startAgain(docker, name);
     this.silent.delete(name);
     return `${name} was ended and started again: it ran, and its process answered nobody`;
   }

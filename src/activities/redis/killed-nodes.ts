@@ -1,20 +1,15 @@
 import { RESTART_MS } from '../../cluster/guard/ended-containers';
-import { containerWords, isKilled, mendingBackoffMs } from '../../cluster/guard/mending';
+import { containerWords, isKilled } from '../../cluster/guard/mending';
 import type { GuardPolicy } from '../../cluster/guard/policy';
 import type { ActivityDeps } from '../deps';
 import { messageOf, withinLimit } from '../guard/probe';
-import { stillMine } from '../still-mine';
+import { countAttempt, isDue, noAttempts, startAgain, type Attempts } from '../start-again';
 
 /** How long Docker may take to answer, in milliseconds. */
 const LIMIT_MS = 1000;
-/** How long it may take to start a container, in milliseconds. */
-const START_LIMIT_MS = 10_000;
 
-/** One that was killed. Times in milliseconds. */
-interface Left {
-  since: number;
-  attempts: number;
-  notBefore: number;
+/** One that was killed. */
+interface Left extends Attempts {
   /** An attempt is under way. */
   busy: boolean;
   /** Why the last attempt was in vain. */
@@ -53,17 +48,15 @@ export class KilledNodes {
   /** The nodes that a look at everything has just shown as killed. One that is not among them any more is forgotten. */
   see(names: readonly string[], now: number): void {
     for (const name of this.left.keys()) if (!names.includes(name)) this.left.delete(name);
-    for (const name of names)
-      if (!this.left.has(name)) this.left.set(name, { since: now, attempts: 0, notBefore: 0, busy: false });
+    for (const name of names) if (!this.left.has(name)) this.left.set(name, { ...noAttempts(now), busy: false });
   }
 
   /** Begins to start those that Docker has not started by now. To be called only while the master answers. Never throws. */
   startDue(now: number): void {
     for (const [name, left] of this.left) {
-      if (left.busy || now < left.notBefore || now - left.since < RESTART_MS) continue;
+      if (left.busy || !isDue(left, now, RESTART_MS)) continue;
       left.busy = true;
-      left.attempts += 1;
-      left.notBefore = now + mendingBackoffMs(left.attempts, this.policy);
+      countAttempt(left, now, this.policy);
       void this.start(name).then(
         (says) => {
           left.busy = false;
@@ -89,8 +82,7 @@ export class KilledNodes {
       this.left.delete(name);
       return undefined;
     }
-    await stillMine(`start ${name}`);
-    await withinLimit(this.deps.docker.start(name), START_LIMIT_MS);
+    await startAgain(this.deps.docker, name);
     this.left.delete(name);
     return `${name} was started again: ${containerWords(container)}`;
   }

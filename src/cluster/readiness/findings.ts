@@ -1,6 +1,7 @@
 import { headline, type Check } from '../check';
 import { checkEnabled } from '../client-refusal';
 import { answers, primaries, replicationRowOf, standbys, type ObservedCluster } from '../observed';
+import { checkOtherGuards } from '../other-guards';
 import { checkCandidate, NOT_TRIED } from '../switchover/candidate';
 import { Checklist } from '../switchover/checklist';
 import { checkCommitsOncePrimary, checkReplay } from '../switchover/replication';
@@ -39,6 +40,7 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
     const others = standbys(observed).filter((node) => node !== standby);
     checkCandidate(list, topology, { cluster: observed.cluster, source: primary, standby }, others);
   }
+  checkOtherGuards(list, observed);
   checkWaits(list, topology, observed, primary);
   checkArchiver(list, topology, primary);
   checkReadiness(list, topology, observed);

@@ -13,8 +13,10 @@ import type {
   WatchResult,
 } from '../../../src/activities';
 import { emptyJournal } from '../../../src/activities/failover/journal';
+import { awaitRunEnd } from '../../../src/activities/guard/await-run-end';
 import type { Ledger } from '../../../src/cluster/guard/ledger';
 import { guardPolicySchema, type GuardPolicy } from '../../../src/cluster/guard/policy';
+import { runEnd } from '../../../src/systems/run-end';
 import { guardQuery, guardWorkflowId, type GuardInput, type GuardState } from '../../../src/workflows/guard-messages';
 import { MASTER, redisTopology } from '../../cluster/redis/picture';
 import { clusterTopology, PRIMARY, STANDBY } from '../../cluster/support/picture';
@@ -170,6 +172,7 @@ export class GuardedCluster {
       watchCluster: (request) => this.watch(request),
       watchRedis: (request) => this.watchRedis(request),
       watchMembers: (request) => this.watchMembers(request),
+      awaitRunEnd: (run) => awaitRunEnd({ runEnd: (...of) => runEnd(this.server.client, ...of) }, run),
       relaxSynchrony: (_cluster, primary) => {
         this.did.push(`relax ${primary}`);
         return this.acts.relax();
