@@ -7,6 +7,7 @@ import {
 import { mendingBackoffMs, type LeftOver } from '../../cluster/guard/mending';
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import { endContainer } from '../end-container';
+import { howItEnded, type EndedState } from '../how-it-ended';
 import { stillMine } from '../still-mine';
 import { withinLimit } from './probe';
 
@@ -90,9 +91,9 @@ export class EndedContainers {
   }
 
   /** Docker keeps a container to itself in which something hangs; its list still says whether it is frozen. */
-  private async stateOf(name: string): Promise<{ status: string; exitCode?: number; health?: string }> {
+  private async stateOf(name: string): Promise<Pick<EndedState, 'status' | 'exitCode' | 'toldToStop' | 'health'>> {
     const { docker } = this.deps;
-    return withinLimit(docker.inspect(name), LIMIT_MS).catch(async (error: unknown) => {
+    return howItEnded(docker, name, LIMIT_MS).catch(async (error: unknown) => {
       if (await withinLimit(docker.isFrozen(name), LIMIT_MS).catch(() => false)) return { status: 'paused' };
       throw error;
     });

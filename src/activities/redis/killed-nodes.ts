@@ -3,6 +3,7 @@ import { containerWords, isKilled, mendingBackoffMs } from '../../cluster/guard/
 import type { GuardPolicy } from '../../cluster/guard/policy';
 import type { ActivityDeps } from '../deps';
 import { messageOf, withinLimit } from '../guard/probe';
+import { howItEnded } from '../how-it-ended';
 import { stillMine } from '../still-mine';
 
 /** How long Docker may take to answer, in milliseconds. */
@@ -79,7 +80,7 @@ export class KilledNodes {
 
   /** @returns what was done; undefined where it is killed no more, or a run has Redis. @throws Error when it does not start */
   private async start(name: string): Promise<string | undefined> {
-    const container = await withinLimit(this.deps.docker.inspect(name), LIMIT_MS);
+    const container = await howItEnded(this.deps.docker, name, LIMIT_MS);
     if (!isKilled(container)) {
       this.left.delete(name);
       return undefined;
