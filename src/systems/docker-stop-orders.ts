@@ -72,8 +72,8 @@ function eventsIn(text: string): EngineEvent[] {
 }
 
 /** The number of the signal by which this container is told to stop. */
-function stopSignalOf({ StopSignal }: { StopSignal?: string }): number {
-  const word = StopSignal ?? '';
+function stopSignalOf(config: object): number {
+  const word = (config as { StopSignal?: string }).StopSignal ?? '';
   const name = (word.startsWith('SIG') ? word : `SIG${word}`) as NodeJS.Signals;
   return /^\d+$/.test(word) ? Number(word) : (constants.signals[name] ?? constants.signals.SIGTERM);
 }

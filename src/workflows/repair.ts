@@ -221,7 +221,8 @@ class Repair {
     const { workflowId } = this.run.state;
     // Each round is a run of its own to the agents: what an earlier one still sends is refused.
     const token = `${workflowId}/${uuid4()}`;
-    const setting = { run: this.run, described: this.described, observed, round, ledger, token, story };
+    const leavesStopped = this.request.unattended;
+    const setting = { run: this.run, described: this.described, observed, round, ledger, token, story, leavesStopped };
     const givesWayFor = this.wayFor(ledger);
     return givesWayFor === undefined ? setting : { ...setting, givesWayFor };
   }
