@@ -76,7 +76,7 @@ describe('the steps of a round', () => {
 
   test('that failover starts no primary that a person stopped, unless a person asked for the repair', () => {
     const setting = { described: { name: 'veloz', topology: picture().topology }, ledger: null, token: 'repair/1' };
-    const from = (leavesStopped: boolean) => failoverFrom([PRIMARY], { ...setting, leavesStopped } as never);
+    const from = (leavesStopped: boolean) => failoverFrom([PRIMARY], { ...setting, leavesStopped });
     expect(from(true)).toMatchObject({ source: PRIMARY, candidates: expect.not.arrayContaining([PRIMARY]) as unknown });
     expect([from(true).leavesStopped, from(false).leavesStopped]).toEqual([true, undefined]);
   });
