@@ -1,15 +1,15 @@
-import { lsnBytes } from '../cluster/lsn';
 import { clusterStatus, logs, poolerConsole } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
 import { isExpectedNames } from '../cluster/synchronous-names';
 import { slotName } from '../cluster/topology';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
+import { CATCH_UP_LIMIT_MS, caughtUp, received } from './caught-up';
 import { keepBeating, sleep, until } from './context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from './deps';
 import { requireClients, verifyWay, withWay, type ClientWay } from './clients-at-target';
 import { poolerNotAsked } from './failover/left-out';
 import { messageOf } from './guard/probe';
-import { LOOK_MS, pushMarker, received, writeMarker } from './held-up';
+import { LOOK_MS } from './held-up';
 import { tellLeftBehind } from './left-behind';
 import type { MoveRequest } from './move-parts';
 import { requireWait } from './names-in-force';
@@ -38,8 +38,6 @@ export interface VerifyResult {
 const IN_FORCE_LIMIT_MS = 10_000;
 /** How long the protection waits for a standby that was held up before the move, in milliseconds: it follows by itself as well. */
 const LATER_LIMIT_MS = 3000;
-/** How long a standby may take until it is caught up and synchronous, in milliseconds. */
-export const CATCH_UP_LIMIT_MS = 60_000;
 
 /**
  * After the promotion: the old primary and the other standbys follow, the old primary is caught up to a position sampled now, the others
@@ -61,7 +59,7 @@ export async function settleMove(deps: ActivityDeps, request: MoveRequest): Prom
       await caughtUp(access, session, request.source);
       // What one that was held up before the move replays was told then.
       for (const node of streaming.filter((each) => request.others.includes(each))) {
-        const late = await received(access, session, node, CATCH_UP_LIMIT_MS);
+        const late = await received(access, session, node);
         if (late !== undefined) warnings.push(late);
       }
       const names = namesAfter(access, request);
@@ -175,35 +173,6 @@ export async function synchronousNodes(session: PostgresSession): Promise<string
     `SELECT s.slot_name FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE sync_state IN ('sync', 'quorum') AND state = 'streaming'`,
   );
   return rows.map((row) => row.slot_name ?? 'a standby without slot');
-}
-
-/** Waits until `node` itself says that it replayed a position that the primary wrote after we began to wait (K1). */
-export async function caughtUp(access: ClusterAccess, primary: PostgresSession, node: string): Promise<void> {
-  const marker = await writeMarker(primary);
-  let seen = 'no answer';
-  await until(
-    `${node} replaying ${marker}`,
-    CATCH_UP_LIMIT_MS,
-    20,
-    async () => {
-      try {
-        return await withSession(access.sql(node), async (session) => {
-          for (let tries = 0; tries < 50; tries++) {
-            const { replayed, inRecovery } = await recoveryOf(session);
-            seen = `${replayed ?? 'nothing'}${inRecovery ? '' : ', and it is writable'}`;
-            if (inRecovery && replayed !== null && lsnBytes(replayed) >= lsnBytes(marker)) return true;
-            if (tries % 10 === 5) await pushMarker(primary);
-            await sleep(10);
-          }
-          return undefined;
-        });
-      } catch (error) {
-        seen = (error as Error).message;
-        return undefined;
-      }
-    },
-    () => seen,
-  );
 }
 
 /**

@@ -195,3 +195,7 @@ export function standbys(observed: ObservedCluster): ObservedNode[] {
 export function replicationRowOf(primary: ObservedNode, slot: string): ReplicationRow | undefined {
   return primary.sql?.replication.find((row) => row.slot === slot);
 }
+
+/** A node whose container runs, and of which neither the agent nor the server gives an answer. */
+export const isSilent = (node: ObservedNode | undefined): boolean =>
+  node?.container.running === true && node.agent === null && node.sql === null;

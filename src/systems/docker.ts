@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import Docker, { type EndpointSettings, type VolumeInspectInfo } from 'dockerode';
 import { bytesIn, tarOf } from './docker-tar';
+import { StopOrders } from './docker-stop-orders';
 import { writeIntoVolume, type VolumeFile } from './docker-volume-file';
 
 /** A container as far as the runbooks care. */
@@ -42,6 +43,12 @@ export interface DockerClient {
   /** @throws Error when the engine does not answer within two seconds */
   ping(): Promise<void>;
   inspect(container: string): Promise<ContainerState>;
+  /**
+   * Whether somebody told a container that has ended to stop, also where it had to be killed for that. False also where the engine's short
+   * list of what happened reaches back no more, or is not to be had.
+   * @throws Error when the engine does not answer within five seconds
+   */
+  toldToStop(container: string): Promise<boolean>;
   /**
    * Whether a container is frozen, by the engine's list. That answers also where the container itself does not: one in which a process
    * was being started at the moment of the freeze keeps its lock until it thaws (Docker 20.10, cgroup v1).
@@ -181,6 +188,7 @@ export function dockerEngine(socketPath?: string): Docker {
 /** A client of the engine behind a socket path, whatever `DOCKER_HOST` says; without one, of what that names. */
 export function createDockerClient(socketPath?: string): DockerClient {
   const docker = dockerEngine(socketPath);
+  const stopOrders = new StopOrders(docker);
   return {
     async ping() {
       await withLimit(docker.ping(), 2000, "the Docker engine's answer to a ping");
@@ -202,6 +210,17 @@ export function createDockerClient(socketPath?: string): DockerClient {
         }
         throw error;
       }
+    },
+    async toldToStop(container) {
+      const asked = docker
+        .getContainer(container)
+        .inspect()
+        .then((info) => stopOrders.given(info));
+      return withLimit(asked, 5000, `what happened to ${container}`).catch((error: unknown) => {
+        // It was refused, and not merely late: to ask again is of no use.
+        if ((error as { statusCode?: number }).statusCode !== undefined) return false;
+        throw error;
+      });
     },
     async isFrozen(container) {
       const filters = { name: [`^/${container}$`], status: ['paused'] };

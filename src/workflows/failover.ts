@@ -102,7 +102,6 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
 
   const soakMs = request.soak === undefined ? described.topology.soak : durationMs(request.soak);
   const story: FailoverStory = {};
-  // Nobody asked the guard for this very node; a person who promotes has its old primary come back.
   const leavesStopped = request.incident !== undefined;
   const rejoins = request.oldPrimary === 'rejoin';
   const steps = failoverSteps(run, described, move, { soakMs, rejoins, leavesStopped }, story);
@@ -257,7 +256,13 @@ async function findFailed(
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
     ...(request.incident === undefined
       ? {}
-      : { kind: request.incident.kind, decidedAt: request.incident.decidedAt, since: request.incident.since }),
+      : {
+          kind: request.incident.kind,
+          decidedAt: request.incident.decidedAt,
+          since: request.incident.since,
+          // Nobody asked the guard for this very node; a person who promotes has its old primary come back.
+          leavesStopped: true,
+        }),
     ...(request.incident?.watched === undefined ? {} : { watched: request.incident.watched }),
     ...(request.incident?.lastLsn === undefined ? {} : { lastLsn: request.incident.lastLsn }),
     ...(request.incident?.journal === undefined ? {} : { journal: request.incident.journal }),

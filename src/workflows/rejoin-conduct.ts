@@ -4,7 +4,7 @@ import { commandsOf, refusalSentence, splitNext } from '../cluster/check';
 import { durationMs, formatMs } from '../cluster/duration';
 import { copyLock } from '../cluster/locks';
 import { membersOf } from '../cluster/members';
-import type { ObservedCluster } from '../cluster/observed';
+import { isSilent, type ObservedCluster } from '../cluster/observed';
 import type { StandbyChoice } from '../cluster/rejoin/choose';
 import type { ClusterTopology } from '../cluster/topology';
 import { planQuestion } from '../report/runbooks';
@@ -27,6 +27,8 @@ export interface Chosen {
   node: string;
   /** Other standbys, which stream from the primary. */
   others: string[];
+  /** The node's container runs, and neither its agent nor its server gives an answer. */
+  silent: boolean;
 }
 
 /** A runbook that makes one node a standby, or lets one go. */
@@ -198,6 +200,7 @@ async function look(
   if (choice.primary === undefined || choice.node === undefined)
     throw ApplicationFailure.nonRetryable('the checks named neither a node nor a refusal', 'Failed');
   warnOf(run, choice.checks);
+  const seen = observed.nodes.find(({ name }) => name === choice.node);
   const { cluster, workflowId, runId } = state;
   return {
     chosen: {
@@ -206,6 +209,7 @@ async function look(
       primary: choice.primary,
       node: choice.node,
       others: choice.others,
+      silent: isSilent(seen),
     },
   };
 }

@@ -1,5 +1,5 @@
 import type { ClusterDescription, FailoverMove } from '../activities';
-import { presentNodes, type ObservedCluster } from '../cluster/observed';
+import { isSilent, presentNodes, type ObservedCluster } from '../cluster/observed';
 import type { RepairRound, RepairTask } from '../cluster/repair/round';
 import type { Ledger } from '../cluster/guard/ledger';
 import { undoFailOver } from './failover-steps';
@@ -25,6 +25,8 @@ export interface RoundSetting {
   /** The name of this round to the agents. */
   token: string;
   story: RepairStory;
+  /** No person has seen the plan: a primary that a person stopped is not started, not even to be read. */
+  leavesStopped?: boolean;
   /**
    * The primary for which what only prepares, waits, routes or proves is left in its middle; absent where nobody is to be given way to.
    * What may make another node the primary is not left.
@@ -238,8 +240,7 @@ class Numbered {
 
   private rejoin(node: string, primary: string): Step[] {
     const { run, described, observed, token, story } = this.setting;
-    const seen = observed.nodes.find(({ name }) => name === node);
-    const silent = seen?.container.running === true && seen.agent === null && seen.sql === null;
+    const silent = isSilent(observed.nodes.find(({ name }) => name === node));
     const wish = { cluster: described.name, run: token, node, primary, method: 'auto', silent } as const;
     return rejoinSteps(run, wish, story).map((step) => ({ ...step, id: `${step.id} ${node}` }));
   }
@@ -276,7 +277,10 @@ class Numbered {
       };
       return [promote, record];
     }
-    const move = this.failover(silent.map(({ name }) => name));
+    const move = failoverFrom(
+      silent.map(({ name }) => name),
+      this.setting,
+    );
     const says = `Fence ${move.source}, which does not answer, promote ${best}, route, let clients go`;
     const failover: Step = {
       id: 'failover',
@@ -291,19 +295,23 @@ class Numbered {
     };
     return [failover, record];
   }
+}
 
-  private failover(silent: readonly string[]): FailoverMove {
-    const { described, ledger, token } = this.setting;
-    const names = described.topology.postgres.nodes.map(({ name }) => name);
-    // Whom the ledger names, where that one is silent; else the only one that may have been the primary.
-    const source = silent.find((name) => name === ledger?.primary) ?? silent[0] ?? '';
-    return {
-      cluster: described.name,
-      run: token,
-      source,
-      candidates: names.filter((name) => name !== source),
-      ledger,
-      holdLimitMs: described.topology.limits.hold,
-    };
-  }
+/** The failover from a node that does not answer. */
+export function failoverFrom(
+  silent: readonly string[],
+  { described, ledger, token, leavesStopped }: Pick<RoundSetting, 'described' | 'ledger' | 'token' | 'leavesStopped'>,
+): FailoverMove {
+  const names = described.topology.postgres.nodes.map(({ name }) => name);
+  // Whom the ledger names, where that one is silent; else the only one that may have been the primary.
+  const source = silent.find((name) => name === ledger?.primary) ?? silent[0] ?? '';
+  return {
+    cluster: described.name,
+    run: token,
+    source,
+    candidates: names.filter((name) => name !== source),
+    ledger,
+    ...(leavesStopped === true ? { leavesStopped } : {}),
+    holdLimitMs: described.topology.limits.hold,
+  };
 }

@@ -1,13 +1,14 @@
-import { ApplicationFailure, CancellationScope, patched, setWorkflowOptions, sleep, uuid4 } from '@temporalio/workflow';
+import { CancellationScope, patched, setWorkflowOptions, sleep, uuid4 } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
-import { headline, problemSentence, refusalSentence, splitNext, type Check } from '../cluster/check';
-import { clusterStatus, watchRun } from '../cluster/commands';
+import { problemSentence, refusalSentence, type Check } from '../cluster/check';
+import { watchRun } from '../cluster/commands';
 import { durationMs, formatMs } from '../cluster/duration';
 import type { Ledger } from '../cluster/guard/ledger';
 import { membersOf } from '../cluster/members';
 import { presentNodes, primaries } from '../cluster/observed';
 import { beyondPlan, sameTasks, type RepairTask } from '../cluster/repair/round';
 import { planQuestion } from '../report/runbooks';
+import { nextOf, primaryOf, RepairEnds, sentence, START, type Failed, type RepairSoFar } from './repair-ends';
 import { lookUntilSettled, type PrimarySeen, type RepairLook } from './repair-look';
 import { roundParts, roundSteps, type RepairStory, type RoundPart, type RoundSetting } from './repair-steps';
 import { act, changing, reading } from './runbook/activity-options';
@@ -19,7 +20,6 @@ import { proveAndWatch } from './runbook/soak';
 import type { Plan, Report } from './run-state';
 import { parseRepairInput, type RepairInput, type RepairRequest } from './standby-input';
 
-const START = 'veloz-ha repair';
 /** What follows from one round is found by the next. A cluster that is not right after so many is not understood. */
 const MAX_ROUNDS = 6;
 
@@ -37,18 +37,18 @@ export async function repair(input?: RepairInput | null): Promise<Report> {
 }
 setWorkflowOptions({ failureExceptionTypes: [Error] }, repair);
 
-class Repair {
-  private readonly story: RepairStory = { woken: [] };
-  private described!: ClusterDescription;
-  private rest: Partial<Report> = {};
+class Repair implements RepairSoFar {
+  readonly story: RepairStory = { woken: [] };
+  described!: ClusterDescription;
+  rest: Partial<Report> = {};
   /** The last look, whatever came of it. */
-  private seen?: RepairLook;
+  seen?: RepairLook;
   /** For whom it gives way: what it knows of the primary. */
   private known: PrimarySeen = {};
   /** Nodes that this run made standbys. */
-  private readonly mended = new Set<string>();
+  readonly mended = new Set<string>();
   /** Nodes that it could not make one, and a pooler that it restarted in vain, and how that ended: it does not try again. */
-  private readonly failed = new Map<string, Failed>();
+  readonly failed = new Map<string, Failed>();
   /** A run that was begun by a version which ended at the first node that failed goes on as it began. */
   private readonly nodeByNode = patched('repair-node-by-node');
   /** One that was begun by a version which gave way to nobody but in a rejoin does so. */
@@ -56,18 +56,12 @@ class Repair {
   /** One that was begun by a version which restarted the pooler first, and ended where that failed, does so. */
   readonly poolerLast = patched('repair-pooler-last');
 
+  private readonly ends = new RepairEnds(this);
+
   constructor(
-    private readonly run: Run,
+    readonly run: Run,
     private readonly request: RepairRequest,
   ) {}
-
-  private get command(): string {
-    return `${START} --cluster ${this.described.name}`;
-  }
-
-  private get status() {
-    return { command: clusterStatus(this.described.name), why: 'shows what is' };
-  }
 
   async conduct(): Promise<Report> {
     try {
@@ -76,7 +70,7 @@ class Repair {
       // What ends a run throws too, and so does what nobody asked it to leave.
       if (this.run.state.phase === 'ended' || !this.givesWay) throw error;
       if (!this.run.leaveWhenAsked() && !(error instanceof PrimaryGone)) throw error;
-      return this.gaveWay(rootMessage(error));
+      return this.ends.gaveWay(rootMessage(error));
     }
   }
 
@@ -95,10 +89,10 @@ class Repair {
     if (tasks.length === 0) return this.nothingToDo(first);
     state.plan = this.planOf(first);
     if (request.mode === 'plan')
-      return run.end('planned', `${sentence(first.round.says)} Nothing was changed. Next: ${this.command}`, {
+      return run.end('planned', `${sentence(first.round.says)} Nothing was changed. Next: ${this.ends.command}`, {
         ...this.rest,
         plan: state.plan,
-        next: [{ command: this.command, why: 'carries the plan out' }],
+        next: [{ command: this.ends.command, why: 'carries the plan out' }],
       });
 
     let since = state.startedAt;
@@ -168,7 +162,7 @@ class Repair {
     const { round } = look;
     const refusal = refusalSentence(round.findings, 'Nothing was changed');
     if (refusal !== undefined)
-      return run.end('refused', refusal, { ...rest, next: [...nextOf(round.findings), this.status] });
+      return run.end('refused', refusal, { ...rest, next: [...nextOf(round.findings), this.ends.status] });
     for (const warning of this.shutOut(look)) run.warn(warning);
     return run.end('completed', `Nothing is to be repaired: ${round.says}. Nothing was changed`, {
       ...rest,
@@ -221,7 +215,8 @@ class Repair {
     const { workflowId } = this.run.state;
     // Each round is a run of its own to the agents: what an earlier one still sends is refused.
     const token = `${workflowId}/${uuid4()}`;
-    const setting = { run: this.run, described: this.described, observed, round, ledger, token, story };
+    const leavesStopped = this.request.unattended;
+    const setting = { run: this.run, described: this.described, observed, round, ledger, token, story, leavesStopped };
     const givesWayFor = this.wayFor(ledger);
     return givesWayFor === undefined ? setting : { ...setting, givesWayFor };
   }
@@ -239,7 +234,7 @@ class Repair {
       asks: `${planQuestion(state.runbook, state.plan)} ${sentence(round.says)}`,
       approvalTimeout: request.approvalTimeout,
       usualMs: described.topology.approvalTimeout,
-      again: this.command,
+      again: this.ends.command,
       rest,
     });
   }
@@ -253,9 +248,9 @@ class Repair {
     for (let count = 0; now.round.tasks.length > 0; count++) {
       const { tasks } = now.round;
       const beyond = request.approval === 'given' ? [] : beyondPlan(planned, tasks);
-      if (beyond.length > 0) return this.stop(since, `that was not in the plan: ${beyond.map(words).join(', ')}`);
+      if (beyond.length > 0) return this.ends.stop(since, `that was not in the plan: ${beyond.map(words).join(', ')}`);
       if (count === MAX_ROUNDS || sameTasks(before, tasks))
-        return this.stop(since, `the same again after it was done: ${tasks.map(words).join(', ')}`);
+        return this.ends.stop(since, `the same again after it was done: ${tasks.map(words).join(', ')}`);
       const setting = this.settingOf(now);
       const outcome = await this.carryOutRound(roundParts(setting));
       // Not without the lock: whoever has it by then has the nodes too.
@@ -265,7 +260,8 @@ class Repair {
           .catch(() => run.warn('the nodes could not be given back; the next run takes them over'));
       before = tasks;
       if (outcome.kind !== 'done') return this.broken(outcome, since);
-      if (this.givesWay && !this.mayGoOn) return this.gaveWay('others had to act, and have the lock of PostgreSQL now');
+      if (this.givesWay && !this.mayGoOn)
+        return this.ends.gaveWay('others had to act, and have the lock of PostgreSQL now');
       run.changed('Looking at what is now');
       now = await this.look();
     }
@@ -273,21 +269,22 @@ class Repair {
     const refusal = refusalSentence(others);
     if (refusal !== undefined) {
       const next = nextOf(others);
-      if (this.failed.size > 0) return this.partly(since, { says: `A person has to do the rest: ${refusal}`, next });
+      if (this.failed.size > 0)
+        return this.ends.partly(since, { says: `A person has to do the rest: ${refusal}`, next });
       return run.end('incomplete', `What could be repaired is, and a person has to do the rest: ${refusal}`, {
-        ...this.facts(since),
-        next: [...next, this.status],
+        ...this.ends.facts(since),
+        next: [...next, this.ends.status],
       });
     }
     const primary = primaryOf(now);
     const outcome = await this.carryOut([this.verifyStep(now)]);
     if (outcome.kind !== 'done') return this.broken(outcome, since);
-    if (this.failed.size > 0) return this.partly(since);
+    if (this.failed.size > 0) return this.ends.partly(since);
     const steps = state.steps.filter(({ state: how }) => how === 'done').length - 1;
     return run.end(
       'completed',
       `The cluster is as it should be: ${primary} is the primary, ${shutOutOf(now) === undefined ? 'clients reach it' : 'clients are led to it, and it refuses them'}, and nothing is left to repair after ${steps} ${steps === 1 ? 'step' : 'steps'}`,
-      this.facts(since),
+      this.ends.facts(since),
     );
   }
 
@@ -315,7 +312,7 @@ class Repair {
   }
 
   /** The lock is its own: whoever has it otherwise has the nodes too. */
-  private get mayGoOn(): boolean {
+  get mayGoOn(): boolean {
     return !this.run.locksByTier || this.run.holdsLock;
   }
 
@@ -354,72 +351,19 @@ class Repair {
 
   /** A step failed, or somebody asked to stop. Nothing is put back: the next repair goes on from what is. */
   private async broken(outcome: Exclude<StepsOutcome, { kind: 'done' }>, since: number): Promise<Report> {
-    const { run, command, status } = this;
+    const { run } = this;
+    const { command, status } = this.ends;
     const again = { command, why: 'looks again, and goes on with it' };
     // What is, for the report. Without the lock nothing follows from it, and nobody waits until it stays.
     if (this.givesWay && !this.mayGoOn) await this.lookOnce();
     else await this.look().catch(() => undefined);
-    const facts = this.facts(since);
+    const facts = this.ends.facts(since);
     if (outcome.kind === 'aborted')
       return run.end('aborted', `${outcome.why}. What was done stays. Next: ${command}`, {
         ...facts,
         next: [again, status],
       });
-    return this.failedAt(outcome, facts);
-  }
-
-  /** The end of a run of which one step did not finish. */
-  private failedAt(outcome: Failed, facts: Partial<Report>): Report {
-    const { run, command, status } = this;
-    const again = { command, why: 'looks again, and goes on with it' };
-    const { says, what, next } = this.wordsOf(outcome);
-    const refusal = refusalOf(outcome.cause);
-    if (refusal?.checks !== undefined) run.state.checks = refusal.checks;
-    const commands = [...(next === undefined ? [] : [{ command: next, why: 'takes the cause away' }]), again, status];
-    const end = `${what}. Next: ${next ?? command}`;
-    if (refusal !== undefined) return run.end('refused', end, { ...facts, next: commands });
-    return run.end('incomplete', `Step "${says}" did not finish: ${end}`, { ...facts, next: commands });
-  }
-
-  /** What failed, why, and the command that its cause names. */
-  private wordsOf({ step, cause }: Failed): { says: string; what: string; next?: string } {
-    const says = this.run.state.steps.find(({ id, state }) => id === step && state !== 'done')?.says ?? step;
-    return { says, ...splitNext(rootMessage(cause)) };
-  }
-
-  /**
-   * Some nodes could not be made standbys, or a pooler's clients do not get through.
-   * @param rest what else is not right, as a sentence; absent where all else is done
-   */
-  private partly(since: number, rest?: { says: string; next: Report['next'] }): Report {
-    const { run, command, status, failed } = this;
-    const mended = [...this.mended].filter((node) => !failed.has(node));
-    const [only, another] = failed.values();
-    const facts = this.facts(since);
-    if (rest === undefined && mended.length === 0 && only !== undefined && another === undefined)
-      return this.failedAt(only, facts);
-    const poolers = this.described.topology.pgbouncer.nodes.map(({ name }) => name);
-    const told = [...failed].map(([node, outcome]) => ({ node, ...this.wordsOf(outcome) }));
-    const ways = told.flatMap(({ node, next }) =>
-      next === undefined ? [] : [{ command: next, why: `takes the cause of ${node} away` }],
-    );
-    const well =
-      mended.length === 0
-        ? ''
-        : `${mended.join(' and ')} ${mended.length === 1 ? 'is a standby' : 'are standbys'} again. `;
-    const not = told
-      .map(({ node, says, what }, index) => {
-        const shut = `${index === 0 ? 'Clients' : 'clients'} do not get through ${node}`;
-        const is = poolers.includes(node) ? shut : `${node} is not`;
-        return `${is}: step "${says}" did not finish: ${what}`;
-      })
-      .join('; ');
-    const all = [...ways, ...(rest?.next ?? [])];
-    const end = `${well}${not}${rest === undefined ? '' : `. ${rest.says.replace(/ Next: .*$/, '').replace(/\.$/, '')}`}`;
-    return run.end('incomplete', `${end}. Next: ${all[0]?.command ?? command}`, {
-      ...facts,
-      next: [...all, { command, why: 'looks again, and goes on with it' }, status],
-    });
+    return this.ends.failedAt(outcome, facts);
   }
 
   private async lookOnce(): Promise<void> {
@@ -428,55 +372,6 @@ class Repair {
       .catch(() => undefined);
     if (observed !== undefined) this.run.state.members = membersOf(observed);
     if (observed !== undefined && this.seen !== undefined) this.seen = { ...this.seen, observed };
-  }
-
-  /** Others have to act now: it lets go of the lock with its end. What is left is found by the next repair. */
-  private gaveWay(why: string): Report {
-    const { run, command, status } = this;
-    const done = run.state.steps.some(({ state }) => state !== 'pending');
-    const guard = `veloz-ha guard status --cluster ${this.described.name}`;
-    return run.end(
-      'incomplete',
-      `${sentence(why)} ${done ? 'What was done stays' : 'Nothing was changed'}. Next: ${guard}`,
-      {
-        ...this.facts(run.state.startedAt),
-        gaveWay: true,
-        next: [
-          { command: guard, why: 'says who acts, and how far that is' },
-          { command, why: 'goes on with it' },
-          status,
-        ],
-      },
-    );
-  }
-
-  private stop(since: number, why: string): Report {
-    const { run, command, status, seen } = this;
-    if (this.failed.size > 0)
-      return this.partly(since, {
-        says: `The cluster is not right yet, and it takes something ${why}`,
-        next: nextOf(seen?.round.findings ?? []),
-      });
-    return run.end('incomplete', `The cluster is not right yet, and it takes something ${why}. Next: ${command}`, {
-      ...this.facts(since),
-      next: [...nextOf(seen?.round.findings ?? []), { command, why: 'plans it anew' }, status],
-    });
-  }
-
-  private facts(since: number): Partial<Report> {
-    const { story, rest, run, seen } = this;
-    return {
-      ...rest,
-      // Others had to act: the attempt was none.
-      ...(this.mayGoOn ? {} : { gaveWay: true }),
-      ...(seen === undefined ? {} : { primaryAfter: primaryOf(seen) }),
-      membersAfter: run.state.members,
-      ...(story.timeline === undefined ? {} : { timelineAfter: story.timeline }),
-      ...(story.rejoin === undefined ? {} : { rejoin: story.rejoin }),
-      ...(story.protectedAt === undefined
-        ? {}
-        : { protectedAgainMs: story.protectedAt - since, protectedSince: story.protectedAt }),
-    };
   }
 }
 
@@ -491,9 +386,6 @@ class PrimaryGone extends Error {
   }
 }
 
-/** How steps ended that did not get to their end. */
-type Failed = Exclude<StepsOutcome, { kind: 'done' | 'aborted' }>;
-
 /** Streams, and who confirms commits: what a standby that is missing changes. */
 const ofMissingStandbys: ReadonlySet<string> = new Set(['B1', 'B2']);
 
@@ -503,28 +395,6 @@ const names = ({ says, measured }: Check, node: string): boolean =>
 
 const words = ({ kind, node }: RepairTask): string => (node === undefined ? kind : `${kind} ${node}`);
 
-/** The only node that takes writes. */
-function primaryOf({ observed }: RepairLook): string | undefined {
-  const [only, another] = primaries(observed);
-  return another === undefined ? only?.name : undefined;
-}
-
-const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
-
 /** F5: the primary itself refuses clients. */
 const shutOutOf = ({ round }: RepairLook): Check | undefined =>
   round.findings.find(({ id, result }) => id === 'F5' && result === 'warn');
-
-/** What the first of the findings suggests: the next look tells whether the others are still there. */
-function nextOf(checks: readonly Check[]): Report['next'] {
-  const first = checks.find(({ result }) => result === 'refuse') ?? checks.find(({ result }) => result === 'warn');
-  return first?.next === undefined ? [] : [{ command: first.next, why: `${first.id}: ${headline(first)}` }];
-}
-
-/** What an activity refused, with the checks that it made; undefined when it failed otherwise. */
-function refusalOf(error: unknown): { checks?: Check[] } | undefined {
-  let current = error;
-  while (current instanceof Error && current.cause instanceof Error) current = current.cause;
-  if (!(current instanceof ApplicationFailure) || current.type !== 'Refused') return undefined;
-  return (current.details?.[0] as { checks?: Check[] } | undefined) ?? {};
-}

@@ -11,6 +11,7 @@ const nothing: ActivityDeps = {
   docker: {
     ping: silent,
     inspect: silent,
+    toldToStop: silent,
     readFile: silent,
     readBytes: silent,
     isFrozen: silent,

@@ -89,6 +89,20 @@ describe('clients that are shut out', () => {
       expect(engine.did).toEqual([`kill ${POOLER}`, `start ${POOLER}`]);
     });
 
+    test('does not start it before it has ended, which it does only once what hangs in it wakes up', async () => {
+      refusal = refused('connect timeout');
+      engine.onKill = () => undefined;
+      await expect(restart(300)).rejects.toMatchObject({
+        nonRetryable: true,
+        message: expect.stringMatching(
+          new RegExp(
+            `^F5: ${POOLER} was killed, and was not started again: its container has not ended .* docker start ${POOLER}$`,
+          ),
+        ) as string,
+      });
+      expect(engine.did).toEqual([`kill ${POOLER}`]);
+    }, 20_000);
+
     test('ends well with the words of the primary, where PgBouncer says that it leads there', async () => {
       refusal = refused('database "veloz" does not exist');
       logins[PRIMARY] = missing;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { faultsOf } from '../../src/bench/faults';
 import { Guarded } from './support/guarded';
 import { sampled as test } from './support/sample';
-import { cluster, docker, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cluster, docker, psql, recovered, roles, takesWrites, waitUntil, whole } from './support/stack';
 
 /** Longer than PostgreSQL takes to note the running transactions in its WAL once it is idle, in milliseconds. */
 const IDLE_MS = 17_000;
@@ -35,14 +35,6 @@ describe('the primary fails while nobody watches', () => {
     psql(node, 'SELECT pg_reload_conf()');
   };
 
-  const takesWrites = (node: string) =>
-    waitUntil(`${node} taking writes`, async () =>
-      (await look()).nodes.some(({ name, sql }) => name === node && sql?.inRecovery === false),
-    ).catch(async (error: unknown) => {
-      const { events } = await guarded.state();
-      throw new Error(`${(error as Error).message}; the guard: ${JSON.stringify(events, null, 1)}`);
-    });
-
   /** What an idle server still notes in its WAL is noted now: what it notes in its last moment is on no standby. */
   async function idle(node: string): Promise<void> {
     // So is an ANALYZE that autovacuum does of its own.
@@ -73,7 +65,7 @@ describe('the primary fails while nobody watches', () => {
     await guarded.until('the guard refusing', ({ events }) =>
       events.some(({ kind, says }) => kind === 'backoff' && says.includes('I7')),
     );
-    await takesWrites(before.primary);
+    await takesWrites(before.primary, guarded);
     const { events } = await guarded.protectedBy(before.primary);
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_unseen')).toBe('1000');
     expect(await roles()).toEqual(before);
@@ -92,7 +84,7 @@ describe('the primary fails while nobody watches', () => {
 
     try {
       await guarded.work(1);
-      await takesWrites(before.standby);
+      await takesWrites(before.standby, guarded);
       expect(psql(before.standby, 'SELECT count(*) FROM e2e_read')).toBe('1000');
       const report = await guarded.report();
       expect(report.failover?.proof).toMatch(new RegExp(`the WAL of ${before.primary} itself ends at `));
@@ -113,7 +105,7 @@ describe('the primary fails while nobody watches', () => {
     await sleep(OLD_MS);
 
     await guarded.work(1);
-    await takesWrites(before.standby);
+    await takesWrites(before.standby, guarded);
     expect(psql(before.standby, 'SELECT count(*) FROM e2e_frozen')).toBe('1000');
     const { failover } = await guarded.report();
     expect(failover).toMatchObject({ kind: 'hung', lossBound: 0 });
@@ -136,7 +128,7 @@ describe('the primary fails while nobody watches', () => {
       await guarded.until('the guard refusing', ({ events }) =>
         events.some(({ kind, says }) => kind === 'backoff' && says.includes('I7') && says.includes('itself goes to')),
       );
-      await takesWrites(before.primary);
+      await takesWrites(before.primary, guarded);
     } finally {
       psql((await roles()).primary, 'ALTER ROLE replicator REPLICATION');
     }
@@ -193,7 +185,7 @@ describe('the primary fails while nobody watches', () => {
       await cutOffWithNothingMore(before);
 
       await guarded.work(1);
-      await takesWrites(before.standby);
+      await takesWrites(before.standby, guarded);
       expect(psql(before.standby, 'SELECT count(*) FROM e2e_cut')).toBe('1000');
       // It can't be made a standby before it is back.
       await faultsOf(cluster).partition.heal(before.primary);

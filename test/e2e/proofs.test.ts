@@ -13,7 +13,19 @@ import { topologyPath } from '../../src/systems/topology-file';
 import { Guarded } from './support/guarded';
 import { whileClientsWrite } from './support/refusal';
 import { Rig } from './support/rig';
-import { cluster, deps, docker, fingerprint, look, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import {
+  cluster,
+  deps,
+  docker,
+  fingerprint,
+  look,
+  psql,
+  recovered,
+  roles,
+  takesWrites,
+  waitUntil,
+  whole,
+} from './support/stack';
 
 /** What a switchover proves while it goes on and at its end, held against a cluster in which it is not so. */
 describe('what is not proven is not called so', () => {
@@ -315,11 +327,6 @@ describe('what a ledger that says protected does not know by itself', () => {
     await recovered();
   }, 240_000);
 
-  const takesWrites = (node: string) =>
-    waitUntil(`${node} taking writes`, async () =>
-      (await look()).nodes.some(({ name, sql }) => name === node && sql?.inRecovery === false),
-    );
-
   test('I7: a commit whose wait was cancelled is not lost: the primary that alone has it is started again', async () => {
     const before = await roles();
     await guarded.work();
@@ -341,7 +348,7 @@ describe('what a ledger that says protected does not know by itself', () => {
     } finally {
       await faultsOf(cluster).partition.heal(before.standby);
     }
-    await takesWrites(before.primary);
+    await takesWrites(before.primary, guarded);
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_cancelled')).toBe('1');
     await guarded.protectedBy(before.primary, 120_000);
     expect(await roles()).toEqual(before);
@@ -367,7 +374,7 @@ describe('what a ledger that says protected does not know by itself', () => {
         ({ ledger }) => ledger.state === 'degraded' && ledger.why.startsWith('somebody else may confirm commits'),
       );
       docker('kill', before.primary);
-      await takesWrites(before.primary);
+      await takesWrites(before.primary, guarded);
     } finally {
       docker('start', before.primary, before.standby);
       docker('exec', '-u', 'root', before.primary, 'rm', '-rf', '/tmp/e2e-stranger');

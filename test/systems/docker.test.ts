@@ -171,6 +171,85 @@ describe('the Docker client', () => {
     expect(execFileSync('tar', ['-x', '-O', '-f', '-', 'fence.json'], { input: asked[0]?.body }).toString()).toBe('{}');
   });
 
+  describe('says whether somebody told a container to stop', () => {
+    const startedAt = '2026-01-02T03:04:05.123456789Z';
+    const endedAt = '2026-01-02T04:00:00.5Z';
+    let events: object[];
+    let container: { id: string; status: string; endedAt: string; signal?: string };
+    /** It goes on and says no more, as an engine whose clock is behind. */
+    let goesOn: boolean;
+    beforeEach(() => {
+      events = [];
+      goesOn = false;
+      container = { id: `id ${Math.random()}`, status: 'exited', endedAt };
+      answer = (response, request) => {
+        response.writeHead(200, { 'Content-Type': 'application/json' });
+        if (request.url?.includes('/events') !== true) {
+          const { id, status, endedAt: at, signal } = container;
+          const State = { Status: status, StartedAt: startedAt, FinishedAt: at, ExitCode: 137 };
+          response.end(JSON.stringify({ Id: id, State, Config: signal === undefined ? {} : { StopSignal: signal } }));
+          return;
+        }
+        response.write(events.map((event) => `${JSON.stringify(event)}\n`).join('') || ' ');
+        if (!goesOn) response.end();
+      };
+    });
+    const kill = (signal: number) => ({ Action: 'kill', Actor: { Attributes: { signal: `${signal}` } } });
+    const stop = { Action: 'stop', Actor: { Attributes: { name: 'p' } } };
+
+    test.each<[string, object[], string | undefined, boolean]>([
+      ['docker stop that had to kill it', [kill(15), kill(9), stop], undefined, true],
+      ['the same, of which the list holds the end only', [stop], undefined, true],
+      ['the same at the moment of its end', [kill(15), kill(9)], undefined, true],
+      ['the same with a stop signal of its own', [kill(2), kill(9)], 'SIGINT', true],
+      ['the same with one by its number', [kill(3)], '3', true],
+      ['docker kill', [kill(9)], undefined, false],
+      ['docker kill, and SIGKILL is how it is stopped', [kill(9)], 'SIGKILL', false],
+      ['a signal that only has it read its settings', [kill(1), kill(9)], undefined, false],
+      ['a crash, or a list that does not reach back so far', [], undefined, false],
+    ])('%s', async (_what, said, signal, told) => {
+      events = said;
+      if (signal !== undefined) container.signal = signal;
+      expect(await docker.toldToStop('p')).toBe(told);
+      const url = new URL(asked[1]?.request.split(' ')[1] ?? '', 'http://engine');
+      expect(JSON.parse(url.searchParams.get('filters') ?? '')).toEqual({
+        type: ['container'],
+        container: [container.id],
+        event: ['stop', 'kill'],
+      });
+      // What happened in a life before this one does not count, and the engine does not wait for what is to come.
+      expect(Number(url.searchParams.get('since')) * 1000).toBeCloseTo(Date.parse(startedAt), -1);
+      expect(Number(url.searchParams.get('until')) * 1000).toBeLessThanOrEqual(
+        Math.max(Date.now(), Date.parse(startedAt)),
+      );
+    });
+
+    test('also when its list has grown over that, and no longer once it was started and killed', async () => {
+      events = [stop];
+      expect(await docker.toldToStop('p')).toBe(true);
+      events = [];
+      expect(await docker.toldToStop('p')).toBe(true);
+      container.endedAt = '2026-01-03T00:00:00Z';
+      expect(await docker.toldToStop('p')).toBe(false);
+    });
+
+    test('by what an engine has told that goes on', async () => {
+      goesOn = true;
+      events = [stop];
+      expect(await docker.toldToStop('p')).toBe(true);
+    });
+
+    test('never of one that runs, of one that there is none of, and where the engine refuses to say', async () => {
+      events = [stop];
+      container.status = 'running';
+      expect(await docker.toldToStop('p')).toBe(false);
+      says(404, { message: 'no such container' });
+      expect(await docker.toldToStop('p')).toBe(false);
+      says(403, { message: 'events are not for you' });
+      expect(await docker.toldToStop('p')).toBe(false);
+    });
+  });
+
   test('hands on events, however they are cut up, and tells once when they break off', async () => {
     let stream: ServerResponse | undefined;
     answer = (response) => {

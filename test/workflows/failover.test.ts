@@ -37,6 +37,7 @@ describe('failover', () => {
         kind: 'dead',
         decidedAt: input.incident?.decidedAt,
         since: input.incident?.since,
+        leavesStopped: true,
         lastLsn: '0/5000000',
         holdLimitMs: 5000,
       });

@@ -1,5 +1,5 @@
 import type { RepairTask } from '../../src/cluster/repair/round';
-import { roundParts, type RoundSetting } from '../../src/workflows/repair-steps';
+import { failoverFrom, roundParts, type RoundSetting } from '../../src/workflows/repair-steps';
 import { picture, POOLER, PRIMARY, STANDBY, stopped } from '../cluster/support/picture';
 
 const task = (kind: RepairTask['kind'], node: string, rest: object = {}): RepairTask => ({
@@ -72,5 +72,12 @@ describe('the steps of a round', () => {
     expect(found.map(({ id }) => id)).toEqual(['take', 'failover', 'record']);
     expect(found[1]?.says).toContain(`Fence ${PRIMARY}`);
     expect(found[1]?.pointOfNoReturn).toBeDefined();
+  });
+
+  test('that failover starts no primary that a person stopped, unless a person asked for the repair', () => {
+    const setting = { described: { name: 'veloz', topology: picture().topology }, ledger: null, token: 'repair/1' };
+    const from = (leavesStopped: boolean) => failoverFrom([PRIMARY], { ...setting, leavesStopped });
+    expect(from(true)).toMatchObject({ source: PRIMARY, candidates: expect.not.arrayContaining([PRIMARY]) as unknown });
+    expect([from(true).leavesStopped, from(false).leavesStopped]).toEqual([true, undefined]);
   });
 });

@@ -117,6 +117,56 @@ describe('repair', () => {
     });
   });
 
+  describe('a rejoin that a person asks for', () => {
+    beforeEach(() => {
+      cluster.can.endSilentNode = () => Promise.resolve('it was ended');
+    });
+
+    test('ends a node first of which nothing answers: commits may wait for it, and that part is not left', async () => {
+      cluster.silent.add(STANDBY_2);
+      cluster.ledger = protectedLedger();
+      let ended = false;
+      cluster.can.endSilentNode = async () => {
+        for (let beats = 0; beats < 15; beats++) {
+          Context.current().heartbeat();
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+        ended = true;
+        return 'it was ended';
+      };
+      cluster.can.lookAtRejoin = async () => {
+        const beating = setInterval(() => Context.current().heartbeat(), 100);
+        return Context.current().cancelled.finally(() => clearInterval(beating));
+      };
+      const { type } = await cluster.runOf('rejoin', { node: STANDBY_2 }, async (asks) => {
+        await eventually('the step', () => (cluster.did.includes(`endSilentNode ${STANDBY_2}`) ? true : undefined));
+        await untilLeft(() => asks(PRIMARY));
+      });
+      expect({ type, ended }).toEqual({ type: 'Incomplete', ended: true });
+      expect(cluster.did.slice(0, 2)).toEqual([`endSilentNode ${STANDBY_2}`, `lookAtRejoin ${STANDBY_2}`]);
+    }, 120_000);
+
+    test('brings that node back, and one that can not be ended so is looked at all the same', async () => {
+      cluster.silent.add(STANDBY_2);
+      cluster.can.endSilentNode = () => Promise.reject(fails('no proof', 'Refused'));
+      const { report } = await cluster.runOf('rejoin', { node: STANDBY_2 });
+      expect(report).toMatchObject({ outcome: 'completed', primaryAfter: PRIMARY });
+      expect(cluster.did.filter((each) => each.endsWith(STANDBY_2))).toEqual([
+        `endSilentNode ${STANDBY_2}`,
+        `lookAtRejoin ${STANDBY_2}`,
+        `startAsStandby ${STANDBY_2}`,
+        `settleRejoin ${STANDBY_2}`,
+      ]);
+    });
+
+    test('ends none whose agent answers', async () => {
+      cluster.fenced.add(STANDBY_2);
+      const { report } = await cluster.runOf('rejoin', { node: STANDBY_2 });
+      expect(report.outcome).toBe('completed');
+      expect(cluster.did).not.toContain(`endSilentNode ${STANDBY_2}`);
+    });
+  });
+
   describe('gives way to a guard', () => {
     beforeEach(() => {
       cluster.ledger = protectedLedger();

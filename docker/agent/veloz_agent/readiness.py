@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Optional
 from . import access_rules, config_files, control_database, recovery_settings, session_defaults
 from .libraries import Libraries
 from .replication_path import ReplicationPath
+from .unreadable import Unreadable
 
 if TYPE_CHECKING:
     from .config_files import ConfigFiles
@@ -58,6 +59,16 @@ async def _missing(node: PostgresSupervisor) -> Optional[dict]:
     if node not in _libraries:
         _libraries[node] = Libraries(node.settings)
     return await _libraries[node].answer()
+
+
+# The same of files that nobody could copy.
+_unreadable: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _files_unread(node: PostgresSupervisor) -> Unreadable:
+    if node not in _unreadable:
+        _unreadable[node] = Unreadable(node.settings.data)
+    return _unreadable[node]
 
 
 async def _nothing() -> None:
@@ -135,6 +146,8 @@ async def readiness(
         "next": _next(files, s.data),
         "leftovers": recovery_settings.leftovers(files.settings),
         "signals": recovery_settings.left_signals(s.data, running),
+        # While a copy is made the directory is not the node's own yet.
+        "unreadable": await asyncio.to_thread(_files_unread(node).answer) if running else None,
         **await asyncio.to_thread(_on_disk, s.data, files),
     }
 

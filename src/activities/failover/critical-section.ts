@@ -228,7 +228,7 @@ async function fenced(section: Section, carrier: Carrier, source: Promise<NodeAn
     // One that is only cut off its networks has no fence in its volume: started, its server would run.
     if (how !== 'network')
       await recorder.run('read', `read where the WAL of ${request.source} ends`, () =>
-        wakeSource(deps, access, request.source),
+        wakeSource(deps, access, request),
       );
   }
   return chooseFenced(section, false);

@@ -9,7 +9,7 @@ import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { messageOf, NodeProbe, withinLimit } from '../guard/probe';
 import type { FailoverMove } from './move';
 import type { Candidate, FailoverParts } from './parts';
-import { sourceEnd, type SourceWord } from './source-data';
+import { sourceEnd, whyLeftStopped, type SourceWord } from './source-data';
 
 /** How long an agent may take to say how its node is, in milliseconds. */
 const OBSERVE_LIMIT_MS = 1000;
@@ -72,6 +72,8 @@ export async function decideOn(
   if (decision.lossBound === 0 || request.source === '') return { states, decision, given };
   // What was recorded proves nothing. The failed primary's own data may, where its server does not run.
   const word = await sourceEnd(access, request.source);
+  const left = word.end === undefined ? await whyLeftStopped(deps, request).catch(() => undefined) : undefined;
+  if (left !== undefined) word.problem = left;
   // Why it can't be read is of interest once that was tried: behind the fence.
   if (word.end === undefined && fencedAt === null) return { states, decision, given };
   return { states, decision: given(word), given };

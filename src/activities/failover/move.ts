@@ -37,6 +37,8 @@ export interface FailoverMove {
   journal?: FailoverJournal;
   /** An undo of this run came before, and found that there is only forward: it has the nodes, and the move takes them from it. */
   afterUndo?: boolean;
+  /** Nobody asked for this very node: a primary that a person stopped is not started, not even to be read. */
+  leavesStopped?: boolean;
   /** For an undo: it is certain that nobody was asked to be promoted. */
   neverAsked?: boolean;
 }

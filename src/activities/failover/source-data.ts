@@ -1,9 +1,12 @@
 import type { Position } from '../../cluster/failover/candidates';
+import { containerWords, wasStoppedByHand } from '../../cluster/guard/mending';
 import { until } from '../context';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { hasEnded } from '../end-container';
 import { messageOf, withinLimit } from '../guard/probe';
+import { howItEnded } from '../how-it-ended';
 import { Overtaken, stillMine } from '../still-mine';
+import type { FailoverMove } from './move';
 
 /*
  * The failed primary's own data: nothing is acknowledged that its WAL does not hold, so they tell what a ledger can not. Whatever is
@@ -54,12 +57,36 @@ export async function heldAtLeast(access: ClusterAccess, node: string, from: Pos
 /** How long a fenced node's container may take until its agent answers, in milliseconds. */
 const WAKE_LIMIT_MS = 8000;
 
+/** How long Docker may take to say how a container ended, in milliseconds. */
+const DOCKER_LIMIT_MS = 1000;
+
 /**
- * Has the agent of a fenced node answer. Its server stays down: the fence lies in its volume. A node that does not wake up is left.
+ * Why the failed primary is not started to be read: a person stopped it, and nobody asked for it; undefined where it may be started.
+ * @throws Error when Docker does not say how it ended
+ */
+export async function whyLeftStopped(
+  { docker }: Pick<ActivityDeps, 'docker'>,
+  { source, leavesStopped }: Pick<FailoverMove, 'source' | 'leavesStopped'>,
+): Promise<string | undefined> {
+  if (leavesStopped !== true) return undefined;
+  const container = await howItEnded(docker, source, DOCKER_LIMIT_MS);
+  if (container.status === 'created' || !wasStoppedByHand(container)) return undefined;
+  return `it was told to stop (${containerWords(container)}), and stays so; started by docker start ${source}, it can be read`;
+}
+
+/**
+ * Has the agent of the fenced primary answer. Its server stays down: the fence lies in its volume. A node that does not wake up is left,
+ * and so is one that a person stopped, where nobody asked for it.
  * Never to be called for a node that was only cut off its networks: its server would start.
  */
-export async function wakeSource(deps: ActivityDeps, access: ClusterAccess, node: string): Promise<void> {
+export async function wakeSource(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  request: Pick<FailoverMove, 'source' | 'leavesStopped'>,
+): Promise<void> {
+  const node = request.source;
   try {
+    if ((await whyLeftStopped(deps, request)) !== undefined) return;
     const { status } = await deps.docker.inspect(node);
     if (hasEnded(status)) {
       await stillMine(`start the container of ${node} behind its fence`);

@@ -8,6 +8,7 @@ import type { LeftOver } from '../../cluster/guard/mending';
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import { endContainer } from '../end-container';
 import { countAttempt, isDue, noAttempts, startAgain, type Attempts } from '../start-again';
+import { howItEnded, type EndedState } from '../how-it-ended';
 import { withinLimit } from './probe';
 
 /** How often each container is looked at when Docker tells of no end, in milliseconds. */
@@ -85,9 +86,9 @@ export class EndedContainers {
   }
 
   /** Docker keeps a container to itself in which something hangs; its list still says whether it is frozen. */
-  private async stateOf(name: string): Promise<{ status: string; exitCode?: number; health?: string }> {
+  private async stateOf(name: string): Promise<Pick<EndedState, 'status' | 'exitCode' | 'toldToStop' | 'health'>> {
     const { docker } = this.deps;
-    return withinLimit(docker.inspect(name), LIMIT_MS).catch(async (error: unknown) => {
+    return howItEnded(docker, name, LIMIT_MS).catch(async (error: unknown) => {
       if (await withinLimit(docker.isFrozen(name), LIMIT_MS).catch(() => false)) return { status: 'paused' };
       throw error;
     });

@@ -13,6 +13,7 @@ import { tooFewConfirm } from '../../cluster/guard/standby-loss';
 import { openPostgresAgent, type PostgresAgent } from '../../systems/agent';
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps, type ClusterAccess } from '../deps';
+import { howItEnded } from '../how-it-ended';
 import { offNetworks } from '../put-back';
 import { prepares } from '../rejoin/parts';
 import { Astray } from './astray';
@@ -248,7 +249,7 @@ class MembersLook {
 
   private async container(name: string): Promise<MemberFacts['container']> {
     try {
-      const { status, exitCode } = await withinLimit(this.deps.docker.inspect(name), LIMIT_MS);
+      const { status, exitCode, toldToStop } = await howItEnded(this.deps.docker, name, LIMIT_MS);
       const off =
         status === 'absent'
           ? undefined
@@ -256,6 +257,7 @@ class MembersLook {
       return {
         status,
         ...(exitCode === undefined ? {} : { exitCode }),
+        ...(toldToStop === undefined ? {} : { toldToStop }),
         ...(off === undefined ? {} : { offNetworks: off }),
       };
     } catch {

@@ -2,8 +2,9 @@ import { RESTART_MS } from '../../cluster/guard/ended-containers';
 import { containerWords, isKilled } from '../../cluster/guard/mending';
 import type { GuardPolicy } from '../../cluster/guard/policy';
 import type { ActivityDeps } from '../deps';
-import { messageOf, withinLimit } from '../guard/probe';
+import { messageOf } from '../guard/probe';
 import { countAttempt, isDue, noAttempts, startAgain, type Attempts } from '../start-again';
+import { howItEnded } from '../how-it-ended';
 
 /** How long Docker may take to answer, in milliseconds. */
 const LIMIT_MS = 1000;
@@ -72,7 +73,7 @@ export class KilledNodes {
 
   /** @returns what was done; undefined where it is killed no more, or a run has Redis. @throws Error when it does not start */
   private async start(name: string): Promise<string | undefined> {
-    const container = await withinLimit(this.deps.docker.inspect(name), LIMIT_MS);
+    const container = await howItEnded(this.deps.docker, name, LIMIT_MS);
     if (!isKilled(container)) {
       this.left.delete(name);
       return undefined;

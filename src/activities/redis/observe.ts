@@ -6,6 +6,7 @@ import { RedisNodeClient } from '../../systems/redis';
 import { SentinelClient } from '../../systems/redis-sentinel';
 import { readSecret, type Environment } from '../../systems/secrets';
 import { withinLimit } from '../guard/probe';
+import { howItEnded } from '../how-it-ended';
 import { offNetworks } from '../put-back';
 
 /** A Docker that takes longer gives no answer, in milliseconds. */
@@ -13,7 +14,7 @@ const INSPECT_LIMIT_MS = 1000;
 
 /** What a look at Redis is made of. */
 export interface RedisLook {
-  docker: Pick<DockerClient, 'inspect' | 'attachments' | 'volumes'>;
+  docker: Pick<DockerClient, 'inspect' | 'toldToStop' | 'attachments' | 'volumes'>;
   environment: Environment;
   /** How long each node and Sentinel may take to connect, and then for each answer, in milliseconds. */
   limitMs?: number;
@@ -67,8 +68,14 @@ async function observeSentinel(
 /** Docker's word; a Docker that gives no answer is a part of the picture too. */
 async function containerOf({ docker }: RedisLook, name: string): Promise<RedisContainer> {
   try {
-    const { exists, running, status, exitCode } = await withinLimit(docker.inspect(name), INSPECT_LIMIT_MS);
-    return { exists, running, status, ...(exitCode === undefined ? {} : { exitCode }) };
+    const { exists, running, status, exitCode, toldToStop } = await howItEnded(docker, name, INSPECT_LIMIT_MS);
+    return {
+      exists,
+      running,
+      status,
+      ...(exitCode === undefined ? {} : { exitCode }),
+      ...(toldToStop === undefined ? {} : { toldToStop }),
+    };
   } catch {
     return { exists: false, running: false, status: 'unknown' };
   }

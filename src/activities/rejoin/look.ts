@@ -10,6 +10,7 @@ import { finalFailure, keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { stillAsked, unlessLeft } from '../give-way';
 import { messageOf } from '../guard/probe';
+import { howItEnded } from '../how-it-ended';
 import { putBack, putBackWords } from '../put-back';
 import {
   checkpointed,
@@ -39,6 +40,8 @@ export type RejoinLook =
 
 /** Comparing reads the WAL to its end; on a slow disk that takes a while. In milliseconds. */
 const COMPARE_LIMIT_MS = 120_000;
+/** How long Docker may take to answer, in milliseconds. */
+const DOCKER_LIMIT_MS = 5000;
 
 /**
  * Fences the node unless it follows the primary as it should, compares its history with the primary's, and decides. Idempotent;
@@ -89,7 +92,7 @@ export async function lookAtRejoin(deps: ActivityDeps, request: RejoinRequest): 
 
 /** That somebody told the node's container to stop, in a sentence; undefined where nobody did. One that was never started is another matter. */
 async function stoppedByHand({ docker }: ActivityDeps, node: string): Promise<string | undefined> {
-  const container = await docker.inspect(node);
+  const container = await howItEnded(docker, node, DOCKER_LIMIT_MS);
   if (container.status === 'created' || !wasStoppedByHand(container)) return undefined;
   return `${node} was told to stop (${containerWords(container)}), and stays so`;
 }

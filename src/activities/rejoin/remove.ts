@@ -1,12 +1,11 @@
 import { synchronousNamesFor } from '../../cluster/synchronous-names';
 import { slotName } from '../../cluster/topology';
 import type { PostgresSession } from '../../systems/postgres';
+import { CATCH_UP_LIMIT_MS, received } from '../caught-up';
 import { finalFailure, keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { fenceNode } from '../fence';
 import { dropIdleSlot, ensureSynchronousNames } from '../prepare';
-import { received } from '../held-up';
-import { CATCH_UP_LIMIT_MS } from '../settle';
 import { rejoinToken, type RejoinRequest } from './parts';
 import { protect, requireWaitOn, streamingNodes } from './settle';
 
@@ -34,7 +33,7 @@ export async function releaseStandby(deps: ActivityDeps, request: RemovalRequest
       const late: string[] = [];
       for (const name of staying) {
         // What is on its disk stays with it. When it replays that is its own matter.
-        const told = await received(access, session, name, CATCH_UP_LIMIT_MS);
+        const told = await received(access, session, name);
         if (told !== undefined) late.push(told);
       }
       const words = [`${staying.join(', ')} ${staying.length === 1 ? 'stays' : 'stay'}`, ...late].join('; ');
@@ -85,7 +84,7 @@ export async function retireStandby(deps: ActivityDeps, request: RemovalRequest)
     return await withSession(access.sql(primary, CATCH_UP_LIMIT_MS), async (session) => {
       // At once: commits wait for the node that is gone.
       const staying = (await streamingNodes(access, session)).filter((name) => name !== node);
-      const names = staying[0] === undefined ? '' : await protect(access, primary, session, staying, staying[0]);
+      const names = staying.length === 0 ? '' : await protect(access, primary, session, staying, staying);
       await until(`the slot of ${node} becoming free`, 15_000, 20, async () => {
         await dropIdleSlot(session, node);
         const left = await session.query('SELECT 1 FROM pg_replication_slots WHERE slot_name = $1', [slotName(node)]);

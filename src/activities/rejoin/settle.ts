@@ -2,12 +2,12 @@ import { formatSize } from '../../cluster/size';
 import { synchronousNamesFor } from '../../cluster/synchronous-names';
 import { slotName } from '../../cluster/topology';
 import type { PostgresSession } from '../../systems/postgres';
+import { CATCH_UP_LIMIT_MS, requireCaughtUp } from '../caught-up';
 import { keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
-import { heldUp, received } from '../held-up';
 import { requireWait } from '../names-in-force';
 import { dropIdleSlot, ensureSynchronousNames } from '../prepare';
-import { CATCH_UP_LIMIT_MS, caughtUp, synchronousNodes } from '../settle';
+import { synchronousNodes } from '../settle';
 import { answeringAgent, claim, rejoinToken, type RejoinRequest } from './parts';
 
 /** How long a checkpoint may keep PostgreSQL from having commits wait, in milliseconds. */
@@ -38,21 +38,21 @@ export async function streamingNodes(access: ClusterAccess, session: PostgresSes
 /**
  * The primary waits for those who stream from it, each of them counts, and a commit that waits has returned: from here on nothing
  * acknowledged can be lost (K2).
- * @param needed the standby that must be among those who confirm
+ * @param needed the standbys of which one must be among those who confirm
  */
 export async function protect(
   access: ClusterAccess,
   primary: string,
   session: PostgresSession,
   standbys: readonly string[],
-  needed: string,
+  needed: readonly string[],
 ): Promise<string> {
   const configured = access.topology.postgres.synchronousStandbyNames;
   const names = synchronousNamesFor(access.topology, standbys.length);
   await ensureSynchronousNames(session, names);
   let seen = 'nobody';
   await until(
-    `${needed} being synchronous`,
+    `${needed.join(' or ')} being synchronous`,
     CATCH_UP_LIMIT_MS,
     10,
     async () => {
@@ -60,7 +60,9 @@ export async function protect(
       seen = synchronous.join(', ') || 'nobody';
       // Names that the topology says by itself may mean that another standby comes first.
       const enough =
-        names === configured && standbys.length > 1 ? synchronous.length > 0 : synchronous.includes(slotName(needed));
+        names === configured && standbys.length > 1
+          ? synchronous.length > 0
+          : needed.some((node) => synchronous.includes(slotName(node)));
       return enough ? true : undefined;
     },
     () => `synchronous: ${seen}`,
@@ -87,7 +89,7 @@ export async function settleRejoin(deps: ActivityDeps, request: RejoinRequest): 
       const late = await requireCaughtUp(access, session, node);
       const standbys = await streamingNodes(access, session);
       if (!standbys.includes(node)) throw new Error(`${node} does not stream from ${primary} any more`);
-      const names = await protect(access, primary, session, standbys, node);
+      const names = await protect(access, primary, session, standbys, [node]);
       const protectedAt = Date.now();
       await session.query('CHECKPOINT');
       await dropIdleSlot(session, primary);
@@ -121,20 +123,6 @@ export async function settleRejoin(deps: ActivityDeps, request: RejoinRequest): 
   } finally {
     stopBeating();
   }
-}
-
-/**
- * K1: the node has replayed a position that was written after we began to wait. One whose replay is held up has it on its disk.
- * @returns a warning where it is held up
- */
-async function requireCaughtUp(
-  access: ClusterAccess,
-  session: PostgresSession,
-  node: string,
-): Promise<string | undefined> {
-  if ((await heldUp(access, node)) !== undefined) return received(access, session, node, CATCH_UP_LIMIT_MS);
-  await caughtUp(access, session, node);
-  return undefined;
 }
 
 /** A standby has nobody behind it: slots that were copied along, or date from when it was a primary, only fill its disk. */

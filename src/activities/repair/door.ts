@@ -2,6 +2,7 @@ import { logs } from '../../cluster/commands';
 import type { Door } from '../../cluster/repair/round';
 import { finalFailure, keepBeating, until } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { DoesNotEnd, endContainer } from '../end-container';
 import { openDoor } from '../front-door';
 import { messageOf, withinLimit } from '../guard/probe';
 import { stillAsked, unlessLeft } from '../give-way';
@@ -50,7 +51,7 @@ export async function lookThroughDoor(deps: ActivityDeps, cluster: string): Prom
  * their connections, which lead nowhere good. Idempotent: where clients reach the primary nothing is done, nor where the primary itself
  * refuses them or somebody disabled their database: a restart would not let them in, or would undo what was meant.
  * @param backLimitMs how long clients may take to get through afterwards, in milliseconds
- * @throws ApplicationFailure `Failed` (not retried) where it was restarted in vain
+ * @throws ApplicationFailure `Failed` (not retried) where it was restarted in vain, or does not end
  */
 export async function restartPooler(
   deps: ActivityDeps,
@@ -68,14 +69,21 @@ export async function restartPooler(
   };
   const leads = (door: Door) => !('error' in door) && !door.inRecovery;
   try {
-    await requirePrimary(access, primary);
+    await requirePrimary(deps, access, primary);
     const door = await ask();
     if (leads(door)) return `clients reach ${primary} by now`;
     const shutOut = 'error' in door ? await whyShutOut(access, primary) : undefined;
     if (shutOut !== undefined) return `${access.poolerName} was left as it is: ${shutOut}`;
     stillAsked();
-    await stillMine(`kill ${access.poolerName}`);
-    await deps.docker.kill(access.poolerName);
+    // Started while something of it still runs, it would be left as it is.
+    await endContainer(deps.docker, access.poolerName).catch((error: unknown) => {
+      if (!(error instanceof DoesNotEnd)) throw error;
+      throw finalFailure(
+        'Failed',
+        `F5: ${access.poolerName} was killed, and was not started again: ${error.message} (limit: a container that has ended). Next: docker start ${access.poolerName}`,
+      );
+    });
+    await stillMine(`start ${access.poolerName}`);
     await deps.docker.start(access.poolerName);
     const back = until(`clients reaching ${primary}`, backLimitMs, 200, async () =>
       leads(await ask()) ? true : undefined,

@@ -1,9 +1,14 @@
+import { refusalSentence } from '../../cluster/check';
+import { isOfLedgersSystem } from '../../cluster/failover/repair-system';
+import type { Ledger } from '../../cluster/guard/ledger';
 import { copyLock } from '../../cluster/locks';
+import { Checklist } from '../../cluster/switchover/checklist';
 import type { Token } from '../../systems/agent';
 import { claimPatiently, type Claimable } from '../claim';
+import { finalFailure } from '../context';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { stillAsked, unlessLeft } from '../give-way';
-import { recoveryOf } from '../../systems/postgres';
+import { recoveryOf, type PostgresSession } from '../../systems/postgres';
 
 /** A part of a repair. Names and numbers only. */
 export interface RepairRequest {
@@ -47,10 +52,50 @@ export const everyAgent = (access: ClusterAccess, nodes: readonly string[]): Pro
 ];
 
 /**
- * A3: proof that this node takes writes, asked directly.
- * @throws Error when it does not, or gives no answer
+ * A3 and A4: proof that this node takes writes, asked directly, and is of the database system of the guard's ledger. It may have been made
+ * anew since the repair looked: then clients would be led to a node that has none of their rows. Without a ledger nothing is known of that.
+ * @throws Error when it takes none, or gives no answer; ApplicationFailure `Refused` when it is of another system
  */
-export async function requirePrimary(access: ClusterAccess, primary: string): Promise<void> {
-  const { inRecovery } = await withSession(access.sql(primary, 3000), recoveryOf);
+export async function requirePrimary(deps: ActivityDeps, access: ClusterAccess, primary: string): Promise<void> {
+  const [{ inRecovery, system }, ledger] = await Promise.all([
+    withSession(access.sql(primary, 3000), async (session) => ({
+      ...(await recoveryOf(session)),
+      system: await systemOf(session),
+    })),
+    ledgerOf(deps, access),
+  ]);
   if (inRecovery) throw new Error(`${primary} is no primary: it is in recovery`);
+  requireLedgersSystem(access, ledger, primary, system, 'takes writes');
+}
+
+/** The guard's ledger; undefined without a guard, and where it can't be asked. */
+export const ledgerOf = (deps: ActivityDeps, access: ClusterAccess): Promise<Ledger | undefined> =>
+  Promise.resolve(deps.guardState?.(access.name)).then(
+    (state) => state?.ledger,
+    () => undefined,
+  );
+
+/**
+ * A4.
+ * @param role what the node does, or would be, for the refusal: "takes writes"
+ * @throws ApplicationFailure `Refused` when a node is of another database system than the ledger
+ */
+export function requireLedgersSystem(
+  access: ClusterAccess,
+  ledger: Ledger | undefined,
+  name: string,
+  systemIdentifier: string | undefined,
+  role: string,
+): void {
+  if (ledger === undefined || systemIdentifier === undefined) return;
+  const list = new Checklist();
+  if (isOfLedgersSystem(list, { cluster: access.name, name, systemIdentifier, ledger, role })) return;
+  throw finalFailure('Refused', refusalSentence(list.checks) ?? '', { checks: list.checks });
+}
+
+async function systemOf(session: PostgresSession): Promise<string | undefined> {
+  const [row] = await session.query<{ system: string }>(
+    `SELECT CAST(system_identifier AS text) AS system FROM pg_control_system()`,
+  );
+  return row?.system;
 }

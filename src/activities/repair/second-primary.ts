@@ -16,7 +16,7 @@ export async function fenceSecondPrimary(
   const access = accessCluster(deps, request.cluster);
   const stopBeating = keepBeating(() => `fencing ${request.node}`);
   try {
-    await requirePrimary(access, request.primary);
+    await requirePrimary(deps, access, request.primary);
     const token = tokenOf(request.run, 'prepare', request.turn);
     const { says } = await fenceNode(deps, access, token, request.node, access.internal(request.primary));
     return says;

@@ -1,13 +1,13 @@
+import { CATCH_UP_LIMIT_MS, firstReceived } from '../caught-up';
 import { keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps } from '../deps';
 import { protect, streamingNodes } from '../rejoin/settle';
-import { CATCH_UP_LIMIT_MS, caughtUp } from '../settle';
 import { stillAsked, unlessLeft } from '../give-way';
 import { requirePrimary } from './parts';
 
 /**
- * Has commits wait for the standbys that stream (H4, K2), once one of them has caught up: one that is far behind would make every
- * commit wait for it. Returns when one has confirmed. Idempotent.
+ * Has commits wait for the standbys that stream (H4, K2), once one of them has caught up (K1): if all were far behind, every commit would
+ * wait for them. Returns when one has confirmed. Idempotent.
  */
 export async function restoreNames(
   deps: ActivityDeps,
@@ -17,20 +17,21 @@ export async function restoreNames(
   const { primary } = request;
   const stopBeating = keepBeating(() => 'restoring synchronous_standby_names');
   try {
-    await requirePrimary(access, primary);
+    await requirePrimary(deps, access, primary);
     return await withSession(access.sql(primary, CATCH_UP_LIMIT_MS), async (session) => {
       const standbys = await streamingNodes(access, session);
-      const [first] = standbys;
-      if (first === undefined)
+      if (standbys.length === 0)
         return { detail: `no standby streams from ${primary}: with names every commit would wait for ever` };
       // Nobody may answer to the names as they are: what is written to see a standby catch up must not wait for them.
       await session.query(`SET synchronous_commit = local`);
-      await unlessLeft(caughtUp(access, session, first));
+      // Whoever has it on its disk can confirm: the first of them may replay with a delay, or be far behind.
+      const { late } = await unlessLeft(firstReceived(access, session, standbys));
       // Not RESET: that would take the server's word.
       await session.query(`SET synchronous_commit = on`);
       stillAsked();
-      const names = await unlessLeft(protect(access, primary, session, standbys, first));
-      return { detail: `synchronous_standby_names '${names}', and a standby confirmed`, protectedAt: Date.now() };
+      const names = await unlessLeft(protect(access, primary, session, standbys, standbys));
+      const detail = `synchronous_standby_names '${names}', and a standby confirmed`;
+      return { detail: late === undefined ? detail : `${detail}; ${late}`, protectedAt: Date.now() };
     });
   } finally {
     stopBeating();

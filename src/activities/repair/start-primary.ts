@@ -7,7 +7,7 @@ import { messageOf } from '../guard/probe';
 import { offNetworks, putBack } from '../put-back';
 import { answeringAgent } from '../rejoin/parts';
 import { tokenOf } from '../token';
-import { presentNodeNames, take, type RepairRequest } from './parts';
+import { ledgerOf, presentNodeNames, requireLedgersSystem, take, type RepairRequest } from './parts';
 
 /** A primary that crashed recovers first, in milliseconds. */
 const WRITABLE_LIMIT_MS = 120_000;
@@ -32,6 +32,8 @@ export async function startOldPrimary(deps: ActivityDeps, request: RepairRequest
       const isCutOff = (await offNetworks(deps.docker, node))?.by === 'run';
       if (!runs || isCutOff) {
         if (seen.control === null) throw refused(node, 'its control file can not be read');
+        const system = seen.control.systemIdentifier;
+        requireLedgersSystem(access, await ledgerOf(deps, access), node, system, 'would be the primary');
         await requireNobodyPromoted(deps, access, node, seen.control.timeline);
       }
       if (!runs) {

@@ -14,7 +14,7 @@ export async function routeClients(deps: ActivityDeps, request: RepairRequest & 
   const token = tokenOf(request.run, 'settle', request.turn);
   const stopBeating = keepBeating(() => 'routing clients');
   try {
-    await requirePrimary(access, request.primary);
+    await requirePrimary(deps, access, request.primary);
     return await withSession(access.pooler(), async (pooler) => {
       await take(pooler, token);
       stillAsked();
@@ -36,7 +36,7 @@ export async function letClientsGo(deps: ActivityDeps, request: RepairRequest & 
   const paused = async () =>
     (await observePooledDatabase(access.poolerEndpoint, access.adminLogin(), access.pooledDatabase)).paused;
   try {
-    await requirePrimary(access, request.primary);
+    await requirePrimary(deps, access, request.primary);
     return await withSession(access.pooler(), async (pooler) => {
       // An armed hold of a run that is over lets go by itself, and its agent is busy until then.
       await take(pooler, token);

@@ -1,6 +1,8 @@
 import { psql } from '../commands';
+import type { Ledger } from '../guard/ledger';
 import { isForeign } from '../guard/ledger-rules';
 import type { ObservedNode } from '../observed';
+import type { Checklist } from '../switchover/checklist';
 import type { Repair } from './repair-parts';
 
 /**
@@ -16,13 +18,31 @@ export function refusesSystem(
   role: string,
 ): boolean {
   const systemIdentifier = sql?.systemIdentifier ?? agent?.systemIdentifier ?? undefined;
-  if (ledger === null || systemIdentifier === undefined || !isForeign(ledger, { systemIdentifier })) return false;
-  list.require('A4', false, {
+  if (ledger === null || systemIdentifier === undefined) return false;
+  return !isOfLedgersSystem(list, { cluster: observed.cluster, name, systemIdentifier, ledger, role });
+}
+
+/**
+ * The same of a node whose system is known, and of a ledger.
+ * @returns whether it is of the ledger's system; where it is not, the list refuses
+ */
+export function isOfLedgersSystem(
+  list: Checklist,
+  seen: {
+    cluster: string;
+    name: string;
+    systemIdentifier: string;
+    ledger: Pick<Ledger, 'systemIdentifier' | 'primary'>;
+    role: string;
+  },
+): boolean {
+  const { cluster, name, systemIdentifier, ledger, role } = seen;
+  if (!isForeign(ledger, { systemIdentifier })) return true;
+  return list.require('A4', false, {
     says: `${name} belongs to the database system of the ledger`,
     refusal: `${name} ${role}, and belongs to another database system than the ledger: no client is led to it, and no node is made its standby`,
     measured: `${systemIdentifier} on ${name}, ${ledger.systemIdentifier} in the ledger, whose primary was ${ledger.primary ?? 'nobody'}`,
-    limit: `one system identifier; a new system that is meant needs a guard that begins anew: veloz-ha guard stop --cluster ${observed.cluster}, then veloz-ha guard start --cluster ${observed.cluster}`,
+    limit: `one system identifier; a new system that is meant needs a guard that begins anew: veloz-ha guard stop --cluster ${cluster}, then veloz-ha guard start --cluster ${cluster}`,
     next: psql(name, 'SELECT system_identifier FROM pg_control_system()'),
   });
-  return true;
 }

@@ -7,8 +7,8 @@ import type { GuardPolicy } from './policy';
 export interface MemberFacts {
   name: string;
   optional: boolean;
-  /** Docker's word; `unknown` where the engine gave no answer. With the code where it has ended. */
-  container: { status: string; exitCode?: number; offNetworks?: OffNetworks };
+  /** Docker's word; `unknown` where the engine gave no answer. With the code where it has ended, and its word where that does not tell. */
+  container: { status: string; exitCode?: number; toldToStop?: boolean; offNetworks?: OffNetworks };
   /** What it says by SQL; absent where it does not answer. */
   sql?: { inRecovery: boolean; timeline?: number };
   /**
@@ -103,10 +103,11 @@ const ended: ReadonlySet<string> = new Set(['exited', 'dead']);
 
 /**
  * A container that was told to end has ended with code 0, or 143 where nobody listened to the signal: `docker stop`, by a person or a
- * tool. One that was killed, ran out of memory or crashed has another code. What a person stopped stays stopped.
+ * tool. One that was killed, ran out of memory or crashed has another code; so has one that did not end in its grace period, of which only
+ * the engine can tell that somebody told it to. What a person stopped stays stopped.
  */
-export function wasStoppedByHand({ status, exitCode }: MemberFacts['container']): boolean {
-  return status === 'created' || (ended.has(status) && (exitCode === 0 || exitCode === 143));
+export function wasStoppedByHand({ status, exitCode, toldToStop }: MemberFacts['container']): boolean {
+  return status === 'created' || (ended.has(status) && (exitCode === 0 || exitCode === 143 || toldToStop === true));
 }
 
 /** The nodes that a person stopped, froze or took off the networks, and that are to be left alone. */

@@ -2,7 +2,7 @@ import { answers, presentNodes, primaries, type AnsweringNode, type ObservedClus
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from '../switchover/checklist';
 import { checkAccess } from './access';
-import { checkChecksums, checkPagesKept, checkPlaces, checkSlots, tellOthers } from './data';
+import { checkChecksums, checkPagesKept, checkPlaces, checkReadable, checkSlots, tellOthers } from './data';
 import { checkLibraries } from './libraries';
 import { checkPathAgain, checkReplicationRole } from './replication-path';
 import { checkSessionDefaults, checkSleepingDefaults } from './sessions';
@@ -35,6 +35,7 @@ export function checkReadiness(
     checkLeftOvers(list, node, weigh(node));
     checkSleepingDefaults(list, topology, node, weigh(node));
     checkPlaces(list, node);
+    checkReadable(list, node);
   }
   for (const node of nodes) {
     checkChecksums(list, node, node === primary, weigh(node));

@@ -68,6 +68,11 @@ export interface AgentReadiness {
    * nothing is known, absent from an agent that is older.
    */
   libraries?: { missing: { database: string; library: string }[]; unasked: string[] } | null;
+  /**
+   * What lies in the data directory and `user`, as whom the server runs, may not read: a copy of the node ends there. `more`: how many
+   * beside those that are named. null where it is not known, absent from an agent that is older.
+   */
+  unreadable?: { user: string; files: { path: string; mode: string; owner: string }[]; more: number } | null;
   /** Where `pg_wal` really is, if it is a link. */
   walOutside: string | null;
   archive: {

@@ -56,6 +56,8 @@ export interface RedisContainer {
   status: string;
   /** With which code it ended, where it has ended. 0: it was told to end, and did. */
   exitCode?: number;
+  /** Somebody told it to stop, by the engine's word, although it ended with a code as after a kill. */
+  toldToStop?: boolean;
   /** It is on no Docker network. Asked only of a node that does not answer. */
   offNetworks?: OffNetworks;
 }

@@ -184,6 +184,40 @@ describe('a primary that may come back, and a ledger that proves nothing', () =>
     expect(await run({ kind: 'hung', since: Date.now(), journal })).toMatchObject({ target: STANDBY, lossBound: 0 });
   });
 
+  describe('that somebody told to stop', () => {
+    beforeEach(() => {
+      move.kind = 'dead';
+      cluster.kill();
+      cluster.engine.exitCodes[PRIMARY] = 0;
+    });
+    const started = () => cluster.engine.did.filter((each) => each.startsWith('start'));
+
+    test('is not started for a run that nobody asked for, and that is said', async () => {
+      const { message } = await refusal({ leavesStopped: true });
+      expect(message).toContain(
+        `the WAL of ${PRIMARY} itself could not be read: it was told to stop (its container is exited, exit code 0), and stays so; started by docker start ${PRIMARY}, it can be read`,
+      );
+      expect(started()).toEqual([]);
+      expect(cluster.promotions.size).toBe(0);
+    });
+
+    test('nor one that Docker had to kill for that', async () => {
+      cluster.engine.exitCodes[PRIMARY] = 137;
+      cluster.engine.toldToStop.push(PRIMARY);
+      await refusal({ leavesStopped: true });
+      expect(started()).toEqual([]);
+    });
+
+    test.each<[string, number, Partial<FailoverMove>]>([
+      ['is started to be read where a person asked for it', 0, {}],
+      ['and one that was killed is', 137, { leavesStopped: true }],
+    ])('%s', async (_what, exitCode, rest) => {
+      cluster.engine.exitCodes[PRIMARY] = exitCode;
+      expect(await run(rest)).toMatchObject({ target: STANDBY, lossBound: 0 });
+      expect(started()).toEqual([`start ${PRIMARY}`]);
+    });
+  });
+
   test('a person who says that it failed is asked as before: nothing is fenced for a look', async () => {
     cluster.freeze();
     const { since: _since, ...byHand } = move;

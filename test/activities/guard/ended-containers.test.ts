@@ -6,6 +6,8 @@ const killed = { ...running, status: 'exited', running: false, exitCode: 137 };
 class Engine {
   states = new Map<string, typeof running>();
   started: string[] = [];
+  /** What somebody told to stop, by its list of what happened; undefined while it does not answer. */
+  toldToStop: string[] | undefined = [];
   killed: string[] = [];
   hangsInTheKernel = false;
   asked: string[] = [];
@@ -21,6 +23,10 @@ class Engine {
       this.asked.push(name);
       return this.silent ? Promise.reject(new Error('no answer')) : Promise.resolve(this.states.get(name) ?? running);
     },
+    toldToStop: (name: string) =>
+      this.toldToStop === undefined
+        ? Promise.reject(new Error('no answer'))
+        : Promise.resolve(this.toldToStop.includes(name)),
     isFrozen: (name: string) => Promise.resolve(this.frozen.includes(name)),
     kill: (name: string) => {
       this.killed.push(name);
@@ -100,6 +106,34 @@ describe('containers through which clients come', () => {
     expect(await look(2000)).toEqual([]);
     expect(await look(20_000)).toEqual([]);
     expect(engine.started).toEqual([]);
+  });
+
+  test('so does one that Docker had to kill for that, also where it says so only a moment later', async () => {
+    containers = watched(engine);
+    await look();
+    engine.toldToStop = ['engine-1'];
+    engine.end('engine-1');
+    expect(await look(2000)).toEqual([]);
+    expect(await look(20_000)).toEqual([]);
+    engine.end('pooler');
+    expect(await look(900)).toMatchObject([{ node: 'pooler', says: 'its container is exited, exit code 137' }]);
+    engine.toldToStop = ['engine-1', 'pooler'];
+    expect(await look(2000)).toEqual([]);
+    expect(engine.started).toEqual([]);
+  });
+
+  test('nothing is started while nobody can say whether it was told to stop', async () => {
+    containers = watched(engine);
+    await look();
+    engine.toldToStop = undefined;
+    engine.end('pooler');
+    expect(await look(2000)).toEqual([]);
+    await look(2000);
+    expect(engine.started).toEqual([]);
+    engine.toldToStop = [];
+    await look(2000);
+    await look(2000);
+    expect(engine.started).toEqual(['pooler']);
   });
 
   test('one that somebody froze is told with the command that ends it, and is not started', async () => {

@@ -87,6 +87,9 @@ export class FakeRedis {
   private readonly speakers = new Map<string, Speaker>();
   private onEvent: ((event: { container: string; action: string }) => void) | undefined;
 
+  /** Containers that somebody told to stop, by the engine's list of what happened. */
+  readonly toldToStop: string[] = [];
+
   static async start(): Promise<FakeRedis> {
     const fake = new FakeRedis();
     for (const name of [MASTER, REPLICA]) fake.speakers.set(name, new Speaker((words) => fake.node(name, words)));
@@ -120,6 +123,7 @@ export class FakeRedis {
           restartPolicy: 'unless-stopped',
           ...this.containers.get(name),
         }),
+      toldToStop: (name) => Promise.resolve(this.toldToStop.includes(name)),
       kill: (name) => {
         this.ended.push(name);
         this.freeze(name, false);

@@ -178,6 +178,13 @@ describe('a stretch of watching Redis', () => {
   test.each([
     ['a person stopped it', () => world.kill(REPLICA, 0)],
     [
+      'a person stopped it, and Docker had to kill it for that',
+      () => {
+        world.toldToStop.push(REPLICA);
+        return world.kill(REPLICA);
+      },
+    ],
+    [
       'a run has Redis',
       () => {
         world.holder = 'redis-failover-1';

@@ -39,6 +39,12 @@ describe('an old primary that nobody asked to have back', () => {
     expect(engine.did).toEqual([]);
   });
 
+  test('and so is one that Docker, or a fence, had to kill for that', async () => {
+    engine.toldToStop.push(PRIMARY);
+    expect(await look('exited', 137)).toMatchObject({ state: 'left' });
+    expect(engine.did).toEqual([]);
+  });
+
   test.each<[string, string, number | undefined, boolean]>([
     ['was killed', 'exited', 137, true],
     ['ran out of memory or crashed', 'exited', 1, true],

@@ -367,6 +367,8 @@ test('told to stop: code 0, or the signal that nobody listened to; killed, out o
   const ended = (exitCode: number) => wasStoppedByHand({ status: 'exited', exitCode });
   expect([0, 143].map(ended)).toEqual([true, true]);
   expect([1, 134, 137, 139].map(ended)).toEqual([false, false, false, false]);
+  expect(wasStoppedByHand({ status: 'exited', exitCode: 137, toldToStop: true })).toBe(true);
+  expect(wasStoppedByHand({ status: 'running', toldToStop: true })).toBe(false);
   expect(wasStoppedByHand({ status: 'running' })).toBe(false);
   const members = [
     runs('a', { container: { status: 'paused' } }),

@@ -127,6 +127,19 @@ export async function waitUntil(
   }
 }
 
+/**
+ * Waits until a node takes writes.
+ * @param guarded whose events are told where it does not
+ */
+export const takesWrites = (node: string, guarded?: { state(): Promise<{ events: unknown }> }): Promise<void> =>
+  waitUntil(`${node} taking writes`, async () =>
+    (await look()).nodes.some(({ name, sql }) => name === node && sql?.inRecovery === false),
+  ).catch(async (error: unknown) => {
+    if (guarded === undefined) throw error;
+    const { events } = await guarded.state();
+    throw new Error(`${(error as Error).message}; the guard: ${JSON.stringify(events, null, 1)}`);
+  });
+
 /** Who is primary and who standby now. */
 export async function roles(): Promise<{ primary: string; standby: string }> {
   const members = membersOf(await look());

@@ -5,7 +5,7 @@ import type { ObservedCluster } from '../../../src/cluster/observed';
 import { slotName } from '../../../src/cluster/topology';
 import { giveWaySignal } from '../../../src/workflows/messages';
 import type { Report } from '../../../src/workflows/run-state';
-import type { RepairInput } from '../../../src/workflows/standby-input';
+import type { RejoinInput, RepairInput } from '../../../src/workflows/standby-input';
 import { clusterTopology, picture, POOLER, PRIMARY, STANDBY, STANDBY_2, stopped } from '../../cluster/support/picture';
 import { type WorkflowServer } from './server';
 
@@ -78,6 +78,8 @@ export class RepairedCluster {
       },
       restoreNames: () => Promise.resolve({ detail: 'names' }),
       verifyRepair: () => Promise.resolve('verified'),
+      verifyStandbys: () => Promise.resolve({ detail: 'verified', soakedMs: 0 }),
+      giveBack: () => Promise.resolve(),
       ...this.can,
     };
     const looks = new Set(['describeCluster', 'observe', 'readLedger', 'lockHolder', 'heldLocks', 'lookThroughDoor']);
@@ -94,13 +96,26 @@ export class RepairedCluster {
   }
 
   /** Runs a repair beside `body`, to its end. */
-  async run(
+  run(
     input: RepairInput = {},
+    body?: (asks: (primary: string) => Promise<void>) => Promise<unknown>,
+  ): Promise<{ type?: string; report: Report }> {
+    return this.runOf('repair', input, body);
+  }
+
+  /** The same of another runbook that works on one node. */
+  async runOf(
+    runbook: 'repair' | 'rejoin',
+    input: RepairInput | RejoinInput,
     body: (asks: (primary: string) => Promise<void>) => Promise<unknown> = () => Promise.resolve(),
   ): Promise<{ type?: string; report: Report }> {
     return this.server.withWorker(this.activities(), async (taskQueue) => {
       const args = [{ cluster: this.name, approval: 'given', soak: '0s', ...input }];
-      const handle = await this.server.client.start('repair', { taskQueue, workflowId: `repair-${this.name}`, args });
+      const handle = await this.server.client.start(runbook, {
+        taskQueue,
+        workflowId: `${runbook}-${this.name}`,
+        args,
+      });
       await body((primary) => handle.signal(giveWaySignal, { primary, why: `${primary} is dead` }));
       try {
         return { report: (await handle.result()) as Report };

@@ -32,6 +32,8 @@ export class FakeEngine {
   readonly status: Record<string, string> = {};
   /** With what code a container has ended; absent where nobody has to know. */
   readonly exitCodes: Record<string, number> = {};
+  /** Containers that somebody told to stop, by the engine's list of what happened. */
+  readonly toldToStop: string[] = [];
   /** `<node> <command>` of everything that agents were asked, in order. */
   readonly asked: string[] = [];
   /** Arguments of the same. */
@@ -103,6 +105,7 @@ export class FakeEngine {
         ...(status === 'exited' && this.exitCodes[node] !== undefined ? { exitCode: this.exitCodes[node] } : {}),
       });
     },
+    toldToStop: (node: string) => Promise.resolve(this.toldToStop.includes(node)),
     kill: (node: string) => {
       this.did.push(`kill ${node}`);
       this.onKill(node);

@@ -1,0 +1,119 @@
+import contextlib
+import os
+import pwd
+import tempfile
+import unittest
+from unittest import mock
+
+import support  # noqa: F401
+
+from veloz_agent import unreadable
+
+# Nobody in particular: what root may read tells nothing of what a server may.
+SOMEBODY = 65534
+
+
+@contextlib.contextmanager
+def as_somebody():
+    """As a server's user, who is not root; whoever runs the tests is that already, or can become it for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    group, groups = os.getegid(), os.getgroups()
+    os.setgroups([])
+    os.setegid(SOMEBODY)
+    os.seteuid(SOMEBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
+class UnreadableTest(unittest.TestCase):
+    def setUp(self):
+        held = tempfile.TemporaryDirectory()
+        self.addCleanup(held.cleanup)
+        self.data = os.path.join(held.name, "data")
+        os.mkdir(self.data)
+        for folder in (held.name, self.data):
+            os.chmod(folder, 0o755)
+        self.owner = pwd.getpwuid(os.geteuid()).pw_name
+
+    def write(self, name, mode):
+        path = os.path.join(self.data, name)
+        folder = os.path.dirname(path)
+        if not os.path.isdir(folder):
+            os.makedirs(folder)
+            os.chmod(folder, 0o755)
+        with open(path, "w", encoding="utf-8"):
+            pass
+        # Of one's own file nobody but root is kept from reading by less than that.
+        os.chmod(path, mode if os.geteuid() == 0 or mode & 0o004 else 0)
+        return path
+
+    def found(self):
+        with as_somebody():
+            return [(os.path.relpath(one["path"], self.data), one["owner"]) for one in unreadable.walk(self.data)]
+
+    def test_a_file_that_root_left_is_told_with_its_mode_and_its_owner(self):
+        path = self.write("notes.txt", 0o600)
+        self.write("PG_VERSION", 0o644)
+        self.write("base/5/1249", 0o644)
+        with as_somebody():
+            answer = unreadable.Unreadable(self.data).answer()
+            me = pwd.getpwuid(os.geteuid()).pw_name
+        mode = f"{os.stat(path).st_mode & 0o7777:04o}"
+        expected = {"user": me, "files": [{"path": path, "mode": mode, "owner": self.owner}], "more": 0}
+        self.assertEqual(answer, expected)
+
+    def test_one_deep_in_the_databases_is_found_and_a_directory_that_can_not_be_entered(self):
+        self.write("base/5/1249", 0o600)
+        self.write("closed/inside", 0o644)
+        os.chmod(os.path.join(self.data, "closed"), 0o700 if os.geteuid() == 0 else 0)
+        self.addCleanup(os.chmod, os.path.join(self.data, "closed"), 0o755)
+        self.assertEqual(self.found(), [("base/5/1249", self.owner), ("closed", self.owner)])
+
+    def test_what_no_copy_reads_is_passed_over(self):
+        for name in (
+            "pg_wal/000000010000000000000001",
+            "pg_stat_tmp/x",
+            "pg_replslot/a/state",
+            "base/pgsql_tmp/pgsql_tmp7.0",
+            "global/pg_internal.init.7",
+            "postmaster.pid",
+        ):
+            self.write(name, 0o600)
+        os.symlink("/nowhere", os.path.join(self.data, "link"))
+        os.mkfifo(os.path.join(self.data, "pipe"), 0o600)
+        self.assertEqual(self.found(), [])
+        # Only at the top are these directories PostgreSQL's own.
+        self.write("mine/pg_wal/x", 0o600)
+        self.assertEqual(self.found(), [("mine/pg_wal/x", self.owner)])
+
+    def test_many_are_counted(self):
+        for number in range(unreadable.TOLD + 3):
+            self.write(f"{number:03}", 0o600)
+        with as_somebody():
+            answer = unreadable.Unreadable(self.data).answer()
+        self.assertEqual((len(answer["files"]), answer["more"]), (unreadable.TOLD, 3))
+
+    def test_what_was_found_is_kept_for_a_while_and_what_is_wrong_for_less(self):
+        looks = unreadable.Unreadable(self.data)
+        with mock.patch.object(unreadable.time, "monotonic") as now, as_somebody():
+            now.return_value = 100.0
+            self.assertEqual(looks.answer()["files"], [])
+        path = self.write("x", 0o600)
+        with mock.patch.object(unreadable.time, "monotonic") as now, as_somebody():
+            now.return_value = 100.0 + unreadable.KEPT_S - 1
+            self.assertEqual(looks.answer()["files"], [])
+            now.return_value = 100.0 + unreadable.KEPT_S + 1
+            self.assertEqual([one["path"] for one in looks.answer()["files"]], [path])
+        os.unlink(path)
+        with mock.patch.object(unreadable.time, "monotonic") as now, as_somebody():
+            now.return_value = 100.0 + unreadable.KEPT_S + 1 + unreadable.KEPT_FOUND_S + 1
+            self.assertEqual(looks.answer()["files"], [])
+
+    def test_a_directory_that_is_not_there_is_nothing_to_tell_of(self):
+        self.assertEqual(unreadable.Unreadable(os.path.join(self.data, "no")).answer()["files"], [])
