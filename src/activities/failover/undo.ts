@@ -29,7 +29,8 @@ export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): P
   try {
     await claimFailoverParts(deps, parts);
     // One that was asked to be promoted may be slow just now: its silence is believed later than anybody else's.
-    if (parts.candidates.some(({ agent }) => agent === undefined)) await reachSilent(deps, access, parts, QUERY_LIMIT_MS);
+    if (parts.candidates.some(({ agent }) => agent === undefined))
+      await reachSilent(deps, access, parts, QUERY_LIMIT_MS);
     const said = await observeCandidates(parts);
     if ([...said.values()].some(({ promotion }) => promotion?.run === request.run)) return false;
     const { exists, running } = await deps.docker.inspect(request.source);
