@@ -1,8 +1,19 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { faultsOf } from '../../src/bench/faults';
 import { Guarded } from './support/guarded';
 import { frontDoorWriters } from './support/rig';
-import { cli, cluster, docker, look, POOLER, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import {
+  cli,
+  cluster,
+  docker,
+  look,
+  POOLER,
+  psql,
+  recovered,
+  roles,
+  signalAgent,
+  waitUntil,
+  whole,
+} from './support/stack';
 
 /** Unplanned failures of the primary under load, the guard in `auto`, nobody helping. */
 describe('the primary fails while clients write, and the guard is in auto', () => {
@@ -84,19 +95,34 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     await whole();
   });
 
-  test('killed while the standby is slow to answer: it is waited for, and nothing is refused', async () => {
+  test("killed while the standby's agent is stopped: the agent is woken, and nothing is refused", async () => {
     const before = await roles();
     await underLoad(async () => {
-      // Its PostgreSQL works; its agent gives no answer for a while, as on a machine that is short of everything.
-      docker('kill', '--signal', 'STOP', before.standby);
+      // Its PostgreSQL works, and streams.
+      signalAgent(before.standby, 'SIGSTOP');
       docker('kill', before.primary);
-      // Longer than it is waited for at first.
-      await sleep(4500);
-      docker('kill', '--signal', 'CONT', before.standby);
       await guarded.protectedBy(before.standby);
     });
     expect(await guarded.runs()).toHaveLength(1);
     expect((await guarded.report()).outcome).toMatch(/^completed/);
+  });
+
+  test("killed while the pooler's agent is stopped: the agent is woken, clients are led to the standby", async () => {
+    const before = await roles();
+    try {
+      await underLoad(async () => {
+        // PgBouncer works: nobody sees anything until then.
+        signalAgent(POOLER, 'SIGSTOP');
+        docker('kill', before.primary);
+        await guarded.protectedBy(before.standby);
+      });
+      const report = await guarded.report();
+      expect(report.outcome).toMatch(/^completed/);
+      expect(report.warnings.filter((warning) => warning.startsWith('F2'))).toEqual([]);
+    } finally {
+      signalAgent(POOLER, 'SIGCONT');
+    }
+    await whole();
   });
 
   test.each([

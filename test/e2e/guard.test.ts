@@ -16,6 +16,8 @@ import {
   psql,
   recovered,
   roles,
+  signalAgent,
+  stopAgentForGood,
   trading,
   waitUntil,
   wake,
@@ -278,10 +280,10 @@ describe('the guard', () => {
     const before = await roles();
     await guarded.guard();
     const writers = frontDoorWriters(2, 20);
+    const wakeAgent = stopAgentForGood(before.standby);
     try {
       await writers.start();
       writers.beginWindow();
-      docker('kill', '--signal', 'STOP', before.standby);
       docker('exec', before.standby, 'sh', '-c', 'kill -9 "$(head -1 /var/lib/postgresql/data/postmaster.pid)"');
       // Before the repair, which waits 20 s, could have ended its container.
       await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded', 15_000);
@@ -292,7 +294,7 @@ describe('the guard', () => {
     } finally {
       // No harm to one that was ended and started meanwhile.
       docker('start', before.standby);
-      docker('kill', '--signal', 'CONT', before.standby);
+      wakeAgent();
       await writers.stop();
     }
     await whole(120_000);
@@ -304,7 +306,7 @@ describe('the guard', () => {
     await guarded.guard();
     const record = '/var/lib/postgresql/veloz/agent.json';
     const inStandby = (script: string) => docker('exec', before.standby, 'sh', '-c', script);
-    docker('kill', '--signal', 'STOP', before.standby);
+    const wakeAgent = stopAgentForGood(before.standby);
     try {
       // Nobody says whether it was promoted, so nothing proves that it is no primary.
       inStandby(`mv ${record} ${record}.e2e && kill -9 "$(head -1 /var/lib/postgresql/data/postmaster.pid)"`);
@@ -315,7 +317,7 @@ describe('the guard', () => {
     } finally {
       docker('start', before.standby);
       inStandby(`[ ! -e ${record}.e2e ] || mv ${record}.e2e ${record}`);
-      docker('kill', '--signal', 'CONT', before.standby);
+      wakeAgent();
     }
     await guarded.protectedBy(before.primary, 120_000);
     // Looked at anew once the back-off is over.
@@ -361,6 +363,74 @@ describe('the guard', () => {
     },
     120_000,
   );
+
+  test.each<[string, (before: { primary: string; standby: string }) => string]>([
+    ['the pooler', () => POOLER],
+    ['the standby', ({ standby }) => standby],
+    ['the primary', ({ primary }) => primary],
+  ])(
+    'the agent of %s is stopped while its server works: it is woken, nobody loses a connection, and a failover works',
+    async (_name, of) => {
+      const before = await roles();
+      await guarded.guard();
+      const node = of(before);
+      const writers = frontDoorWriters(2, 10);
+      try {
+        await writers.start();
+        writers.beginWindow();
+        signalAgent(node, 'SIGSTOP');
+        const state = await guarded.until('it being woken', ({ events }) =>
+          events.some(({ says }) => says.startsWith(`the agent of ${node} was woken`)),
+        );
+        expect(state.ledger.state).toBe('protected');
+        expect(await guarded.runs()).toEqual([]);
+        expect((await writers.endWindow()).failed).toBe(0);
+        docker('kill', before.primary);
+        await guarded.protectedBy(before.standby);
+        const acknowledged = writers.acknowledgedSoFar();
+        await waitUntil('clients writing again', () => writers.acknowledgedSoFar() > acknowledged + 10);
+      } finally {
+        signalAgent(node, 'SIGCONT');
+        await writers.stop();
+      }
+      expect((await guarded.report()).outcome).toMatch(/^completed/);
+      await whole();
+    },
+  );
+
+  test('the agent of the standby is stopped, and people act themselves: it is not ready, until somebody wakes it', async () => {
+    const { standby } = await roles();
+    await guarded.guard('approve');
+    await guarded.until('a first look', ({ readiness }) => readiness?.ready === true);
+    signalAgent(standby, 'SIGSTOP');
+    try {
+      const { readiness } = await guarded.until('its being told', ({ readiness: seen }) => seen?.ready === false);
+      expect(readiness?.findings.map(({ id }) => id)).toContain('E4');
+      const { code, stdout } = await cli(['guard', 'status'], guarded.env);
+      expect({ code, told: stdout.includes(`${standby} could not be promoted`) }).toEqual({ code: 8, told: true });
+    } finally {
+      signalAgent(standby, 'SIGCONT');
+    }
+    await guarded.until('its being ready', ({ readiness }) => readiness?.ready === true);
+    expect((await guarded.state()).events.some(({ says }) => says.includes('was woken'))).toBe(false);
+  });
+
+  test('a pooler that hangs with its agent, which nothing wakes, is ended and started', async () => {
+    await guarded.guard();
+    docker('exec', '-u', 'root', POOLER, 'sh', '-c', 'kill -s STOP -- -1');
+    const wakeAgent = stopAgentForGood(POOLER);
+    try {
+      const state = await guarded.until('its start', ({ events }) =>
+        events.some(({ says }) => says.startsWith(`${POOLER} was ended and started again`)),
+      );
+      expect(state.ledger.state).toBe('protected');
+      await whole();
+      expect(await guarded.runs()).toEqual([]);
+    } finally {
+      docker('start', POOLER);
+      wakeAgent();
+    }
+  });
 
   test('names that the checkpointer has not taken protect nothing, whatever sessions show', async () => {
     const { primary, standby } = await roles();

@@ -24,7 +24,7 @@ export async function askedBefore(
   if (found !== undefined) return choiceOf(found, parts, journal);
   if (journal.began !== 'promotion') return undefined;
   // One that was asked may be slow just now: its silence is believed later than anybody else's.
-  await reachSilent(access, parts, queryLimitOf(request));
+  await reachSilent(deps, access, parts, queryLimitOf(request));
   const said = await observeCandidates(parts);
   const late = recordedBy(request.run, parts, said);
   if (late !== undefined) return choiceOf(late, parts, journal);

@@ -100,6 +100,6 @@ async function secondLook(
   const refused = isRefused(first.decision);
   const silent = first.states.some(({ answered, missing }) => !answered && missing !== true);
   if (!silent || (!refused && request.allowDataLoss === undefined)) return first;
-  await reachSilent(access, parts, queryLimitOf(request));
+  await reachSilent(deps, access, parts, queryLimitOf(request));
   return decideOn(deps, access, request, parts, { limitMs: PATIENT_LIMIT_MS, fencedAt: marks.fencedAt, own });
 }

@@ -18,6 +18,7 @@ import { poolerLeftOut } from './left-out';
 import {
   askPooler,
   claimFailoverParts,
+  claimPooler,
   closeFailoverParts,
   letGo,
   needed,
@@ -79,7 +80,9 @@ export async function carryOut(
   // Asked at once: a node that hangs keeps whoever asks it waiting for the whole limit.
   const source = carrier.sourceEnded?.() === true ? silentSource(request.source) : askSource(access, request.source);
   try {
-    parts = await recorder.run('open', 'open ways to every node and take them', () => take(access, request, carrier));
+    parts = await recorder.run('open', 'open ways to every node and take them', () =>
+      take(deps, access, request, carrier),
+    );
     const fencing: Fencing = { deps, access, request, parts, recorder, journal };
     section = { ...fencing, fence: new SourceFence(fencing) };
     return await failOverWith(section, carrier, source);
@@ -107,11 +110,16 @@ export async function carryOut(
 }
 
 /** Opens ways to the pooler, where it answers, and every candidate, and takes them. What it opened is closed where that fails. */
-async function take(access: ClusterAccess, request: FailoverMove, carrier: Carrier): Promise<FailoverParts> {
+async function take(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  request: FailoverMove,
+  carrier: Carrier,
+): Promise<FailoverParts> {
   const { candidates } = request;
   const parts = await openFailoverParts(access, carrier.token, candidates, queryLimitOf(request), carrier.ways?.());
   try {
-    await claimFailoverParts(parts);
+    await claimFailoverParts(deps, parts);
     return parts;
   } catch (error) {
     closeFailoverParts(parts);
@@ -190,10 +198,9 @@ async function failOverWith(section: Section, carrier: Carrier, source: Promise<
 }
 
 /** The pooler may be back by now. Another run that has it by then leads clients itself. */
-async function leadLate({ access, parts }: Section, lead: () => Promise<void>): Promise<void> {
+async function leadLate({ deps, access, parts }: Section, lead: () => Promise<void>): Promise<void> {
   await reachPooler(access, parts);
-  const { token } = parts;
-  await askPooler(parts, (pooler) => pooler.call('claim', { token }, POOLER_LIMIT_MS));
+  await claimPooler(deps, parts);
   if (parts.pooler !== undefined) await lead();
 }
 

@@ -7,8 +7,9 @@ import {
   type Token,
 } from '../../systems/agent';
 import type { PostgresSession } from '../../systems/postgres';
-import type { ClusterAccess } from '../deps';
+import type { ActivityDeps, ClusterAccess } from '../deps';
 import { messageOf, withinLimit } from '../guard/probe';
+import { wakingWhereSilent } from '../wake-agent';
 
 /** One node that may be promoted, with the ways to it. A way that is not there carries why. */
 export interface Candidate {
@@ -29,6 +30,8 @@ export interface FailoverParts {
   candidates: Candidate[];
 }
 
+type Docker = Pick<ActivityDeps, 'docker'>;
+
 /** Ways that somebody has held open until now, and gives away. */
 export interface OpenWays {
   pooler?: PoolerAgent;
@@ -40,7 +43,12 @@ const LIVELY_LIMIT_MS = 200;
 /** How long a node may take to be reached, in milliseconds: a dead address swallows connects without an answer. */
 const REACH_LIMIT_MS = 700;
 /**
- * The same where nothing goes on without the node, in milliseconds: one that was only slow shall not cost a whole attempt. Clients
+ * How long a candidate may take to be claimed at first, in milliseconds: clients are held. One that somebody stopped is woken, and answers,
+ * within that time.
+ */
+const CLAIM_LIMIT_MS = 1000;
+/**
+ * How long it may take to be reached and claimed where nothing goes on without the node, in milliseconds: one that was only slow shall not cost a whole attempt. Clients
  * are held meanwhile, and a refusal would have them wait longer.
  */
 export const PATIENT_LIMIT_MS = 3000;
@@ -155,12 +163,17 @@ async function openCandidate(
 }
 
 /** Tries those that did not answer once more, with more patience, and takes the ones that do. */
-export async function reachSilent(access: ClusterAccess, parts: FailoverParts, queryLimitMs: number): Promise<void> {
+export async function reachSilent(
+  { docker }: Docker,
+  access: ClusterAccess,
+  parts: FailoverParts,
+  queryLimitMs: number,
+): Promise<void> {
   await Promise.all(
     parts.candidates.map(async (candidate) => {
       const wasTaken = candidate.agent !== undefined;
       await openCandidate(access, candidate, queryLimitMs, PATIENT_LIMIT_MS);
-      if (!wasTaken) await claimCandidate(candidate, parts.token);
+      if (!wasTaken) await claimCandidate(docker, candidate, parts.token, PATIENT_LIMIT_MS);
     }),
   );
 }
@@ -192,15 +205,30 @@ function reach<T extends { close(): void }>(opening: Promise<T>, limitMs: number
  * Takes the pooler and every candidate that answers: from here on an earlier attempt can promote nobody. The pooler first: where another
  * run holds clients it is at work, and its candidates are not taken from it.
  */
-export async function claimFailoverParts(parts: FailoverParts): Promise<void> {
+export async function claimFailoverParts({ docker }: Docker, parts: FailoverParts): Promise<void> {
   const { token, candidates } = parts;
-  await askPooler(parts, (pooler) => pooler.call('claim', { token }, POOLER_LIMIT_MS));
-  await Promise.all(candidates.map((candidate) => claimCandidate(candidate, token)));
+  await claimPooler({ docker }, parts);
+  await Promise.all(candidates.map((candidate) => claimCandidate(docker, candidate, token, CLAIM_LIMIT_MS)));
 }
 
-async function claimCandidate(candidate: Candidate, token: Token): Promise<void> {
+/** Takes the pooler, where it answers. Before it is left out, its agent is woken where somebody stopped it. */
+export async function claimPooler({ docker }: Docker, parts: FailoverParts): Promise<void> {
+  const { token } = parts;
+  await askPooler(parts, (pooler) =>
+    wakingWhereSilent(docker, pooler.node, pooler.call('claim', { token }, POOLER_LIMIT_MS)),
+  );
+}
+
+async function claimCandidate(
+  docker: ActivityDeps['docker'],
+  candidate: Candidate,
+  token: Token,
+  limitMs: number,
+): Promise<void> {
+  const { agent, name } = candidate;
+  if (agent === undefined) return;
   try {
-    await candidate.agent?.call('claim', { token });
+    await wakingWhereSilent(docker, name, agent.call('claim', { token }, limitMs));
   } catch (error) {
     if ((error as { type?: string }).type === 'Superseded') throw error;
     candidate.problem = messageOf(error);

@@ -27,9 +27,10 @@ export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): P
   const stopBeating = keepBeating(() => 'putting everything back');
   const parts = await openFailoverParts(access, token, request.candidates, QUERY_LIMIT_MS);
   try {
-    await claimFailoverParts(parts);
+    await claimFailoverParts(deps, parts);
     // One that was asked to be promoted may be slow just now: its silence is believed later than anybody else's.
-    if (parts.candidates.some(({ agent }) => agent === undefined)) await reachSilent(access, parts, QUERY_LIMIT_MS);
+    if (parts.candidates.some(({ agent }) => agent === undefined))
+      await reachSilent(deps, access, parts, QUERY_LIMIT_MS);
     const said = await observeCandidates(parts);
     if ([...said.values()].some(({ promotion }) => promotion?.run === request.run)) return false;
     const { exists, running } = await deps.docker.inspect(request.source);

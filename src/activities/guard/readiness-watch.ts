@@ -23,12 +23,18 @@ const DEEP_EVERY = 3;
 const KEPT_MS = 20_000;
 const SQL_LIMIT_MS = 3000;
 const AGENT_LIMIT_MS = 11_000;
+/** How long an agent may take to say how its node is, in milliseconds. */
+const OBSERVE_LIMIT_MS = 2000;
+/** An agent that gave no answer is asked again after this time, in milliseconds. */
+const SILENT_EVERY_MS = 1000;
 
 interface Seen {
   session?: PostgresSession;
   sql: NodeSql | null;
   agent: ObservedNode['agent'];
   readiness: NodeReadiness;
+  /** So many times in a row its agent gave no answer. */
+  silent: number;
 }
 
 /**
@@ -79,7 +85,10 @@ export class ReadinessWatch {
       this.last = undefined;
     }
     if (this.closed) return;
-    this.timer = setTimeout(() => void this.turn(), Math.max(this.everyMs - (performance.now() - began), 500));
+    // That one is silent is told once two looks agree on it, and so soon after the first.
+    const silent = [...this.nodes.values()].some(({ silent: times }) => times === 1);
+    const everyMs = silent ? Math.min(SILENT_EVERY_MS, this.everyMs) : this.everyMs;
+    this.timer = setTimeout(() => void this.turn(), Math.max(everyMs - (performance.now() - began), 500));
     this.timer.unref();
   }
 
@@ -146,7 +155,7 @@ export class ReadinessWatch {
 
   private async node(name: string, deep: boolean): Promise<ObservedNode> {
     const seen = this.seen(name);
-    await Promise.all([this.askSql(name, seen, deep), ...(deep ? [this.askAgent(name, seen)] : [])]);
+    await Promise.all([this.askSql(name, seen, deep), this.askAgent(name, seen, deep)]);
     const { promotable, optional } = this.access.node(name);
     const there = seen.sql !== null || seen.agent !== null;
     return {
@@ -162,7 +171,7 @@ export class ReadinessWatch {
   }
 
   private seen(name: string): Seen {
-    const found = this.nodes.get(name) ?? { sql: null, agent: null, readiness: { agent: null, sql: null } };
+    const found = this.nodes.get(name) ?? { sql: null, agent: null, readiness: { agent: null, sql: null }, silent: 0 };
     this.nodes.set(name, found);
     return found;
   }
@@ -183,11 +192,24 @@ export class ReadinessWatch {
     }
   }
 
-  private async askAgent(name: string, seen: Seen): Promise<void> {
+  /** Each look asks whether it answers: what a silent one said before is no word on its node, which nobody could promote now. */
+  private async askAgent(name: string, seen: Seen, deep: boolean): Promise<void> {
+    const held = this.agents.get(name);
+    if (held === undefined) return;
     try {
-      const session = await this.agents.get(name)?.get();
-      if (session === undefined) return;
-      seen.agent = agentPart(await session.call('observe', {}));
+      seen.agent = agentPart(await held.use(OBSERVE_LIMIT_MS, (session) => session.call('observe', {})));
+    } catch (error) {
+      seen.silent += 1;
+      seen.agent = null;
+      seen.readiness.agent = null;
+      seen.readiness.agentError = messageOf(error);
+      return;
+    }
+    const wasSilent = seen.silent > 0;
+    seen.silent = 0;
+    if (!deep && !wasSilent) return;
+    try {
+      const session = await held.get();
       seen.readiness.agent = await session.call(
         'readiness',
         { pooler: this.access.poolerName, keptMs: KEPT_MS },

@@ -7,6 +7,7 @@ import type { ActivityDeps, ClusterAccess } from '../deps';
 import { openDoor } from '../front-door';
 import { isSilence } from './client-path-watch';
 import { askFrom, HeldAgent } from './held-agents';
+import { HungPooler } from './hung-pooler';
 
 /** How long the pooler's agent may take to answer, in milliseconds. */
 const AGENT_LIMIT_MS = 1000;
@@ -20,8 +21,9 @@ const SILENT_MS = 2000;
 
 /**
  * Looks whether clients get an answer at a pooler that runs, beside a primary that is well. The watch of clients' way to the primary hears
- * of nothing where the whole pooler hangs: its agent is silent too, or reaches the primary by itself while PgBouncer hangs. It is told, and
- * nothing is done about it: it is no failure of PostgreSQL, and a restart ends every client's connection.
+ * of nothing where the whole pooler hangs: its agent is silent too, or reaches the primary by itself while PgBouncer hangs. It is told: it
+ * is no failure of PostgreSQL. Where the agent is silent too it is ended and started ({@link HungPooler}); an agent that answers looks after
+ * PgBouncer itself.
  */
 export class SilentPooler {
   private readonly agent: HeldAgent<PoolerAgent>;
@@ -32,14 +34,17 @@ export class SilentPooler {
   /** Queries in a row that got no answer; absent while they do. */
   private silent: { since: number; times: number } | undefined;
   private told: LeftOver[] = [];
+  private readonly hung: HungPooler;
 
   constructor(
     private readonly deps: Pick<ActivityDeps, 'docker' | 'lockHolder'>,
     private readonly access: ClusterAccess,
     /** What earlier stretches told: each one ends with its news, and the next one must not take that back before it has asked. */
     known: readonly { node: string; says: string }[] = [],
+    mayStart = false,
     private readonly now: () => number = steadyMs,
   ) {
+    this.hung = HungPooler.of(deps, access, mayStart);
     const told = toldSilent(access.poolerName, known);
     if (told !== undefined) {
       this.told = [told];
@@ -52,6 +57,11 @@ export class SilentPooler {
     this.closed = true;
     this.agent.close();
     this.session?.close();
+  }
+
+  /** That it was started, where nobody was told of it yet. */
+  takeStarted(): string[] {
+    return this.hung.takeStarted();
   }
 
   /** What is to be told by the newest answers, if anything; asks anew beside. Never waits, never throws. */
@@ -82,7 +92,10 @@ export class SilentPooler {
     const { silent } = this;
     if (silent === undefined || silent.times < TIMES || this.now() - silent.since < SILENT_MS) return [];
     if ((agent === 'answers' && !(await this.reaches(primary))) || (await this.isUnderWay())) return [];
-    return [silentPooler(this.access.poolerName, primary, agent === 'silent')];
+    const found = silentPooler(this.access.poolerName, primary, agent === 'silent');
+    if (agent !== 'silent' || this.closed || !(await this.hung.restart(found, this.now()))) return [found];
+    this.silent = undefined;
+    return [];
   }
 
   private async askAgent(): Promise<'silent' | 'holds' | 'answers'> {
@@ -115,6 +128,7 @@ export class SilentPooler {
       this.session ??= await openDoor(this.access, THROUGH_LIMIT_MS, { evenRefused: true });
       await this.session.query('SELECT 1');
       this.silent = undefined;
+      this.hung.isWell(this.now());
     } catch (error) {
       this.session?.close();
       this.session = undefined;

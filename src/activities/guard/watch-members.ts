@@ -23,6 +23,7 @@ import { KilledStandbys } from './killed-standbys';
 import { LedgerOfLook } from './known-ledger';
 import { NodeProbe, withinLimit } from './probe';
 import { SilentPooler } from './silent-pooler';
+import { StoppedAgents } from './stopped-agents';
 import { endOfStretch } from './stretch';
 
 /** What the guard asks of one stretch of looking after what is left over. Names and numbers only. */
@@ -50,7 +51,7 @@ export interface MembersWatchResult {
   due: string[];
   /** Nodes that a person stopped. */
   byHand: string[];
-  /** Containers that the watch has started, each in a sentence. They are left over no more. */
+  /** Containers that the watch has started, and agents that it has woken, each in a sentence. They are left over no more. */
   started?: string[];
   /** Standbys among them, which answer: what a failover was refused for may be possible now. */
   answering?: string[];
@@ -69,7 +70,7 @@ const LOCK_EVERY_MS = 1000;
 /**
  * Looks after the nodes that a fault, a fence or a run left in a state that does not change by itself, until the guard has to know, or
  * the time is over. Changes nothing but that it starts containers: those through which clients come, the Sentinels, and killed standbys
- * of a primary that gives no answer. Nothing of it stands in the workflow's history.
+ * of a primary that gives no answer; and that it wakes agents that somebody stopped by a signal. Nothing of it stands in the workflow's history.
  */
 export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequest): Promise<MembersWatchResult> {
   const access = accessCluster(deps, request.cluster);
@@ -79,7 +80,8 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   const look = new MembersLook(deps, access);
   const mayStart = request.mayStart ?? request.mayAct;
   const containers = new EndedContainers(deps, access, mayStart);
-  const pooler = new SilentPooler(deps, access, request.known);
+  const pooler = new SilentPooler(deps, access, request.known, mayStart);
+  const agents = new StoppedAgents(deps, access, mayStart);
   const standbys = new KilledStandbys(deps, access, mayStart);
   const ledgers = new LedgerOfLook(deps, access);
   const astray = Astray.of(deps, request.cluster);
@@ -89,6 +91,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   let lockedUntil = 0;
   try {
     for (;;) {
+      agents.look();
       const [seenNow, ended] = await Promise.all([look.round(), containers.look()]);
       const { round, ledger } = await ledgers.of(seenNow);
       const members = leftOver(round, policy, ledger);
@@ -115,7 +118,12 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       const forMs = ({ node }: LeftOver) => Math.min(astray.forMs(node, now), now - begunAt);
       const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys, forMs(each))) : [];
       const answering = standbys.takeAnswering(round);
-      const startedSays = [...containers.takeStarted(), ...answering.map(({ says }) => says)];
+      const startedSays = [
+        ...containers.takeStarted(),
+        ...pooler.takeStarted(),
+        ...agents.takeWoken(),
+        ...answering.map(({ says }) => says),
+      ];
       const seen = {
         leftOver: told,
         byHand,
@@ -138,6 +146,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
     look.close();
     containers.close();
     pooler.close();
+    agents.close();
     ends.close();
   }
 }

@@ -41,7 +41,7 @@ export async function promoteStandby(deps: ActivityDeps, request: RepairRequest)
   const nodes = await presentNodeNames(deps, access);
   const parts = await openFailoverParts(access, token, nodes, 30_000);
   try {
-    await claimFailoverParts(parts);
+    await claimFailoverParts(deps, parts);
     const said = await observeCandidates(parts);
     let target = parts.candidates.find(({ name }) => said.get(name)?.promotion?.run === request.run);
     let others = parts.candidates.filter((each) => each !== target);

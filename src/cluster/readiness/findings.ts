@@ -9,7 +9,7 @@ import { checkArchiver } from '../switchover/stopping';
 import { slotName, type ClusterTopology } from '../topology';
 import { checkReadiness } from './decide';
 import { checkPoolerRoom } from './pooler';
-import { checkStartTime } from './start';
+import { checkAgentAnswers, checkStartTime } from './start';
 import { checkWaits } from './synchrony';
 
 /** Whether a failover or a planned move would work now, and what is in its way. */
@@ -32,10 +32,11 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
   const list = new Checklist();
   for (const standby of standbys(observed)) {
     if (!answers(standby) || !standby.promotable) continue;
+    checkAgentAnswers(list, standby);
     checkReplay(list, topology, standby, primary);
     checkCommitsOncePrimary(list, standby);
     if (replicationRowOf(primary, slotName(standby.name))?.state !== 'streaming') continue;
-    // A silent agent is a finding of its own, and what only it knows is not known.
+    // A silent agent is a finding of its own (E4), and what only it knows is not known.
     if (standby.agent === null || primary.agent === null) continue;
     const others = standbys(observed).filter((node) => node !== standby);
     checkCandidate(list, topology, { cluster: observed.cluster, source: primary, standby }, others);

@@ -34,6 +34,21 @@ export function nextValue(node: AnsweringNode, name: string): string | undefined
   return agent == null ? undefined : (agent.next[name] ?? sql?.defaults[name]);
 }
 
+/**
+ * E4: a standby whose agent is silent can't be promoted, however well its server streams. Where somebody looked for the first time, such as
+ * `status`, the same is told of the whole node (`agentError`).
+ */
+export function checkAgentAnswers(list: Checklist, { name, agent, agentError, readiness }: AnsweringNode): void {
+  if (agent !== null || agentError !== undefined || readiness?.agentError === undefined) return;
+  list.require('E4', false, {
+    says: `the agent of ${name} answers`,
+    refusal: `${name} could not be promoted: its PostgreSQL answers, and its agent does not`,
+    measured: readiness.agentError,
+    limit: 'an answer within 2000 ms',
+    next: logs(name),
+  });
+}
+
 /** M1: a start that was tried ends well, and others would find the server where they look for it. */
 export function checkStartable(list: Checklist, node: AnsweringNode, weight: Weight): void {
   const { name, readiness } = node;

@@ -83,6 +83,16 @@ describe('the critical section as a step of its run', () => {
     expect(result.subSteps.map(({ id }) => id)).not.toContain('confirm');
   });
 
+  test("a candidate's agent that somebody stopped is woken, and it is promoted in the same look", async () => {
+    cluster.engine.stopped.add(STANDBY);
+    const result = await run();
+    expect(cluster.engine.did).toContain(`wake ${STANDBY}`);
+    expect(result.target).toBe(STANDBY);
+    expect(result.warnings).toEqual([]);
+    // It was claimed once: nobody had to look a second time with more patience.
+    expect(cluster.engine.asked.filter((each) => each === `${STANDBY} claim`)).toHaveLength(1);
+  }, 20_000);
+
   describe('with a pooler that gives no answer', () => {
     test.each([
       ['paused', 'its container is paused', 'docker unpause'],
@@ -110,6 +120,23 @@ describe('the critical section as a step of its run', () => {
       expect(result.target).toBe(STANDBY);
       expect(result.warnings).toEqual([expect.stringMatching(/^F2: .*no answer to "claim" within 1500 ms/)]);
     }, 20_000);
+
+    test('stopped by a signal while PgBouncer goes on: its agent is woken, and holds and leads clients', async () => {
+      cluster.engine.stopped.add(POOLER);
+      const result = await run();
+      expect(cluster.engine.did).toContain(`wake ${POOLER}`);
+      expect(result.warnings).toEqual([]);
+      expect(cluster.did[0]).toBe(`${POOLER} hold 5000001`);
+      expect(cluster.route).toBe(STANDBY);
+      expect(result.marks.releasedAt).not.toBeNull();
+    }, 20_000);
+
+    test('one that somebody paused stays so', async () => {
+      cluster.engine.status[POOLER] = 'paused';
+      cluster.engine.stopped.add(POOLER);
+      await run();
+      expect(cluster.engine.did).not.toContain(`wake ${POOLER}`);
+    });
 
     test('one that ends in the middle holds nothing up', async () => {
       cluster.before = (node, command) => {

@@ -6,7 +6,7 @@ describe('a pooler that runs, and at which clients get no answer', () => {
   let engine: FakeEngine;
   let servers: FakeServers;
   let pooler: SilentPooler;
-  let begin: (known?: { node: string; says: string }[]) => void;
+  let begin: (known?: { node: string; says: string }[], mayStart?: boolean) => void;
   let now: number;
   let through: unknown;
   let tried: number;
@@ -27,8 +27,8 @@ describe('a pooler that runs, and at which clients get no answer', () => {
       return servers.sql('the pool');
     };
     const access = { ...servers.access(), frontDoor: door, keptDoor: door };
-    begin = (known = []) => {
-      pooler = new SilentPooler(engine.deps, access, known, () => now);
+    begin = (known = [], mayStart = false) => {
+      pooler = new SilentPooler(engine.deps, access, known, mayStart, () => now);
     };
     begin();
   });
@@ -43,6 +43,15 @@ describe('a pooler that runs, and at which clients get no answer', () => {
       told = pooler.look({ writable });
     }
     return told;
+  };
+
+  const looksUntil = async (holds: () => boolean) => {
+    for (let left = 100; left > 0 && !holds(); left--) {
+      await pause(100);
+      now += 100;
+      pooler.look({ writable: [PRIMARY] });
+    }
+    expect(holds()).toBe(true);
   };
 
   test('is told with the next command where its agent is silent too, until clients are answered', async () => {
@@ -78,6 +87,66 @@ describe('a pooler that runs, and at which clients get no answer', () => {
     through = noAnswer;
     const [told] = await looks(6);
     expect(told?.says).toMatch(/its agent answers$/);
+  });
+
+  describe('where the guard may act', () => {
+    beforeEach(() => {
+      pooler.close();
+      begin([], true);
+      [agent, through] = [new Refusal('Unreachable'), noAnswer];
+    });
+
+    test('is ended with proof and started once its agent is silent too, and told', async () => {
+      engine.onKill = (node) => {
+        engine.status[node] = 'exited';
+        [agent, through] = [answers, { one: 1 }];
+      };
+      expect(await looks(6)).toEqual([]);
+      expect(engine.did).toEqual([`kill ${POOLER}`, `start ${POOLER}`]);
+      expect(pooler.takeStarted()).toEqual([
+        `${POOLER} was ended and started again: no client gets an answer at the pooler, although ${PRIMARY} takes writes; its agent gives none either`,
+      ]);
+      expect(pooler.takeStarted()).toEqual([]);
+    });
+
+    test('hangs again and again: each time waits longer, also in the next stretch', async () => {
+      for (let stretch = 0; stretch < 3; stretch++) {
+        await looks(7, 1000);
+        pooler.close();
+        begin([], true);
+      }
+      // 21 s: at once, and after the back-off; without one it would have been each four seconds.
+      expect(engine.did.filter((each) => each.startsWith('kill'))).toHaveLength(2);
+    });
+
+    test('is woken where its agent was only stopped, and not ended', async () => {
+      engine.stopped.add(POOLER);
+      agent = answers;
+      await looksUntil(() => engine.did.length > 0);
+      through = { one: 1 };
+      await looks(2);
+      expect(engine.did).toEqual([`wake ${POOLER}`]);
+    }, 20_000);
+
+    test('cannot be ended: it is told with the reason', async () => {
+      engine.onKill = () => {
+        throw new Error('the engine says no');
+      };
+      const [told] = await looks(6);
+      expect(told?.says).toMatch(/; it could not be restarted: the engine says no$/);
+      expect(told?.next).toBe(`docker restart ${POOLER}`);
+    });
+
+    test.each<[string, () => void]>([
+      ['its agent answers: that looks after PgBouncer itself', () => (agent = answers)],
+      ['somebody paused it', () => (engine.status[POOLER] = 'paused')],
+      ['a run is under way', () => (engine.holder = 'switchover-1')],
+      ['clients are answered', () => (through = { one: 1 })],
+    ])('is left alone where %s', async (_what, so) => {
+      so();
+      await looks(6);
+      expect(engine.did).toEqual([]);
+    });
   });
 
   test.each<[string, () => void, string[]?]>([

@@ -79,6 +79,12 @@ export class FakeEngine {
   /** Nodes that are frozen by the engine's list, whatever it says of the one. */
   frozen: string[] = [];
 
+  /** Containers whose agents somebody stopped (SIGSTOP): what they are asked waits until they are woken. */
+  readonly stopped = new Set<string>();
+  /** Agents that a signal does not wake. */
+  readonly deaf = new Set<string>();
+  private waking: { node: string; answer: () => void }[] = [];
+
   /** `postgresql.auto.conf` of any node. */
   autoConf: () => string | undefined | Promise<string | undefined> = () =>
     "synchronous_standby_names = 'veloz_standby'\n";
@@ -106,6 +112,19 @@ export class FakeEngine {
       });
     },
     toldToStop: (node: string) => Promise.resolve(this.toldToStop.includes(node)),
+    run: (node: string, command: readonly string[], _limitMs: number, options: { user?: string } = {}) => {
+      if (this.statusOf(node) !== 'running') return Promise.reject(new Error(`container ${node} is not running`));
+      const wakes = this.stopped.has(node) && command.join(' ').includes('kill -CONT 1') && options.user === 'root';
+      if (!wakes) return Promise.resolve({ exitCode: 1, output: '' });
+      this.did.push(`wake ${node}`);
+      if (!this.deaf.has(node)) {
+        this.stopped.delete(node);
+        const waited = this.waking.filter((each) => each.node === node);
+        this.waking = this.waking.filter((each) => each.node !== node);
+        for (const { answer } of waited) answer();
+      }
+      return Promise.resolve({ exitCode: 0, output: 'woken\n' });
+    },
     kill: (node: string) => {
       this.did.push(`kill ${node}`);
       this.onKill(node);
@@ -113,6 +132,7 @@ export class FakeEngine {
     },
     start: (node: string) => {
       this.did.push(`start ${node}`);
+      this.stopped.delete(node);
       this.status[node] = 'running';
       return Promise.resolve();
     },
@@ -193,9 +213,13 @@ export class FakeEngine {
         };
         if (command === 'watchDisk') void Promise.resolve(this.watchDisk()).then(reply);
         else {
-          this.asked.push(`${node} ${command}`);
-          this.args.push(args);
-          reply(this.agent(node, command, args));
+          const answer = () => {
+            this.asked.push(`${node} ${command}`);
+            this.args.push(args);
+            reply(this.agent(node, command, args));
+          };
+          if (this.stopped.has(node)) this.waking.push({ node, answer });
+          else answer();
         }
         done();
       },
