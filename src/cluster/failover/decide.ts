@@ -5,7 +5,7 @@ import { confirmedWithinMs as confirmedLimitMs } from '../guard/confirmation';
 import type { Ledger } from '../guard/ledger';
 import { lsnDistance, type Lsn } from '../lsn';
 import { formatSize } from '../size';
-import { synchronousNamesFor } from '../synchronous-names';
+import { standbysNeeded, synchronousNamesFor } from '../synchronous-names';
 import { Checklist } from '../switchover/checklist';
 import type { ClusterTopology } from '../topology';
 import {
@@ -144,8 +144,9 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
   checkReplay(list, topology, candidate);
   checkDisk(list, topology, candidate.state);
   decision.others = checkFollowers(list, cluster, candidate, rest, present);
-  decision.names = decision.others.length === 0 ? '' : synchronousNamesFor(topology, decision.others.length);
-  tellNames(list, decision);
+  const heldUp = tellHeldUp(list, topology, candidate, rest, decision.others);
+  decision.names = namesFor(topology, decision.others.length, decision.others.length - heldUp.length);
+  tellNames(list, decision, heldUp);
   const refused = (from: number, to?: number) => list.checks.slice(from, to).some(({ result }) => result === 'refuse');
   decision.needsConsent = loss.needsConsent && !refused(0, curableFrom) && !refused(curableTo);
   return decision;
@@ -376,15 +377,96 @@ function checkFollowers(
   return names;
 }
 
+/**
+ * K5: whose replay is held up takes the new primary as its upstream only once it has replayed what it has, and confirms nothing until
+ * then (activities/held-up.ts). It follows like the others, and nobody waits for it.
+ * @returns the names of those among the followers
+ */
+function tellHeldUp(
+  list: Checklist,
+  topology: ClusterTopology,
+  candidate: Standing,
+  rest: readonly Standing[],
+  others: readonly string[],
+): string[] {
+  const held = rest
+    .filter(({ state }) => others.includes(state.name))
+    .flatMap((standing) => {
+      const found = heldUpBy(topology, standing);
+      return found === undefined ? [] : [{ name: standing.state.name, ...found }];
+    });
+  for (const { name, why, measured, limit, next } of held)
+    list.advise('K5', false, {
+      says: `${name} follows ${candidate.state.name} at once`,
+      refusal: `${name} follows ${candidate.state.name} only once it replays, and confirms nothing until then: ${why}`,
+      measured,
+      limit,
+      next,
+    });
+  return held.map(({ name }) => name);
+}
+
+/** What keeps a standby from taking another upstream now; undefined where nothing is seen that does. */
+function heldUpBy(
+  topology: ClusterTopology,
+  { state, position }: Standing,
+): { why: string; measured: string; limit: string; next: string } | undefined {
+  const { name, replayPaused = false, applyDelayMs = 0, replayReader, replayedLsn } = state;
+  const lag = replayedLsn == null ? 0 : Math.max(0, lsnDistance(position.lsn, replayedLsn));
+  const measured = `${formatSize(lag)} to replay`;
+  const limit = topology.limits.replayLagBytes;
+  // A pause is waited for also where nothing is left to replay (PostgreSQL 15 to 17, WaitForWALToBecomeAvailable).
+  if (replayPaused)
+    return {
+      why: 'replay is paused',
+      measured,
+      limit: 'not paused',
+      next: psql(name, 'SELECT pg_wal_replay_resume()'),
+    };
+  if (applyDelayMs > 0 && lag > 0)
+    return {
+      why: `replay is delayed by ${formatMs(applyDelayMs)}`,
+      measured,
+      limit: 'no delay, or nothing to replay',
+      next: psql(name, 'SHOW recovery_min_apply_delay'),
+    };
+  if (replayReader != null)
+    return {
+      why: `a session there is in the way of replay (${replayReader})`,
+      measured,
+      limit: 'no session in its way',
+      next: psql(name, `SELECT pid, state, xact_start FROM pg_stat_activity WHERE backend_xmin IS NOT NULL`),
+    };
+  return lag <= limit
+    ? undefined
+    : {
+        why: 'it has much to replay',
+        measured,
+        limit: `at most ${formatSize(limit)}, limits.replayLagBytes`,
+        next: logs(name),
+      };
+}
+
+/**
+ * The names for the new primary: empty where fewer confirm at once than they ask for, since each commit would wait then. The guard has
+ * commits wait again as soon as enough confirm. Of followers that come later none is waited for: any one confirms.
+ */
+function namesFor(topology: ClusterTopology, followers: number, confirming: number): string {
+  const names = followers === 0 ? '' : synchronousNamesFor(topology, followers);
+  return standbysNeeded(names) > confirming ? '' : names;
+}
+
 /** H4: with names that nobody answers to, the first commit on the new primary would wait for ever. */
-function tellNames(list: Checklist, { candidate, others, names }: FailoverDecision): void {
+function tellNames(list: Checklist, { candidate, others, names }: FailoverDecision, heldUp: readonly string[]): void {
+  const confirming = others.filter((name) => !heldUp.includes(name));
+  const why =
+    confirming.length === 0
+      ? 'nobody follows it at once'
+      : `${confirming.join(' and ')} follow${confirming.length === 1 ? 's' : ''}${names === '' ? ', and the topology asks for more' : ''}`;
   list.require('H4', true, {
     says: `the synchronous names of ${candidate} are decided before the promotion`,
     refusal: '',
-    measured:
-      others.length === 0
-        ? `'', because nobody follows it at once: the ledger says degraded`
-        : `'${names}', because ${others.join(' and ')} follow${others.length === 1 ? 's' : ''}`,
+    measured: `'${names}', because ${why}${names === '' ? ': the ledger says degraded' : ''}`,
     limit: 'names that somebody answers to',
     next: '',
   });

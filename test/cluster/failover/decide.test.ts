@@ -1,5 +1,6 @@
 import { refusalSentence } from '../../../src/cluster/check';
 import { UNLIMITED_LOSS } from '../../../src/cluster/failover/commands';
+import type { CandidateState } from '../../../src/cluster/failover/candidates';
 import { decideFailover, type FailoverInput } from '../../../src/cluster/failover/decide';
 import type { Ledger } from '../../../src/cluster/guard/ledger';
 import type { Lsn } from '../../../src/cluster/lsn';
@@ -661,6 +662,49 @@ describe('it is worth knowing, and refuses nothing, that', () => {
 test('the named target that was promoted already is success', () => {
   const decision = decide({ target: STANDBY, candidates: [candidate({ inRecovery: false, timeline: 4 }), second()] });
   expect(decision).toMatchObject({ alreadyDone: true, candidate: STANDBY, checks: [] });
+});
+
+describe('a follower whose replay is held up is waited for by nobody:', () => {
+  const behind = { replayedLsn: '0/4FFFC00' };
+  test.each<[string, Partial<CandidateState>, string]>([
+    ['a pause', { replayPaused: true }, 'replay is paused'],
+    ['a delay', { applyDelayMs: 60_000, ...behind }, 'replay is delayed by 1 min 00 s'],
+    ['a reader', { replayReader: 'RecoveryConflictSnapshot' }, 'a session there is in the way of replay'],
+    ['much to replay', { replayedLsn: '0/3000000' }, 'it has much to replay'],
+  ])('%s', (_what, rest, why) => {
+    const decision = decide({ candidates: [candidate(), second({ promotable: false, ...rest })] });
+    expect(decision).toMatchObject({ candidate: STANDBY, others: [STANDBY_2], names: '', lossBound: 0 });
+    const told = decision.checks.find(({ id, result }) => id === 'K5' && result === 'warn');
+    expect(told?.refusal).toContain(`${STANDBY_2} follows ${STANDBY} only once it replays`);
+    expect(told?.refusal).toContain(why);
+    expect(checkOf(decision.checks, 'H4').measured).toContain('nobody follows it at once: the ledger says degraded');
+  });
+
+  test('with another that confirms at once the names ask for any of them', () => {
+    const third = candidate({ name: 'veloz-postgres-standby-3' });
+    const decision = decide({ candidates: [candidate(), second({ replayPaused: true }), third] });
+    expect(decision).toMatchObject({ others: [STANDBY_2, third.name], names: 'ANY 1 (veloz_standby)' });
+    expect(checkOf(decision.checks, 'H4').measured).toContain(`because ${third.name} follows`);
+  });
+
+  test('a delay that has nothing to hold back is none', () => {
+    const decision = decide({ candidates: [candidate(), second({ promotable: false, applyDelayMs: 60_000 })] });
+    expect(decision).toMatchObject({ others: [STANDBY_2], names: 'veloz_standby' });
+  });
+});
+
+test('names of the topology that ask for more than follow are not set: each commit would wait', () => {
+  const topology = clusterTopology();
+  const two = { ...topology, postgres: { ...topology.postgres, synchronousStandbyNames: 'ANY 2 (veloz_standby)' } };
+  const decision = decideFailover(two, {
+    cluster: 'veloz',
+    candidates: [candidate(), second()],
+    ledger: ledgerOf(STANDBY),
+    failedPrimary: PRIMARY,
+    failedAt: FAILED_AT,
+  });
+  expect(decision).toMatchObject({ others: [STANDBY_2], names: '' });
+  expect(checkOf(decision.checks, 'H4').measured).toContain('and the topology asks for more');
 });
 
 test("names of the topology's own making are kept as they are", () => {
