@@ -103,6 +103,7 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
     decision.candidate = input.target;
     return decision;
   }
+  if (!checkNobodyForeign(list, input, present)) return decision;
   if (!checkNobodyWritable(list, input, present)) return decision;
   if (!checkExpected(list, input)) return decision;
   const standing = present.flatMap((state) => {
@@ -156,6 +157,26 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
 function isDone({ target }: FailoverInput, present: readonly CandidateState[]): boolean {
   const writable = present.filter(({ answered, inRecovery }) => answered && inRecovery === false);
   return target !== undefined && writable.length === 1 && writable[0]?.name === target;
+}
+
+/**
+ * A4 of those who take writes: where one belongs to another database system, that is what has to be looked at. Clients are led to no such
+ * node, and a switchover, which I8 would lead to, does not help. Tells nothing where none does.
+ */
+function checkNobodyForeign(list: Checklist, input: FailoverInput, present: readonly CandidateState[]): boolean {
+  const reference = input.systemIdentifier ?? input.ledger?.systemIdentifier;
+  const foreign = present.find(
+    ({ answered, inRecovery, systemIdentifier: system }) =>
+      answered && inRecovery === false && reference !== undefined && system !== undefined && system !== reference,
+  );
+  if (foreign === undefined) return true;
+  return list.require('A4', false, {
+    says: 'all nodes belong to one database system',
+    refusal: `${foreign.name} takes writes, and belongs to another database system than ${input.failedPrimary}`,
+    measured: `${foreign.systemIdentifier} on ${foreign.name}, ${reference} ${input.systemIdentifier === undefined ? 'in the ledger' : `on ${input.failedPrimary}`}`,
+    limit: 'one system identifier',
+    next: psql(foreign.name, 'SELECT system_identifier FROM pg_control_system()'),
+  });
 }
 
 /** I8: no primary is left. A failover beside one would make a second. */

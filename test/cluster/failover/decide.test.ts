@@ -275,6 +275,15 @@ const refusals: Record<string, Refusal> = {
     says: `${STANDBY} takes writes already: ${STANDBY} is writable on timeline 4 (limit: no reachable primary)`,
     next: 'veloz-ha postgres status --cluster veloz',
   },
+  'another node is writable, of another system than the ledger': {
+    input: {
+      ledger: { ...ledgerOf(STANDBY), systemIdentifier: '77' },
+      candidates: [candidate({ inRecovery: false, systemIdentifier: '99' })],
+    },
+    id: 'A4',
+    says: `${STANDBY} takes writes, and belongs to another database system than ${PRIMARY}: 99 on ${STANDBY}, 77 in the ledger`,
+    next: 'SELECT system_identifier FROM pg_control_system()',
+  },
   'the named target is writable, and another too': {
     input: { target: STANDBY, candidates: [candidate({ inRecovery: false }), second({ inRecovery: false })] },
     id: 'I8',
