@@ -12,6 +12,10 @@ import { withSession, type ClusterAccess } from './deps';
 /** How long a standby that nobody needs to have replayed is looked at, in milliseconds. */
 export const LOOK_MS = 1000;
 
+/** The wait event of the replay where a session is in its way, else no row; the control role sees it also with `track_activities` off. */
+export const REPLAY_READER = `SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'
+  AND (wait_event LIKE 'RecoveryConflict%' OR wait_event_type IN ('BufferPin', 'Lock'))`;
+
 /** Why a standby replays nothing now, and what takes that away. */
 export interface HeldUp {
   why: string;
@@ -28,8 +32,7 @@ export async function heldUpBy(cluster: string, node: string, session: PostgresS
   const [row] = await session.query<{ paused: boolean; delayMs: number; reader: string | null }>(
     `SELECT CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused,
        (SELECT setting::int FROM pg_settings WHERE name = 'recovery_min_apply_delay') AS "delayMs",
-       (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'
-         AND (wait_event LIKE 'RecoveryConflict%' OR wait_event_type IN ('BufferPin', 'Lock'))) AS reader`,
+       (${REPLAY_READER}) AS reader`,
   );
   if (row?.paused === true) return { why: 'replay is paused', next: psql(node, 'SELECT pg_wal_replay_resume()') };
   if (row !== undefined && row.delayMs > 0)

@@ -364,6 +364,7 @@ function paintKind(kind: GuardEvent['kind'], style: Style): string {
     case 'primary back':
     case 'ready':
     case 'standby back':
+    case 'commits go on':
     case 'restored':
     case 'mended':
     case 'redis back':

@@ -1,7 +1,7 @@
 import { CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
 import type { ClusterDescription, FailoverMove, FailoverResult } from '../activities';
 import { type Check, commandsOf, refusalSentence, splitNext } from '../cluster/check';
-import { clusterStatus, logs } from '../cluster/commands';
+import { clusterStatus, logs, psql } from '../cluster/commands';
 import { durationMs } from '../cluster/duration';
 import type { Ledger } from '../cluster/guard/ledger';
 import { membersOf } from '../cluster/members';
@@ -297,6 +297,22 @@ async function findFailed(
           membersAfter: state.members,
         }),
       };
+    const foreign = primaries(observed).find(
+      ({ sql }) =>
+        ledger?.systemIdentifier !== undefined &&
+        sql?.systemIdentifier !== undefined &&
+        sql.systemIdentifier !== ledger.systemIdentifier,
+    );
+    // A switchover would not help, and clients are not to be led there.
+    if (foreign !== undefined)
+      return end({
+        id: 'A4',
+        says: 'all nodes belong to one database system',
+        refusal: `${foreign.name} takes writes, and belongs to another database system than the ledger`,
+        measured: `${foreign.sql?.systemIdentifier} on ${foreign.name}, ${ledger?.systemIdentifier} in the ledger`,
+        limit: 'one system identifier',
+        next: psql(foreign.name, 'SELECT system_identifier FROM pg_control_system()'),
+      });
     return end({
       id: 'I8',
       says: 'no primary can be reached',

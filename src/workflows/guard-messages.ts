@@ -26,6 +26,7 @@ export interface GuardEvent {
     | 'primary back'
     | 'failover'
     | 'standby lost'
+    | 'commits go on'
     | 'standby back'
     | 'relaxed'
     | 'restored'

@@ -41,6 +41,15 @@ export class NamesGuard {
     if (!known.standbyLost && !known.standbyBack) delete state.namesFailed;
   }
 
+  /** Commits that were told to wait go on by themselves: nothing is left to be tried again, and a loss from now on is news. */
+  commitsGoOn(): void {
+    const { state, known } = this.host;
+    known.standbyLost = false;
+    delete state.namesBackoffUntil;
+    delete state.namesFailed;
+    this.host.note('commits go on', 'standbys confirm again: commits go on');
+  }
+
   /** What was in vain is tried again once its time is over. */
   retryWhenDue(now: number): void {
     const { state, known } = this.host;

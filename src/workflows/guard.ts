@@ -344,7 +344,7 @@ class Guard {
           ...(mayAct ? { mayAct } : {}),
           mayInterrupt: this.acts() && state.mode === 'auto',
           incidentRun: run,
-          known,
+          known: { ...known, ...(state.namesFailed?.what === 'relax' ? { commitsWait: true } : {}) },
           forMs: stretchMs(now, [
             state.maintenance?.until,
             state.backoffUntil,
@@ -437,6 +437,9 @@ class Guard {
         return this.names.standbyLost(result);
       case 'standby back':
         return this.names.standbyBack();
+      case 'commits go on':
+        this.names.commitsGoOn();
+        return;
       case 'split brain':
         return this.splitBrain(result);
     }

@@ -201,6 +201,15 @@ describe('failover', () => {
       expect(cluster.did).toEqual(['describeCluster', 'observe', 'readLedger']);
     });
 
+    test('is refused beside one that takes writes and belongs to another database system, which is told', async () => {
+      cluster.ledger = { ...cluster.ledger, systemIdentifier: '77' } as typeof cluster.ledger;
+      const foreign = cluster.seen.node(STANDBY).sql;
+      Object.assign(foreign, { inRecovery: false, systemIdentifier: '99' });
+      const { type, message } = await cluster.run({ approval: 'given' });
+      expect(type).toBe('Refused');
+      expect(message).toContain(`A4: ${STANDBY} takes writes, and belongs to another database system than the ledger`);
+    });
+
     test('is done already where the wanted node is the primary', async () => {
       cluster.seen.node(STANDBY).sql.inRecovery = false;
       const { report } = await cluster.run({ approval: 'given', target: STANDBY });

@@ -703,6 +703,21 @@ describe('guard', () => {
       });
     });
 
+    test('what was refused is told no longer than commits wait', async () => {
+      const cluster = new GuardedCluster(server);
+      cluster.acts.relax = () => Promise.reject(refused('A3: it may be a primary'));
+      await cluster.protected(async () => {
+        await cluster.sees(lost(), ({ known }) => known.commitsWait !== true);
+        await cluster.until('the back-off', ({ namesBackoffUntil }) => namesBackoffUntil !== undefined);
+        await cluster.sees(seen('commits go on'), ({ known }) => known.commitsWait === true);
+        await cluster.watches(({ known }) => known.commitsWait !== true && !known.standbyLost);
+        const state = await cluster.state();
+        expect(state.namesFailed).toBeUndefined();
+        expect(state.namesBackoffUntil).toBeUndefined();
+        expect(kinds(state).at(-1)).toBe('commits go on');
+      });
+    });
+
     test('what was refused is told until a whole look finds nothing to relax', async () => {
       const cluster = new GuardedCluster(server, { standbyLostAfter: '1s' });
       cluster.acts.relax = () => Promise.reject(refused('A3: it may be a primary'));

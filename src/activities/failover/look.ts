@@ -6,6 +6,7 @@ import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/led
 import type { Lsn } from '../../cluster/lsn';
 import type { PostgresAgent } from '../../systems/agent';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { REPLAY_READER } from '../held-up';
 import { messageOf, NodeProbe, withinLimit } from '../guard/probe';
 import type { FailoverMove } from './move';
 import type { Candidate, FailoverParts } from './parts';
@@ -167,6 +168,7 @@ async function stateOf(
       receiver: row.receiver,
       replayPaused: row.replayPaused,
       applyDelayMs: row.applyDelayMs,
+      replayReader: row.replayReader,
       systemIdentifier: row.systemIdentifier,
       freeDiskBytes: disk.freeBytes,
     };
@@ -183,6 +185,7 @@ interface CandidateRow extends Record<string, unknown> {
   receiver: string | null;
   replayPaused: boolean;
   applyDelayMs: number;
+  replayReader: string | null;
   systemIdentifier: string;
 }
 
@@ -207,6 +210,7 @@ SELECT r.recovering AS "inRecovery",
   (SELECT status FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) AS receiver,
   CASE WHEN r.recovering THEN pg_is_wal_replay_paused() ELSE false END AS "replayPaused",
   (SELECT setting::int FROM pg_settings WHERE name = 'recovery_min_apply_delay') AS "applyDelayMs",
+  (${REPLAY_READER}) AS "replayReader",
   (SELECT system_identifier::text FROM pg_control_system()) AS "systemIdentifier"
 FROM (SELECT pg_is_in_recovery() AS recovering) r`;
 

@@ -1,10 +1,13 @@
 import type { GuardPolicy } from '../../cluster/guard/policy';
 import type { ContainerWord, Round } from '../../cluster/guard/signals';
+import type { Lsn } from '../../cluster/lsn';
 import {
   carriedWatch,
+  commitsGoOn,
   goesOnWith,
   isStandbyBack,
   lostStandbys,
+  markOf,
   nothingWatched,
   standbysDueIn,
   watchStandbys,
@@ -38,6 +41,8 @@ const remembered = new WeakMap<object, Map<string, Remembered>>();
 export class StandbyWatcher {
   private watch: StandbyWatch;
   private told = false;
+  /** What the primary had on its disk when this watcher first looked whether commits go on. */
+  private mark: Lsn | undefined;
 
   constructor(
     private readonly deps: Pick<ActivityDeps, 'docker'>,
@@ -81,6 +86,14 @@ export class StandbyWatcher {
   /** Could what was relaxed be restored now? */
   isBack(round: Round): boolean {
     return isStandbyBack(this.watch, round, this.primary ?? round.primary);
+  }
+
+  /** Commits are known to wait: do they go on by now? From the second round on, since it needs something that was written before. */
+  goesOn(round: Round): boolean {
+    const primary = this.primary ?? round.primary;
+    const goesOn = commitsGoOn(round, primary, this.mark);
+    this.mark ??= markOf(round, primary);
+    return goesOn;
   }
 
   /** The next look is due within this time, in milliseconds; undefined while the usual pace will do. */

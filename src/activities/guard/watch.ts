@@ -47,6 +47,8 @@ export interface WatchRequest {
     splitBrain: boolean;
     standbyLost: boolean;
     standbyBack: boolean;
+    /** It is told that commits wait: the first round in which they go on is news. */
+    commitsWait?: boolean;
     sees: string;
     ready?: string;
   };
@@ -56,7 +58,17 @@ export interface WatchRequest {
 
 /** Why a stretch of watching ended, and what was seen then. */
 export interface WatchResult {
-  why: 'failed' | 'healthy' | 'ledger' | 'standby lost' | 'standby back' | 'split brain' | 'sees' | 'ready' | 'quiet';
+  why:
+    | 'failed'
+    | 'healthy'
+    | 'ledger'
+    | 'standby lost'
+    | 'standby back'
+    | 'commits go on'
+    | 'split brain'
+    | 'sees'
+    | 'ready'
+    | 'quiet';
   at: number;
   state: Verdict['state'];
   /** What is seen, in a sentence. */
@@ -221,6 +233,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       // Of another database system nothing is relaxed, restored or proven: the ledger is not about it.
       if (verdict.state === 'healthy' && !isForeign(request.ledger, round.sql)) {
         if (request.known.failed) return { why: 'healthy', ...seen };
+        if (request.known.commitsWait === true && standbys.goesOn(round)) return { why: 'commits go on', ...seen };
         const lost = await standbys.look(round, request.known.standbyLost);
         waiting = lost;
         if (lost !== undefined) {

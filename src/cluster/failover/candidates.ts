@@ -33,6 +33,8 @@ export interface CandidateState {
   replayPaused?: boolean;
   /** `recovery_min_apply_delay`, in milliseconds. */
   applyDelayMs?: number;
+  /** What the replay waits for, where a session there is in its way: a wait event. Null or absent where none is seen. */
+  replayReader?: string | null;
   systemIdentifier?: string;
   freeDiskBytes?: number;
 }

@@ -5,7 +5,6 @@ import { confirmedWithinMs as confirmedLimitMs } from '../guard/confirmation';
 import type { Ledger } from '../guard/ledger';
 import { lsnDistance, type Lsn } from '../lsn';
 import { formatSize } from '../size';
-import { synchronousNamesFor } from '../synchronous-names';
 import { Checklist } from '../switchover/checklist';
 import type { ClusterTopology } from '../topology';
 import {
@@ -18,6 +17,7 @@ import {
   type Standing,
 } from './candidates';
 import { promoteCommand, rejoinCommand } from './commands';
+import { heldUpBy, namesFor } from './followers';
 import type { OwnSettings } from './own-settings';
 import { checkLoss } from './proof';
 import type { LossConsent } from './proof-input';
@@ -103,6 +103,7 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
     decision.candidate = input.target;
     return decision;
   }
+  if (!checkNobodyForeign(list, input, present)) return decision;
   if (!checkNobodyWritable(list, input, present)) return decision;
   if (!checkExpected(list, input)) return decision;
   const standing = present.flatMap((state) => {
@@ -144,8 +145,9 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
   checkReplay(list, topology, candidate);
   checkDisk(list, topology, candidate.state);
   decision.others = checkFollowers(list, cluster, candidate, rest, present);
-  decision.names = decision.others.length === 0 ? '' : synchronousNamesFor(topology, decision.others.length);
-  tellNames(list, decision);
+  const heldUp = tellHeldUp(list, topology, candidate, rest, decision.others);
+  decision.names = namesFor(topology, decision.others.length, decision.others.length - heldUp.length);
+  tellNames(list, decision, heldUp);
   const refused = (from: number, to?: number) => list.checks.slice(from, to).some(({ result }) => result === 'refuse');
   decision.needsConsent = loss.needsConsent && !refused(0, curableFrom) && !refused(curableTo);
   return decision;
@@ -155,6 +157,26 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
 function isDone({ target }: FailoverInput, present: readonly CandidateState[]): boolean {
   const writable = present.filter(({ answered, inRecovery }) => answered && inRecovery === false);
   return target !== undefined && writable.length === 1 && writable[0]?.name === target;
+}
+
+/**
+ * A4 of those who take writes: where one belongs to another database system, that is what has to be looked at. Clients are led to no such
+ * node, and a switchover, which I8 would lead to, does not help. Tells nothing where none does.
+ */
+function checkNobodyForeign(list: Checklist, input: FailoverInput, present: readonly CandidateState[]): boolean {
+  const reference = input.systemIdentifier ?? input.ledger?.systemIdentifier;
+  const foreign = present.find(
+    ({ answered, inRecovery, systemIdentifier: system }) =>
+      answered && inRecovery === false && reference !== undefined && system !== undefined && system !== reference,
+  );
+  if (foreign === undefined) return true;
+  return list.require('A4', false, {
+    says: 'all nodes belong to one database system',
+    refusal: `${foreign.name} takes writes, and belongs to another database system than ${input.failedPrimary}`,
+    measured: `${foreign.systemIdentifier} on ${foreign.name}, ${reference} ${input.systemIdentifier === undefined ? 'in the ledger' : `on ${input.failedPrimary}`}`,
+    limit: 'one system identifier',
+    next: psql(foreign.name, 'SELECT system_identifier FROM pg_control_system()'),
+  });
 }
 
 /** I8: no primary is left. A failover beside one would make a second. */
@@ -376,15 +398,46 @@ function checkFollowers(
   return names;
 }
 
+/**
+ * K5: whose replay is held up takes the new primary as its upstream only once it has replayed what it has, and confirms nothing until
+ * then (activities/held-up.ts). It follows like the others, and nobody waits for it.
+ * @returns the names of those among the followers
+ */
+function tellHeldUp(
+  list: Checklist,
+  topology: ClusterTopology,
+  candidate: Standing,
+  rest: readonly Standing[],
+  others: readonly string[],
+): string[] {
+  const held = rest
+    .filter(({ state }) => others.includes(state.name))
+    .flatMap((standing) => {
+      const found = heldUpBy(topology, standing);
+      return found === undefined ? [] : [{ name: standing.state.name, ...found }];
+    });
+  for (const { name, why, measured, limit, next } of held)
+    list.advise('K5', false, {
+      says: `${name} follows ${candidate.state.name} at once`,
+      refusal: `${name} follows ${candidate.state.name} only once it replays, and confirms nothing until then: ${why}`,
+      measured,
+      limit,
+      next,
+    });
+  return held.map(({ name }) => name);
+}
+
 /** H4: with names that nobody answers to, the first commit on the new primary would wait for ever. */
-function tellNames(list: Checklist, { candidate, others, names }: FailoverDecision): void {
+function tellNames(list: Checklist, { candidate, others, names }: FailoverDecision, heldUp: readonly string[]): void {
+  const confirming = others.filter((name) => !heldUp.includes(name));
+  const why =
+    confirming.length === 0
+      ? 'nobody follows it at once'
+      : `${confirming.join(' and ')} follow${confirming.length === 1 ? 's' : ''}${names === '' ? ', and the topology asks for more' : ''}`;
   list.require('H4', true, {
     says: `the synchronous names of ${candidate} are decided before the promotion`,
     refusal: '',
-    measured:
-      others.length === 0
-        ? `'', because nobody follows it at once: the ledger says degraded`
-        : `'${names}', because ${others.join(' and ')} follow${others.length === 1 ? 's' : ''}`,
+    measured: `'${names}', because ${why}${names === '' ? ': the ledger says degraded' : ''}`,
     limit: 'names that somebody answers to',
     next: '',
   });

@@ -132,6 +132,28 @@ export function tooFewConfirm(answer: Pick<NodeAnswer, 'names' | 'standbys'>): b
   return confirmingOf(answer).length < standbysNeeded(answer.names ?? '');
 }
 
+/**
+ * Do commits go on? So many standbys as they wait for have confirmed `mark`, or they wait for none. Pure.
+ * @param mark what the primary had on its disk in an earlier round: one that is merely listed, frozen or cut off, does not confirm it
+ */
+export function commitsGoOn(round: Round, primary: string, mark: Lsn | undefined): boolean {
+  const answer = primaryOf(round, primary);
+  if (answer === undefined || !isWritable(answer)) return false;
+  const needed = standbysNeeded(answer.names ?? '');
+  if (needed === 0) return answer.names !== undefined;
+  if (mark === undefined) return false;
+  const confirmed = confirmingOf(answer).filter(
+    ({ flush }) => flush !== undefined && lsnBytes(flush) >= lsnBytes(mark),
+  );
+  return confirmed.length >= needed;
+}
+
+/** What the primary has on its own disk, where it answers: a standby that confirms it later is there. */
+export function markOf(round: Round, primary: string): Lsn | undefined {
+  const answer = primaryOf(round, primary);
+  return answer?.flushed ?? answer?.lsn ?? undefined;
+}
+
 /** Are commits waiting in vain by now? Pure. */
 export function lostStandbys(
   watch: StandbyWatch,
@@ -144,7 +166,7 @@ export function lostStandbys(
   if (lostSince === undefined) return undefined;
   const forMs = now - lostSince;
   const answer = primaryOf(round, primary);
-  const mark = answer?.flushed ?? answer?.lsn;
+  const mark = markOf(round, primary);
   const rest = { forMs, ...(mark === undefined ? {} : { mark }) };
   if (goneSince !== undefined && now - goneSince >= policy.standbyDeadAfter)
     return {

@@ -8,7 +8,7 @@ import {
   unheardWords,
   type CandidateState,
 } from '../failover/candidates';
-import { synchronousNamesFor } from '../synchronous-names';
+import { heldUpBy, namesFor } from '../failover/followers';
 import { Checklist } from '../switchover/checklist';
 import type { ClusterTopology } from '../topology';
 
@@ -94,11 +94,13 @@ export function decidePromotion(
     next: status,
   });
   if (candidate === undefined || list.checks.some(({ result }) => result === 'refuse')) return promotion;
-  const others = standing.filter((each) => each !== candidate).map(({ state }) => state.name);
+  const rest = standing.filter((each) => each !== candidate);
+  const others = rest.map(({ state }) => state.name);
+  const confirming = rest.filter((each) => heldUpBy(topology, each) === undefined);
   return {
     checks: list.checks,
     candidate: candidate.state.name,
     others,
-    names: others.length === 0 ? '' : synchronousNamesFor(topology, others.length),
+    names: namesFor(topology, others.length, confirming.length),
   };
 }

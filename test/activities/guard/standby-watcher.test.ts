@@ -56,4 +56,12 @@ describe('a standby that confirms nothing', () => {
     expect(await looks(watcher(deps(), beat), 200)).toMatchObject({ proven: false });
     expect(watcher(deps()).beat).toBeUndefined();
   });
+
+  test('is back for commits once it confirms what was written before, not while it is merely listed', () => {
+    const one = watcher(deps());
+    expect(one.goesOn(silent)).toBe(false);
+    expect(one.goesOn(silent)).toBe(false);
+    const standbys = [{ node: STANDBY, syncState: 'sync' as const, state: 'streaming', flush: '0/6' }];
+    expect(one.goesOn(round({ sql: writable({ lsn: '0/7', standbys }) }))).toBe(true);
+  });
 });

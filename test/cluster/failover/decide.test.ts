@@ -1,5 +1,6 @@
 import { refusalSentence } from '../../../src/cluster/check';
 import { UNLIMITED_LOSS } from '../../../src/cluster/failover/commands';
+import type { CandidateState } from '../../../src/cluster/failover/candidates';
 import { decideFailover, type FailoverInput } from '../../../src/cluster/failover/decide';
 import type { Ledger } from '../../../src/cluster/guard/ledger';
 import type { Lsn } from '../../../src/cluster/lsn';
@@ -137,8 +138,11 @@ describe('the ledger has to be confirmed just before the failure', () => {
     const decision = confirmed(before);
     expect(ids(decision.checks, 'refuse')).toEqual([]);
     expect(decision).toMatchObject({ lossBound: 0, needsConsent: false });
+    // No round shows a wait that began and was cancelled between two of them.
     expect(decision.proof).toMatch(
-      new RegExp(`^the ledger, confirmed .*before the failure, names ${STANDBY}; it was heard, and none has more$`),
+      new RegExp(
+        `^the ledger, confirmed .*before the failure, names ${STANDBY}; it was heard, and none has more; not covered is a commit whose wait for a standby was cancelled .* in the last two rounds of the watch, or since$`,
+      ),
     );
   });
 
@@ -270,6 +274,15 @@ const refusals: Record<string, Refusal> = {
     id: 'I8',
     says: `${STANDBY} takes writes already: ${STANDBY} is writable on timeline 4 (limit: no reachable primary)`,
     next: 'veloz-ha postgres status --cluster veloz',
+  },
+  'another node is writable, of another system than the ledger': {
+    input: {
+      ledger: { ...ledgerOf(STANDBY), systemIdentifier: '77' },
+      candidates: [candidate({ inRecovery: false, systemIdentifier: '99' })],
+    },
+    id: 'A4',
+    says: `${STANDBY} takes writes, and belongs to another database system than ${PRIMARY}: 99 on ${STANDBY}, 77 in the ledger`,
+    next: 'SELECT system_identifier FROM pg_control_system()',
   },
   'the named target is writable, and another too': {
     input: { target: STANDBY, candidates: [candidate({ inRecovery: false }), second({ inRecovery: false })] },
@@ -661,6 +674,49 @@ describe('it is worth knowing, and refuses nothing, that', () => {
 test('the named target that was promoted already is success', () => {
   const decision = decide({ target: STANDBY, candidates: [candidate({ inRecovery: false, timeline: 4 }), second()] });
   expect(decision).toMatchObject({ alreadyDone: true, candidate: STANDBY, checks: [] });
+});
+
+describe('a follower whose replay is held up is waited for by nobody:', () => {
+  const behind = { replayedLsn: '0/4FFFC00' };
+  test.each<[string, Partial<CandidateState>, string]>([
+    ['a pause', { replayPaused: true }, 'replay is paused'],
+    ['a delay', { applyDelayMs: 60_000, ...behind }, 'replay is delayed by 1 min 00 s'],
+    ['a reader', { replayReader: 'RecoveryConflictSnapshot' }, 'a session there is in the way of replay'],
+    ['much to replay', { replayedLsn: '0/3000000' }, 'it has much to replay'],
+  ])('%s', (_what, rest, why) => {
+    const decision = decide({ candidates: [candidate(), second({ promotable: false, ...rest })] });
+    expect(decision).toMatchObject({ candidate: STANDBY, others: [STANDBY_2], names: '', lossBound: 0 });
+    const told = decision.checks.find(({ id, result }) => id === 'K5' && result === 'warn');
+    expect(told?.refusal).toContain(`${STANDBY_2} follows ${STANDBY} only once it replays`);
+    expect(told?.refusal).toContain(why);
+    expect(checkOf(decision.checks, 'H4').measured).toContain('nobody follows it at once: the ledger says degraded');
+  });
+
+  test('with another that confirms at once the names ask for any of them', () => {
+    const third = candidate({ name: 'veloz-postgres-standby-3' });
+    const decision = decide({ candidates: [candidate(), second({ replayPaused: true }), third] });
+    expect(decision).toMatchObject({ others: [STANDBY_2, third.name], names: 'ANY 1 (veloz_standby)' });
+    expect(checkOf(decision.checks, 'H4').measured).toContain(`because ${third.name} follows`);
+  });
+
+  test('a delay that has nothing to hold back is none', () => {
+    const decision = decide({ candidates: [candidate(), second({ promotable: false, applyDelayMs: 60_000 })] });
+    expect(decision).toMatchObject({ others: [STANDBY_2], names: 'veloz_standby' });
+  });
+});
+
+test('names of the topology that ask for more than follow are not set: each commit would wait', () => {
+  const topology = clusterTopology();
+  const two = { ...topology, postgres: { ...topology.postgres, synchronousStandbyNames: 'ANY 2 (veloz_standby)' } };
+  const decision = decideFailover(two, {
+    cluster: 'veloz',
+    candidates: [candidate(), second()],
+    ledger: ledgerOf(STANDBY),
+    failedPrimary: PRIMARY,
+    failedAt: FAILED_AT,
+  });
+  expect(decision).toMatchObject({ others: [STANDBY_2], names: '' });
+  expect(checkOf(decision.checks, 'H4').measured).toContain('and the topology asks for more');
 });
 
 test("names of the topology's own making are kept as they are", () => {

@@ -1,6 +1,7 @@
 import type { ContainerWord, NodeAnswer, Round } from '../../../src/cluster/guard/signals';
 import {
   carriedWatch,
+  commitsGoOn,
   goesOnWith,
   isStandbyBack,
   lostStandbys,
@@ -197,5 +198,25 @@ describe('what was counted', () => {
     const dead = after([0, {}], [1000, none, exited], [1400, none, exited]);
     expect(goesOnWith(carriedWatch(dead, 1400), 1400)).toEqual(dead);
     expect(goesOnWith(carriedWatch(known, 3000), 3000)).toEqual(known);
+  });
+});
+
+describe('commits that waited go on', () => {
+  const two = { names: 'ANY 2 (veloz_standby)' };
+  test.each<[string, NodeAnswer, string | undefined, boolean]>([
+    ['once it confirms what was written before', primary('0/7', [streams(STANDBY, '0/6')]), '0/6', true],
+    ['not while it is listed and confirms nothing new', primary('0/7', [streams(STANDBY, '0/5')]), '0/6', false],
+    [
+      'not before something was written that it could confirm',
+      primary('0/7', [streams(STANDBY, '0/7')]),
+      undefined,
+      false,
+    ],
+    ['not by one that commits do not wait for', primary('0/7', [streams(STANDBY, '0/7', 'async')]), '0/6', false],
+    ['not by one of two', primary('0/7', [streams(STANDBY, '0/7', 'quorum')], two), '0/6', false],
+    ['where they wait for nobody any more', primary('0/7', [], { names: '' }), '0/6', true],
+    ['not where the primary is silent', silence(), '0/6', false],
+  ])('%s', (_what, sql, mark, goesOn) => {
+    expect(commitsGoOn(round({ sql }), PRIMARY, mark)).toBe(goesOn);
   });
 });

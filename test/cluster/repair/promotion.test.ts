@@ -35,6 +35,10 @@ describe('every node is a standby: whom to promote', () => {
     });
   });
 
+  test('one whose replay is held up follows, and nobody waits for it', () => {
+    expect(decide(standby('a'), standby('b', { replayPaused: true }))).toMatchObject({ others: ['b'], names: '' });
+  });
+
   test('an optional node without container does not count; alone, nobody confirms', () => {
     const missing = standby('b', { answered: false, missing: true });
     expect(decide(standby('a'), missing)).toMatchObject({ candidate: 'a', others: [], names: '' });
