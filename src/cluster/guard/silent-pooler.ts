@@ -5,7 +5,8 @@ const SETTLE_MS = 1000;
 const LEAVES = 'it hangs, and its restart would end the connections of all clients';
 
 /**
- * A pooler that runs, and at which no client gets an answer, although the primary takes writes. Nothing is done about it.
+ * A pooler that runs, and at which no client gets an answer, although the primary takes writes. It is told where nobody restarts it
+ * (src/activities/guard/hung-pooler.ts).
  * @param alone its agent gives no answer either
  */
 export const silentPooler = (pooler: string, primary: string, alone: boolean): LeftOver =>
