@@ -75,6 +75,11 @@ class FirstMasterTest(unittest.TestCase):
         self.assertEqual(self.choice(holds(A), holds(B, 3, A, 7)), Choice(B, 8))
         self.assertEqual(self.choice(holds(A), holds(B, 3)), Choice(B, 0))
 
+    def test_a_last_master_that_is_no_node_any_more_is_for_a_person(self):
+        choice, why = first_master([holds(A, 3, ("c", 6379), 7), holds(B)], [])
+        self.assertIsNone(choice)
+        self.assertIn("the last known master is c, which is none of the nodes a and b", why)
+
     def test_where_nothing_tells_which_is_newer_a_person_decides(self):
         for nodes in ([holds(A, 3), holds(B, 4)], [holds(A, 3, A, 7), holds(B, 4, B, 7)]):
             choice, why = first_master(nodes, [])

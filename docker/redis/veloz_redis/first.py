@@ -68,10 +68,14 @@ def first_master(nodes: Sequence[Held], opinions: Iterable[Optional[Opinion]]) -
     if mute:
         return None, (
             f"{names(mute)} did not say yet who was the master last (limit: all {len(nodes)} nodes). "
-            f"Where that lasts: docker logs --tail 50 {mute[0].address[0]}"
+            f"Next: docker logs --tail 50 {mute[0].address[0]}, where that lasts"
         )
     holders = [node for node in nodes if node.keys > 0]
     named = [node for node in nodes if node.address in last]
+    if last and not named:
+        return None, (
+            f"the last known master is {host(last)}, which is none of the nodes {names(nodes)}. {decide('')}"
+        )
     if not holders:
         return choose(named[0] if named else nodes[0])
     if len(last) <= 1:
@@ -79,7 +83,7 @@ def first_master(nodes: Sequence[Held], opinions: Iterable[Optional[Opinion]]) -
             return choose(named[0])
         if len(holders) == 1:
             return choose(holders[0])
-        # The last master lost what it had, or is no node any more: whoever had a copy of it to the end is as good.
+        # The last master lost what it had: whoever had a copy of it to the end is as good.
         copies = [node for node in holders if node.record is not None and node.record.number == number]
         if len(copies) == 1:
             return choose(copies[0])
