@@ -223,8 +223,8 @@ class SentinelStartTest(unittest.TestCase):
             answers = {}
             real = asyncio.start_server
 
-            async def start(answer, port):
-                self.server = await real(answer, host="127.0.0.1", port=port)
+            async def start(answer, _host, port):
+                self.server = await real(answer, "127.0.0.1", port)
                 return self.server
 
             async def at_wait():

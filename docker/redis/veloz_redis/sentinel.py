@@ -146,7 +146,7 @@ class Waiting:
         write(WAITS, why)
         if self._server is None:
             try:
-                self._server = await asyncio.start_server(self._answer, port=self._settings.port)
+                self._server = await asyncio.start_server(self._answer, "0.0.0.0", self._settings.port)
             except OSError as error:
                 log(f"{self._settings.node} can't say so on its port: {error}")
 
