@@ -5,6 +5,7 @@ import { moveMaster, putBackMaster } from '../../src/activities/redis/move';
 import type { Started } from '../../src/bench/stand';
 import { composeArguments } from '../../src/cli/compose';
 import { packageRoot } from '../../src/cli/paths';
+import { redisFindings } from '../../src/cluster/redis/health';
 import type { RedisWindow } from '../../src/bench/redis-writers';
 import type { RedisFailoverInput } from '../../src/workflows/redis-input';
 import type { Report } from '../../src/workflows/run-state';
@@ -285,6 +286,74 @@ describe('a master that comes back empty', () => {
     await waitUntil('the replica being the master', async () => (await wholeRedis()).master === replica, 60_000);
     for (const node of [master, replica])
       expect(docker('exec', node, 'redis-cli', 'get', 'e2e:precious').trim()).toBe('kept');
+  });
+});
+
+describe('Sentinels that lost what they knew', () => {
+  const compose = (...words: string[]) =>
+    execFileSync('bash', [join('scripts', 'compose.sh'), ...composeArguments(1, words)], {
+      cwd: packageRoot,
+      stdio: 'pipe',
+    });
+  const sentinels = redis.sentinels.map(({ name }) => name);
+  const removeSentinels = () => {
+    docker('rm', '-f', ...sentinels);
+    docker('volume', 'rm', ...sentinels);
+  };
+  const services = [...redis.nodes, ...redis.sentinels].map(({ name }) => name.replace('veloz-', ''));
+
+  test('make the node the master that was it last, and wait for it: nothing acknowledged is lost', async () => {
+    let { master, replica } = await wholeRedis();
+    // The one that a Sentinel would take as a default is to be the older one.
+    if (master !== redis.nodes[0]?.name) {
+      await work();
+      await run();
+      ({ master, replica } = await wholeRedis());
+    }
+    docker('stop', master);
+    await waitUntil('the replica being the master', () => roleOf(replica) === 'master', 60_000);
+    docker('exec', replica, 'redis-cli', 'set', 'e2e:newer', 'kept');
+    await waitUntil('the replica remembering it', () =>
+      docker('exec', replica, 'cat', '/var/lib/redis/last-master').startsWith(`${replica}:`),
+    );
+    removeSentinels();
+    docker('stop', replica);
+    compose('up', '-d', '--no-deps', ...services.filter((name) => `veloz-${name}` !== replica));
+    await waitUntil(
+      'the finding',
+      async () =>
+        redisFindings(redis, await lookAtRedis()).some(
+          ({ measured, next }) =>
+            measured.includes(`${replica}, which may hold newer data, does not answer`) &&
+            next?.startsWith(`docker start ${replica}`) === true,
+        ),
+      30_000,
+    );
+    // Longer than a node that is named needs to take its role.
+    await sleep(5000);
+    expect(roleOf(master)).toBe('slave');
+    docker('start', replica);
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+    for (const node of [master, replica])
+      expect(docker('exec', node, 'redis-cli', 'get', 'e2e:newer').trim()).toBe('kept');
+    docker('exec', replica, 'redis-cli', 'del', 'e2e:newer');
+  });
+
+  test('watch the node that a person made the master, where the last one is gone', async () => {
+    const { master, replica } = await wholeRedis();
+    docker('exec', master, 'redis-cli', 'set', 'e2e:copied', 'kept');
+    docker('exec', master, 'redis-cli', 'wait', '1', '1000');
+    removeSentinels();
+    docker('stop', master);
+    compose('up', '-d', '--no-deps', ...services.filter((name) => `veloz-${name}` !== master));
+    docker('exec', replica, 'redis-cli', 'replicaof', 'no', 'one');
+    await waitUntil('the Sentinels naming it', async () =>
+      (await lookAtRedis()).sentinels.every(({ state }) => state?.master?.host === replica),
+    );
+    docker('start', master);
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+    expect(docker('exec', master, 'redis-cli', 'get', 'e2e:copied').trim()).toBe('kept');
+    docker('exec', replica, 'redis-cli', 'del', 'e2e:copied');
   });
 });
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 
 from .resp import Client
-from .settings import PASSWORD_FILE, RUN
+from .settings import PASSWORD_FILE, RUN, WAITS
 
 SEEN = f"{RUN}/healthy"
 LINGER_S = 20
@@ -17,6 +18,10 @@ async def state(client: Client, kind: str, master: str) -> tuple[bool, str]:
     if kind == "sentinel":
         reply = await client.ask("SENTINEL", "MASTER", master)
         if not reply:
+            with contextlib.suppress(FileNotFoundError):
+                with open(WAITS, encoding="utf-8") as file:
+                    # It does what it has to; a restart, which the guard gives what hangs, would help nobody.
+                    return True, f"waits, and names no master: {file.read()}"
             return False, f"the Sentinel does not watch {master}"
         fields = dict(zip(reply[::2], reply[1::2]))
         return True, f"watches {fields.get('ip')}:{fields.get('port')} ({fields.get('flags')})"

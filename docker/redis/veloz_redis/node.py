@@ -20,6 +20,7 @@ from .opinion import (
     whose_data,
     would_wipe,
 )
+from .record import TOLD, Record, keep, load, next_record, text_of, told_in
 from .resp import Client, ReplyError
 from .settings import RUN, VOLUME, Address, Settings
 
@@ -99,6 +100,9 @@ class Keeper:
         self.eligible = False
         self.loaded = False
         """The server has read its files, and answered since."""
+        self.record: Optional[Record] = load()
+        self._teller = Client(("127.0.0.1", 6379), settings.password)
+        self._compared = False
         self._said: Optional[str] = None
         self._rounds = 0
         self._asked_at: Optional[float] = None
@@ -106,6 +110,8 @@ class Keeper:
 
     async def run(self) -> None:
         while True:
+            # On a connection of its own, which is named; one that was made anew has no name.
+            await self._teller.ask("CLIENT", "SETNAME", f"{TOLD}{text_of(self.record)}")
             try:
                 # A look at the Sentinels takes its time where one is silent: a node that has its data is not to wait for that.
                 if not self.eligible:
@@ -160,7 +166,7 @@ class Keeper:
         return copy_from(opinions, self.settings.majority, self.settings.node, others)
 
     def close(self) -> None:
-        for client in (self.own, *self.sentinels, *self.others.values()):
+        for client in (self.own, self._teller, *self.sentinels, *self.others.values()):
             client.close()
 
     async def take_place(self) -> None:
@@ -221,7 +227,9 @@ class Keeper:
 
     async def watch(self) -> None:
         role = await self.own.call("ROLE")
-        named: Optional[Address] = agreed(await self.opinions(), self.settings.majority)
+        opinions = await self.opinions()
+        named: Optional[Address] = agreed(opinions, self.settings.majority)
+        await self.remember(role, opinions, named)
         if role[0] != "master" or named is None or named[0] == self.settings.node:
             self._rounds = 0
             return
@@ -242,6 +250,32 @@ class Keeper:
             await self.follow(named)
             self.say(f"was a second master: follows {named[0]}, which a majority of the Sentinels names")
             self._rounds = 0
+
+    async def remember(self, role: list, opinions: list[Optional[Opinion]], named: Optional[Address]) -> None:
+        """
+        Keeps who is the master, where this node is that one, or has what it has. Sentinels that lose their state ask the
+        nodes for it: the one that was the master to the end has writes that an older one lacks.
+        """
+        if named is None or any(said is not None and said.busy for said in opinions):
+            return
+        if role[0] == "master":
+            holds = named[0] == self.settings.node
+        else:
+            holds = (role[1], int(role[2])) == named and role[3] == "connected"
+        epoch = max(said.epoch for said in opinions if said is not None and said.master == named)
+        known = self.record
+        if not holds or (self._compared and known is not None and known.master == named and known.number >= epoch):
+            return
+        clients = await asyncio.gather(*(other.ask("CLIENT", "LIST") for other in self.others.values()))
+        record = next_record(named, epoch, [known, *(told_in(text)[1] for text in clients)])
+        if record != known:
+            try:
+                await asyncio.to_thread(keep, record)
+            except OSError as error:
+                self.say(f"can't keep who is the master ({text_of(record)}): {error}. Next: df in its volume {VOLUME}")
+                return
+        self.record = record
+        self._compared = True
 
     async def follow(self, master: Address) -> None:
         await self.own.call("REPLICAOF", master[0], str(master[1]))

@@ -18,6 +18,8 @@ class Opinion:
     """It counts the master as down, or is failing over: what it says may be otherwise in a moment."""
     replicas: int = 0
     """Replicas that it has ever heard of: 0 in a group that has just been made."""
+    epoch: int = 0
+    """The version of what it says: of two Sentinels the one with the higher one is believed."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def opinion(reply: Optional[list]) -> Optional[Opinion]:
         master=(fields.get("ip", ""), int(fields.get("port", "0"))),
         busy=any(flag in flags for flag in ("o_down", "failover_in_progress")),
         replicas=int(fields.get("num-slaves", "0")),
+        epoch=int(fields.get("config-epoch", "0")),
     )
 
 

@@ -8,6 +8,8 @@ from typing import Mapping, Optional
 VOLUME = "/var/lib/redis"
 RUN = "/run/veloz"
 PASSWORD_FILE = f"{RUN}/redis-password"
+# Why a Sentinel names no master yet; absent while it does.
+WAITS = f"{RUN}/waits"
 
 Address = tuple[str, int]
 

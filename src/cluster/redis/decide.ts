@@ -15,6 +15,7 @@ import {
   type ObservedRedis,
 } from './observed';
 import { planned } from './planned';
+import { waitingSentinel } from './waiting';
 
 /** Decides what a run does. Pure: the same picture gives the same answer. */
 export function decideRedis(topology: RedisTopology, observed: ObservedRedis, request: RedisRequest): RedisDecision {
@@ -131,12 +132,16 @@ function checkExpected(
 function checkSentinels(list: Checklist, topology: RedisTopology, observed: ObservedRedis): void {
   const there = answeringSentinels(observed);
   const silent = observed.sentinels.filter(({ state }) => state === null);
+  const waiting = waitingSentinel(observed);
   list.require('L1', there.length >= majorityOf(observed), {
     says: 'a majority of the Sentinels answers',
     refusal: 'no majority of the Sentinels answers',
-    measured: `${there.length} of ${observed.sentinels.length} answer`,
+    measured:
+      waiting === undefined
+        ? `${there.length} of ${observed.sentinels.length} answer`
+        : `${waiting.name} lost what it knew, and waits: ${waiting.says}`,
     limit: `at least ${majorityOf(observed)}`,
-    next: startContainer(silent[0]?.name ?? ''),
+    next: waiting?.next ?? startContainer(silent[0]?.name ?? ''),
   });
   if (silent.length > 0 && there.length >= majorityOf(observed))
     list.advise('L1', false, {

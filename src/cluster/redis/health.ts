@@ -9,6 +9,7 @@ import { redisCli, redisFailover, redisStatus, START_STACK } from './commands';
 import { BLIND_MS, diagnose, faultSays, withData, type RedisFault } from './faults';
 import { answeringNodes, answeringSentinels, majorityOf, mastersOf, type ObservedRedis } from './observed';
 import { strangersOf } from './strangers';
+import { waitingSentinel } from './waiting';
 
 /** A replica is told as silent after this long, in milliseconds. Masters ping their replicas every second. */
 const SILENT_MS = 5000;
@@ -136,6 +137,17 @@ function checkStrangers(list: Checklist, observed: ObservedRedis): void {
 function checkSentinels(list: Checklist, topology: RedisTopology, observed: ObservedRedis): void {
   const there = answeringSentinels(observed);
   const silent = observed.sentinels.filter(({ state }) => state === null);
+  const waiting = waitingSentinel(observed);
+  if (waiting !== undefined && there.length < majorityOf(observed)) {
+    list.require('L3', false, {
+      says: 'the Sentinels know who was the master last',
+      refusal: 'the Sentinels lost what they knew, and wait: the wrong master would have the newer data copied over',
+      measured: `${waiting.name}: ${waiting.says}`,
+      limit: 'every node answers, and one of them is known to be the newest',
+      next: waiting.next,
+    });
+    return;
+  }
   list.require('L1', there.length >= majorityOf(observed), {
     says: 'a majority of the Sentinels answers',
     refusal: 'no majority of the Sentinels answers: nobody fails over',

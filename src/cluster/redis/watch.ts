@@ -15,6 +15,7 @@ import {
   whoHears,
   type ObservedRedis,
 } from './observed';
+import { waitingSentinel } from './waiting';
 
 /** The master's answer to the guard's own question, over its held-open connection. */
 export interface RedisAnswer {
@@ -83,6 +84,19 @@ export function judgeRedis(rounds: readonly RedisRound[], limits: RedisWatchLimi
   const round = rounds.at(-1);
   if (round === undefined) return { state: 'healthy', says: 'nobody has looked yet' };
   const { master, answer, picture } = round;
+  const waiting = picture === undefined ? undefined : waitingSentinel(picture);
+  // Nothing failed, and no run could act: nobody but the Sentinels, or a person, says which node may be the master.
+  if (
+    waiting !== undefined &&
+    picture !== undefined &&
+    answeringSentinels(picture).length < majorityOf(picture) &&
+    !(answer.answered && answer.role !== 'replica')
+  )
+    return {
+      state: 'suspect',
+      says: `the Sentinels lost what they knew, and wait: ${waiting.says}. Next: ${waiting.next}`,
+      signals: signalsOf(round),
+    };
   if (master === null)
     return { state: 'suspect', says: 'no majority of the Sentinels names a master', signals: signalsOf(round) };
 

@@ -356,3 +356,15 @@ describe('what a person stopped, where it is to stay so', () => {
     expect(decide(seen, { expectedMaster: MASTER }).without).toBeUndefined();
   });
 });
+
+test('beside Sentinels that lost what they knew nothing is decided, and the next command is theirs', () => {
+  const error = `WAITING it names no master: ${REPLICA} does not answer (limit: all 2 nodes answer). Next: docker start ${REPLICA}`;
+  const nobody = replica(MASTER, '127.0.0.1', {}, { up: false, downMs: null });
+  const sentinels = SENTINELS.map((name) => ({ ...silentSentinel(name), error }));
+  const decision = decide(picture([nobody, silent(REPLICA)], sentinels));
+  expect(decision.kind).toBe('none');
+  expect(decision.checks.find(({ id, result }) => id === 'L1' && result === 'refuse')).toMatchObject({
+    measured: `${SENTINELS[0]} lost what it knew, and waits: ${REPLICA} does not answer (limit: all 2 nodes answer)`,
+    next: `docker start ${REPLICA}`,
+  });
+});

@@ -119,3 +119,29 @@ test('a replica that is not connected, or can not write its file, is a problem',
     `refuse: docker logs --tail 20 ${REPLICA}`,
   ]);
 });
+
+describe('Sentinels that lost what they knew', () => {
+  // As docker/redis/veloz_redis says it, by way of the client's error.
+  const error =
+    `WAITING it names no master: ${REPLICA}, which may hold newer data, does not answer (limit: all 2 nodes answer). ` +
+    `Next: docker start ${REPLICA}; where it is gone for good, on the node that has the data: docker exec NODE redis-cli replicaof no one`;
+  const container = { exists: true, running: true, status: 'running' };
+  const sentinels = SENTINELS.map((name) => ({ ...silentSentinel(name), container, error }));
+  const nobody = replica(MASTER, '127.0.0.1', {}, { up: false, downMs: null });
+
+  test('are told with the node that they wait for, and with what a person can do', () => {
+    const told = redisFindings(redisTopology(), picture([nobody, silent(REPLICA)], sentinels));
+    expect(told.find(({ refusal }) => refusal?.startsWith('the Sentinels lost what they knew'))).toMatchObject({
+      result: 'refuse',
+      measured: `${SENTINELS[0]}: ${REPLICA}, which may hold newer data, does not answer (limit: all 2 nodes answer)`,
+      next: expect.stringMatching(`^docker start ${REPLICA}; where it is gone for good`) as string,
+    });
+  });
+
+  test('a minority of them is told as one that does not answer', () => {
+    const [one, two, three] = SENTINELS;
+    const { nodes } = healthy();
+    const few = [sentinel(one, MASTER), sentinel(two, MASTER), { ...silentSentinel(three), container, error }];
+    expect(findings(picture(nodes, few))).toEqual([`warn: docker logs --tail 20 ${three}`]);
+  });
+});

@@ -280,3 +280,19 @@ test('what only a person can decide is told with the next command', () => {
     'Next: veloz-ha redis status --cluster veloz',
   );
 });
+
+test('Sentinels that lost what they knew are waited for: no run is begun about a master that is gone beside them', () => {
+  const error = `WAITING it names no master: ${REPLICA} does not answer (limit: all 2 nodes answer). Next: docker start ${REPLICA}`;
+  const lost = (of: ObservedRedis): ObservedRedis => ({
+    ...of,
+    sentinels: SENTINELS.map((name) => ({ ...silentSentinel(name), error })),
+  });
+  const gone = lost(picture([ended(137), replica(REPLICA, MASTER, {}, { up: false })], []));
+  expect(judgeRedis([round(0, well), round(200, refused, gone)], limits)).toMatchObject({
+    state: 'suspect',
+    says: `the Sentinels lost what they knew, and wait: ${REPLICA} does not answer (limit: all 2 nodes answer). Next: docker start ${REPLICA}`,
+  });
+  // A master that is well goes on.
+  const there = lost(picture([master(MASTER), replica(REPLICA, MASTER)], []));
+  expect(judgeRedis([round(0, well, there)], limits).state).toBe('healthy');
+});
