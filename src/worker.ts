@@ -1,29 +1,17 @@
 import { hostname } from 'node:os';
 import { existsSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  Client,
-  Connection,
-  QueryRejectedError,
-  WorkflowClient,
-  WorkflowIdConflictPolicy,
-  WorkflowIdReusePolicy,
-  WorkflowNotFoundError,
-} from '@temporalio/client';
+import { Client, Connection, WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { temporal } from '@temporalio/proto';
 import pino, { type Logger } from 'pino';
 import { createActivities } from './activities';
 import { SLOW_HANDOVER_MS, slowHandoverAdvice } from './cluster/handover';
-import type { LockName } from './cluster/locks';
-import { confirmedByBeat } from './cluster/guard/confirmation';
 import type { Topology } from './cluster/topology';
 import { workflowBundlePath } from './bundle-workflows';
 import { createDockerClient } from './systems/docker';
 import { Problem } from './systems/problem';
 import { runEnd } from './systems/run-end';
 import {
-  heartbeatOf,
   innermost,
   probe,
   runsKeptMs,
@@ -37,21 +25,10 @@ import { callInterceptors } from './systems/temporal-calls';
 import { loadTopology } from './systems/topology-file';
 import { WATCH_SLOTS } from './cluster/guard/watch-slots';
 import { faultPointFromEnvironment } from './worker/fault-point';
+import { guardState, lockHolder, waysOf } from './worker/guard-questions';
 import { portOrFree, startHealthServer } from './worker/health';
 import { workerLogger } from './worker/log';
-import { guardQuery, guardWorkflowId, type GuardState } from './workflows/guard-messages';
-import {
-  giveWaySignal,
-  HANDOVER_PROBE_ID,
-  lockWorkflowId,
-  TASK_QUEUE,
-  watchQueueOf,
-  type HandoverCost,
-} from './workflows/messages';
-
-/** How often a guard is asked that gives no answer, and how many milliseconds later again. */
-const GUARD_TRIES = 3;
-const GUARD_TRY_AGAIN_MS = 300;
+import { giveWaySignal, HANDOVER_PROBE_ID, TASK_QUEUE, watchQueueOf, type HandoverCost } from './workflows/messages';
 
 /** Options of a worker. Every one has a default. */
 export interface WorkerRunOptions {
@@ -138,46 +115,6 @@ async function measureHandover(client: Client, taskQueue: string): Promise<Hando
   return (await handle.result()) as HandoverCost;
 }
 
-/** Who holds a lock of a cluster: the id of the run that started the lock child. */
-async function lockHolder(client: Client, cluster: string, name?: LockName): Promise<string | undefined> {
-  try {
-    const lock = await client.workflow.getHandle(lockWorkflowId(cluster, name)).describe();
-    return lock.status.name === 'RUNNING' ? (lock.parentExecution?.workflowId ?? lock.workflowId) : undefined;
-  } catch (error) {
-    // Only this means that nobody holds it. Whoever is about to fence must not take a busy server for that.
-    if (error instanceof WorkflowNotFoundError) return undefined;
-    throw error;
-  }
-}
-
-/**
- * The state of a cluster's guard, asked by query: it needs a worker, and this is one. A guard that has ended still answers queries, and
- * with a ledger that nobody kept since: that would be taken for a proof.
- */
-async function guardState(client: Client, cluster: string): Promise<GuardState | undefined> {
-  const open = new WorkflowClient({
-    connection: client.connection,
-    namespace: client.options.namespace,
-    queryRejectCondition: 'NOT_OPEN',
-  });
-  for (let tries = GUARD_TRIES; ; tries--)
-    try {
-      const handle = open.getHandle(guardWorkflowId(cluster));
-      // The ledger in the guard's state is confirmed as of its last news; its watch knows more.
-      const [state, described] = await Promise.all([
-        handle.query(guardQuery),
-        handle.describe().catch(() => undefined),
-      ]);
-      if (described === undefined) return state;
-      return { ...state, ledger: confirmedByBeat(state.ledger, heartbeatOf(described.raw, 'watchCluster')) };
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError || error instanceof QueryRejectedError) return undefined;
-      // A guard that can't be asked must not keep a person from acting; without its ledger more is asked of that person.
-      if (tries <= 1) return undefined;
-      await sleep(GUARD_TRY_AGAIN_MS);
-    }
-}
-
 async function connectNative(config: TemporalConfig): Promise<NativeConnection> {
   const why = /^(localhost|127\.0\.0\.1|\[::1\])/.test(config.address) ? await probe(config.address, 2000) : undefined;
   if (why !== undefined) throw unreachable(config.address, why);
@@ -247,8 +184,8 @@ export async function runWorker(options: WorkerRunOptions = {}): Promise<void> {
     docker: createDockerClient(topology.docker?.socketPath),
     environment: process.env,
     handoverCost: () => handover,
-    lockHolder: (cluster, lock) => lockHolder(client, cluster, lock),
-    guardState: (cluster) => guardState(client, cluster),
+    lockHolder: (cluster, lock) => lockHolder(waysOf(client), cluster, lock),
+    guardState: (cluster) => guardState(waysOf(client), cluster),
     runEnd: (workflowId, runId) => runEnd(client.workflow, workflowId, runId),
     askForWay: (holder, asked) => client.workflow.getHandle(holder).signal(giveWaySignal, asked),
     ending: ending.signal,

@@ -21,10 +21,16 @@ local HOP_MS = 1000
 local LIMIT_MS = tonumber(os.getenv("VELOZ_HAPROXY_WAIT_MS") or "") or 10000
 local DRAIN_LIMIT_MS = tonumber(os.getenv("VELOZ_HAPROXY_DRAIN_LIMIT_MS") or "") or 2000
 
+-- HAProxy's own clock: it begins at the wall clock's time and never steps.
 local function now_ms()
     local t = core.now()
     return t.sec * 1000 + t.usec // 1000
 end
+
+-- When a request came, for the frontend: only times of one clock can be compared.
+core.register_fetches("now_ms", function(txn)
+    return now_ms()
+end)
 
 -- How often each request was here, by its id: whoever was tried more often than that was at an engine, and what became of
 -- it there is not known. Two generations, each kept for longer than a request can take.

@@ -3,10 +3,14 @@ import { Problem } from '../systems/problem';
 import { grpcCode, innermost, type TemporalClient } from '../systems/temporal';
 import { searchAttributeNames } from '../workflows/messages';
 import { lost } from './run-source';
+import { unbegunRuns } from './unbegun-runs';
 
 const INVALID_ARGUMENT = 3;
 
-/** Runs as the server's visibility store knows them: open ones first, then by the time of their end. */
+/**
+ * Runs as the server's visibility store knows them: open ones first, then by the time of their end. Whoever asks for open ones with the
+ * guards gets those too that no worker has begun.
+ */
 export async function listRuns(
   temporal: TemporalClient,
   options: { limit: number; openOnly?: boolean; guards?: boolean },
@@ -46,6 +50,8 @@ export async function listRuns(
       });
       if (rows.length >= options.limit) break;
     }
+    if (options.openOnly === true && options.guards === true)
+      rows.push(...(await unbegunRuns(temporal, options.limit)));
   } catch (error) {
     if (grpcCode(error) === INVALID_ARGUMENT) {
       throw new Problem(

@@ -250,7 +250,16 @@ export function createDockerClient(socketPath?: string): DockerClient {
         .getContainer(container)
         .exec({ Cmd: [...command], AttachStdout: true, AttachStderr: true, Tty: false, User: options.user })
         .then(async (made) => ({ exec: made, stream: await made.start({ hijack: true, stdin: false }) }));
-      const { exec, stream } = await withLimit(opening, OPEN_LIMIT_MS, `docker exec in ${container}`);
+      const { exec, stream } = await withLimit(opening, OPEN_LIMIT_MS, `docker exec in ${container}`).catch(
+        (error: unknown) => {
+          // Nobody waits for one that comes later.
+          opening.then(
+            (late) => late.stream.destroy(),
+            () => undefined,
+          );
+          throw error;
+        },
+      );
       let output = '';
       docker.modem.demuxStream(
         stream,
@@ -270,7 +279,7 @@ export function createDockerClient(socketPath?: string): DockerClient {
       } finally {
         stream.destroy();
       }
-      const { ExitCode } = await exec.inspect();
+      const { ExitCode } = await withLimit(exec.inspect(), 5000, `the end of "${command[0]}" in ${container}`);
       return { exitCode: ExitCode ?? -1, output };
     },
     demux(stream, onStdout, onStderr) {

@@ -111,6 +111,7 @@ export class MendingGuard {
           says,
           key: known[node]?.key ?? null,
           notBefore: known[node]?.notBefore ?? 0,
+          waitMs: Math.max(0, (known[node]?.notBefore ?? 0) - Date.now()),
         })),
         forMs,
       }),

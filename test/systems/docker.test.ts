@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { createDockerClient, type DockerClient } from '../../src/systems/docker';
 import { fileIn, tarOf } from '../../src/systems/docker-tar';
 
@@ -292,6 +293,57 @@ describe('the Docker client', () => {
     end();
     await new Promise((resolve) => setTimeout(resolve, 30));
     expect(ended).toBe(0);
+  });
+
+  describe('runs a command', () => {
+    /** How long the engine takes to start it, in milliseconds. */
+    let startMs: number;
+    /** Whether the engine tells with what it ended. */
+    let tells: boolean;
+    let ended: Promise<void>;
+    const sockets: Duplex[] = [];
+    const upgrade = (_request: IncomingMessage, socket: Duplex) => {
+      ended = new Promise((resolve) => socket.once('end', resolve));
+      sockets.push(socket.on('error', () => undefined));
+      socket.resume();
+      setTimeout(() => {
+        socket.write(
+          'HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n',
+        );
+        // One that is late goes on, as `tail -f` would.
+        if (startMs > 0) return;
+        setTimeout(() => socket.end(Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0, 0, 3]), Buffer.from('ok\n')])), 20);
+      }, startMs);
+    };
+    beforeEach(() => {
+      startMs = 0;
+      tells = true;
+      server.on('upgrade', upgrade);
+      answer = (response, request) => {
+        if (request.url?.includes('/json') === true && !tells) return;
+        response.writeHead(200, { 'Content-Type': 'application/json' });
+        response.end(JSON.stringify(request.url?.includes('/json') === true ? { ExitCode: 3 } : { Id: 'e7' }));
+      };
+    });
+    afterEach(() => {
+      server.off('upgrade', upgrade);
+      for (const socket of sockets.splice(0)) socket.destroy();
+    });
+
+    test('and returns what it printed and how it ended', async () => {
+      expect(await docker.run('p', ['true'], 2000)).toEqual({ exitCode: 3, output: 'ok\n' });
+    });
+
+    test('and waits with a limit for the engine to tell how it ended', async () => {
+      tells = false;
+      await expect(docker.run('p', ['true'], 2000)).rejects.toThrow('the end of "true" in p took longer than 5000 ms');
+    }, 15_000);
+
+    test('and closes the stream of one that begins when nobody waits for it any more', async () => {
+      startMs = 5500;
+      await expect(docker.run('p', ['true'], 2000)).rejects.toThrow('docker exec in p took longer than 5000 ms');
+      await ended;
+    }, 15_000);
   });
 
   describe('writes into a volume that no container has', () => {

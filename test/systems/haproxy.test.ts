@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { createHaproxyClient, readServers } from '../../src/systems/haproxy';
 
 /** As HAProxy 3.0 says it, with fewer columns. */
@@ -152,5 +154,24 @@ describe('the runtime API', () => {
     const { port } = absent.address() as AddressInfo;
     await new Promise((resolve) => absent.close(resolve));
     await expect(createHaproxyClient({ host: '127.0.0.1', port }).info()).rejects.toThrow('ECONNREFUSED');
+  });
+});
+
+describe('how long a request has waited', () => {
+  const read = (file: string) => readFileSync(join(__dirname, '../../docker/haproxy', file), 'utf8');
+  const configuration = read('haproxy.cfg.template').replace(/^ *#.*$/gm, '');
+  const lua = read('waiting-room.lua').replace(/--.*$/gm, '');
+
+  test('is counted by the clock that no step of the wall clock moves', () => {
+    expect(configuration).toContain('http-request set-header X-Veloz-Since %[lua.now_ms]\n');
+    expect(configuration).not.toMatch(/%\[(date|accept_date|request_date|hostdate|utime|ltime)\b/);
+    expect(lua).not.toMatch(/\bos\.(time|clock|date)\b/);
+  });
+
+  test('comes from what the Lua file registers', () => {
+    const fetches = [...configuration.matchAll(/%\[lua\.(\w+)/g)].map(([, name]) => name);
+    const services = [...configuration.matchAll(/use-service lua\.(\w+)/g)].map(([, name]) => name);
+    expect(fetches).toEqual([...lua.matchAll(/core\.register_fetches\("(\w+)"/g)].map(([, name]) => name));
+    expect(services).toEqual([...lua.matchAll(/core\.register_service\("(\w+)"/g)].map(([, name]) => name));
   });
 });

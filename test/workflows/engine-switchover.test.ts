@@ -25,8 +25,8 @@ describe('the runbooks of the engines', () => {
     input: object | undefined,
     meanwhile?: (workflowId: string) => Promise<void>,
     faultPoint?: (point: string) => void,
+    activities: object = createActivities(world.deps(faultPoint === undefined ? {} : { faultPoint })),
   ): Promise<Report & { type?: string | undefined }> {
-    const activities = createActivities(world.deps(faultPoint === undefined ? {} : { faultPoint }));
     return server.withWorker(activities, async (taskQueue) => {
       const workflowId = `${workflow}/${randomUUID()}`;
       const handle = await server.client.start(workflow, {
@@ -98,6 +98,41 @@ describe('the runbooks of the engines', () => {
     expect(report).toMatchObject({ type: 'Refused', outcome: 'refused' });
     expect(report.says).toContain(`A1: ${FIRST} is not the active engine: ${SECOND} is`);
     expect(world.changes).toEqual([]);
+  });
+
+  test.each([
+    ['before it has changed anything, and so nothing is changed', /observe|look/i, 'Aborted'],
+    ['in the hand-over, and so it warns', /handover|switch/i, undefined],
+  ])('a run hears that its lock was ended %s', async (_when, during, type) => {
+    const activities = createActivities(world.deps());
+    let ended = false;
+    const called: string[] = [];
+    const lock = server.client.getHandle(lockWorkflowId('veloz', 'engine'));
+    /** Ends the lock while one of these activities is under way. */
+    const ending = Object.fromEntries(
+      Object.entries(activities).map(([name, act]) => [
+        name,
+        async (...args: unknown[]) => {
+          called.push(name);
+          if (!ended && during.test(name))
+            ended = await lock.terminate('by hand').then(
+              () => true,
+              () => false,
+            );
+          return (act as (...args: unknown[]) => unknown)(...args);
+        },
+      ]),
+    );
+    const report = await run('engineSwitchover', given, undefined, undefined, ending);
+    expect([called, ended]).toEqual([called, true]);
+    expect(report.type).toBe(type);
+    if (type === undefined) {
+      expect(report.outcome).toBe('completed with warnings');
+      expect(report.warnings.join()).toContain('its lock was ended by somebody');
+    } else {
+      expect(report.says).toContain('its lock was ended by somebody');
+      expect(world.changes).toEqual([]);
+    }
   });
 
   test('plan mode changes nothing', async () => {

@@ -119,8 +119,17 @@ describe('guard, of what is left over', () => {
       await cluster.seesMembers({ why: 'sees', leftOver: [fenced], due: [], byHand: [] }, ({ mayAct }) => mayAct);
       const second = await once('fenced');
       expect(second.request.known).toEqual([
-        { node: STANDBY, says: fenced.says, key: 'fenced', notBefore: expect.any(Number) as unknown },
+        {
+          node: STANDBY,
+          says: fenced.says,
+          key: 'fenced',
+          notBefore: expect.any(Number) as unknown,
+          waitMs: expect.any(Number) as unknown,
+        },
       ]);
+      // What is left of the pause, whatever the worker's clock says.
+      expect(second.request.known[0]?.waitMs).toBeGreaterThan(0);
+      expect(second.request.known[0]?.waitMs).toBeLessThanOrEqual(20_000);
       expect(wait(second.state)).toBe(40_000);
       await cluster.seesMembers({ why: 'sees', leftOver: [fenced], due: [], byHand: [] }, ({ mayAct }) => mayAct);
       expect(wait((await once('network back')).state)).toBe(20_000);

@@ -2,6 +2,10 @@ import { AgentError, type PoolerAgent } from '../../systems/agent';
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import { watchToken } from '../token';
 import type { HeldAgent } from './held-agents';
+import { withinLimit } from './probe';
+
+/** How long a hold that is being taken is waited for when clients are to be let go of, in milliseconds. */
+const TAKING_LIMIT_MS = 1000;
 
 /**
  * Clients are held at the first certain sign that the primary is gone, before anybody knows what follows: they wait instead of
@@ -12,6 +16,8 @@ export class ClientHold {
   since: number | undefined;
   private beginning: Promise<void> | undefined;
   private expired = false;
+  /** Clients were to be let go of while the hold was still being taken, and no sign has come since. */
+  private unwanted = false;
 
   constructor(
     private readonly deps: ActivityDeps,
@@ -22,6 +28,7 @@ export class ClientHold {
 
   /** Asks for the hold, unless that is not wanted or a run holds the lock of PostgreSQL. Never throws, and waits for nothing. */
   begin(): Promise<void> {
+    this.unwanted = false;
     if (!this.request.mayHold || this.expired || this.since !== undefined) return Promise.resolve();
     this.beginning ??= this.take()
       .catch((error: unknown) => {
@@ -47,6 +54,7 @@ export class ClientHold {
   private async take(): Promise<void> {
     // A run that holds the lock does what is to be done; its pooler is not taken from it.
     if ((await this.deps.lockHolder(this.request.cluster)) !== undefined) return;
+    if (this.unwanted) return;
     const token = watchToken(this.request.incidentRun, 'hold');
     const limitMs = this.access.topology.limits.hold;
     const candidates = this.access.topology.postgres.nodes.map(({ name }) => this.access.internal(name));
@@ -59,7 +67,23 @@ export class ClientHold {
 
   /** Lets clients go, if they are held. Never throws: the dead-man switch lets go where this can't. */
   async end(): Promise<void> {
-    await this.beginning;
+    const { beginning } = this;
+    if (beginning !== undefined) {
+      const taken = await withinLimit(
+        beginning.then(() => true),
+        TAKING_LIMIT_MS,
+      ).catch(() => false);
+      // Temporal is asked there, or the agent: the watch waits for neither. A hold that comes all the same is let go of then.
+      if (!taken) {
+        this.unwanted = true;
+        void beginning.then(() => (this.unwanted ? this.letGo() : undefined));
+        return;
+      }
+    }
+    await this.letGo();
+  }
+
+  private async letGo(): Promise<void> {
     if (this.since === undefined) return;
     this.since = undefined;
     const token = watchToken(this.request.incidentRun, 'hold');

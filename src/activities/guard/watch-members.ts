@@ -36,8 +36,12 @@ export interface MembersWatchRequest {
    * Absent where a version before this one asked: then as `mayAct` says.
    */
   mayStart?: boolean;
-  /** What the guard knows to be left over: with what key an attempt ended in vain, and when the next one is due. */
-  known: { node: string; says: string; key: string | null; notBefore: number }[];
+  /**
+   * What the guard knows to be left over: with what key an attempt ended in vain, and when the next one is due, by Temporal's clock.
+   * `waitMs` is for how long that is off as this stretch begins: it counts by a clock that no step moves. Absent where a version before
+   * this one asked.
+   */
+  known: { node: string; says: string; key: string | null; notBefore: number; waitMs?: number }[];
   /** Return after this time, in milliseconds, if nothing happens. */
   forMs: number;
 }
@@ -116,7 +120,9 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
         (each) => settled.includes(each) || request.known.some(({ node }) => node === each.node),
       );
       const forMs = ({ node }: LeftOver) => Math.min(astray.forMs(node, now), now - begunAt);
-      const due = request.mayAct ? settled.filter((each) => isDue(each, request, keys, forMs(each))) : [];
+      const due = request.mayAct
+        ? settled.filter((each) => isDue(each, request, keys, forMs(each), now - begunAt))
+        : [];
       const answering = standbys.takeAnswering(round);
       const startedSays = [
         ...containers.takeStarted(),
@@ -162,19 +168,24 @@ async function freeOf(deps: ActivityDeps, cluster: string, due: readonly LeftOve
 /**
  * Its time has come, or something has changed since the last attempt.
  * @param forMs for how long it has been so while this stretch looks: each attempt ends one
+ * @param stretchMs for how long this stretch has looked
  */
-function isDue(
+export function isDue(
   { node, key, leaves, started: byWatch, againMs = Infinity }: LeftOver,
-  { known }: MembersWatchRequest,
+  { known }: Pick<MembersWatchRequest, 'known'>,
   keys: ReadonlyMap<string, string | null>,
   forMs: number,
+  stretchMs: number,
 ): boolean {
   // What the watch starts itself needs no run.
   if (leaves !== undefined || byWatch === true) return false;
   if (forMs >= againMs) return true;
   const before = known.find((each) => each.node === node);
   if (before === undefined) return true;
-  return Date.now() >= before.notBefore || keys.get(node) !== key;
+  const { waitMs, notBefore } = before;
+  // The worker's clock may be minutes off that of Temporal's server, by which the guard counts.
+  const over = waitMs === undefined ? Date.now() >= notBefore : stretchMs >= waitMs;
+  return over || keys.get(node) !== key;
 }
 
 /** People are told something else than they were: something new, something in other words, or that it is over. */

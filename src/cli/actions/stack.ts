@@ -17,6 +17,7 @@ import { clusterName, withTemporal } from '../context';
 import { TemporalGuard } from '../guard-source';
 import { isInteractive, print, printDocument, say, type Cli } from '../io';
 import { waitForStack } from '../stack-wait';
+import { schedulesOfRunbooks } from '../unbegun-runs';
 import { whoami } from '../who';
 
 /** How long a guard may take to say that it is there. */
@@ -158,6 +159,11 @@ async function endRuns(cli: Cli): Promise<void> {
           : `The ${runbook} ${workflowId} is open and could not be terminated: ${ended}. Next: temporal workflow terminate --workflow-id ${workflowId}\n`,
       );
     }
+    // They are not this command's to change; but what they start acts on the next stack.
+    for (const { id, starts } of await schedulesOfRunbooks(temporal).catch(() => []))
+      cli.io.stderr.write(
+        `The schedule ${id} starts ${starts}, also on the next stack. Next: temporal schedule toggle --pause --schedule-id ${id}\n`,
+      );
   });
 }
 
@@ -169,7 +175,8 @@ async function openRunsOf(cli: Cli, use: (temporal: TemporalClient, open: RunRow
       const open = await listRuns(temporal, { limit: OPEN_RUNS_LIMIT, openOnly: true, guards: true });
       await use(
         temporal,
-        open.filter((run) => run.cluster === cluster),
+        // One that no worker has begun may name no cluster: it is of the default one, as this stack is.
+        open.filter((run) => run.cluster === cluster || run.cluster === ''),
       );
     });
   } catch (error) {

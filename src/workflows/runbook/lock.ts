@@ -14,6 +14,8 @@ export class Lock {
   constructor(
     private readonly state: RunState,
     private readonly name: LockName,
+    /** Called when it was ended by somebody else while this run held it, such as in the Web UI. */
+    private readonly onLost: () => void = () => undefined,
   ) {}
 
   /** This run holds it. */
@@ -38,7 +40,12 @@ export class Lock {
         }),
       );
       this.holding = holding;
-      this.ending = child.result().catch(() => undefined);
+      this.ending = child
+        .result()
+        .catch(() => undefined)
+        .then(() => {
+          if (this.holding === holding) this.onLost();
+        });
       return true;
     } catch (error) {
       if (error instanceof WorkflowExecutionAlreadyStartedError) return false;

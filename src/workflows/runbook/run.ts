@@ -103,7 +103,7 @@ export class Run implements RunnerHost {
       members: [],
       warnings: [],
     };
-    this.tierLock = new Lock(this.state, this.locksByTier ? tier : 'postgres');
+    this.tierLock = new Lock(this.state, this.locksByTier ? tier : 'postgres', () => this.lockWasEnded());
     this.listen();
   }
 
@@ -254,6 +254,15 @@ export class Run implements RunnerHost {
    */
   unlock(): Promise<void> {
     return this.tierLock.release();
+  }
+
+  /** From now on another run may take the lock, and change what this one is at work on. */
+  private lockWasEnded(): void {
+    if (this.state.phase === 'ended' || !patched('lock-ended')) return;
+    const says = 'its lock was ended by somebody';
+    if (this.state.pointOfNoReturnPassed)
+      this.warn(`${says} after the point of no return: it went forward, and another run may have begun beside it`);
+    else this.abort ??= `aborted: ${says}`;
   }
 
   /** Waits until somebody approves. */

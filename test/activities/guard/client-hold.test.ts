@@ -110,4 +110,30 @@ describe('clients are held', () => {
     await taken;
     expect(asked()).toEqual(['claim', 'hold', 'release', 'forget']);
   });
+
+  test('and the watch goes on while Temporal does not say who holds the lock; a hold that nobody wants any more is not begun', async () => {
+    let says: (holder: string | undefined) => void = () => undefined;
+    engine.deps.lockHolder = () => new Promise((resolve) => (says = resolve));
+    const hold = holding();
+    const beginning = hold.begin();
+    await hold.end();
+    says(undefined);
+    await beginning;
+    expect(asked()).toEqual([]);
+    expect(hold.since).toBeUndefined();
+  });
+
+  test('but it is begun where a new sign came meanwhile', async () => {
+    let says: (holder: string | undefined) => void = () => undefined;
+    engine.deps.lockHolder = () => new Promise((resolve) => (says = resolve));
+    const hold = holding();
+    const beginning = hold.begin();
+    await hold.end();
+    void hold.begin();
+    says(undefined);
+    await beginning;
+    expect(asked()).toEqual(['claim', 'hold']);
+    await hold.end();
+    expect(asked()).toEqual(['claim', 'hold', 'release', 'forget']);
+  });
 });
