@@ -36,7 +36,7 @@ export type { FailoverJournal } from './failover/journal';
 export type { FailoverMove, FailoverResult } from './failover/move';
 export type { EngineProof, HandoverRequest, HandoverResult, ServiceRequest } from './engine';
 export type { RedisMove, RedisMoveResult, RedisProof, RedisRemedy } from './redis';
-export type { WatchRequest, WatchResult } from './guard/watch';
+export type { WatchCounts, WatchRequest, WatchResult } from './guard/watch';
 export type { MembersWatchRequest, MembersWatchResult } from './guard/watch-members';
 export type { RedisWatchRequest, RedisWatchResult } from './redis/watch';
 export type { RejoinLook, RejoinRequest, RejoinWork } from './rejoin';

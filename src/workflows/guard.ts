@@ -14,7 +14,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import type { Activities, ClusterDescription, WatchResult } from '../activities';
+import type { Activities, ClusterDescription, WatchCounts, WatchResult } from '../activities';
 import { problemSentence } from '../cluster/check';
 import { formatMs } from '../cluster/duration';
 import { withHeard } from '../cluster/guard/heard';
@@ -46,6 +46,8 @@ import type { RejoinInput } from './standby-input';
 /** A history of this length is begun anew. */
 const HISTORY_LIMIT = 2000;
 const EVENTS_KEPT = 50;
+/** So long after a stretch what it counted is gone on with, in milliseconds. */
+const COUNTS_FOR_MS = 2000;
 
 const keys = {
   cluster: defineSearchAttributeKey(searchAttributeNames.cluster, SearchAttributeType.KEYWORD),
@@ -95,6 +97,8 @@ class Guard {
   private handsOver = false;
   /** The stretch of watching that is under way; cancelled when there is news from people. */
   private stretch: CancellationScope | undefined;
+  /** What the last stretch was counting at its end: the next one may run on another worker. */
+  private counted: { at: number; counts: WatchCounts } | undefined;
   /** News that was told already, and attempts in a row that did not end well. */
   private readonly known: GuardKnowledge;
   /** The failover that it has a person asked about, and the primary whose failure is the reason. */
@@ -345,6 +349,9 @@ class Guard {
           mayInterrupt: this.acts() && state.mode === 'auto',
           incidentRun: run,
           known: { ...known, ...(state.namesFailed?.what === 'relax' ? { commitsWait: true } : {}) },
+          ...(this.counted !== undefined && now - this.counted.at <= COUNTS_FOR_MS
+            ? { counted: this.counted.counts }
+            : {}),
           forMs: stretchMs(now, [
             state.maintenance?.until,
             state.backoffUntil,
@@ -355,6 +362,7 @@ class Guard {
         }),
       );
       this.incidentRun = run;
+      this.counted = result.counted === undefined ? undefined : { at: Date.now(), counts: result.counted };
       // Ended by news, with nothing to tell: what it saw last counts no more.
       return stretch.consideredCancelled && result.why === 'quiet' ? undefined : result;
     } catch (error) {

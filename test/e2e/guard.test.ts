@@ -42,6 +42,9 @@ describe('the guard', () => {
     const state = await guarded.guard();
     expect(state).toMatchObject({ version: 1, mode: 'auto', ledger: { state: 'protected', epoch: 1 } });
     expect(state.next).toMatch(/fails over at once/);
+    // What the first looks came to is news, and the last of it.
+    await waitUntil('the first look at readiness', async () => (await guarded.guard()).readiness !== undefined);
+    await sleep(500);
     const { historyLength } = await guarded.handle.describe();
     await sleep(3000);
     expect((await guarded.handle.describe()).historyLength).toBe(historyLength);

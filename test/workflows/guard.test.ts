@@ -637,6 +637,17 @@ describe('guard', () => {
     const lost = () => seen('standby lost', { standbyLostSince: Date.now() - 10_000 });
     const ledgerIs = (state: string) => (request: WatchRequest) => request.ledger.state === state;
 
+    test("what one stretch has counted is handed to the next, which may be another worker's", async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        const counted = { standbys: { positions: { [STANDBY]: { flush: '0/5', behindMs: 900 } }, lostMs: 900 } };
+        await cluster.sees(seen('sees', { sees: 'something odd', counted }));
+        await cluster.watches((request) => request.counted?.standbys?.lostMs === 900);
+        await cluster.sees(seen('sees', { sees: 'all is well' }));
+        await cluster.watches((request) => request.counted === undefined);
+      });
+    });
+
     test('the ledger says degraded before commits are let go on; they wait again once one is back', async () => {
       const cluster = new GuardedCluster(server);
       let ledgerThen: GuardState['ledger'] | undefined;

@@ -1,4 +1,11 @@
-import { nextStreak, PATH_GAP_MS, type PathStreak } from '../../cluster/guard/client-path';
+import {
+  carriedStreak,
+  goesOnWithStreak,
+  nextStreak,
+  PATH_GAP_MS,
+  type CarriedStreak,
+  type PathStreak,
+} from '../../cluster/guard/client-path';
 import type { CutPath, NodeAnswer } from '../../cluster/guard/signals';
 import type { PeerAnswer, PoolerAgent } from '../../systems/agent';
 import type { PostgresSession } from '../../systems/postgres';
@@ -42,11 +49,21 @@ export class ClientPathWatch {
     private readonly primary: string,
     /** A session of its own: one that is given up here must not end a hold that others are waiting for. */
     private readonly agent: HeldAgent<PoolerAgent>,
+    /** What the stretch before this one counted, on whatever worker. */
+    carried?: CarriedStreak,
     private readonly now: () => number = steadyMs,
     private readonly everyMs = EVERY_MS,
   ) {
     this.key = `${access.name} ${primary}`;
-    this.streak = remembered.get(deps)?.get(this.key);
+    // What this worker knows itself is the newer, unless it has not watched lately.
+    const own = remembered.get(deps)?.get(this.key);
+    const isNew = own !== undefined && this.now() - own.until <= PATH_GAP_MS;
+    this.streak = isNew || carried === undefined ? own : goesOnWithStreak(carried, this.now());
+  }
+
+  /** For the next stretch: what has been counted; undefined while the primary is reached. */
+  get carried(): CarriedStreak | undefined {
+    return this.streak === undefined ? undefined : carriedStreak(this.streak, this.now());
   }
 
   /** Begins to ask. */

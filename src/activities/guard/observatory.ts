@@ -1,3 +1,4 @@
+import type { CarriedStreak } from '../../cluster/guard/client-path';
 import { FULL_DISK_BYTES } from '../../cluster/guard/evidence';
 import type { GuardPolicy } from '../../cluster/guard/policy';
 import type { ContainerWord, NodeAnswer, Round } from '../../cluster/guard/signals';
@@ -73,6 +74,7 @@ export class Observatory {
     private readonly access: ClusterAccess,
     private readonly expected: string | null,
     private readonly policy: GuardPolicy,
+    counted?: CarriedStreak,
   ) {
     this.died = withResolver();
     this.pooler = new HeldAgent(access.poolerName, () => openPoolerAgent(deps.docker, access.poolerName));
@@ -83,7 +85,12 @@ export class Observatory {
     const primary = this.primaryName();
     this.writes = WriteWatch.of(deps, access, primary, policy);
     const pooler = new HeldAgent(access.poolerName, () => openPoolerAgent(deps.docker, access.poolerName));
-    this.clientPath = new ClientPathWatch(deps, access, primary, pooler);
+    this.clientPath = new ClientPathWatch(deps, access, primary, pooler, counted);
+  }
+
+  /** For how long the pooler has not reached the primary, for the next stretch; undefined while it does. */
+  get pathCounted(): CarriedStreak | undefined {
+    return this.clientPath.carried;
   }
 
   /** Opens what will be needed at the moment of a failure. What can't be opened now is opened when it is asked for. */

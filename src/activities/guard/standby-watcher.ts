@@ -52,11 +52,13 @@ export class StandbyWatcher {
     private readonly primary: string | null,
     /** What the heartbeat of an attempt before this one carried. */
     beat?: CarriedWatch,
+    /** What the stretch before this one counted, on whatever worker. */
+    counted?: CarriedWatch,
   ) {
     const before = remembered.get(deps)?.get(access.name);
     const now = performance.now();
     const known = before !== undefined && before.primary === primary && now - before.at <= GAP_MS;
-    const carried = beat ?? (known ? before.carried : undefined);
+    const carried = beat ?? (known ? before.carried : counted);
     this.watch = carried === undefined ? nothingWatched : goesOnWith(carried, now);
   }
 

@@ -13,7 +13,8 @@ import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/led
 import { isForeign, nextLedger } from '../../cluster/guard/ledger-rules';
 import { isWritable } from '../../cluster/guard/rounds';
 import { decideSplitBrain, splitBrainIn, type SplitBrain } from '../../cluster/guard/split-brain';
-import type { LostStandbys } from '../../cluster/guard/standby-loss';
+import type { CarriedStreak } from '../../cluster/guard/client-path';
+import type { CarriedWatch, LostStandbys } from '../../cluster/guard/standby-loss';
 import type { Lsn } from '../../cluster/lsn';
 import { judge } from '../../cluster/guard/verdict';
 import { attempt, heartbeat, keepBeating, lastHeartbeat } from '../context';
@@ -52,6 +53,8 @@ export interface WatchRequest {
     sees: string;
     ready?: string;
   };
+  /** What the stretch before this one had counted, where it ended a moment ago: this one may run on another worker. */
+  counted?: WatchCounts;
   /** Return after this time, in milliseconds, if nothing happens. */
   forMs: number;
 }
@@ -105,6 +108,16 @@ export interface WatchResult {
   readiness?: Readiness & { key: string };
   /** How certain that is; absent where a version before this one watched. In `quiet`: they are lost, and a run holds the lock. */
   standbyLost?: LostStandbys;
+  /** What goes on being counted in the next stretch; absent while all is well, and from a version before this one. */
+  counted?: WatchCounts;
+}
+
+/** What a watch counts over more than one round, in durations. */
+export interface WatchCounts {
+  /** For how long which standby has not confirmed. */
+  standbys?: CarriedWatch;
+  /** For how long the pooler has not reached the primary. */
+  clientPath?: CarriedStreak;
 }
 
 /** How many rounds a verdict looks back on. */
@@ -134,7 +147,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
   const watched = ledgerKey(request.ledger);
   let { confirmedAt, heard } = lastKnown(deps, request);
   const limitMs = confirmedWithinMs(policy);
-  const observatory = new Observatory(deps, access, request.ledger.primary, policy);
+  const observatory = new Observatory(deps, access, request.ledger.primary, policy, request.counted?.clientPath);
   const acting = new ActAtOnce(deps, access, request, observatory, () => heartbeat(beat()));
   const beat = (): WatchBeat & { acting?: ActingBeat } => ({
     ledger: watched,
@@ -143,7 +156,14 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
     ...(standbys.beat === undefined ? {} : { standbys: standbys.beat }),
     ...(acting.beat === undefined ? {} : { acting: acting.beat }),
   });
-  const standbys = new StandbyWatcher(deps, access, policy, request.ledger.primary, beatBefore(watched)?.standbys);
+  const standbys = new StandbyWatcher(
+    deps,
+    access,
+    policy,
+    request.ledger.primary,
+    beatBefore(watched)?.standbys,
+    request.counted?.standbys,
+  );
   const stopBeating = keepBeating(beat, BEAT_EVERY_MS);
   const hold = new ClientHold(deps, access, observatory.pooler, request);
   const readiness = new ReadinessWatch(access, observatory.agents, observatory.pooler);
@@ -193,6 +213,7 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
         ...(confirmedAt === undefined ? {} : { confirmedAt }),
         ...(heard === undefined ? {} : { heard }),
         ...newSystem(request.ledger, round),
+        ...countedBy(standbys.beat, observatory.pathCounted),
       };
       if (ledger !== undefined) return { why: 'ledger', ...seen, ledger: confirmedLedger(ledger, confirmedAt) };
       // One that is known is over when one round does not show it; a new one has to be confirmed.
@@ -334,6 +355,13 @@ function lastKnown(deps: ActivityDeps, { cluster, ledger }: WatchRequest): Ledge
 function newSystem({ primary, timeline, systemIdentifier }: Ledger, { sql }: Round): { systemIdentifier?: string } {
   if (systemIdentifier !== undefined || sql.systemIdentifier === undefined || !isWritable(sql)) return {};
   return sql.name === primary && sql.timeline === timeline ? { systemIdentifier: sql.systemIdentifier } : {};
+}
+
+function countedBy(standbys?: CarriedWatch, clientPath?: CarriedStreak): { counted?: WatchCounts } {
+  if (standbys === undefined && clientPath === undefined) return {};
+  return {
+    counted: { ...(standbys === undefined ? {} : { standbys }), ...(clientPath === undefined ? {} : { clientPath }) },
+  };
 }
 
 function signalsOf(verdict: Verdict): Signal[] {

@@ -40,6 +40,23 @@ export function nextStreak(before: PathStreak | undefined, question: PathQuestio
   };
 }
 
+/** A {@link PathStreak} in durations, in milliseconds: for whoever goes on with it by another clock. */
+export interface CarriedStreak extends Omit<PathStreak, 'from' | 'until'> {
+  forMs: number;
+  agoMs: number;
+}
+
+/** What has been counted until now. */
+export function carriedStreak({ from, until, ...rest }: PathStreak, now: number): CarriedStreak {
+  return { ...rest, forMs: Math.round(until - from), agoMs: Math.round(now - until) };
+}
+
+/** Goes on with what was counted elsewhere. */
+export function goesOnWithStreak({ forMs, agoMs, ...rest }: CarriedStreak, now: number): PathStreak {
+  const until = now - agoMs;
+  return { ...rest, from: until - forMs, until };
+}
+
 /** How long the pooler may be without its way before that is told, in milliseconds. */
 const TOLD_AFTER_MS = 1000;
 

@@ -30,7 +30,7 @@ describe('a watch of the way that clients take', () => {
       keptDoor: () => servers.sql('the kept place'),
     };
     const agent = new HeldAgent(POOLER, () => openPoolerAgent(engine.deps.docker, POOLER));
-    watch = new ClientPathWatch(engine.deps, access, PRIMARY, agent, undefined, 20);
+    watch = new ClientPathWatch(engine.deps, access, PRIMARY, agent, undefined, undefined, 20);
     watch.look({
       name: PRIMARY,
       answered: true,

@@ -12,7 +12,8 @@ const silent = round({
 describe('a standby that confirms nothing', () => {
   let now = 0;
   const deps = () => ({ docker: { inspect: () => Promise.resolve(running) } }) as never;
-  const watcher = (of: never, beat?: StandbyWatcher['beat']) => new StandbyWatcher(of, access, policy, PRIMARY, beat);
+  const watcher = (of: never, beat?: StandbyWatcher['beat'], counted?: StandbyWatcher['beat']) =>
+    new StandbyWatcher(of, access, policy, PRIMARY, beat, counted);
   /** Looks at it for so long, and returns what is lost by then. */
   const looks = async (each: StandbyWatcher, ms: number) => {
     await each.look(silent, false);
@@ -55,6 +56,20 @@ describe('a standby that confirms nothing', () => {
     now += 60_000;
     expect(await looks(watcher(deps(), beat), 200)).toMatchObject({ proven: false });
     expect(watcher(deps()).beat).toBeUndefined();
+  });
+
+  test('is gone on with by the worker that has the next stretch, by what the guard hands on', async () => {
+    const first = watcher(deps());
+    await first.look(silent, false);
+    await looks(first, 2900);
+    const counted = first.beat;
+    expect(await looks(watcher(deps(), undefined, counted), 200)).toMatchObject({ proven: false });
+    // What the worker has seen itself is newer.
+    const worker = deps();
+    const own = watcher(worker);
+    await own.look(silent, false);
+    await looks(own, 100);
+    expect(await looks(watcher(worker, undefined, counted), 200)).toBeUndefined();
   });
 
   test('is back for commits once it confirms what was written before, not while it is merely listed', () => {
