@@ -16,6 +16,13 @@ const grants: Readonly<Record<string, (role: string) => string>> = {
   'manage replication slots': (role) => `ALTER ROLE ${role} REPLICATION`,
 };
 
+/** The statement that gives the control role a right, by the sentence in which a node reports that it is missing. */
+function grantOf(right: string, role: string): string {
+  const call = /^call (.+)$/.exec(right)?.[1];
+  if (call !== undefined) return `GRANT EXECUTE ON FUNCTION ${call} TO ${sqlName(role)}`;
+  return grants[right]?.(sqlName(role)) ?? `SELECT * FROM pg_roles WHERE rolname = ${sqlText(role)}`;
+}
+
 /** Sessions of the control role that are open at the same time in a failover, with two workers and the agents' questions. */
 const SESSIONS_NEEDED = 20;
 /** A password that ends within this time is told, in milliseconds. */
@@ -44,13 +51,7 @@ export function checkRights(
     refusal: `the control role ${role} lacks rights`,
     measured: missing.length === 0 ? `role ${role}` : `it can't ${missing.join(', nor ')}`,
     limit: 'none is missing',
-    next: psqlIn(
-      source.name,
-      database ?? 'postgres',
-      ...missing.map(
-        (right) => grants[right]?.(sqlName(role)) ?? `SELECT * FROM pg_roles WHERE rolname = ${sqlText(role)}`,
-      ),
-    ),
+    next: psqlIn(source.name, database ?? 'postgres', ...missing.map((right) => grantOf(right, role))),
   });
   for (const { name, sql } of nodes) {
     if (sql?.settings.allow_alter_system !== 'off') continue;
@@ -127,6 +128,9 @@ export function letIn(topology: ClusterTopology, node: string, error: string, pr
   const denied = /permission denied for function (\w+)/.exec(error)?.[1];
   if (denied !== undefined)
     return psqlIn(primary, database, `GRANT EXECUTE ON FUNCTION pg_catalog.${denied} TO ${role}`);
+  const unread = /permission denied for (?:view|table) (\w+)/.exec(error)?.[1];
+  if (unread?.startsWith('pg_') === true)
+    return psqlIn(primary, database, `GRANT SELECT ON pg_catalog.${unread} TO ${role}`);
   if (/too many connections for role/.test(error)) return psql(primary, `ALTER ROLE ${role} CONNECTION LIMIT -1`);
   if (/too many connections for database/.test(error))
     return psql(primary, `ALTER DATABASE ${sqlName(database)} CONNECTION LIMIT -1`);

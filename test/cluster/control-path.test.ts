@@ -30,6 +30,17 @@ describe('the control path', () => {
     );
   });
 
+  it('is not healthy where somebody took a function from everybody, and names it with its types', () => {
+    const [only, ...more] = told(
+      (seen) => (primary(seen).sql.missingRights = ['call pg_logical_emit_message(boolean,text,text,boolean)']),
+    );
+    expect(more).toEqual([]);
+    expect(only).toMatch(/^C8 refuse: .*can't call pg_logical_emit_message/);
+    expect(only).toContain(
+      `psql -U postgres -d veloz_ha -c "GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean,text,text,boolean) TO veloz_ha"`,
+    );
+  });
+
   it('is not healthy on a server that allows no ALTER SYSTEM', () => {
     const [only, ...more] = told((seen) => (primary(seen).sql.settings.allow_alter_system = 'off'));
     expect(more).toEqual([]);
