@@ -25,6 +25,11 @@ function grantOf(right: string, role: string): string {
 
 /** Sessions of the control role that are open at the same time in a failover, with two workers and the agents' questions. */
 const SESSIONS_NEEDED = 20;
+/** Places that clients can't take: an agent starts its server with so many at least. */
+const PLACES: Readonly<Record<string, { least: number; whose: string }>> = {
+  reserved_connections: { least: 5, whose: 'the control role' },
+  superuser_reserved_connections: { least: 3, whose: 'its agent' },
+};
 /** A password that ends within this time is told, in milliseconds. */
 export const PASSWORD_ENDS_SOON_MS = 14 * 24 * 3600 * 1000;
 /** A time in days, in words. */
@@ -77,6 +82,7 @@ export function checkControlPath(list: Checklist, topology: ClusterTopology, obs
   const { user, database } = topology.postgres.control;
   const role = sqlName(user);
   for (const { name, sql } of nodes) {
+    checkPlaces(list, name, sql.settings);
     const { control } = sql;
     // An answer of an earlier version of the worker.
     if (control === undefined) continue;
@@ -112,6 +118,27 @@ export function checkControlPath(list: Checklist, topology: ClusterTopology, obs
           : `it ended ${days(-(control.validForMs ?? 0))} ago`,
       limit: `valid for more than ${days(PASSWORD_ENDS_SOON_MS)}`,
       next: psql(source.name, `ALTER ROLE ${role} VALID UNTIL 'infinity'`),
+    });
+  }
+}
+
+/**
+ * C8: a server that an older agent started, or whose `max_connections` has no room for them, keeps no places. What it does not know, an
+ * earlier version, is not asked.
+ */
+function checkPlaces(list: Checklist, node: string, settings: Readonly<Record<string, string>>): void {
+  for (const [setting, { least, whose }] of Object.entries(PLACES)) {
+    const value = settings[setting];
+    if (value === undefined) continue;
+    const full = Number(settings.max_connections) <= Object.values(PLACES).reduce((sum, place) => sum + place.least, 0);
+    list.require('C8', Number(value) >= least, {
+      says: `${node} keeps places for ${whose}`,
+      refusal: `${node} keeps no places for ${whose}: once clients have taken all connections it is shut out`,
+      measured: `${setting} is ${value}, max_connections ${settings.max_connections}`,
+      limit: `at least ${least}, with which its agent starts it`,
+      next: full
+        ? `${psql(node, 'ALTER SYSTEM SET max_connections = 100')} && docker restart ${node}`
+        : 'npm run setup && veloz-ha stack up',
     });
   }
 }

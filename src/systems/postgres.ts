@@ -108,6 +108,9 @@ const settingNames = [
   'recovery_min_apply_delay',
   'primary_slot_name',
   'default_transaction_read_only',
+  'superuser_reserved_connections',
+  // PostgreSQL 16
+  'reserved_connections',
   // PostgreSQL 17
   'allow_alter_system',
 ];

@@ -64,6 +64,22 @@ describe('the control path', () => {
     expect(only).toContain(statement);
   });
 
+  it('is not healthy where clients may take the places of the control role, or of the agent', () => {
+    const places = { reserved_connections: '5', superuser_reserved_connections: '3' };
+    expect(told((seen) => Object.assign(primary(seen).sql.settings, places))).toEqual([]);
+    const [none, ...more] = told((seen) =>
+      Object.assign(standby(seen).sql.settings, { ...places, reserved_connections: '0' }),
+    );
+    expect(more).toEqual([]);
+    expect(none).toMatch(
+      new RegExp(`^C8 refuse: .*${STANDBY} keeps places for the control role.*is 0, max_conn.*npm run setup`),
+    );
+    const [small] = told((seen) =>
+      Object.assign(standby(seen).sql.settings, { superuser_reserved_connections: '0', max_connections: '8' }),
+    ).filter((line) => line.startsWith('C8'));
+    expect(small).toMatch(/its agent.*SET max_connections = 100" && docker restart/);
+  });
+
   it('warns where sessions had to go to another database', () => {
     const [only] = told((seen) => (standby(seen).sql.control = { ...whole, database: 'postgres' }));
     expect(only).toMatch(new RegExp(`^C8 warn: .*${STANDBY}.*go to postgres`));
