@@ -52,6 +52,13 @@ function alone(node: string, statement: string, database = 'template1'): string 
   return docker('exec', '-e', options, node, 'psql', '-U', 'postgres', '-d', database, '-Atqc', statement).trim();
 }
 
+/** A command at PgBouncer's console. */
+const console = (command: string): string =>
+  docker(
+    ...['exec', '-u', 'pgbouncer', POOLER, 'psql', '-h', '/run/pgbouncer', '-p', '6432', '-U', 'pgbouncer'],
+    ...['-d', 'pgbouncer', '-Atc', command],
+  ).trim();
+
 describe('the control path needs nothing of the application', () => {
   let guarded: Guarded;
   beforeAll(async () => {
@@ -185,6 +192,34 @@ describe('the control path needs nothing of the application', () => {
       before.standby,
     );
   }, 180_000);
+
+  test('a PgBouncer that would disconnect whom a run holds refuses a planned move with the command that mends it, and no failover', async () => {
+    const before = await roles();
+    const oneLine = (result: { stdout: string; stderr: string }) =>
+      (result.stdout + result.stderr).replace(/\s+/g, ' ');
+    const move = () => cli(['postgres', 'switchover', '--yes', '--reason', 'e2e'], guarded.env);
+    try {
+      console('SET query_wait_timeout = 0.3');
+      expect(oneLine(await cli(['postgres', 'status'], guarded.env))).toMatch(/query_wait_timeout of \S+ is 300 ms/);
+      const refused = oneLine(await move());
+      expect(refused).toMatch(/would disconnect clients that are held.*query_wait_timeout of \S+ is 300 ms \(limit: /);
+      expect(await roles()).toEqual(before);
+      console('RELOAD');
+      expect(console('SHOW CONFIG')).toMatch(/^query_wait_timeout\|60\|/m);
+      await move();
+      expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+
+      console('SET query_wait_timeout = 0.3');
+      await guarded.guard();
+      docker('kill', before.standby);
+      await guarded.until('a failover that ended', ({ events }) =>
+        events.some(({ kind, says }) => kind === 'failover' && /no acknowledged row was lost/.test(says)),
+      );
+      expect(await roles()).toEqual(before);
+    } finally {
+      console('RELOAD');
+    }
+  }, 240_000);
 
   test('a repair brings a standby back without that database, and leaves PgBouncer alone', async () => {
     const before = await roles();
