@@ -3,6 +3,8 @@
 \getenv ha_user VELOZ_PG_HA_USER
 \getenv repl_user VELOZ_PG_REPL_USER
 \getenv control VELOZ_PG_CONTROL_DATABASE
+\getenv called VELOZ_PG_CALLED
+\getenv read VELOZ_PG_READ
 SELECT current_setting('server_version_num')::int >= 170000 AS has_event_triggers \gset
 
 -- template1 may hold anything, and may be in use.
@@ -35,6 +37,25 @@ GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO :"ha_user";
 GRANT EXECUTE ON FUNCTION pg_reload_conf(), pg_wal_replay_resume(), pg_switch_wal(), pg_ls_waldir(), pg_control_system(), pg_control_checkpoint(), pg_control_init(), pg_control_recovery() TO :"ha_user";
 GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), pg_read_binary_file(text), pg_read_binary_file(text, bigint, bigint, boolean) TO :"repl_user";
 
+-- What PUBLIC may do in a server as it is made, and somebody takes from it: the agent's list by name, before that, and whatever
+-- else is missing. Each in one statement, and only where something is.
+SELECT format('GRANT EXECUTE ON ROUTINE %s TO %I', string_agg(DISTINCT p.oid::regprocedure::text, ', '), r.rolname)
+FROM pg_proc p, pg_roles r
+WHERE r.rolname IN (:'ha_user', :'repl_user') AND p.pronamespace = 'pg_catalog'::regnamespace AND p.oid < 16384
+  AND (p.proname = ANY (string_to_array(:'called', ',')) AND NOT EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = r.oid)
+    OR p.proacl IS NOT NULL AND NOT has_function_privilege(r.oid, p.oid, 'EXECUTE'))
+  AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid)
+GROUP BY r.rolname \gexec
+SELECT format('GRANT SELECT ON %s TO %I', string_agg(DISTINCT 'pg_catalog.' || quote_ident(c.relname), ', '), r.rolname)
+FROM pg_class c, pg_roles r
+WHERE r.rolname IN (:'ha_user', :'repl_user') AND c.relnamespace = 'pg_catalog'::regnamespace AND c.oid < 16384 AND c.relkind IN ('r', 'v')
+  AND (c.relname = ANY (string_to_array(:'read', ',')) AND NOT EXISTS (SELECT FROM aclexplode(c.relacl) a WHERE a.grantee = r.oid)
+    OR NOT has_table_privilege(r.oid, c.oid, 'SELECT'))
+  AND EXISTS (SELECT FROM pg_init_privs i, aclexplode(i.initprivs) a WHERE i.classoid = 'pg_class'::regclass
+    AND i.objoid = c.oid AND i.objsubid = 0 AND a.grantee = 0 AND a.privilege_type = 'SELECT')
+GROUP BY r.rolname \gexec
+GRANT USAGE ON SCHEMA pg_catalog TO :"ha_user", :"repl_user";
+
 -- Who became primary, when, and by which run. An epoch is taken once.
 CREATE SCHEMA IF NOT EXISTS veloz_ha AUTHORIZATION :"ha_user";
 CREATE TABLE IF NOT EXISTS veloz_ha.epoch (
@@ -45,3 +66,5 @@ CREATE TABLE IF NOT EXISTS veloz_ha.epoch (
     at timestamptz NOT NULL DEFAULT now()
 );
 ALTER TABLE veloz_ha.epoch OWNER TO :"ha_user";
+GRANT ALL ON SCHEMA veloz_ha TO :"ha_user";
+GRANT ALL ON veloz_ha.epoch TO :"ha_user";

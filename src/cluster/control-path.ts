@@ -16,8 +16,20 @@ const grants: Readonly<Record<string, (role: string) => string>> = {
   'manage replication slots': (role) => `ALTER ROLE ${role} REPLICATION`,
 };
 
+/** The statement that gives the control role a right, by the sentence in which a node reports that it is missing. */
+function grantOf(right: string, role: string): string {
+  const call = /^call (.+)$/.exec(right)?.[1];
+  if (call !== undefined) return `GRANT EXECUTE ON FUNCTION ${call} TO ${sqlName(role)}`;
+  return grants[right]?.(sqlName(role)) ?? `SELECT * FROM pg_roles WHERE rolname = ${sqlText(role)}`;
+}
+
 /** Sessions of the control role that are open at the same time in a failover, with two workers and the agents' questions. */
 const SESSIONS_NEEDED = 20;
+/** Places that clients can't take: an agent starts its server with so many at least. */
+const PLACES: Readonly<Record<string, { least: number; whose: string }>> = {
+  reserved_connections: { least: 5, whose: 'the control role' },
+  superuser_reserved_connections: { least: 3, whose: 'its agent' },
+};
 /** A password that ends within this time is told, in milliseconds. */
 export const PASSWORD_ENDS_SOON_MS = 14 * 24 * 3600 * 1000;
 /** A time in days, in words. */
@@ -44,13 +56,7 @@ export function checkRights(
     refusal: `the control role ${role} lacks rights`,
     measured: missing.length === 0 ? `role ${role}` : `it can't ${missing.join(', nor ')}`,
     limit: 'none is missing',
-    next: psqlIn(
-      source.name,
-      database ?? 'postgres',
-      ...missing.map(
-        (right) => grants[right]?.(sqlName(role)) ?? `SELECT * FROM pg_roles WHERE rolname = ${sqlText(role)}`,
-      ),
-    ),
+    next: psqlIn(source.name, database ?? 'postgres', ...missing.map((right) => grantOf(right, role))),
   });
   for (const { name, sql } of nodes) {
     if (sql?.settings.allow_alter_system !== 'off') continue;
@@ -76,6 +82,7 @@ export function checkControlPath(list: Checklist, topology: ClusterTopology, obs
   const { user, database } = topology.postgres.control;
   const role = sqlName(user);
   for (const { name, sql } of nodes) {
+    checkPlaces(list, name, sql.settings);
     const { control } = sql;
     // An answer of an earlier version of the worker.
     if (control === undefined) continue;
@@ -116,6 +123,27 @@ export function checkControlPath(list: Checklist, topology: ClusterTopology, obs
 }
 
 /**
+ * C8: a server that an older agent started, or whose `max_connections` has no room for them, keeps no places. What it does not know, an
+ * earlier version, is not asked.
+ */
+function checkPlaces(list: Checklist, node: string, settings: Readonly<Record<string, string>>): void {
+  for (const [setting, { least, whose }] of Object.entries(PLACES)) {
+    const value = settings[setting];
+    if (value === undefined) continue;
+    const full = Number(settings.max_connections) <= Object.values(PLACES).reduce((sum, place) => sum + place.least, 0);
+    list.require('C8', Number(value) >= least, {
+      says: `${node} keeps places for ${whose}`,
+      refusal: `${node} keeps no places for ${whose}: once clients have taken all connections it is shut out`,
+      measured: `${setting} is ${value}, max_connections ${settings.max_connections}`,
+      limit: `at least ${least}, with which its agent starts it`,
+      next: full
+        ? `${psql(node, 'ALTER SYSTEM SET max_connections = 100')} && docker restart ${node}`
+        : 'npm run setup && veloz-ha stack up',
+    });
+  }
+}
+
+/**
  * The command that lets the control role in again, by the words in which a node refused it; undefined for any other error.
  * @param primary where roles and databases can be changed; the node itself where none is known
  */
@@ -127,6 +155,9 @@ export function letIn(topology: ClusterTopology, node: string, error: string, pr
   const denied = /permission denied for function (\w+)/.exec(error)?.[1];
   if (denied !== undefined)
     return psqlIn(primary, database, `GRANT EXECUTE ON FUNCTION pg_catalog.${denied} TO ${role}`);
+  const unread = /permission denied for (?:view|table) (\w+)/.exec(error)?.[1];
+  if (unread?.startsWith('pg_') === true)
+    return psqlIn(primary, database, `GRANT SELECT ON pg_catalog.${unread} TO ${role}`);
   if (/too many connections for role/.test(error)) return psql(primary, `ALTER ROLE ${role} CONNECTION LIMIT -1`);
   if (/too many connections for database/.test(error))
     return psql(primary, `ALTER DATABASE ${sqlName(database)} CONNECTION LIMIT -1`);

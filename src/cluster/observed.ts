@@ -160,6 +160,8 @@ export interface ObservedPooler {
     waitingClients: number;
     /** Its places and limits. Absent where nobody asked. */
     load?: { usedClients: number; maxClients: number; poolSize: number; waitedMs: number };
+    /** After how many milliseconds a client that waits is disconnected, by setting; 0 is never. Absent in what an older worker saw. */
+    disconnects?: Record<string, number>;
   } | null;
   consoleError?: string;
 }

@@ -15,7 +15,12 @@ export interface PooledDatabase {
   waitingClients: number;
   /** How near PgBouncer is to its limits. */
   load: PoolerLoad;
+  /** After how many milliseconds a client that waits is disconnected, by the setting that says so; 0 is never. */
+  disconnects: Record<string, number>;
 }
+
+/** Settings of PgBouncer by which a client that waits for a server, and so one that is held, is disconnected. All in seconds. */
+const disconnecting = ['query_wait_timeout', 'query_timeout', 'client_login_timeout'];
 
 /** Places of PgBouncer that are taken, and its limits. */
 export interface PoolerLoad {
@@ -45,6 +50,10 @@ export async function observePooledDatabase(
     if (found === undefined) throw new Error(`PgBouncer has no database "${database}"`);
     const config = await session.query<Record<string, string | null>>('SHOW CONFIG');
     const setting = (key: string) => config.find((row) => row.key === key)?.value;
+    const disconnects = disconnecting.flatMap((name) => {
+      const value = setting(name);
+      return value == null ? [] : [[name, Number(value) * 1000]];
+    });
     const lists = await session.query<{ list: string; items: string | number }>('SHOW LISTS');
     const pools = (await session.query<Record<string, string | null>>('SHOW POOLS')).filter(
       (row) => row.database === database,
@@ -69,6 +78,7 @@ export async function observePooledDatabase(
           ...pools.map((row) => Number(row.maxwait ?? 0) * 1000 + Number(row.maxwait_us ?? 0) / 1000),
         ),
       },
+      disconnects: Object.fromEntries(disconnects) as Record<string, number>,
     };
   } finally {
     session.close();

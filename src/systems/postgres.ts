@@ -2,6 +2,7 @@ import { Client } from 'pg';
 import type { Lsn } from '../cluster/lsn';
 import type { NodeSql } from '../cluster/observed';
 import type { Endpoint } from '../cluster/topology';
+import { callsRefused } from './control-rights';
 import { isWeak, serverCommit } from './synchronous-commit';
 
 /** Who connects, to which database. */
@@ -107,6 +108,9 @@ const settingNames = [
   'recovery_min_apply_delay',
   'primary_slot_name',
   'default_transaction_read_only',
+  'superuser_reserved_connections',
+  // PostgreSQL 16
+  'reserved_connections',
   // PostgreSQL 17
   'allow_alter_system',
 ];
@@ -175,7 +179,7 @@ SELECT json_build_object(
   'baseBackups', (SELECT count(*) FROM pg_stat_progress_basebackup),
   'archiver', (SELECT json_build_object('mode', current_setting('archive_mode'), 'failing',
       coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false)) FROM pg_stat_archiver),
-  'missingRights', (SELECT coalesce(json_agg(what), '[]') FROM (VALUES
+  'missingRights', (SELECT coalesce(json_agg(what), '[]') FROM (SELECT what FROM (VALUES
       ('run CHECKPOINT', pg_has_role('pg_checkpoint', 'USAGE')),
       ('read all settings and statistics', pg_has_role('pg_monitor', 'USAGE')),
       ('end sessions', pg_has_role('pg_signal_backend', 'USAGE')),
@@ -184,7 +188,7 @@ SELECT json_build_object(
       ('resume replay', has_function_privilege('pg_wal_replay_resume()', 'EXECUTE')),
       ('connect while all other connections are taken', pg_has_role('pg_use_reserved_connections', 'USAGE')),
       ('manage replication slots', (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user))
-    ) AS needed(what, granted) WHERE NOT granted),
+    ) AS needed(what, granted) WHERE NOT granted UNION ALL ${callsRefused}) AS missing),
   'control', json_build_object('database', current_database(),
     'connectionLimit', (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),
     'databaseConnectionLimit', (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),

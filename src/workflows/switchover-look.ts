@@ -73,8 +73,8 @@ async function lookAgainWhilePassing(
   for (let looks = 1; ; looks++) {
     const observed = await act(reading, 'Look at every system of the cluster').observe(state.cluster);
     state.members = membersOf(observed);
-    const { pauseLimitMs } = limitsOf(described, request);
-    const decision = decideSwitchover(described.topology, observed, { ...request, pauseLimitMs }, earliest);
+    const limits = limitsOf(described, request);
+    const decision = decideSwitchover(described.topology, observed, { ...request, ...limits }, earliest);
     earliest ??= observed;
     state.checks = decision.checks;
     const refused = decision.checks.filter((check) => check.result === 'refuse');

@@ -30,6 +30,17 @@ describe('the control path', () => {
     );
   });
 
+  it('is not healthy where somebody took a function from everybody, and names it with its types', () => {
+    const [only, ...more] = told(
+      (seen) => (primary(seen).sql.missingRights = ['call pg_logical_emit_message(boolean,text,text,boolean)']),
+    );
+    expect(more).toEqual([]);
+    expect(only).toMatch(/^C8 refuse: .*can't call pg_logical_emit_message/);
+    expect(only).toContain(
+      `psql -U postgres -d veloz_ha -c "GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean,text,text,boolean) TO veloz_ha"`,
+    );
+  });
+
   it('is not healthy on a server that allows no ALTER SYSTEM', () => {
     const [only, ...more] = told((seen) => (primary(seen).sql.settings.allow_alter_system = 'off'));
     expect(more).toEqual([]);
@@ -51,6 +62,22 @@ describe('the control path', () => {
     expect(only).toContain(measured);
     expect(only).toContain(`docker exec ${PRIMARY} psql -U postgres -d postgres -c`);
     expect(only).toContain(statement);
+  });
+
+  it('is not healthy where clients may take the places of the control role, or of the agent', () => {
+    const places = { reserved_connections: '5', superuser_reserved_connections: '3' };
+    expect(told((seen) => Object.assign(primary(seen).sql.settings, places))).toEqual([]);
+    const [none, ...more] = told((seen) =>
+      Object.assign(standby(seen).sql.settings, { ...places, reserved_connections: '0' }),
+    );
+    expect(more).toEqual([]);
+    expect(none).toMatch(
+      new RegExp(`^C8 refuse: .*${STANDBY} keeps places for the control role.*is 0, max_conn.*npm run setup`),
+    );
+    const [small] = told((seen) =>
+      Object.assign(standby(seen).sql.settings, { superuser_reserved_connections: '0', max_connections: '8' }),
+    ).filter((line) => line.startsWith('C8'));
+    expect(small).toMatch(/its agent.*SET max_connections = 100" && docker restart/);
   });
 
   it('warns where sessions had to go to another database', () => {

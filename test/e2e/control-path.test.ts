@@ -29,12 +29,35 @@ const traps = [
   'json_build_object(text, name, text, text, text, text) RETURNS json',
 ];
 
+/** What a script that hardens a server takes from everybody: what a promotion proves itself by, slots, and what views call. */
+const hardened = [
+  'pg_logical_emit_message(boolean,text,text,boolean)',
+  'pg_logical_emit_message(boolean,bytea,text,boolean)',
+  'pg_create_physical_replication_slot(name,boolean,boolean)',
+  'pg_drop_replication_slot(name)',
+  'pg_stat_get_activity(integer)',
+  'pg_stat_get_wal_senders()',
+  'pg_walfile_name(pg_lsn)',
+  'pg_show_all_settings()',
+  'pg_terminate_backend(integer,bigint)',
+  'json_build_object("any")',
+  'nameeq(name,name)',
+].join(', ');
+const unread = 'pg_settings, pg_stat_replication, pg_replication_slots';
+
 /** As the superuser, past all of it. */
-function alone(node: string, statement: string): string {
+function alone(node: string, statement: string, database = 'template1'): string {
   const options =
     'PGOPTIONS=-c statement_timeout=0 -c default_transaction_isolation=read\\ committed -c event_triggers=off';
-  return docker('exec', '-e', options, node, 'psql', '-U', 'postgres', '-d', 'template1', '-Atqc', statement).trim();
+  return docker('exec', '-e', options, node, 'psql', '-U', 'postgres', '-d', database, '-Atqc', statement).trim();
 }
+
+/** A command at PgBouncer's console. */
+const console = (command: string): string =>
+  docker(
+    ...['exec', '-u', 'pgbouncer', POOLER, 'psql', '-h', '/run/pgbouncer', '-p', '6432', '-U', 'pgbouncer'],
+    ...['-d', 'pgbouncer', '-Atc', command],
+  ).trim();
 
 describe('the control path needs nothing of the application', () => {
   let guarded: Guarded;
@@ -74,6 +97,54 @@ describe('the control path needs nothing of the application', () => {
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
     expect(alone(before.standby, 'SHOW server_version')).toMatch(/^\d/);
   }, 180_000);
+
+  test('nor the rights of everybody in its own database, also where somebody takes what the role has by name', async () => {
+    const before = await roles();
+    const inControl = (node: string, ...statements: string[]) => {
+      for (const statement of statements) alone(node, statement, 'veloz_ha');
+    };
+    const mayEmit = () =>
+      alone(
+        before.primary,
+        "SELECT has_function_privilege('veloz_ha', 'pg_logical_emit_message(boolean,text,text,boolean)', 'EXECUTE')",
+        'veloz_ha',
+      ) === 't';
+    try {
+      // Granted by name by the primary's agent: nothing comes of it.
+      inControl(
+        before.primary,
+        `REVOKE EXECUTE ON FUNCTION ${hardened} FROM PUBLIC`,
+        `REVOKE SELECT ON ${unread} FROM PUBLIC`,
+      );
+      await waitUntil('what the role has by name', mayEmit, 30_000);
+      // What it has by name is told, and comes back.
+      inControl(before.primary, 'REVOKE EXECUTE ON FUNCTION pg_drop_replication_slot(name) FROM veloz_ha, PUBLIC');
+      await waitUntil(
+        'the right being granted again',
+        () =>
+          alone(
+            before.primary,
+            "SELECT has_function_privilege('veloz_ha', 'pg_drop_replication_slot(name)', 'EXECUTE')",
+            'veloz_ha',
+          ) === 't',
+        30_000,
+      );
+      const status = await cli(['postgres', 'status'], guarded.env);
+      expect(status.stdout + status.stderr).not.toMatch(/permission denied|lacks rights/);
+      await guarded.guard();
+      const moved = await cli(['postgres', 'switchover', '--yes', '--reason', 'e2e'], guarded.env);
+      expect(moved.stdout + moved.stderr).not.toMatch(/permission denied/);
+      expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+      await guarded.protectedBy(before.standby);
+      // Protection is taken back where the standby was away.
+      docker('kill', before.primary);
+      await guarded.until('the standby being lost', ({ ledger }) => ledger.state !== 'protected');
+      await guarded.protectedBy(before.standby);
+    } finally {
+      const { primary } = await roles();
+      inControl(primary, `GRANT EXECUTE ON FUNCTION ${hardened} TO PUBLIC`, `GRANT SELECT ON ${unread} TO PUBLIC`);
+    }
+  }, 240_000);
 
   test('nor ALTER SYSTEM allowed by the files of the nodes', async () => {
     const before = await roles();
@@ -121,6 +192,34 @@ describe('the control path needs nothing of the application', () => {
       before.standby,
     );
   }, 180_000);
+
+  test('a PgBouncer that would disconnect whom a run holds refuses a planned move with the command that mends it, and no failover', async () => {
+    const before = await roles();
+    const oneLine = (result: { stdout: string; stderr: string }) =>
+      (result.stdout + result.stderr).replace(/\s+/g, ' ');
+    const move = () => cli(['postgres', 'switchover', '--yes', '--reason', 'e2e'], guarded.env);
+    try {
+      console('SET query_wait_timeout = 0.3');
+      expect(oneLine(await cli(['postgres', 'status'], guarded.env))).toMatch(/query_wait_timeout of \S+ is 300 ms/);
+      const refused = oneLine(await move());
+      expect(refused).toMatch(/would disconnect clients that are held.*query_wait_timeout of \S+ is 300 ms \(limit: /);
+      expect(await roles()).toEqual(before);
+      console('RELOAD');
+      expect(console('SHOW CONFIG')).toMatch(/^query_wait_timeout\|60\|/m);
+      await move();
+      expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+
+      console('SET query_wait_timeout = 0.3');
+      await guarded.guard();
+      docker('kill', before.standby);
+      await guarded.until('a failover that ended', ({ events }) =>
+        events.some(({ kind, says }) => kind === 'failover' && /no acknowledged row was lost/.test(says)),
+      );
+      expect(await roles()).toEqual(before);
+    } finally {
+      console('RELOAD');
+    }
+  }, 240_000);
 
   test('a repair brings a standby back without that database, and leaves PgBouncer alone', async () => {
     const before = await roles();

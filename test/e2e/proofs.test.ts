@@ -14,6 +14,7 @@ import { Guarded } from './support/guarded';
 import { whileClientsWrite } from './support/refusal';
 import { Rig } from './support/rig';
 import {
+  cli,
   cluster,
   deps,
   docker,
@@ -353,6 +354,42 @@ describe('what a ledger that says protected does not know by itself', () => {
     await guarded.protectedBy(before.primary, 120_000);
     expect(await roles()).toEqual(before);
     psql(before.primary, 'DROP TABLE e2e_cancelled');
+  }, 240_000);
+
+  test('a stranger without a slot that would confirm as soon as the standby ends is told long before', async () => {
+    const before = await roles();
+    await guarded.work();
+    await guarded.guard();
+    const state = () =>
+      psql(
+        before.primary,
+        "SELECT string_agg(sync_state, ',') FROM pg_stat_replication WHERE pid NOT IN (SELECT active_pid FROM pg_replication_slots WHERE active)",
+      );
+    const receive = `mkdir -p /tmp/e2e-next && exec pg_receivewal -n --synchronous -D /tmp/e2e-next -d "host=/var/run/postgresql user=postgres application_name=veloz_standby"`;
+    // Of two with the same name the one that came first, to the first free place, confirms.
+    docker('restart', before.standby);
+    const streams = `SELECT count(*) FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE r.sync_state = 'sync'`;
+    await waitUntil('the standby confirming again', () => psql(before.primary, streams) === '1', 60_000);
+    await guarded.protectedBy(before.primary, 120_000);
+    docker('exec', '-d', before.primary, 'sh', '-c', `PATH=/usr/lib/postgresql/17/bin:$PATH; ${receive}`);
+    try {
+      await waitUntil('the stranger', () => state() === 'potential');
+      await guarded.until(
+        'the ledger telling it',
+        ({ ledger }) =>
+          ledger.state === 'degraded' && ledger.why.includes('veloz_standby, which has no slot, may confirm commits'),
+      );
+      // While it is there, nothing is promised.
+      const told = await cli(['guard', 'status'], guarded.env);
+      expect((told.stdout + told.stderr).replace(/\s+/g, ' ')).toContain('may confirm commits');
+    } finally {
+      docker(
+        ...['exec', before.primary, 'sh', '-c'],
+        'for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = pg_receivewal ] && kill -KILL ${p#/proc/}; done; rm -rf /tmp/e2e-next',
+      );
+    }
+    await guarded.protectedBy(before.primary, 120_000);
+    expect(await roles()).toEqual(before);
   }, 240_000);
 
   test('a stranger on the slot of a standby protects nothing: that is told, and what it confirmed is not lost', async () => {

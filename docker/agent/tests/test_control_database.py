@@ -31,6 +31,22 @@ class ControlDatabaseTest(unittest.TestCase):
         with open(script if os.path.exists(script) else control_database.SCRIPT, encoding="utf-8") as file:
             self.assertIn('ALTER ROLE :"ha_user" IN DATABASE :"control" SET track_activities = on;', file.read())
 
+    def test_what_anybody_may_call_is_asked_for_by_name(self):
+        asked = control_database.question(SimpleNamespace(ha_user="ha", repl_user="repl"))
+        for name in ("pg_logical_emit_message", "pg_drop_replication_slot", "pg_stat_get_activity", "pg_stat_replication"):
+            self.assertIn(f"'{name}'", asked)
+        self.assertIn("rolname IN ('ha', 'repl')", asked)
+        # The script gets the same lists, and has no other words for it.
+        told = control_database.script_environment(SimpleNamespace(ha_user="ha", repl_user="repl", control_database="c"))
+        self.assertIn("pg_logical_emit_message", told["VELOZ_PG_CALLED"].split(","))
+        self.assertIn("pg_stat_replication", told["VELOZ_PG_READ"].split(","))
+        script = os.path.join(os.path.dirname(__file__), "..", "..", "postgres", "control.sql")
+        with open(script if os.path.exists(script) else control_database.SCRIPT, encoding="utf-8") as file:
+            text = file.read()
+        for name in told:
+            if name.startswith("VELOZ_"):
+                self.assertRegex(text, rf"(?m)^.getenv \w+ {name}$")
+
     def test_the_superuser_waits_for_no_standby_and_loads_nothing(self):
         for setting in ("session_preload_libraries=", "synchronous_commit=local", "search_path=pg_catalog,\\ pg_temp"):
             self.assertIn(f"-c {setting}", control_database.SUPERUSER_OPTIONS)

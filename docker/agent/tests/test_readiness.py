@@ -59,7 +59,7 @@ class ConfigFilesTest(Directory):
 
 class RecoverySettingsTest(Directory):
     def test_every_server_is_started_with_a_word_of_its_own_on_each_of_them(self):
-        words = recovery_settings.arguments(17)
+        words = recovery_settings.arguments(17, {})
         self.assertIn("recovery_target_time=", words)
         self.assertIn("allow_alter_system=on", words)
         self.assertIn("hot_standby=on", words)
@@ -69,7 +69,7 @@ class RecoverySettingsTest(Directory):
         self.assertEqual(words[::2], ["-c"] * (len(words) // 2))
 
     def test_a_server_is_not_started_with_a_setting_that_its_version_does_not_know(self):
-        self.assertNotIn("allow_alter_system=on", recovery_settings.arguments(16))
+        self.assertNotIn("allow_alter_system=on", recovery_settings.arguments(16, {}))
         settings = PostgresSettings({})
         self.assertEqual(settings.version, 17)
         settings.bin = "/usr/local/bin"
@@ -85,20 +85,46 @@ class RecoverySettingsTest(Directory):
         )
         self.write("standby.conf", "primary_conninfo = 'host=x'\n")
         main = self.write("main.conf", "include 'standby.conf'\n")
-        left = recovery_settings.leftovers(config_files.read(main, self.data).settings)
+        left = recovery_settings.leftovers(17, config_files.read(main, self.data).settings)
         self.assertEqual([one["name"] for one in left], ["recovery_target_name", "primary_slot_name"])
         self.assertEqual({one["file"] for one in left}, {auto})
 
     def test_a_longer_sleep_of_a_promotion_than_the_agents_is_told(self):
         main = self.write("main.conf", "wal_retrieve_retry_interval = '5s'\n")
-        left = recovery_settings.leftovers(config_files.read(main, self.data).settings)
+        left = recovery_settings.leftovers(17, config_files.read(main, self.data).settings)
         self.assertEqual([(one["name"], one["value"]) for one in left], [("wal_retrieve_retry_interval", "5s")])
 
     def test_a_standby_that_would_confirm_nothing_by_itself_is_told(self):
         main = self.write("main.conf", "wal_receiver_status_interval = '1s'\n")
         self.write("postgresql.auto.conf", "wal_receiver_status_interval = '0'\n")
-        left = recovery_settings.leftovers(config_files.read(main, self.data).settings)
+        left = recovery_settings.leftovers(17, config_files.read(main, self.data).settings)
         self.assertEqual([(one["name"], one["value"]) for one in left], [("wal_receiver_status_interval", "0")])
+
+    def places(self, text, version=17):
+        settings = config_files.read(self.write("main.conf", text), self.data).settings
+        words = [word for word in recovery_settings.arguments(version, settings) if "reserved_connections" in word]
+        return words, [one["name"] for one in recovery_settings.leftovers(version, settings)]
+
+    def test_places_that_clients_cannot_take_are_kept_for_the_control_role_and_the_agent(self):
+        self.assertEqual(self.places(""), (["reserved_connections=5"], []))
+        self.assertEqual(self.places("reserved_connections = 5\n"), ([], []))
+        # Who set more keeps it.
+        self.assertEqual(self.places("reserved_connections = 20\nsuperuser_reserved_connections = '7'\n"), ([], []))
+        none = "reserved_connections = 0\nsuperuser_reserved_connections = 0\n"
+        self.assertEqual(
+            self.places(none),
+            (
+                ["reserved_connections=5", "superuser_reserved_connections=3"],
+                ["reserved_connections", "superuser_reserved_connections"],
+            ),
+        )
+        # Before version 16 no role but the superuser has any.
+        self.assertEqual(self.places("superuser_reserved_connections = 0\n", 15)[0], ["superuser_reserved_connections=3"])
+
+    def test_places_for_which_there_is_no_room_keep_no_server_from_starting(self):
+        self.assertEqual(self.places("max_connections = 8\n"), ([], []))
+        self.assertEqual(self.places("max_connections = 9\n")[0], ["reserved_connections=5"])
+        self.assertEqual(self.places("reserved_connections = x\n"), ([], []))
 
     def test_before_a_start_what_the_command_line_cannot_override_is_taken_away(self):
         self.write("recovery.signal", "")
@@ -292,7 +318,9 @@ class AnswerTest(Directory):
                 return {"ok": True}
 
         class Node:
-            settings = type("Settings", (), {"config_file": self.write("postgresql.conf", ""), "data": self.data, "peers": []})
+            settings = type(
+                "Settings", (), {"config_file": self.write("postgresql.conf", ""), "data": self.data, "peers": [], "version": 17}
+            )
             desired = "up"
             jobs = type("Jobs", (), {"running": None})
             trial = Trial()

@@ -220,10 +220,8 @@ class Bootstrap:
                     "The creation of roles and databases",
                     {
                         "VELOZ_PG_USER": s.user, "VELOZ_PG_PASSWORD": s.password, "VELOZ_PG_DATABASE": s.database,
-                        "VELOZ_PG_REPL_USER": s.repl_user, "VELOZ_PG_REPL_PASSWORD": s.repl_password,
-                        "VELOZ_PG_HA_USER": s.ha_user, "VELOZ_PG_HA_PASSWORD": s.ha_password,
-                        "VELOZ_PG_CONTROL_DATABASE": s.control_database,
-                        "PGOPTIONS": control_database.SUPERUSER_OPTIONS,
+                        "VELOZ_PG_REPL_PASSWORD": s.repl_password, "VELOZ_PG_HA_PASSWORD": s.ha_password,
+                        **control_database.script_environment(s),
                     },
                 )  # fmt: skip
         finally:

@@ -20,6 +20,8 @@ EVERY_S = 10
 LIMIT_S = 20
 # How long a session over the socket may take to open.
 OWN_LIMIT_S = 3
+# So much of what is missing stands in the log.
+TOLD = 8
 SCRIPT = "/usr/local/share/veloz/control.sql"
 
 # Commits wait for nobody: while no standby confirms, nothing of this may hang.
@@ -45,6 +47,33 @@ _REWIND_FUNCTIONS = (
 )  # fmt: skip
 _MAY_REWIND = "pg_read_binary_file(text, bigint, bigint, boolean)"
 
+# What the sessions of runbooks, agents and pg_rewind call, themselves or by a view, and what PUBLIC may call in a server as it is made.
+# Somebody who hardens a server takes it from PUBLIC; what a role was granted by name stays. The worker's own list is
+# src/systems/control-rights.ts.
+CALLED = (
+    # Reads.
+    "age", "bool_or", "clock_timestamp", "concat_ws", "count", "current_database", "current_setting", "extract", "format",
+    "generate_series", "has_database_privilege", "has_function_privilege", "has_parameter_privilege", "has_schema_privilege",
+    "has_table_privilege", "inet_server_addr", "json_agg", "json_build_object", "json_object_agg", "lower", "max", "min", "now",
+    "set_config", "split_part", "starts_with", "substr", "sum", "to_hex", "to_json", "to_jsonb", "to_regclass", "unnest",
+    "aclexplode", "pg_backend_pid", "pg_blocking_pids", "pg_current_wal_flush_lsn", "pg_current_wal_insert_lsn",
+    "pg_current_wal_lsn", "pg_database_size", "pg_encoding_to_char", "pg_get_replication_slots", "pg_get_wal_replay_pause_state",
+    "pg_has_role", "pg_is_in_recovery", "pg_is_wal_replay_paused", "pg_last_wal_receive_lsn", "pg_last_wal_replay_lsn",
+    "pg_lock_status", "pg_lsn_mi", "pg_prepared_xact", "pg_show_all_settings", "pg_size_bytes", "pg_stat_get_activity",
+    "pg_stat_get_archiver", "pg_stat_get_db_checksum_failures", "pg_stat_get_progress_info", "pg_stat_get_wal_receiver",
+    "pg_stat_get_wal_senders", "pg_tablespace_location", "pg_wal_lsn_diff", "pg_walfile_name",
+    # Changes.
+    "pg_create_physical_replication_slot", "pg_drop_replication_slot", "pg_logical_emit_message", "pg_terminate_backend",
+)  # fmt: skip
+# The same of what they read.
+READ = (
+    "pg_class", "pg_database", "pg_db_role_setting", "pg_init_privs", "pg_locks", "pg_prepared_xacts", "pg_proc",
+    "pg_replication_slots", "pg_roles", "pg_settings", "pg_stat_activity", "pg_stat_archiver", "pg_stat_database",
+    "pg_stat_progress_basebackup", "pg_stat_replication", "pg_stat_wal_receiver", "pg_tablespace",
+)  # fmt: skip
+# Objects of the catalog that a server makes for itself have smaller numbers.
+_FIRST_OF_OTHERS = 16384
+
 
 def literal(text: str) -> str:
     """As SQL takes it, under standard_conforming_strings."""
@@ -57,6 +86,46 @@ def _has_setting(role: str, entry: str) -> str:
         "EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole "
         "JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) AS c(entry) "
         f"WHERE r.rolname = {role} AND d.datname = current_database() AND c.entry LIKE {literal(entry)})"
+    )
+
+
+def script_environment(settings: PostgresSettings) -> dict:
+    """What control.sql reads."""
+    return {
+        "PGOPTIONS": SUPERUSER_OPTIONS,
+        "VELOZ_PG_HA_USER": settings.ha_user,
+        "VELOZ_PG_REPL_USER": settings.repl_user,
+        "VELOZ_PG_CONTROL_DATABASE": settings.control_database,
+        "VELOZ_PG_CALLED": ",".join(CALLED),
+        "VELOZ_PG_READ": ",".join(READ),
+    }
+
+
+def _taken_from_public(roles: tuple) -> str:
+    """Rows `what`: rights to the catalog that PUBLIC has in a server as it is made, and that these roles, as SQL takes them, do not have by
+    name, where it is known that they need them, or at all.
+
+    Whatever else is missing stands behind an operator, a cast or a view. control.sql grants the same.
+    """
+    role = f"(SELECT oid, rolname FROM pg_roles WHERE rolname IN ({', '.join(roles)})) AS r"
+
+    def by_name(acl: str, names: str, column: str) -> str:
+        listed = ", ".join(literal(name) for name in names)
+        return f"({column} IN ({listed}) AND NOT EXISTS (SELECT FROM aclexplode({acl}) a WHERE a.grantee = r.oid))"
+
+    return (
+        f"SELECT 'the right to call ' || p.oid::regprocedure || ' for ' || r.rolname AS what FROM pg_proc p, {role} "
+        f"WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.oid < {_FIRST_OF_OTHERS} "
+        f"AND ({by_name('p.proacl', CALLED, 'p.proname')} "
+        "OR p.proacl IS NOT NULL AND NOT has_function_privilege(r.oid, p.oid, 'EXECUTE')) "
+        "AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid) "
+        f"UNION ALL SELECT 'the right to read ' || c.relname || ' for ' || r.rolname FROM pg_class c, {role} "
+        f"WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.oid < {_FIRST_OF_OTHERS} AND c.relkind IN ('r', 'v') "
+        f"AND ({by_name('c.relacl', READ, 'c.relname')} OR NOT has_table_privilege(r.oid, c.oid, 'SELECT')) "
+        "AND EXISTS (SELECT FROM pg_init_privs i, aclexplode(i.initprivs) a WHERE i.classoid = 'pg_class'::regclass "
+        "AND i.objoid = c.oid AND i.objsubid = 0 AND a.grantee = 0 AND a.privilege_type = 'SELECT') "
+        f"UNION ALL SELECT 'the right to use pg_catalog for ' || r.rolname FROM pg_namespace n, {role} "
+        "WHERE n.nspname = 'pg_catalog' AND NOT EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.grantee = r.oid)"
     )
 
 
@@ -80,9 +149,13 @@ def question(settings: PostgresSettings) -> str:
         f"AND has_database_privilege({repl}, current_database(), 'CONNECT')), "
         "('connections without limit', (SELECT datconnlimit = -1 FROM pg_database WHERE datname = current_database())), "
         "('the table veloz_ha.epoch', to_regclass('veloz_ha.epoch') IS NOT NULL), "
+        f"('rights to the table veloz_ha.epoch', has_schema_privilege({ha}, to_regnamespace('veloz_ha')::oid, 'USAGE') "
+        f"AND has_table_privilege({ha}, to_regclass('veloz_ha.epoch')::oid, 'SELECT') "
+        f"AND has_table_privilege({ha}, to_regclass('veloz_ha.epoch')::oid, 'INSERT')), "
         f"('the settings of the control role', {_has_setting(ha, 'session_preload_libraries=%')}), "
         f"('track_activities of the control role', {_has_setting(ha, 'track_activities=on')}) "
-        ") AS needed(what, there) WHERE there IS NOT TRUE AND NOT pg_is_in_recovery()"
+        ") AS needed(what, there) WHERE there IS NOT TRUE AND NOT pg_is_in_recovery() "
+        f"UNION ALL SELECT what FROM ({_taken_from_public((ha, repl))}) AS taken WHERE NOT pg_is_in_recovery()"
     )
 
 
@@ -142,15 +215,13 @@ async def ensure(settings: PostgresSettings, processes: Processes) -> None:
     if not lacks:
         return
     output = os.path.join(settings.run, "control.log")
-    log("warn", f"The control database is put in order: it lacks {', '.join(lacks)}.")
+    more = f", and {len(lacks) - TOLD} more" if len(lacks) > TOLD else ""
+    log("warn", f"The control database is put in order: it lacks {', '.join(lacks[:TOLD])}{more}.")
     environment = {
         "PATH": f"{settings.bin}:/usr/bin:/bin",
         "LC_ALL": "C.UTF-8",
-        "PGOPTIONS": SUPERUSER_OPTIONS,
         "PGAPPNAME": "veloz_agent",
-        "VELOZ_PG_HA_USER": settings.ha_user,
-        "VELOZ_PG_REPL_USER": settings.repl_user,
-        "VELOZ_PG_CONTROL_DATABASE": settings.control_database,
+        **script_environment(settings),
     }
     for database in ("postgres", "template1"):
         child = processes.spawn(

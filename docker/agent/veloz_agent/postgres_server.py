@@ -12,6 +12,7 @@ from typing import Optional
 
 from . import (
     base_backup,
+    config_files,
     control_database,
     deadman,
     fence_file,
@@ -91,10 +92,6 @@ class PostgresSupervisor(NodeAgent):
         self.replay_awaited_until = 0.0
         self._starter: Optional[asyncio.Task] = None
         self._fence_task: Optional[asyncio.Task] = None
-        self._argv = [
-            f"{settings.bin}/postgres", "-D", settings.data, "-c", f"config_file={settings.config_file}",
-            *recovery_settings.arguments(settings.version),
-        ]  # fmt: skip
         self._env = {
             "PATH": f"{settings.bin}:/usr/bin:/bin",
             "LC_ALL": "C.UTF-8",
@@ -378,7 +375,7 @@ class PostgresSupervisor(NodeAgent):
         self._remove_pid_file()
         self._clear_leftovers()
         as_standby = self.files.is_standby
-        server = self.server = self.processes.spawn(self._argv, self._env)
+        server = self.server = self.processes.spawn(self._command(), self._env)
         self.stopping = False
         self.last_correction = None
         self.start_guard = None
@@ -391,6 +388,14 @@ class PostgresSupervisor(NodeAgent):
         self.spawn_task(self._care_for_control_database(server))
         self.spawn_task(self._care_for_stopped(server))
         self.spawn_task(self._care_for_upstream(server))
+
+    def _command(self) -> list:
+        s = self.settings
+        files = config_files.read(s.config_file, s.data)
+        return [
+            f"{s.bin}/postgres", "-D", s.data, "-c", f"config_file={s.config_file}",
+            *recovery_settings.arguments(s.version, files.settings),
+        ]  # fmt: skip
 
     def _clear_leftovers(self) -> None:
         """What a restore or a hand left and would decide what this start becomes."""

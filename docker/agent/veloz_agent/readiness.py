@@ -144,7 +144,7 @@ async def readiness(
         "replication": replication,
         "libraries": missing,
         "next": _next(files, s.data),
-        "leftovers": recovery_settings.leftovers(files.settings),
+        "leftovers": recovery_settings.leftovers(s.version, files.settings),
         "signals": recovery_settings.left_signals(s.data, running),
         # While a copy is made the directory is not the node's own yet.
         "unreadable": await asyncio.to_thread(_files_unread(node).answer) if running else None,

@@ -38,8 +38,12 @@ OVERRIDDEN = {
     # ever. A primary feels nothing of it until it is a standby.
     "wal_receiver_status_interval": "1s",
 }
+# What these settings are at least: places that clients can't take. Without the first, sessions of the control role are refused when all
+# others are taken, and without the second those of the agent. More is whoever set it's own choice.
+PLACES = {"reserved_connections": 5, "superuser_reserved_connections": 3}
 # A server of an earlier version does not start with a setting that it does not know.
-_SINCE = {"allow_alter_system": 17}
+_SINCE = {"allow_alter_system": 17, "reserved_connections": 16}
+_PLACES_DEFAULT = {"reserved_connections": "0", "superuser_reserved_connections": "3", "max_connections": "100"}
 # The agent's own file says these; ALTER SYSTEM would win over it.
 OWN_FILE = ("primary_conninfo", "primary_slot_name")
 # Files in the data directory, each of which changes what the next start does.
@@ -56,15 +60,36 @@ _SWITCHES = ("recovery_target_inclusive", "allow_alter_system", "hot_standby")
 _TRUE = re.compile(r"^(on|true|yes|1|t|y|tr|tru|ye)$", re.IGNORECASE)
 
 
-def arguments(version: int) -> list:
-    """For the command line of every server that the agent starts. `version`: PostgreSQL's major version."""
-    known = {name: value for name, value in OVERRIDDEN.items() if version >= _SINCE.get(name, 0)}
+def arguments(version: int, settings: dict) -> list:
+    """For the command line of every server that the agent starts.
+
+    `version`: PostgreSQL's major version. `settings`: what the files say, by name.
+    """
+    ours = {**OVERRIDDEN, **_raised(version, settings)}
+    known = {name: value for name, value in ours.items() if version >= _SINCE.get(name, 0)}
     return [word for name, value in known.items() for word in ("-c", f"{name}={value}")]
 
 
-def leftovers(settings: dict) -> list:
+def _raised(version: int, settings: dict) -> dict:
+    """Kept places of which the files say fewer; none where `max_connections` has no room for them, with which no server would start."""
+
+    def value(name: str) -> int:
+        setting: Optional[config_files.Setting] = settings.get(name)
+        return int(setting.value if setting else _PLACES_DEFAULT[name])
+
+    try:
+        wanted = {name: max(value(name), least) for name, least in PLACES.items() if version >= _SINCE.get(name, 0)}
+        if sum(wanted.values()) >= value("max_connections"):
+            return {}
+        return {name: str(places) for name, places in wanted.items() if places > value(name)}
+    except ValueError:
+        # In words that PostgreSQL has to judge.
+        return {}
+
+
+def leftovers(version: int, settings: dict) -> list:
     """What the files say of all this and is not the default: `{name, value, file, line}`."""
-    found = []
+    found = [{"name": name, **settings[name].as_answer()} for name in _raised(version, settings) if name in settings]
     for name in (*OVERRIDDEN, *OWN_FILE):
         setting: Optional[config_files.Setting] = settings.get(name)
         if setting is None or _is_default(name, setting.value):

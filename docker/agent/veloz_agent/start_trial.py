@@ -80,7 +80,7 @@ class StartTrial:
         }
 
     async def _problem(self, files: ConfigFiles) -> Optional[str]:
-        code, told = await self._run()
+        code, told = await self._run(files)
         if code < 0:
             # Whoever ends every server of this container ends this one as well.
             raise OSError(f"the trial was ended by signal {-code}")
@@ -95,7 +95,7 @@ class StartTrial:
             or await asyncio.to_thread(slot_problem, self._settings.data, settings)
         )
 
-    async def _run(self) -> tuple:
+    async def _run(self, files: ConfigFiles) -> tuple:
         s = self._settings
         scratch = os.path.join(s.run, "start-trial")
         await asyncio.to_thread(_link, s.data, scratch)
@@ -104,7 +104,7 @@ class StartTrial:
             code = await self._processes.read(
                 [
                     f"{s.bin}/postgres", "-D", scratch, "-c", f"config_file={s.config_file}",
-                    "-c", f"data_directory={scratch}", *arguments(s.version), "-C", "shared_memory_size",
+                    "-c", f"data_directory={scratch}", *arguments(s.version, files.settings), "-C", "shared_memory_size",
                 ],
                 {**self._env, "LC_ALL": "C"},
                 parts.append,

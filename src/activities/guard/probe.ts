@@ -30,8 +30,10 @@ SELECT r.recovering AS "inRecovery",
         AND ${isWeak("split_part(c.entry, '=', 2)")}
         -- The control role's sessions set their own.
         AND o.rolname IS DISTINCT FROM current_user)
-    || array(SELECT format('%s, which has no slot, confirms commits', a.application_name) FROM pg_stat_replication a
-      WHERE a.sync_state IN ('sync', 'quorum') AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = a.pid))
+    -- One that is only next in the list confirms from the moment in which the one before it ends.
+    || array(SELECT format('%s, which has no slot, %s commits', a.application_name,
+        CASE a.sync_state WHEN 'potential' THEN 'may confirm' ELSE 'confirms' END) FROM pg_stat_replication a
+      WHERE a.sync_state IN ('sync', 'quorum', 'potential') AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = a.pid))
     END AS weak,
   CASE WHEN NOT r.recovering THEN (SELECT coalesce(wait_event IN ('CheckpointerMain', 'CheckpointWriteDelay'), false)
     FROM pg_stat_get_activity(NULL) WHERE backend_type = 'checkpointer') END AS "takesReloads",

@@ -27,7 +27,7 @@ import type { NodeAnswer, Round } from './signals';
  * names were set.
  *
  * Settings that let some commits pass (`synchronous_commit` off or local, for the server, a role or a database) end the promise, and so
- * does a standby without slot that confirms commits: nobody knows which node it is. After either, `protected` begins anew.
+ * does a standby without slot that confirms commits, or would as soon as another one ends: nobody knows which node it is. After either, `protected` begins anew.
  *
  * A standby is known by its slot. Somebody else who takes that confirms in its name, and is found out by what the standby says itself; and
  * a commit whose wait is cancelled is acknowledged without a standby. Both are in no setting, and a failover looks at what the primary was

@@ -6,6 +6,7 @@ import { checkCandidate, NOT_TRIED } from '../switchover/candidate';
 import { Checklist } from '../switchover/checklist';
 import { checkCommitsOncePrimary, checkReplay } from '../switchover/replication';
 import { checkArchiver } from '../switchover/stopping';
+import { checkClientsMayWait } from '../switchover/traffic';
 import { slotName, type ClusterTopology } from '../topology';
 import { checkReadiness } from './decide';
 import { checkPoolerRoom } from './pooler';
@@ -50,6 +51,7 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
     checkStartTime(list, topology, primary, 'advise');
   checkEnabled(list, topology, observed.pooler);
   checkPoolerRoom(list, observed.pooler);
+  checkClientsMayWait(list, observed.pooler, topology.limits.hold, 'advise');
   const told = new Set<string>();
   return list.checks.filter((check) => {
     if (check.result !== 'refuse' && check.result !== 'warn') return false;

@@ -17,6 +17,39 @@ export function checkPoolMode(list: Checklist, { name, console: seen }: Observed
   });
 }
 
+/** At the limit of a hold PgBouncer's agent may wait for so long for a writable node, in milliseconds. */
+const HOLD_MARGIN_MS = 2000;
+/** What the settings of the shipped PgBouncer say, in milliseconds. */
+const SHIPPED_MS = 60_000;
+
+/**
+ * F1: PgBouncer disconnects nobody whom a run holds. It counts from the moment in which a client began to wait, or to log in, and knows
+ * nothing of a pause. A failover holds clients all the same: they have nobody to go to.
+ */
+export function checkClientsMayWait(
+  list: Checklist,
+  { name, console: seen }: ObservedPooler,
+  holdLimitMs: number,
+  weight: 'require' | 'advise',
+): void {
+  const longest = holdLimitMs + HOLD_MARGIN_MS;
+  const settings = Object.entries(seen?.disconnects ?? {});
+  if (settings.length === 0) return;
+  const short = settings.filter(([, ms]) => ms > 0 && ms <= longest);
+  list[weight]('F1', short.length === 0, {
+    says: 'the pooler lets clients wait for as long as they are held',
+    refusal: 'the pooler would disconnect clients that are held, and their transactions would fail',
+    measured: (short.length === 0 ? settings : short)
+      .map(([key, ms]) => `${key} of ${name} is ${formatMs(ms)}`)
+      .join(', '),
+    limit: `0, or more than ${formatMs(longest)}: the hold of ${formatMs(holdLimitMs)} at most, and ${formatMs(HOLD_MARGIN_MS)}`,
+    next:
+      longest < SHIPPED_MS
+        ? `${poolerConsole(name, 'RELOAD')}   # what its file says counts again`
+        : 'veloz-ha postgres switchover --hold-limit 30s',
+  });
+}
+
 /** F2: nobody holds clients, nor keeps new ones out. */
 export function checkNotHeld(list: Checklist, topology: ClusterTopology, pooler: ObservedPooler): void {
   const { name, agent, console: seen } = pooler;

@@ -24,6 +24,19 @@ describe('a pooler', () => {
     expect(told({ waitingClients: 40, load: { ...load, waitedMs: 90 } })).toEqual([]);
   });
 
+  test('that would disconnect clients whom a run holds is told, and in no failover way', () => {
+    expect(told({ disconnects: { query_wait_timeout: 60_000, query_timeout: 0, client_login_timeout: 0 } })).toEqual(
+      [],
+    );
+    expect(told({ disconnects: { query_wait_timeout: 1000, client_login_timeout: 2000 } })).toMatchObject([
+      {
+        id: 'F1',
+        result: 'warn',
+        measured: 'query_wait_timeout of veloz-pgbouncer is 1.00 s, client_login_timeout of veloz-pgbouncer is 2.00 s',
+      },
+    ]);
+  });
+
   test('at which the database is disabled is told: a planned move would be refused', () => {
     expect(told({ disabled: true })).toMatchObject([
       { id: 'F2', result: 'refuse', measured: 'somebody disabled database veloz there' },

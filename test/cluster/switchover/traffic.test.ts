@@ -10,6 +10,24 @@ objects({
     says: `PAUSE would wait for sessions for ever: pool_mode of ${POOLER} is session (limit: transaction)`,
     next: `docker exec -u pgbouncer ${POOLER} psql -h /run/pgbouncer -p 6432 -U pgbouncer -d pgbouncer -c "SET pool_mode = 'transaction'"`,
   },
+  'the pooler would disconnect clients while they are held': {
+    change: ({ observed }) =>
+      Object.assign(observed.pooler.console ?? {}, {
+        disconnects: { query_wait_timeout: 300, query_timeout: 0, client_login_timeout: 60_000 },
+      }),
+    id: 'F1',
+    says: `the pooler would disconnect clients that are held, and their transactions would fail: query_wait_timeout of ${POOLER} is 300 ms (limit: 0, or more than 7.00 s: the hold of 5.00 s at most, and 2.00 s)`,
+    next: `-U pgbouncer -d pgbouncer -c "RELOAD"`,
+  },
+  'a query may take less time than the hold and what comes after its limit': {
+    change: ({ observed }) =>
+      Object.assign(observed.pooler.console ?? {}, {
+        disconnects: { query_wait_timeout: 60_000, query_timeout: 6500 },
+      }),
+    id: 'F1',
+    says: `query_timeout of ${POOLER} is 6.50 s (limit`,
+    next: `-c "RELOAD"`,
+  },
   'somebody paused the pooler': {
     change: ({ observed }) => Object.assign(observed.pooler.console ?? {}, { paused: true, waitingClients: 4 }),
     id: 'F2',
