@@ -89,6 +89,8 @@ export interface Comparison {
     /** null: there is no readable data directory. */
     timeline: number | null;
     state: string | null;
+    /** It was itself a primary when it last ran, and is no copy that was never started. Absent in the answer of an older agent. */
+    wasPrimary?: boolean;
     checkpointLsn: Lsn | null;
     /** The end of the WAL that is readable here, found by reading it; null when that failed. */
     walEnd: Lsn | null;

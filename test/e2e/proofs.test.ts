@@ -392,6 +392,40 @@ describe('what a ledger that says protected does not know by itself', () => {
     expect(await roles()).toEqual(before);
   }, 240_000);
 
+  test('I7: WAL that the disk of the standby damaged before it was replayed is not called safe', async () => {
+    const before = await roles();
+    await guarded.work();
+    await guarded.guard();
+    psql(before.primary, 'DROP TABLE IF EXISTS e2e_damaged');
+    psql(before.primary, 'CREATE TABLE e2e_damaged (n int)');
+    // A segment of its own: what is damaged lies inside it.
+    psql(before.primary, 'SELECT pg_switch_wal()');
+    psql(before.primary, 'INSERT INTO e2e_damaged VALUES (0)');
+    await waitUntil('its replay', () => psql(before.standby, 'SELECT count(*) FROM e2e_damaged') === '1');
+    psql(before.standby, 'SELECT pg_wal_replay_pause()');
+    await waitUntil('the pause', () => psql(before.standby, 'SELECT pg_get_wal_replay_pause_state()') === 'paused');
+    const [file = '', offset = ''] = psql(
+      before.primary,
+      `SELECT file_name || ' ' || file_offset FROM pg_walfile_name_offset(pg_current_wal_flush_lsn())`,
+    ).split(' ');
+    // Acknowledged: the standby has it on its disk.
+    psql(before.primary, 'INSERT INTO e2e_damaged SELECT generate_series(1, 2000)');
+    const damage = `head -c 64 /dev/urandom | dd of=/var/lib/postgresql/data/pg_wal/${file} bs=1 seek=${Number(offset) + 16_384} conv=notrunc`;
+    docker('exec', '-u', 'postgres', before.standby, 'sh', '-c', damage);
+    docker('kill', before.primary);
+    await takesWrites(before.standby, guarded);
+    expect(psql(before.standby, 'SELECT count(*) FROM e2e_damaged')).toBe('1');
+    const report = await guarded.report();
+    expect(report.outcome).toBe('completed with warnings');
+    expect(report.failover?.lossBound).toBeNull();
+    expect(report.failover?.proof).toBeUndefined();
+    expect(report.warnings.join('\n')).toMatch(
+      new RegExp(`I7: whether something is lost is not known: ${before.standby} had received WAL up to .* are damaged`),
+    );
+    await guarded.protectedBy(before.standby, 120_000);
+    psql(before.standby, 'DROP TABLE e2e_damaged');
+  }, 300_000);
+
   test('a stranger on the slot of a standby protects nothing: that is told, and what it confirmed is not lost', async () => {
     const before = await roles();
     await guarded.work();

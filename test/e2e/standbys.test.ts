@@ -1,14 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { linkFault } from '../../src/bench/faults';
+import { routeByHand } from '../../src/cluster/commands';
 import { composeArguments } from '../../src/cli/compose';
 import { packageRoot } from '../../src/cli/paths';
 import { slotName } from '../../src/cluster/topology';
 import { giveWaySignal } from '../../src/workflows/messages';
-import { untouched, whileClientsWrite } from './support/refusal';
+import { obey, untouched, whileClientsWrite } from './support/refusal';
 import { failureOf, Rig } from './support/rig';
-import { run, slotsOf, syncStates } from './support/standby-runs';
-import { cli, docker, look, psql, roles, waitUntil, whole } from './support/stack';
+import { relax, run, slotsOf, syncStates } from './support/standby-runs';
+import { cli, docker, look, POOLER, psql, roles, waitUntil, whole } from './support/stack';
 
 const THIRD = 'veloz-postgres-standby-2';
 
@@ -96,6 +97,40 @@ describe('a second standby', () => {
         expect((await rig.switchover({ target: primary })).outcome).toMatch(/^completed/);
     }
     expect(syncStates(primary)).toEqual(both());
+  }, 300_000);
+
+  test('was promoted by hand at the very point where the primary was: copied, although it wrote less', async () => {
+    const both = [standby, THIRD];
+    const rows = (node: string) => psql(node, 'SELECT count(*), min(i) FROM e2e_apart');
+    const newestLine = (node: string) =>
+      docker(
+        'exec',
+        node,
+        'sh',
+        '-c',
+        'tail -n 1 "$(ls /var/lib/postgresql/data/pg_wal/*.history | tail -n 1)"',
+      ).trim();
+    psql(primary, 'CREATE TABLE e2e_apart (i int)');
+    for (const node of both) relax(node);
+    docker('stop', primary);
+    for (const node of both) psql(node, 'SELECT pg_promote()');
+    // The same number and the same point: by these alone it is one history.
+    expect(newestLine(THIRD)).toBe(newestLine(standby));
+    psql(THIRD, 'INSERT INTO e2e_apart VALUES (-1)');
+    psql(standby, 'INSERT INTO e2e_apart SELECT generate_series(1, 1000)');
+    await obey(routeByHand(POOLER, { host: standby, port: 5432 }));
+
+    const copied = await run(rig, 'rejoin', { node: THIRD });
+    expect(copied.rejoin).toMatchObject({ node: THIRD, method: 'copy', lost: expect.anything() as unknown });
+    expect(copied.rejoin?.lost?.commits).toBeGreaterThanOrEqual(1);
+    expect(docker('exec', THIRD, 'cat', `${copied.rejoin?.quarantine}/lost-wal.txt`)).toContain('COMMIT');
+    await waitUntil('the rows being there', () => rows(THIRD) === '1000|1');
+
+    // The primary before, which was stopped cleanly on the timeline that both had left, follows as it is.
+    expect((await run(rig, 'rejoin', { node: primary })).rejoin).toMatchObject({ node: primary, method: 'none' });
+    expect((await rig.switchover({ target: primary })).outcome).toMatch(/^completed/);
+    psql(primary, 'DROP TABLE e2e_apart');
+    expect(syncStates(primary)).toEqual(both.map((node) => `${slotName(node)} quorum`).sort());
   }, 300_000);
 
   const repair = (name: string) =>

@@ -1,5 +1,6 @@
 import asyncio
 import unittest
+from dataclasses import replace
 
 import support  # noqa: F401
 
@@ -21,18 +22,24 @@ def silent(host):
 
 class DecisionsTest(unittest.TestCase):
     def test_a_held_node_starts_as_it_was_while_nobody_writes(self):
-        self.assertEqual(decide_held_expiry(False, [standby("b"), silent("c")], "1"), ("as-was", None))
-        self.assertEqual(decide_held_expiry(False, [], "1"), ("as-was", None))
+        self.assertEqual(decide_held_expiry(False, [standby("b"), silent("c")], 3, "1"), ("as-was", None))
+        self.assertEqual(decide_held_expiry(False, [], 3, "1"), ("as-was", None))
 
     def test_a_held_primary_becomes_a_standby_of_whoever_writes(self):
-        what = decide_held_expiry(False, [standby("c"), primary("b", 4)], "1")
+        what = decide_held_expiry(False, [standby("c"), primary("b", 4)], 3, "1")
         self.assertEqual(what, ("standby", {"host": "b", "port": 5432}))
 
+    def test_a_held_primary_does_not_follow_one_that_was_a_primary_on_its_own_timeline(self):
+        self.assertEqual(decide_held_expiry(False, [standby("c"), primary("b", 3)], 3, "1"), ("waits", None))
+        # What an agent says of a server that is being promoted: it leaves that timeline.
+        promoting = replace(primary("b", 3), problem="the database system is full")
+        self.assertEqual(decide_held_expiry(False, [promoting], 3, "1")[0], "standby")
+
     def test_a_held_standby_stays_the_standby_that_it_was(self):
-        self.assertEqual(decide_held_expiry(True, [primary("b", 4)], "1"), ("as-was", None))
+        self.assertEqual(decide_held_expiry(True, [primary("b", 4)], 3, "1"), ("as-was", None))
 
     def test_a_primary_of_another_database_system_does_not_count(self):
-        self.assertEqual(decide_held_expiry(False, [primary("b", 4, system="2")], "1"), ("as-was", None))
+        self.assertEqual(decide_held_expiry(False, [primary("b", 4, system="2")], 3, "1"), ("as-was", None))
         self.assertIsNone(decide_start_guard([primary("b", 9, system="2")], 3, "1"))
 
     def test_a_start_is_guarded_against_a_primary_on_a_newer_or_the_same_timeline(self):

@@ -212,6 +212,23 @@ class JobsTest(unittest.IsolatedAsyncioTestCase):
             job = await self.ended()
         self.assertEqual((job.state, job.lost["fromLsn"], job.lost["kept"]), ("done", "0/1000100", True))
 
+    async def test_of_two_primaries_on_the_first_timeline_nobody_knows_what_a_copy_drops(self):
+        compared = {
+            "upstream": {"systemIdentifier": "1", "timeline": 1, "writable": True, "lsn": "0/5000000"},
+            "history": [],
+            "local": {
+                "systemIdentifier": "1",
+                "timeline": 1,
+                "walEnd": "0/2000000",
+                "wasPrimary": True,
+                "rewindBegun": False,
+            },
+        }
+        with unittest.mock.patch("veloz_agent.comparison.compare", unittest.mock.AsyncMock(return_value=compared)):
+            await self.copy()
+            job = await self.ended()
+        self.assertEqual((job.state, job.lost["commits"], job.lost["complete"]), ("done", 0, False))
+
     async def test_a_copy_takes_the_place_of_the_data_which_is_discarded_later(self):
         ours = "synchronous_standby_names = 'veloz_standby'\n"
         statefile.replace(os.path.join(self.settings.data, "postgresql.auto.conf"), ours)

@@ -3,6 +3,7 @@ import os
 import tempfile
 import unittest
 import unittest.mock
+from dataclasses import replace
 
 import support  # noqa: F401
 
@@ -102,6 +103,13 @@ class StopThatHangsTest(unittest.IsolatedAsyncioTestCase):
         await self.stop(deadman_ms=80)
         await self.until(lambda: self.launched)
         self.assertEqual(self.launched, ["standby"])
+
+    async def test_who_was_promoted_apart_to_the_same_timeline_is_not_and_nothing_starts_beside_it(self):
+        self.answers = [replace(WRITES, timeline=1)]
+        await self.stop(deadman_ms=80)
+        await self.until(lambda: self.agent.start_guard)
+        self.assertIn("waits to be rejoined", self.agent.start_guard)
+        self.assertEqual((self.launched, self.agent.files.is_standby, self.agent.desired), ([], False, "up"))
 
     async def test_what_does_not_end_even_then_is_tried_again_and_nothing_is_started_beside_it(self):
         ends = [None, "1 process(es) of PostgreSQL do not end after SIGKILL: [42]"]

@@ -6,7 +6,7 @@ import unittest
 import support  # noqa: F401
 
 from veloz_agent import wal
-from veloz_agent.comparison import divergence
+from veloz_agent.comparison import apart, divergence, was_primary
 from veloz_agent.wal_end import WalReader
 
 MB = 1 << 20
@@ -63,14 +63,15 @@ class WalTest(unittest.TestCase):
 
 
 class DivergenceTest(unittest.TestCase):
-    def compared(self, timeline, end, system="1"):
-        return divergence(
-            {
-                "upstream": {"systemIdentifier": "1", "timeline": 3, "writable": True, "lsn": "0/5000000"},
-                "history": wal.parse_history(HISTORY),
-                "local": {"systemIdentifier": system, "timeline": timeline, "walEnd": end},
-            }
-        )
+    def compared(self, timeline, end, system="1", **local):
+        return divergence(self.both(timeline, end, system, **local))
+
+    def both(self, timeline, end, system="1", **local):
+        return {
+            "upstream": {"systemIdentifier": "1", "timeline": 3, "writable": True, "lsn": "0/5000000"},
+            "history": wal.parse_history(HISTORY),
+            "local": {"systemIdentifier": system, "timeline": timeline, "walEnd": end, **local},
+        }
 
     def test_what_lies_beyond_the_point_where_the_upstream_left_is_lost(self):
         self.assertEqual(self.compared(2, "0/368B3C8"), (2, "0/368B3C0"))
@@ -79,6 +80,28 @@ class DivergenceTest(unittest.TestCase):
     def test_so_is_what_is_ahead_on_the_same_timeline(self):
         self.assertEqual(self.compared(3, "0/5000008"), (3, "0/5000000"))
         self.assertIsNone(self.compared(3, "0/4FFFFF8"))
+
+    def test_of_two_primaries_on_one_timeline_everything_since_its_beginning_is(self):
+        self.assertEqual(self.compared(3, "0/4FFFFF8", wasPrimary=True), (3, "0/368B3C0"))
+        self.assertEqual(self.compared(3, "0/5000008", wasPrimary=True), (3, "0/368B3C0"))
+        # The primary before this one is on the timeline that was left.
+        self.assertFalse(apart(self.both(2, "0/368B3C8", wasPrimary=True)))
+        self.assertEqual(self.compared(2, "0/368B3C8", wasPrimary=True), (2, "0/368B3C0"))
+
+    def test_where_two_primaries_on_the_first_timeline_parted_is_not_known(self):
+        both = self.both(1, "0/1000", wasPrimary=True)
+        both["history"], both["upstream"]["timeline"] = [], 1
+        self.assertEqual((apart(both), divergence(both)), (True, None))
+
+    def test_a_copy_that_was_never_started_has_the_control_file_of_a_primary(self):
+        with tempfile.TemporaryDirectory() as data:
+            for state in ("in production", "shutting down", "shut down", "in crash recovery"):
+                self.assertTrue(was_primary(data, {"state": state}), state)
+            for state in ("in archive recovery", "shut down in recovery", "starting up"):
+                self.assertFalse(was_primary(data, {"state": state}), state)
+            with open(os.path.join(data, "backup_label"), "w", encoding="utf-8"):
+                pass
+            self.assertFalse(was_primary(data, {"state": "in production"}))
 
     def test_nothing_is_said_of_another_system_an_unknown_timeline_or_an_unread_end(self):
         self.assertIsNone(self.compared(2, "0/368B3C8", system="2"))

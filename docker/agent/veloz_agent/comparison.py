@@ -18,6 +18,9 @@ from .wire import Connection, ProtocolError, ServerError
 
 LIMIT_S = 10
 
+# What the control file of a primary says, running or not. A standby's says "in archive recovery" or "shut down in recovery".
+_PRIMARY = ("in production", "shutting down", "shut down", "in crash recovery")
+
 _POSITION = (
     "SELECT pg_is_in_recovery() AS recovering, CASE WHEN pg_is_in_recovery() "
     "THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_lsn() END AS lsn"
@@ -103,6 +106,7 @@ async def look_here(settings: PostgresSettings, files: NodeFiles, reader: WalRea
         "systemIdentifier": control["systemIdentifier"] if control else None,
         "timeline": timeline,
         "state": control["state"] if control else None,
+        "wasPrimary": bool(control) and was_primary(settings.data, control),
         "checkpointLsn": control["checkpointLsn"] if control else None,
         "walEnd": end,
         "checksums": bool(control and control["checksums"]),
@@ -130,19 +134,40 @@ async def compare(settings: PostgresSettings, files: NodeFiles, reader: WalReade
     return {"upstream": about, "history": history, "local": local}
 
 
+def was_primary(data: str, control: dict) -> bool:
+    """Was this data last a primary's? A copy that was never started has its source's control file, and a label beside it."""
+    return control["state"] in _PRIMARY and not os.path.exists(os.path.join(data, "backup_label"))
+
+
+def apart(comparison: dict) -> bool:
+    """Were both primaries on one timeline? Its number and the point where it began may be the same: what was written is not."""
+    local = comparison["local"]
+    if not local.get("wasPrimary"):
+        return False
+    upstream = comparison["upstream"]
+    return upstream["writable"] and local["timeline"] == upstream["timeline"]
+
+
 def beyond(end: Optional[str], diverged: Optional[tuple]) -> bool:
     """Is there WAL behind a known divergence?"""
     return end is not None and diverged is not None and wal.parse_lsn(end) > wal.parse_lsn(diverged[1])
 
 
 def divergence(comparison: dict) -> Optional[tuple]:
-    """(timeline, LSN) from which on the local WAL is none of the upstream's; None when there is no such part."""
+    """(timeline, LSN) from which on the local WAL is none of the upstream's; None when there is no such part.
+
+    Also None where both were primaries on the first timeline: where they parted is not known then, see `apart`.
+    """
     local, upstream = comparison["local"], comparison["upstream"]
     timeline, end = local["timeline"], local["walEnd"]
     if end is None or local["systemIdentifier"] != upstream["systemIdentifier"]:
         return None
-    own = timeline == upstream["timeline"]
-    left = upstream["lsn"] if own else wal.left_at(comparison["history"], upstream["timeline"], timeline)
+    if apart(comparison):
+        left = comparison["history"][-1]["endLsn"] if comparison["history"] else None
+    elif timeline == upstream["timeline"]:
+        left = upstream["lsn"]
+    else:
+        left = wal.left_at(comparison["history"], upstream["timeline"], timeline)
     if left is None or wal.parse_lsn(end) <= wal.parse_lsn(left):
         return None
     return (timeline, left)

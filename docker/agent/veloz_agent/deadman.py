@@ -63,15 +63,19 @@ def newest_primary(answers: list, system_identifier: Optional[str] = None) -> Op
     return max(writable, key=lambda answer: answer.timeline or 0, default=None)
 
 
-def decide_held_expiry(is_standby: bool, answers: list, system_identifier: Optional[str]) -> tuple:
-    """What a node that was held for too long becomes: ('as-was', None) or ('standby', upstream).
+def decide_held_expiry(is_standby: bool, answers: list, timeline: int, system_identifier: Optional[str]) -> tuple:
+    """What a node that was held for too long becomes: ('as-was', None), ('standby', upstream) or ('waits', None).
 
-    A promotion is asked for only after a confirmed fence, so while nobody writes, starting as it was is safe.
+    A promotion is asked for only after a confirmed fence, so while nobody writes, starting as it was is safe. A node whose server
+    says that it takes writes on this node's own timeline has another history under the same number: nobody can follow it as it is.
+    What an agent says for its server, which is being promoted, may be the timeline that it still leaves.
     """
     primary = newest_primary(answers, system_identifier)
-    if primary is not None and not is_standby:
-        return ("standby", {"host": primary.host, "port": primary.port})
-    return ("as-was", None)
+    if primary is None or is_standby:
+        return ("as-was", None)
+    if primary.problem is None and primary.timeline == timeline:
+        return ("waits", None)
+    return ("standby", {"host": primary.host, "port": primary.port})
 
 
 def decide_fenced_expiry(target: Optional[Any], others: list) -> Optional[str]:

@@ -366,7 +366,11 @@ class PostgresAgent(Rejoining):
         async with self.change:
             if not self.deadman.expired or self.desired == "up" or self.take_fence_file():
                 return
-            did = await (self._expire_held() if self.desired == "held" else self._expire_fenced())
+            starts = True
+            if self.desired == "held":
+                did, starts = await self._expire_held()
+            else:
+                did = await self._expire_fenced()
             if self.server and self.stopping:
                 # While it is held: its end starts nothing by itself. Clients wait no longer than they were to.
                 await self._end_stop()
@@ -376,19 +380,27 @@ class PostgresAgent(Rejoining):
             self.disarm()
             if self.server is None:
                 await self.end_leftovers()
-                self.launch()
+                if starts:
+                    self.launch()
+                else:
+                    self._start_later()
             await self.save_durably()
 
-    async def _expire_held(self) -> str:
+    async def _expire_held(self) -> tuple:
+        """What it becomes, in a sentence, and whether it may start at once; otherwise whoever starts it asks the peers first."""
         answers = await self.ask(self._all_peers())
         control = self.control()
         answers = await peer_role.clarify(answers, self.node, control["timeline"], self._ask_agent)
-        what, upstream = deadman.decide_held_expiry(self.files.is_standby, answers, control["systemIdentifier"])
+        what, upstream = deadman.decide_held_expiry(
+            self.files.is_standby, answers, control["timeline"], control["systemIdentifier"]
+        )
         if what == "standby" and upstream:
             await self.on_disk(self.write_standby, upstream)
-            return f"It becomes a standby of {upstream['host']}:{upstream['port']} ({peers.describe(answers)})."
+            return (f"It becomes a standby of {upstream['host']}:{upstream['port']} ({peers.describe(answers)}).", True)
+        if what == "waits":
+            return (f"It waits to be rejoined: its timeline has two primaries ({peers.describe(answers)}).", False)
         role = "standby" if self.files.is_standby else "primary"
-        return f"It starts as it was, as {role} ({peers.describe(answers)})."
+        return (f"It starts as it was, as {role} ({peers.describe(answers)}).", True)
 
     async def _expire_fenced(self) -> str:
         """As a standby, unless its target rules out that this run ever promotes it."""

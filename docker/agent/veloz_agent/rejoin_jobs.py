@@ -140,8 +140,12 @@ class RejoinJobs:
             compared = await comparison.compare(self._settings, self._files, self._reader, upstream)
             end = compared["local"]["walEnd"]
             if not compared["local"]["rewindBegun"]:
-                lost_from = comparison.divergence(compared) or (diverged if comparison.beyond(end, diverged) else None)
-                unknown = end is None
+                told = diverged if comparison.beyond(end, diverged) else None
+                found = comparison.divergence(compared)
+                apart = comparison.apart(compared)
+                # Of two primaries on one timeline the run knows both histories, and this node only its own beginning.
+                lost_from = (told or found) if apart else (found or told)
+                unknown = end is None or (apart and lost_from is None)
         except (CommandError, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
             log("warn", f"What is lost could not be found out: {error}", run=job.run)
         try:

@@ -28,6 +28,7 @@ import {
   type FailoverParts,
   type OpenWays,
 } from './parts';
+import { requireAllReplayed } from './promotion-end';
 import { wakeSource } from './source-data';
 
 /** Who carries a failover out: a step of its run, or the watch that saw the failure. */
@@ -50,6 +51,8 @@ export interface Carrier {
   sourceEnded?(): boolean;
   /** May it start the fenced primary's container and read its WAL, where nothing else proves that nothing is lost? */
   readsWal: boolean;
+  /** Does it tell what is lost? What was promoted is held against the proof then, once clients go on. */
+  tells: boolean;
 }
 
 interface Section extends Fencing {
@@ -166,6 +169,8 @@ async function failOverWith(section: Section, carrier: Carrier, source: Promise<
     recorder.at('released');
   }
   await section.fence.finish();
+  // The run that follows a watch tells what is proven, and looks then.
+  if (carrier.tells) await requireAllReplayed(deps.docker, request, target, journal);
   const warnings = [...(journal.warnings ?? [])];
   await Promise.all(
     others.map((other) =>

@@ -21,6 +21,7 @@ export async function failOver(deps: ActivityDeps, request: FailoverMove): Promi
       // An attempt before this one may have asked for a promotion and not have come to say so.
       first: attempt() === 1,
       readsWal: true,
+      tells: true,
     });
   } finally {
     stopBeating();

@@ -106,6 +106,7 @@ export class ActAtOnce {
         sourceEnded: () => this.ways.primaryEnded(),
         // To read the WAL of the old primary takes seconds: the run that follows does that, under the lock.
         readsWal: false,
+        tells: false,
       });
       return withActed(found, journal);
     } catch (error) {

@@ -4,6 +4,7 @@ import type { Checklist } from '../switchover/checklist';
 import type { Standing } from './candidates';
 import { lossWords, promoteCommand, UNLIMITED_LOSS } from './commands';
 import type { ProofInput } from './proof-input';
+import { lacksOfItsOwn } from './source-proof';
 
 /** A loss that nobody knows of, and that nobody can rule out either: 0 bytes are said only with a proof. */
 const UNPROVEN_LOSS = 1;
@@ -15,13 +16,17 @@ export function furthestBeyond(candidate: Standing, ahead: readonly Standing[]):
 }
 
 /** The bytes that may be lost where nothing proves that none are: never 0; null when nobody can tell. */
-export function estimateOf(
-  { candidate, lastKnownPrimaryLsn, oldPrimary }: ProofInput,
-  ahead: readonly Standing[],
-  sameTimeline: boolean,
-): number | null {
+export function estimateOf(input: ProofInput, ahead: readonly Standing[], sameTimeline: boolean): number | null {
+  const { candidate, lastKnownPrimaryLsn, oldPrimary } = input;
   const beyond = furthestBeyond(candidate, ahead);
   if (beyond === null) return null;
+  const lacking = lacksOfItsOwn(input);
+  // How far its WAL goes that can't be read nobody knows; it had this much at least, and a moment before its end.
+  if (lacking !== undefined) {
+    if (lacking.timeline !== candidate.position.timeline) return null;
+    const known = [lacking.lsn, ...(lastKnownPrimaryLsn === undefined ? [] : [lastKnownPrimaryLsn])];
+    return Math.max(beyond, UNPROVEN_LOSS, ...known.map((lsn) => lsnDistance(lsn, candidate.position.lsn)));
+  }
   // Its own data tell more than what was last seen of it.
   if (oldPrimary?.timeline === candidate.position.timeline)
     return Math.max(beyond, lsnDistance(oldPrimary.lsn, candidate.position.lsn), UNPROVEN_LOSS);

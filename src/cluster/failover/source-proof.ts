@@ -1,9 +1,12 @@
-import { comparePositions, positionWords } from './candidates';
+import { hadAtLeast } from '../guard/heard';
+import { comparePositions, positionWords, type Position } from './candidates';
 import type { ProofInput } from './proof-input';
 
 /** Everything that the failed primary ever wrote is on the candidate, and nobody was promoted in its place. */
-export function hasAllOf({ candidate, oldPrimary, rest, all }: ProofInput): boolean {
+export function hasAllOf(input: ProofInput): boolean {
+  const { candidate, oldPrimary, rest, all } = input;
   if (oldPrimary === undefined || oldPrimary.timeline !== candidate.position.timeline) return false;
+  if (lacksOfItsOwn(input) !== undefined) return false;
   const heard = [candidate, ...rest].map(({ state }) => state.name);
   const nobodyElse =
     all.every(({ name, missing }) => missing === true || heard.includes(name)) &&
@@ -11,12 +14,28 @@ export function hasAllOf({ candidate, oldPrimary, rest, all }: ProofInput): bool
   return nobodyElse && comparePositions(candidate.position, oldPrimary) >= 0;
 }
 
+/**
+ * What the failed primary was heard to have on its disk, where its WAL ends before that: whoever reads takes a damaged record for the end,
+ * and what ends too early proves nothing. Undefined where it has all that is known.
+ */
+export function lacksOfItsOwn({ ledger, oldPrimary }: Pick<ProofInput, 'ledger' | 'oldPrimary'>): Position | undefined {
+  if (ledger === null || oldPrimary === undefined || ledger.timeline < oldPrimary.timeline) return undefined;
+  const lsn = hadAtLeast(ledger);
+  if (lsn === undefined) return undefined;
+  const had = { timeline: ledger.timeline, lsn };
+  return comparePositions(had, oldPrimary) > 0 ? had : undefined;
+}
+
 /** What the failed primary's own data prove, where they do. */
 export const sourceWords = ({ failedPrimary, oldPrimary, candidate }: ProofInput): string =>
   `the WAL of ${failedPrimary} itself ends at ${oldPrimary === undefined ? 'an unknown position' : positionWords(oldPrimary)}, and ${candidate.state.name} has WAL up to ${candidate.position.lsn}`;
 
 /** What the failed primary's own data say where they prove nothing, to be appended to what was measured. */
-export function ownWords({ failedPrimary, oldPrimary, oldPrimaryProblem, candidate }: ProofInput): string {
+export function ownWords(input: ProofInput): string {
+  const { failedPrimary, oldPrimary, oldPrimaryProblem, candidate } = input;
+  const had = lacksOfItsOwn(input);
+  if (oldPrimary !== undefined && had !== undefined)
+    return `; the WAL of ${failedPrimary} itself can be read only up to ${positionWords(oldPrimary)}, and the guard heard of ${positionWords(had)} on the disk of ${input.ledger?.primary ?? failedPrimary}: what lies between can't be read`;
   if (oldPrimary !== undefined)
     return `; the WAL of ${failedPrimary} itself goes to ${positionWords(oldPrimary)}, and that of ${candidate.state.name} to ${positionWords(candidate.position)}`;
   return oldPrimaryProblem === undefined

@@ -23,6 +23,8 @@ export interface Heard {
   at: number;
   /** The furthest position that the primary ever named, on the ledger's timeline, as confirmed over a slot that commits wait for. */
   confirmed?: Lsn;
+  /** The furthest position up to which the primary ever said, on the ledger's timeline, that its own disk has its WAL. */
+  flushed?: Lsn;
   /** Commits wait, or one would, and no standby confirms; absent while one does. */
   waiting?: Waiting;
   /** Every standby that may confirm, and since when over this connection. */
@@ -84,11 +86,13 @@ export function heardAfter(
   if (sql.name !== primary || !isWritable(sql) || sql.timeline !== timeline) return before;
   const connected = (sql.standbys ?? []).filter(({ syncState }) => mayConfirm.has(syncState));
   const confirmed = connected.reduce((furthest, { flush }) => further(furthest, flush), before?.confirmed);
+  const flushed = further(before?.flushed, sql.flushed ?? undefined);
   const waiting = waitingAfter(before?.waiting, at, sql, previous);
   const connections = connectionsAfter(before?.connections ?? {}, round, connected);
   return {
     at,
     ...(confirmed === undefined ? {} : { confirmed }),
+    ...(flushed === undefined ? {} : { flushed }),
     ...(waiting === undefined ? {} : { waiting }),
     ...(Object.keys(connections).length === 0 ? {} : { connections }),
   };
@@ -142,6 +146,10 @@ function connectionsAfter(
 export function streamsItself({ answered, inRecovery, receiver }: NodeAnswer): boolean {
   return answered && inRecovery === true && (receiver === undefined || receiver === 'streaming');
 }
+
+/** The furthest position that the ledger's primary had on its own disk for certain, by its own word; undefined where it was never heard. */
+export const hadAtLeast = ({ heard }: Pick<Ledger, 'heard'>): Lsn | undefined =>
+  [heard?.confirmed, heard?.flushed, heard?.waiting?.upTo].reduce(further, undefined);
 
 /** Have commits waited for nobody, for longer than a standby is behind under load? */
 export function isInVain(waiting: Waiting | undefined): boolean {

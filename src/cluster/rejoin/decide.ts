@@ -52,7 +52,8 @@ interface Fork {
  *
  * A node whose WAL ends before the primary left its timeline can follow as it is. One that has more must be rewound; a full copy is
  * for what a rewind can't help: no data, more WAL on the very same timeline, a rewind that was begun and not finished, or pages
- * whose changes were not all logged.
+ * whose changes were not all logged. A node that was itself a primary on the timeline on which the primary takes writes is copied
+ * wherever its WAL ends: equal numbers and equal switch points do not make one history of two.
  */
 export function decideRejoin(comparison: ComparedNode, wish: RejoinWish): RejoinDecision {
   const { upstream, local } = comparison;
@@ -69,7 +70,8 @@ export function decideRejoin(comparison: ComparedNode, wish: RejoinWish): Rejoin
   if (timeline === null || systemIdentifier === null)
     return { method: 'copy', why: 'it has no readable data directory' };
 
-  const fork = forkOf(comparison, timeline);
+  const apart = timeline === upstream.timeline && wasPrimary(local);
+  const fork = apart ? apartSince(comparison, timeline) : forkOf(comparison, timeline);
   const lostBytes = fork === undefined || local.walEnd === null ? undefined : behind(local.walEnd, fork.lsn);
   const lost = lostBytes === undefined ? {} : { lostBytes };
   const at = fork === undefined || lostBytes === 0 ? {} : { divergedAt: fork.lsn, divergedTimeline: timeline };
@@ -77,6 +79,10 @@ export function decideRejoin(comparison: ComparedNode, wish: RejoinWish): Rejoin
 
   if (local.rewindBegun) return copy('a rewind was begun on it and did not end');
   if (wish.method === 'copy') return copy('a full copy was asked for');
+  if (apart)
+    return copy(
+      `it was itself a primary on the primary's timeline ${timeline} (its control file says "${local.state}"): both took writes there, apart from each other${fork === undefined ? '' : ` since ${fork.lsn} at the earliest`}`,
+    );
   if (fork === undefined)
     return copy(
       `nobody knows where its timeline ${timeline} left the history of the primary's timeline ${upstream.timeline}`,
@@ -138,5 +144,23 @@ function forkOf({ upstream, history, local }: ComparedNode, timeline: number): F
   }
   return fork;
 }
+
+/**
+ * The last point that two primaries on one timeline certainly have in common: where it began, or where one of the two left the history
+ * before it. Undefined for the first timeline, which began nowhere.
+ */
+function apartSince(comparison: ComparedNode, timeline: number): Fork | undefined {
+  const fork = forkOf(comparison, timeline);
+  if (fork !== undefined && fork.timeline !== timeline) return fork;
+  const began = comparison.history.at(-1);
+  return began === undefined ? undefined : { timeline: began.timeline, lsn: began.endLsn };
+}
+
+/** What a control file says of a server that runs or ran as a primary. A standby's says `in archive recovery` or `shut down in recovery`. */
+const PRIMARY_STATES = ['in production', 'shutting down', 'shut down', 'in crash recovery'];
+
+/** Agents before this field say only the state, which a copy that was never started has from its source: that is copied once more then. */
+const wasPrimary = ({ wasPrimary: said, state }: ComparedNode['local']): boolean =>
+  said ?? (state !== null && PRIMARY_STATES.includes(state));
 
 const earlier = (a: Lsn, b: Lsn): Lsn => (lsnBytes(a) < lsnBytes(b) ? a : b);

@@ -263,6 +263,70 @@ describe('the critical section as a step of its run', () => {
     expect(cluster.claims.get(STANDBY)).toEqual({ run: RUN, attempt: 5_000_001 });
   });
 
+  describe('what the promotion replayed is held against what the proof said', () => {
+    /** The segment in which timeline 3 ended, with one record's header right there. */
+    const recordAt = (end: string, { length, previous }: { length: number; previous: number }) => {
+      const segment = Buffer.alloc(1024 ** 2);
+      const at = Number.parseInt(end.slice(2), 16);
+      segment.writeUInt32LE(length, at % segment.length);
+      segment.writeBigUInt64LE(BigInt(previous), (at % segment.length) + 8);
+      cluster.walFiles.set('000000030000000000000050', segment);
+    };
+    beforeEach(() => {
+      cluster.received = '0/5002000';
+      cluster.leftAt = '0/5001000';
+    });
+    const told = {
+      lossBound: null,
+      warnings: [
+        expect.stringMatching(
+          /^I7: whether something is lost is not known: veloz-postgres-standby had received WAL up to 0\/5002000 on timeline 3, and its promotion could replay only up to 0\/5001000: the 4096 bytes behind it are damaged or gone \(limit: all that it had received, 0\/5002000\)\. The rejoin of veloz-postgres-primary tells .* Next: veloz-ha show failover-veloz-1$/,
+        ) as unknown,
+      ],
+    };
+
+    test.each([
+      ['a record that is whole by its length', { length: 100, previous: 0x5000f00 }],
+      ['nothing where a record was', { length: 0, previous: 0 }],
+      ['what is no record', { length: 77_777, previous: 0x7777_7777_7777 }],
+    ])('%s is behind its end: nothing is claimed', async (_what, record) => {
+      recordAt('0/5001000', record);
+      const result = await run();
+      expect(result).toMatchObject(told);
+      expect(result.proof).toBeUndefined();
+      // Clients went on before.
+      expect(result.marks.releasedAt).not.toBeNull();
+    });
+
+    test('the same after a promotion of the watch', async () => {
+      const journal = { ...done(), receivedByTarget: '0/5002000', warnings: [] };
+      recordAt('0/5001000', { length: 100, previous: 0x5000f00 });
+      expect(await run({ journal })).toMatchObject(told);
+    });
+
+    test('the beginning of a record whose rest never came was acknowledged to nobody', async () => {
+      recordAt('0/5001000', { length: 9000, previous: 0x5000f00 });
+      const result = await run();
+      expect(result).toMatchObject({ lossBound: 0, warnings: [] });
+      expect(result.proof).toContain('none has more');
+    });
+
+    test('no more than the header of a record is missing: its segment is not even read', async () => {
+      cluster.received = '0/5001010';
+      expect(await run()).toMatchObject({ lossBound: 0, warnings: [] });
+    });
+
+    test('its segment, or the history, can not be read: nothing is claimed', async () => {
+      const unread = await run();
+      expect(unread.lossBound).toBeNull();
+      expect(unread.warnings).toEqual([expect.stringContaining('000000030000000000000050 is not there') as unknown]);
+      cluster.engine.nodeFile = () => undefined;
+      const again = await run({ journal: { ...done(), warnings: [] } });
+      expect(again.lossBound).toBeNull();
+      expect(again.warnings).toEqual([expect.stringContaining('its timeline has no history file') as unknown]);
+    });
+  });
+
   test('goes on where the watch had only fenced: what it fenced is told, and the ledger is held against that moment', async () => {
     const fencedAt = Date.now() - 100;
     const journal: FailoverJournal = {

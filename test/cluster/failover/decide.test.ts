@@ -798,8 +798,35 @@ describe('what the failed primary was heard to say last', () => {
     expect(checkOf(decision.checks, 'I7').measured).toMatch(measured);
     expect(decision).toMatchObject({ lossBound: 256, needsConsent: true });
     expect(decision.proof).toBeUndefined();
-    // The primary's own WAL answers it.
-    expect(decide({ ...input, oldPrimary: { timeline: 3, lsn: '0/5000000' } })).toMatchObject({ lossBound: 0 });
+    // The primary's own WAL does not answer it where it ends before what the primary had.
+    const short = decide({ ...input, oldPrimary: { timeline: 3, lsn: '0/5000000' } });
+    expect(short).toMatchObject({ lossBound: 256, needsConsent: true });
+    expect(short.proof).toBeUndefined();
+    expect(checkOf(short.checks, 'I7').measured).toMatch(
+      /; the WAL of .* itself can be read only up to 0\/5000000 on timeline 3, and the guard heard of 0\/5000100 on timeline 3 on the disk of .*: what lies between can't be read$/,
+    );
+  });
+
+  const stale = (rest: object, at = FAILED_AT - 180) => ({ ...heard(rest, at), confirmedAt: FAILED_AT - 60_000 });
+
+  test.each<[string, Lsn, number | null | undefined]>([
+    ['the primary had flushed no more', '0/5000000', undefined],
+    ['it had flushed a record more', '0/5000040', 64],
+  ])("the failed primary's own WAL ends where the candidate's does, and %s", (_what, flushed, bound) => {
+    const decision = decide({ ledger: stale({ flushed }), oldPrimary: { timeline: 3, lsn: '0/5000000' } });
+    expect(decision.lossBound).toBe(bound ?? 0);
+    expect(decision.proof !== undefined).toBe(bound === undefined);
+  });
+
+  test('what the primary said on a timeline that its WAL does not come to is lost from it', () => {
+    const ledger = { ...stale({ flushed: '0/4000000' }), timeline: 4 };
+    const decision = decide({ ledger, oldPrimary: { timeline: 3, lsn: '0/5000000' } });
+    expect([decision.lossBound, decision.proof]).toEqual([null, undefined]);
+  });
+
+  test('what it said on a timeline before that is no measure of this one', () => {
+    const ledger = { ...stale({ flushed: '0/6000000' }), timeline: 2 };
+    expect(decide({ ledger, oldPrimary: { timeline: 3, lsn: '0/5000000' } }).lossBound).toBe(0);
   });
 
   test('another standby that has it is the proof', () => {

@@ -1,4 +1,11 @@
-import { heardAfter, isInVain, notThemselves, withHeard, type Heard } from '../../../src/cluster/guard/heard';
+import {
+  hadAtLeast,
+  heardAfter,
+  isInVain,
+  notThemselves,
+  withHeard,
+  type Heard,
+} from '../../../src/cluster/guard/heard';
 import type { Ledger } from '../../../src/cluster/guard/ledger';
 import { nextLedger } from '../../../src/cluster/guard/ledger-rules';
 import type { NodeAnswer, Round } from '../../../src/cluster/guard/signals';
@@ -32,6 +39,28 @@ const rounds = (...each: Partial<Round>[]): Round[] =>
 
 const heardOf = (all: readonly Round[], before?: Heard): Heard | undefined =>
   all.reduce<Heard | undefined>((heard, each, index) => heardAfter(heard, ledger, each, all[index - 1]?.sql), before);
+
+describe('what the primary has on its own disk', () => {
+  const atLeast = (heard: Heard | undefined) => (heard === undefined ? undefined : hadAtLeast({ heard }));
+
+  test('is the furthest that it ever said, and not what it has only written', () => {
+    const answers = [
+      { ...has('0/5000100', '0/5000000'), lsn: '0/5009999' },
+      { ...has('0/5000300', '0/5000200'), lsn: '0/5009999' },
+      has('0/5000200', '0/5000200'),
+    ];
+    const heard = heardOf(rounds(...answers.map((sql) => ({ sql }))));
+    expect(heard?.flushed).toBe('0/5000300');
+    expect(atLeast(heard)).toBe('0/5000300');
+  });
+
+  test('is at least what it was heard to have confirmed, also by a version that said no more', () => {
+    expect(atLeast({ at: T0, confirmed: '0/5000400', flushed: '0/5000300' })).toBe('0/5000400');
+    expect(atLeast({ at: T0, confirmed: '0/5000400' })).toBe('0/5000400');
+    expect(atLeast({ at: T0, waiting: { since: T0, until: T0, upTo: '0/5000500' } })).toBe('0/5000500');
+    expect(atLeast({ at: T0 })).toBeUndefined();
+  });
+});
 
 describe('commits that wait for nobody', () => {
   const waits = (...answers: NodeAnswer[]) => heardOf(rounds(...answers.map((sql) => ({ sql }))))?.waiting;

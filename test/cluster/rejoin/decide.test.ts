@@ -114,21 +114,91 @@ const cases: Record<string, Case> = {
     why: "nobody knows where its timeline 4 left the history of the primary's timeline 3",
   },
   'both were promoted to the same number, apart from each other': {
-    local: { timeline: 3, walEnd: '0/5100000', history: [...before(2), { timeline: 2, endLsn: '0/4F00000' }] },
+    local: {
+      timeline: 3,
+      walEnd: '0/5100000',
+      state: 'in archive recovery',
+      history: [...before(2), { timeline: 2, endLsn: '0/4F00000' }],
+    },
     is: 'copy',
     why: 'both promoted to a timeline 3, apart from each other, at 0/4F00000',
     at: at(3, '0/4F00000'),
     lost: 2 * MIB,
   },
+  'both were promoted at the same point, and it wrote less': {
+    local: { timeline: 3, walEnd: '0/5100000', wasPrimary: true },
+    is: 'copy',
+    why: `it was itself a primary on the primary's timeline 3 (its control file says "in production"): both took writes there, apart from each other since 0/5000000 at the earliest`,
+    at: at(3, '0/5000000'),
+    lost: MIB,
+  },
+  'the same, it wrote more, and it ended cleanly': {
+    local: { timeline: 3, walEnd: '0/7100000', state: 'shut down', wasPrimary: true },
+    is: 'copy',
+    why: 'it was itself a primary',
+    at: at(3, '0/5000000'),
+    lost: 33 * MIB,
+  },
+  'the same, and its WAL can’t be read': {
+    local: { timeline: 3, walEnd: null, state: 'in crash recovery', wasPrimary: true },
+    is: 'copy',
+    why: 'it was itself a primary',
+    at: at(3, '0/5000000'),
+  },
+  'both were promoted at different points, and both were primaries': {
+    local: {
+      timeline: 3,
+      walEnd: '0/5100000',
+      wasPrimary: true,
+      history: [...before(2), { timeline: 2, endLsn: '0/4F00000' }],
+    },
+    is: 'copy',
+    why: 'apart from each other since 0/4F00000 at the earliest',
+    at: at(3, '0/4F00000'),
+    lost: 2 * MIB,
+  },
+  'both were primaries at the same point, and nobody knows its own history': {
+    local: { timeline: 3, walEnd: '0/5100000', wasPrimary: true, history: undefined },
+    is: 'copy',
+    why: 'since 0/5000000 at the earliest',
+    at: at(3, '0/5000000'),
+    lost: MIB,
+  },
+  'the same by an agent that says only its state': {
+    local: { timeline: 3, walEnd: '0/5100000', state: 'shutting down' },
+    is: 'copy',
+    why: 'it was itself a primary',
+    at: at(3, '0/5000000'),
+    lost: MIB,
+  },
+  'it is a copy of this very primary that was never started': {
+    local: { timeline: 3, walEnd: '0/6000000', wasPrimary: false },
+    is: 'none',
+    why: 'its WAL ends at 0/6000000',
+    lost: 0,
+  },
+  'it was the primary before, and was stopped cleanly in a switchover': {
+    local: { walEnd: '0/5000000', state: 'shut down', wasPrimary: true },
+    is: 'none',
+    why: 'its WAL ends at 0/5000000 on timeline 2, which the primary left only at 0/5000000',
+    lost: 0,
+  },
+  'it was the primary before, and was killed': {
+    local: { wasPrimary: true },
+    is: 'rewind',
+    why: '1.0 MiB beyond 0/5000000, where the primary left timeline 2',
+    at: at(2, '0/5000000'),
+    lost: MIB,
+  },
   'it is ahead on the same timeline': {
-    local: { timeline: 3, walEnd: '0/7000100' },
+    local: { timeline: 3, walEnd: '0/7000100', state: 'in archive recovery' },
     is: 'copy',
     why: 'it is 256 bytes ahead of the primary on the same timeline 3',
     at: at(3, '0/7000000'),
     lost: 256,
   },
   'it is on the same timeline and its WAL can’t be read': {
-    local: { timeline: 3, walEnd: null },
+    local: { timeline: 3, walEnd: null, state: 'in archive recovery' },
     is: 'copy',
     why: "the end of its WAL can't be read, and it is on the primary's own timeline 3",
     at: at(3, '0/7000000'),
@@ -199,5 +269,13 @@ describe('nothing, a rewind, or a full copy, by the timeline histories', () => {
       ...(lost === undefined ? {} : { lostBytes: lost }),
     });
     expect(decision.why).not.toMatch(/undefined|null|NaN/);
+  });
+
+  test('both were primaries on the first timeline: where they parted is not known, and neither is what is lost', () => {
+    const compare = compared({ timeline: 1, walEnd: '0/2000000', wasPrimary: true, history: [] }, { timeline: 1 });
+    expect(decideRejoin({ ...compare, history: [] }, { method: 'auto' })).toEqual({
+      method: 'copy',
+      why: `it was itself a primary on the primary's timeline 1 (its control file says "in production"): both took writes there, apart from each other`,
+    });
   });
 });

@@ -49,6 +49,10 @@ export class ActingCluster {
   readonly walEnds = new Map<string, { timeline: number; lsn: string } | undefined>([
     [PRIMARY, { timeline: 3, lsn: '0/5000000' }],
   ]);
+  /** Where a promotion leaves the old timeline; that of what the standby has received, unless a test says otherwise. */
+  leftAt: string | undefined;
+  /** Files in `pg_wal` of a node, by name. */
+  readonly walFiles = new Map<string, Buffer>();
   /** Up to where the standby has received. */
   received = '0/5000000';
   /** Up to where the primary has written. */
@@ -71,6 +75,12 @@ export class ActingCluster {
     Object.assign(this.engine.deps, { environment: { VELOZ_PG_HA_PASSWORD: 'x', VELOZ_PG_PASSWORD: 'x' } });
     this.engine.onPutFile = (node) =>
       this.fences.set(node, { run: String(this.engine.files.at(-1)?.content.run), wasPrimary: true, atMs: 7 });
+    this.engine.nodeFile = (node, path) => {
+      const name = path.replace('/var/lib/postgresql/data/pg_wal/', '');
+      if (name === '00000004.history' && this.promotions.has(node))
+        return `1\t0/3000000\tno recovery target specified\n3\t${this.leftAt ?? this.received}\tno recovery target specified\n`;
+      return this.walFiles.get(name);
+    };
     this.engine.agent = (node, command, args) => this.before(node, command, args) ?? this.answer(node, command, args);
     this.servers.connect = (node) => (this.down.has(node) ? new Error('connect ECONNREFUSED') : undefined);
     this.servers.answer = (node, sql) => this.query(node, sql);
@@ -134,6 +144,7 @@ export class ActingCluster {
       received: this.received,
       replayed: this.received,
       applyDelayMs: 0,
+      segment: 1024 ** 2,
       status: null,
     };
     return row;
