@@ -51,8 +51,8 @@ export async function observePooledDatabase(
     const config = await session.query<Record<string, string | null>>('SHOW CONFIG');
     const setting = (key: string) => config.find((row) => row.key === key)?.value;
     const disconnects = disconnecting.flatMap((name) => {
-      const value = setting(name);
-      return value == null ? [] : [[name, Number(value) * 1000]];
+      const seconds = Number(setting(name) ?? NaN);
+      return Number.isFinite(seconds) ? [[name, seconds * 1000]] : [];
     });
     const lists = await session.query<{ list: string; items: string | number }>('SHOW LISTS');
     const pools = (await session.query<Record<string, string | null>>('SHOW POOLS')).filter(
