@@ -2,6 +2,7 @@ import { formatMs } from '../duration';
 import { containerWords, isKilled, wasStoppedByHand } from '../guard/mending';
 import { formatSize } from '../size';
 import type { Checklist } from '../switchover/checklist';
+import { ailmentsOf } from './ailments';
 import { redisCli, redisFailover, redisStatus, START_STACK, startContainer } from './commands';
 import { SILENT_MS, type Decided, type RedisRequest } from './decision';
 import { mostAdvanced, type RedisFault } from './faults';
@@ -80,6 +81,8 @@ export function forced(
       next: startContainer(source),
     });
   if (target === undefined) return { kind: 'forced', faults, source };
+  // Clients have no master meanwhile: what can be mended afterwards refuses nothing.
+  for (const ailment of ailmentsOf(target)) list.advise('L1', false, { says: '', ...ailment });
   const fresh = checkFreshness(list, observed, request, source, target);
   const missed = checkOthers(list, observed, source, target);
   const strange = checkStrangers(list, observed, source, target);

@@ -26,6 +26,8 @@ export interface RedisState {
   loading: boolean;
   /** The last attempt to write the append-only file ended well; true where it keeps none. */
   writesFile: boolean;
+  /** It keeps an append-only file. Absent where it does not say: it does. */
+  keepsFile?: boolean;
   /** Keys that it holds, in all databases. */
   keys: number;
   version: string;

@@ -3,6 +3,7 @@ import { formatMs } from '../duration';
 import { formatSize } from '../size';
 import type { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
+import { ailmentsOf } from './ailments';
 import { redisCli, startContainer } from './commands';
 import { SILENT_MS, type Decided, type RedisRequest } from './decision';
 import { answeringNodes, type AnsweringRedis, type ObservedRedis } from './observed';
@@ -30,6 +31,7 @@ export function planned(
     next: target === undefined ? startContainer(missing) : logs(target.name),
   });
   if (!fit || target === undefined) return { kind: 'none', faults: [], source: master.name };
+  for (const ailment of ailmentsOf(target)) list.require('L1', false, { says: '', ...ailment });
   const sameHistory = target.state.replicationId === master.state.replicationId;
   const lag = Math.max(0, master.state.offset - target.state.offset);
   list.require('L2', sameHistory && lag <= topology.limits.lagBytes, {

@@ -73,6 +73,8 @@ export class FakeRedis {
   /** How long ago they heard from it, in milliseconds. */
   heardMs = 100;
   flags = 'master';
+  /** What the master says in INFO beside its role. */
+  says: string[] = [];
   /** Replicas of the master that the topology does not have, by host. */
   strangers: string[] = [];
   /** The run that holds the lock of Redis; another one holds that of PostgreSQL all the time. */
@@ -180,6 +182,7 @@ export class FakeRedis {
           `role:${isMaster ? 'master' : 'slave'}`,
           'master_replid:63d4dd04e453ff0b81698f0768b2932dd566c686',
           `${isMaster ? 'master' : 'slave'}_repl_offset:1000`,
+          ...(isMaster ? this.says : []),
           ...(name === this.alsoMaster ? ['db0:keys=1,expires=0,avg_ttl=0'] : []),
           ...(isMaster
             ? [REPLICA, ...this.strangers].map(

@@ -138,6 +138,19 @@ describe('a stretch of watching Redis', () => {
     expect(await watch({ forMs: 4000 })).toMatchObject({ why: 'quiet', state: 'healthy' });
   });
 
+  test('tells of a master that keeps no append-only file, until it does', async () => {
+    world.says = ['aof_enabled:0'];
+    expect(await watch({ forMs: 10_000 })).toMatchObject({
+      why: 'sees',
+      state: 'suspect',
+      key: 'trouble',
+      sees: `${MASTER} keeps no append-only file: a restart would bring back an old state (appendonly is no; limit: yes). Next: docker exec ${MASTER} redis-cli config set appendonly yes`,
+    });
+    world.says = ['aof_enabled:1'];
+    const told = { ...known, sees: 'trouble' };
+    expect(await watch({ known: told, forMs: 10_000 })).toMatchObject({ why: 'sees', key: 'healthy' });
+  });
+
   test('tells of a replica that ends each time that Docker starts it, once that has lasted', async () => {
     await world.kill(REPLICA);
     world.containers.set(REPLICA, { running: true, status: 'restarting' });

@@ -59,6 +59,14 @@ describe('planned', () => {
     });
   });
 
+  test('refuses a replica that keeps no append-only file; a forced failover to it is a warning', () => {
+    const off = (link = {}) => replica(REPLICA, MASTER, { keepsFile: false }, link);
+    expect(refusals(decide(picture([master(MASTER), off()], sentinelsNaming(MASTER))).checks)).toEqual(['L1']);
+    const forced = decide(picture([silent(MASTER), off({ up: false, downMs: 1000 })], sentinelsNaming(MASTER)));
+    expect(forced).toMatchObject({ kind: 'forced', target: REPLICA });
+    expect(forced.checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(['L1']);
+  });
+
   test('refuses a replica that is behind, or of another history', () => {
     const behind = picture([master(MASTER, { offset: 3_000_000 }), replica(REPLICA, MASTER)], sentinelsNaming(MASTER));
     expect(refusals(decide(behind).checks)).toEqual(['L2']);

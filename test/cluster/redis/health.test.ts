@@ -112,6 +112,14 @@ test('of what was never started, the one command is told that starts it', () => 
   );
 });
 
+test('a node that keeps no append-only file is a problem, whatever its role', () => {
+  const off = { keepsFile: false };
+  const nodes = [master(MASTER, off), replica(REPLICA, MASTER, off)];
+  expect(findings(picture(nodes, sentinelsNaming(MASTER)))).toEqual(
+    [MASTER, REPLICA].map((name) => `refuse: docker exec ${name} redis-cli config set appendonly yes`),
+  );
+});
+
 test('a replica that is not connected, or can not write its file, is a problem', () => {
   const apart = replica(REPLICA, MASTER, { writesFile: false }, { up: false, downMs: 9000 });
   expect(findings(picture([master(MASTER), apart], sentinelsNaming(MASTER)))).toEqual([
