@@ -94,6 +94,15 @@ class OwnSettingsTest(unittest.TestCase):
         self.assertTrue(is_behind(self.folder))
         self.assertEqual(len(self.log), 1)
 
+    def test_what_would_have_a_master_refuse_writes_is_put_back_and_no_secret_is_logged(self):
+        values = {**own_settings.owned(SETTINGS), "save": "3600 1", "min-replicas-to-write": "1", "masterauth": "secret"}
+        server = Server(values)
+        asyncio.run(self.kept(server).look())
+        self.assertEqual(server.values, dict(own_settings.owned(SETTINGS)))
+        self.assertEqual(len(self.log), 3)
+        self.assertNotIn("secret", "".join(self.log))
+        self.assertFalse(is_behind(self.folder))
+
     def test_nothing_is_done_where_all_is_as_it_should_be(self):
         asyncio.run(self.kept(Server(dict(own_settings.owned(SETTINGS)))).look())
         self.assertEqual((self.log, os.listdir(self.folder)), ([], []))
@@ -175,6 +184,15 @@ class RealServerTest(unittest.TestCase):
         self.start()
         self.assertEqual(self.ask("GET", "k"), "1")
         self.assertFalse(self.look())
+
+    def test_a_master_whose_snapshot_failed_takes_writes_again(self):
+        self.ask("REPLICAOF", "NO", "ONE")
+        self.ask("CONFIG", "SET", "save", "3600 1")
+        os.makedirs(os.path.join(self.folder, "dump.rdb", "x"))
+        self.ask("BGSAVE")
+        self.until(lambda: self.ask("SET", "k", "1") is None)
+        self.look()
+        self.assertEqual(self.ask("SET", "k", "1"), "OK")
 
     def test_one_that_ended_with_its_file_off_comes_back_as_behind_until_it_is_a_master(self):
         self.ask("REPLICAOF", "NO", "ONE")

@@ -62,6 +62,8 @@ def config(settings: Settings) -> str:
             f"replica-priority {NEVER_CHOSEN}",
             "appendonly yes",
             f"appendfsync {settings.fsync}",
+            # The append-only file has everything; by default a snapshot that fails has a master refuse all writes.
+            'save ""',
             # A replica that was away for a while gets what it missed, not everything.
             "repl-backlog-size 64mb",
             # By default a copy waits 5 s for further replicas to share it with.

@@ -19,7 +19,15 @@ BEHIND = "files-behind"
 
 def owned(settings: Settings) -> Mapping[str, str]:
     """The settings that are put back, as Redis words them."""
-    return {"appendonly": "yes"}
+    return {
+        "appendonly": "yes",
+        # A snapshot that fails has a master refuse all writes.
+        "save": "",
+        # Of two nodes one alone would take none. Who wants a write on both says WAIT.
+        "min-replicas-to-write": "0",
+        # A master needs it too: it is a replica after a failover.
+        "masterauth": settings.password,
+    }
 
 
 def is_behind(volume: str = VOLUME) -> bool:

@@ -31,6 +31,10 @@ export function planned(
     next: target === undefined ? startContainer(missing) : logs(target.name),
   });
   if (!fit || target === undefined) return { kind: 'none', faults: [], source: master.name };
+  // What the master refuses, the move may mend; but it has to follow afterwards.
+  for (const ailment of ailmentsOf(master))
+    if (ailment.kind === 'apart') list.require('L1', false, { says: '', ...ailment });
+    else list.advise('L1', false, { says: '', ...ailment });
   for (const ailment of ailmentsOf(target)) list.require('L1', false, { says: '', ...ailment });
   const sameHistory = target.state.replicationId === master.state.replicationId;
   const lag = Math.max(0, master.state.offset - target.state.offset);

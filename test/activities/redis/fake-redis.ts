@@ -5,14 +5,16 @@ import type { ContainerState, DockerClient } from '../../../src/systems/docker';
 import { MASTER, redisTopology, REPLICA, SENTINELS } from '../../cluster/redis/picture';
 import { topology } from '../../cluster/support/picture';
 
-type Reply = string | number | Reply[];
+type Reply = string | number | Reply[] | Error;
 
 const encoded = (reply: Reply): string =>
-  Array.isArray(reply)
-    ? `*${reply.length}\r\n${reply.map(encoded).join('')}`
-    : typeof reply === 'number'
-      ? `:${reply}\r\n`
-      : `$${Buffer.byteLength(reply)}\r\n${reply}\r\n`;
+  reply instanceof Error
+    ? `-${reply.message}\r\n`
+    : Array.isArray(reply)
+      ? `*${reply.length}\r\n${reply.map(encoded).join('')}`
+      : typeof reply === 'number'
+        ? `:${reply}\r\n`
+        : `$${Buffer.byteLength(reply)}\r\n${reply}\r\n`;
 
 /** A server that speaks as much of Redis's protocol as the control connections need. */
 class Speaker {
@@ -73,6 +75,10 @@ export class FakeRedis {
   /** How long ago they heard from it, in milliseconds. */
   heardMs = 100;
   flags = 'master';
+  /** What it answers to a write. */
+  refuses: string | undefined;
+  /** What nodes answer to CONFIG GET, as one list. */
+  set: string[] = [];
   /** What the master says in INFO beside its role. */
   says: string[] = [];
   /** Replicas of the master that the topology does not have, by host. */
@@ -195,6 +201,12 @@ export class FakeRedis {
               ]),
           '',
         ].join('\r\n');
+      case 'CONFIG':
+        return this.set;
+      case 'PING':
+        return isMaster && this.refuses?.startsWith('MISCONF') === true ? new Error(this.refuses) : 'PONG';
+      case 'SETRANGE':
+        return isMaster && this.refuses !== undefined ? new Error(this.refuses) : 0;
       default:
         return 'PONG';
     }

@@ -15,6 +15,7 @@ import {
   sentinel,
   SENTINELS,
   sentinelsNaming,
+  settings,
   silent,
   silentSentinel,
   THIRD,
@@ -65,6 +66,25 @@ describe('planned', () => {
     const forced = decide(picture([silent(MASTER), off({ up: false, downMs: 1000 })], sentinelsNaming(MASTER)));
     expect(forced).toMatchObject({ kind: 'forced', target: REPLICA });
     expect(forced.checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(['L1']);
+  });
+
+  test.each([
+    ['min-replicas-to-write', { minReplicas: 1 }],
+    ['a snapshot that failed', { snapshotsStopWrites: true }],
+    ['a limit of memory that is passed', { maxMemory: 1 }],
+    ['another password', { knowsPassword: false }],
+  ])('refuses a replica that could take no writes: %s', (_what, over) => {
+    const nodes = [master(MASTER, settings()), replica(REPLICA, MASTER, settings(over))];
+    expect(refusals(decide(picture(nodes, sentinelsNaming(MASTER))).checks)).toEqual(['L1']);
+  });
+
+  test('a master that takes no writes may be moved, but not one that could not follow afterwards', () => {
+    const from = (over: Parameters<typeof master>[1]) =>
+      decide(picture([master(MASTER, over), replica(REPLICA, MASTER, settings())], sentinelsNaming(MASTER)));
+    const refuses = from({ refusesWrites: 'MISCONF' });
+    expect(refuses.kind).toBe('planned');
+    expect(refuses.checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(['L1']);
+    expect(refusals(from(settings({ knowsPassword: false })).checks)).toEqual(['L1']);
   });
 
   test('refuses a replica that is behind, or of another history', () => {
