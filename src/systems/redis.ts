@@ -1,7 +1,21 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import type { RedisSettings, RedisState } from '../cluster/redis/observed';
+import { HELLO_CHANNEL } from '../cluster/redis/gossip';
 import type { Endpoint } from '../cluster/topology';
 import { infoFields, parseSettings, SETTINGS } from './redis-settings';
+
+/** What a move asks of a node, and the node's own keeper; each is only asked about. */
+const OF_A_MOVE: readonly (readonly [name: string, ...rest: string[]])[] = [
+  ['REPLICAOF', 'NO', 'ONE'],
+  ['CLIENT|PAUSE', '1', 'WRITE'],
+  ['CLIENT|UNPAUSE'],
+  ['CLIENT|LIST'],
+  ['CLIENT|KILL', 'ID', '1'],
+  ['CONFIG|SET', 'replica-priority', '100'],
+  ['PUBLISH', HELLO_CHANNEL, ''],
+  ['SET', 'veloz:ha:canary', ''],
+  ['WAIT', '0', '1'],
+];
 
 /** Connections that fail are told once, by the command that needed them. */
 export const controlOptions = (password: string, limitMs: number): RedisOptions => ({
@@ -79,6 +93,18 @@ export class RedisNodeClient {
     } catch {
       return undefined;
     }
+  }
+
+  /** The commands of a move that it would refuse. A Redis before 7 can't be asked, nor one that refuses the question: none then. */
+  async denied(): Promise<string[]> {
+    const asked = await Promise.all(
+      OF_A_MOVE.map(async ([name, ...rest]) => {
+        // A password alone is that of the user "default".
+        const may = await this.redis.call('ACL', 'DRYRUN', 'default', ...name.split('|'), ...rest).catch(() => 'OK');
+        return String(may) === 'OK' ? [] : [name];
+      }),
+    );
+    return asked.flat();
   }
 
   /**

@@ -58,10 +58,11 @@ async function observeNode(look: RedisLook, redis: RedisTopology, node: RedisNod
 
 /** What a node says about itself. Last comes the write, behind which other answers would wait. */
 async function nodeSays(client: RedisNodeClient): Promise<RedisState> {
-  const [state, settings] = await Promise.all([client.state(), client.settings()]);
+  const [state, settings, denied] = await Promise.all([client.state(), client.settings(), client.denied()]);
   const refusesWrites = state.role === 'master' ? await client.whyNoWrite() : undefined;
   return {
     ...state,
+    ...(denied.length === 0 ? {} : { denied }),
     ...(settings === undefined ? {} : { settings }),
     ...(refusesWrites === undefined ? {} : { refusesWrites }),
   };

@@ -10,8 +10,8 @@ import { answeringNodes, type AnsweringRedis, type ObservedRedis } from './obser
 
 /** One such thing. */
 export interface Ailment {
-  /** `refuses`: it was seen refusing a write. `apart`: it can follow nobody. `set`: it is set otherwise than a node has to be. */
-  kind: 'refuses' | 'apart' | 'set';
+  /** `refuses`: it was seen refusing a write. `denied`: it refuses what a move asks of it. `apart`: it can follow nobody. `set`: it is set otherwise than a node has to be. */
+  kind: 'refuses' | 'denied' | 'apart' | 'set';
   /** What is so, in half a sentence. */
   refusal: string;
   measured: string;
@@ -34,6 +34,15 @@ export function ailmentsOf({ name, state }: AnsweringRedis): Ailment[] {
       next: refusesWrites.startsWith('it waits')
         ? redisCli(name, 'client unpause')
         : redisCli(name, 'info persistence'),
+    });
+  const [denied] = state.denied ?? [];
+  if (denied !== undefined)
+    found.push({
+      kind: 'denied',
+      refusal: `${name} refuses commands that a move needs`,
+      measured: `its ACL denies ${state.denied?.join(', ')} to the user default`,
+      limit: 'none',
+      next: redisCli(name, `acl setuser default '+${denied.toLowerCase()}'`),
     });
   if (state.keepsFile === false)
     found.push({

@@ -82,7 +82,10 @@ export function forced(
     });
   if (target === undefined) return { kind: 'forced', faults, source };
   // Clients have no master meanwhile: what can be mended afterwards refuses nothing.
-  for (const ailment of ailmentsOf(target)) list.advise('L1', false, { says: '', ...ailment });
+  for (const ailment of ailmentsOf(target))
+    if (ailment.kind === 'denied' && target.state.denied?.includes('REPLICAOF') === true)
+      list.require('L1', false, { says: '', ...ailment });
+    else list.advise('L1', false, { says: '', ...ailment });
   const fresh = checkFreshness(list, observed, request, source, target);
   const missed = checkOthers(list, observed, source, target);
   const strange = checkStrangers(list, observed, source, target);

@@ -28,6 +28,8 @@ export interface RedisState {
   writesFile: boolean;
   /** Why a master does not take a write that changes nothing; absent where it does, or was not asked. */
   refusesWrites?: string;
+  /** Commands of a move that it refuses whoever asks (ACL); absent where it does not say. */
+  denied?: string[];
   /** Absent where it does not say. */
   settings?: RedisSettings;
   /** It keeps an append-only file. Absent where it does not say: it does. */

@@ -75,6 +75,12 @@ export class FakeRedis {
   /** How long ago they heard from it, in milliseconds. */
   heardMs = 100;
   flags = 'master';
+  /** Those that were told to follow somebody. */
+  readonly following = new Set<string>();
+  /** One that refuses to be the master. */
+  refusesRole: string | undefined;
+  /** What nodes were asked for, but for questions, with their names. */
+  readonly asked: string[] = [];
   /** What it answers to a write. */
   refuses: string | undefined;
   /** What nodes answer to CONFIG GET, as one list. */
@@ -179,7 +185,7 @@ export class FakeRedis {
   }
 
   private node(name: string, words: string[]): Reply {
-    const isMaster = name === this.named || name === this.alsoMaster;
+    const isMaster = (name === this.named || name === this.alsoMaster) && !this.following.has(name);
     switch (words[0]?.toUpperCase()) {
       case 'ROLE':
         return isMaster ? ['master', 1000, []] : ['slave', this.named, 6379, 'connected', 1000];
@@ -201,6 +207,17 @@ export class FakeRedis {
               ]),
           '',
         ].join('\r\n');
+      case 'REPLICAOF': {
+        this.asked.push(`${name}: ${words.join(' ').replace('replicaof', 'REPLICAOF')}`);
+        const lead = words[1] === 'NO';
+        if (lead && name === this.refusesRole)
+          return new Error("NOPERM User default has no permissions to run the 'replicaof' command");
+        if (lead) this.following.delete(name);
+        else this.following.add(name);
+        return 'OK';
+      }
+      case 'ACL':
+        return name === this.refusesRole && words[3]?.toUpperCase() === 'REPLICAOF' ? 'no permissions' : 'OK';
       case 'CONFIG':
         return this.set;
       case 'PING':

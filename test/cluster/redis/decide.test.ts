@@ -78,6 +78,25 @@ describe('planned', () => {
     expect(refusals(decide(picture(nodes, sentinelsNaming(MASTER))).checks)).toEqual(['L1']);
   });
 
+  test('refuses nodes that would refuse what a move asks of them, and a forced one only where nobody could lead', () => {
+    const planned = (was: string[], heir: string[]) =>
+      decide(
+        picture([master(MASTER, { denied: was }), replica(REPLICA, MASTER, { denied: heir })], sentinelsNaming(MASTER)),
+      );
+    expect(refusals(planned([], ['REPLICAOF']).checks)).toEqual(['L1']);
+    expect(refusals(planned(['CLIENT|PAUSE'], []).checks)).toEqual(['L1']);
+    expect(planned([], []).kind).toBe('planned');
+    const forced = (denied: string[]) =>
+      decide(
+        picture(
+          [silent(MASTER), replica(REPLICA, MASTER, { denied }, { up: false, downMs: 1000 })],
+          sentinelsNaming(MASTER),
+        ),
+      );
+    expect(refusals(forced(['REPLICAOF']).checks)).toEqual(['L1']);
+    expect(forced(['CLIENT|PAUSE'])).toMatchObject({ kind: 'forced', target: REPLICA });
+  });
+
   test('a master that takes no writes may be moved, but not one that could not follow afterwards', () => {
     const from = (over: Parameters<typeof master>[1]) =>
       decide(picture([master(MASTER, over), replica(REPLICA, MASTER, settings())], sentinelsNaming(MASTER)));
