@@ -1,7 +1,7 @@
 import { logs } from '../commands';
 import { formatSize } from '../size';
 import { redisCli } from './commands';
-import { answeringNodes, type AnsweringRedis, type ObservedRedis } from './observed';
+import { answeringNodes, mastersOf, type AnsweringRedis, type ObservedRedis, type RedisSettings } from './observed';
 
 /*
  * What a node is set to, or has met with, so that it does not do what is promised of it, although it answers and replicates. The node itself
@@ -10,7 +10,10 @@ import { answeringNodes, type AnsweringRedis, type ObservedRedis } from './obser
 
 /** One such thing. */
 export interface Ailment {
-  /** `refuses`: it was seen refusing a write. `denied`: it refuses what a move asks of it. `apart`: it can follow nobody. `set`: it is set otherwise than a node has to be. */
+  /**
+   * `refuses`: it was seen refusing a write. `denied`: it refuses what a move asks of it. `apart`: it can follow nobody. `set`: it is set
+   * otherwise than a node has to be.
+   */
   kind: 'refuses' | 'denied' | 'apart' | 'set';
   /** What is so, in half a sentence. */
   refusal: string;
@@ -20,8 +23,49 @@ export interface Ailment {
   next: string;
 }
 
-/** What ails a node that answers, worst first. Pure. */
-export function ailmentsOf({ name, state }: AnsweringRedis): Ailment[] {
+/**
+ * Why a replica, which keeps to no limit of memory itself, would drop keys as the master that its master keeps, or could refuse writes that
+ * it takes; undefined where it would not. Pure.
+ * @param master undefined where it does not answer: what is already too much counts then
+ */
+export function dropsKeys(
+  { name, state }: AnsweringRedis,
+  master: AnsweringRedis | undefined,
+): Omit<Ailment, 'kind'> | undefined {
+  const own = state.settings;
+  if (own === undefined || own.maxMemory === 0) return undefined;
+  const evicts = own.eviction !== 'noeviction';
+  // That is told already.
+  if (!evicts && own.usedMemory > own.maxMemory) return undefined;
+  const its = master?.state.settings;
+  const less = its === undefined ? evicts && own.usedMemory > own.maxMemory : isTighter(own, its);
+  if (!less) return undefined;
+  const limit = its === undefined || its.maxMemory === 0 ? 'no limit' : `${formatSize(its.maxMemory)}, ${its.eviction}`;
+  return {
+    refusal: evicts
+      ? `${name} would drop keys as the master, acknowledged ones too`
+      : `${name} would refuse writes as the master sooner than its master`,
+    measured: `its maxmemory is ${formatSize(own.maxMemory)}, ${own.eviction}; ${formatSize(own.usedMemory)} used`,
+    limit: master === undefined ? limit : `that of ${master.name}: ${limit}`,
+    next: redisCli(
+      name,
+      `config set maxmemory ${its?.maxMemory ?? 0} maxmemory-policy ${its?.eviction ?? 'noeviction'}`,
+    ),
+  };
+}
+
+/** It keeps less than the other one, or drops what the other one would not. */
+const isTighter = (own: RedisSettings, its: RedisSettings): boolean =>
+  its.maxMemory === 0 ||
+  own.maxMemory < its.maxMemory ||
+  (own.eviction !== 'noeviction' && own.eviction !== its.eviction);
+
+/**
+ * What ails a node that answers, worst first. Pure.
+ * @param master whose keys a replica has to keep; absent where it does not answer
+ */
+export function ailmentsOf(node: AnsweringRedis, master?: AnsweringRedis): Ailment[] {
+  const { name, state } = node;
   const found: Ailment[] = [];
   const { settings, refusesWrites } = state;
   const takesNone = state.role === 'master' ? 'takes no writes' : 'would take no writes as the master';
@@ -86,6 +130,8 @@ export function ailmentsOf({ name, state }: AnsweringRedis): Ailment[] {
       limit: `maxmemory ${formatSize(maxMemory)}`,
       next: redisCli(name, 'config set maxmemory 0'),
     });
+  const drops = state.role === 'replica' ? dropsKeys(node, master) : undefined;
+  if (drops !== undefined) found.push({ kind: 'set', ...drops });
   return found;
 }
 
@@ -101,7 +147,10 @@ export function ailmentSays(observed: ObservedRedis, twice: boolean): string | u
   const nodes = answeringNodes(observed).sort(
     (a, b) => Number(b.state.role === 'master') - Number(a.state.role === 'master'),
   );
-  const [first, ...more] = nodes.flatMap((node) => ailmentsOf(node)).filter(({ kind }) => kind !== 'refuses' || twice);
+  const [master] = mastersOf(observed);
+  const [first, ...more] = nodes
+    .flatMap((node) => ailmentsOf(node, master))
+    .filter(({ kind }) => kind !== 'refuses' || twice);
   if (first === undefined) return undefined;
   const says = [first, ...more].map(({ refusal, measured, limit }) => `${refusal} (${measured}; limit: ${limit})`);
   return `${says.join('; ')}. Next: ${first.next}`;

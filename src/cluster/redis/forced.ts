@@ -2,7 +2,7 @@ import { formatMs } from '../duration';
 import { containerWords, isKilled, wasStoppedByHand } from '../guard/mending';
 import { formatSize } from '../size';
 import type { Checklist } from '../switchover/checklist';
-import { ailmentsOf } from './ailments';
+import { ailmentsOf, dropsKeys } from './ailments';
 import { redisCli, redisFailover, redisStatus, START_STACK, startContainer } from './commands';
 import { SILENT_MS, type Decided, type RedisRequest } from './decision';
 import { mostAdvanced, type RedisFault } from './faults';
@@ -90,7 +90,11 @@ export function forced(
   const missed = checkOthers(list, observed, source, target);
   const strange = checkStrangers(list, observed, source, target);
   const late = fresh ? undefined : `${target.name} was not connected to ${source} when it failed`;
-  const doubt = missed ?? strange ?? late;
+  const drops =
+    dropsKeys(target, undefined) === undefined
+      ? undefined
+      : `${target.name} has more than its maxmemory, and drops keys`;
+  const doubt = missed ?? strange ?? late ?? drops;
   const unseen = doubt === undefined ? whyUnseen(observed, source) : undefined;
   return {
     kind: 'forced',

@@ -100,10 +100,11 @@ function checkNodes(list: Checklist, observed: ObservedRedis): void {
         limit: 'every node answers',
         next: lookAt(name, container),
       });
+  const [master] = mastersOf(observed);
   for (const node of answeringNodes(observed)) {
     const { name, state } = node;
     const { upstream } = state;
-    for (const ailment of ailmentsOf(node)) list.require('L1', false, { says: '', ...ailment });
+    for (const ailment of ailmentsOf(node, master)) list.require('L1', false, { says: '', ...ailment });
     list.require('L1', state.writesFile, {
       says: `${name} writes its append-only file`,
       refusal: `${name} can't write its append-only file`,

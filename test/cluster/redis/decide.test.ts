@@ -1,7 +1,7 @@
 import type { Check } from '../../../src/cluster/check';
 import { decideRedis } from '../../../src/cluster/redis/decide';
 import type { RedisRequest } from '../../../src/cluster/redis/decision';
-import type { ObservedRedis, ObservedRedisNode } from '../../../src/cluster/redis/observed';
+import type { ObservedRedis, ObservedRedisNode, RedisSettings } from '../../../src/cluster/redis/observed';
 import {
   healthy,
   killed,
@@ -95,6 +95,59 @@ describe('planned', () => {
       );
     expect(refusals(forced(['REPLICAOF']).checks)).toEqual(['L1']);
     expect(forced(['CLIENT|PAUSE'])).toMatchObject({ kind: 'forced', target: REPLICA });
+  });
+
+  const MIB = 1024 * 1024;
+  test.each<[string, Partial<RedisSettings>, Partial<RedisSettings>]>([
+    ['drops what its master keeps', { maxMemory: MIB, eviction: 'allkeys-lru' }, {}],
+    ['may drop it soon', { maxMemory: 900 * MIB, eviction: 'allkeys-lru' }, {}],
+    ['is tighter than its master', { maxMemory: 5 * MIB }, { maxMemory: 9 * MIB }],
+    [
+      'drops where its master refuses',
+      { maxMemory: 9 * MIB, eviction: 'allkeys-lru' },
+      { maxMemory: 9 * MIB, eviction: 'noeviction' },
+    ],
+  ])('refuses a replica with a limit of memory that %s', (_what, own, its) => {
+    const nodes = [master(MASTER, settings(its)), replica(REPLICA, MASTER, settings(own))];
+    const { checks } = decide(picture(nodes, sentinelsNaming(MASTER)));
+    expect(refusals(checks)).toEqual(['L1']);
+    expect(checks.find(({ result }) => result === 'refuse')?.next).toContain(
+      `config set maxmemory ${its.maxMemory ?? 0}`,
+    );
+  });
+
+  test('prefers a replica that nothing ails', () => {
+    const nodes = [
+      master(MASTER),
+      replica(REPLICA, MASTER, { keepsFile: false }),
+      replica(THIRD, MASTER, { offset: 990 }),
+    ];
+    const decision = decide(picture(nodes, sentinelsNaming(MASTER)), {}, [MASTER, REPLICA, THIRD]);
+    expect(decision).toMatchObject({ kind: 'planned', target: THIRD });
+  });
+
+  test('takes one that keeps to the limit of its master', () => {
+    const same = settings({ maxMemory: MIB, eviction: 'allkeys-lru' });
+    expect(decide(picture([master(MASTER, same), replica(REPLICA, MASTER, same)], sentinelsNaming(MASTER))).kind).toBe(
+      'planned',
+    );
+  });
+
+  test('a forced failover to one that drops keys claims nothing of what was acknowledged with WAIT 1', () => {
+    const forced = (maxMemory: number) =>
+      decide(
+        picture(
+          [
+            silent(MASTER),
+            replica(REPLICA, MASTER, settings({ maxMemory, eviction: 'allkeys-lru' }), { up: false, downMs: 1000 }),
+          ],
+          sentinelsNaming(MASTER),
+        ),
+      );
+    const doubted = forced(MIB);
+    expect(doubted).toMatchObject({ kind: 'forced', doubt: `${REPLICA} has more than its maxmemory, and drops keys` });
+    expect(doubted.checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(['L1']);
+    expect(forced(900 * MIB).doubt).toBeUndefined();
   });
 
   test('a master that takes no writes may be moved, but not one that could not follow afterwards', () => {

@@ -130,7 +130,11 @@ test.each([
   expect(findings(picture(nodes, sentinelsNaming(MASTER)))).toEqual(
     [MASTER, REPLICA].map((name) => `refuse: docker exec ${name} ${next}`),
   );
-  const well = [master(MASTER, settings()), replica(REPLICA, MASTER, settings({ maxMemory: 1 << 30 }))];
+  const well = [MASTER, REPLICA].map((name) =>
+    name === MASTER
+      ? master(name, settings({ maxMemory: 1 << 30 }))
+      : replica(name, MASTER, settings({ maxMemory: 1 << 30 })),
+  );
   expect(findings(picture(well, sentinelsNaming(MASTER)))).toEqual([]);
 });
 
