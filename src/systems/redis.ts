@@ -1,6 +1,21 @@
 import { Redis, type RedisOptions } from 'ioredis';
-import type { RedisState } from '../cluster/redis/observed';
+import type { RedisSettings, RedisState } from '../cluster/redis/observed';
+import { HELLO_CHANNEL } from '../cluster/redis/gossip';
 import type { Endpoint } from '../cluster/topology';
+import { infoFields, parseSettings, SETTINGS } from './redis-settings';
+
+/** What a move asks of a node, and the node's own keeper; each is only asked about. */
+const OF_A_MOVE: readonly (readonly [name: string, ...rest: string[]])[] = [
+  ['REPLICAOF', 'NO', 'ONE'],
+  ['CLIENT|PAUSE', '1', 'WRITE'],
+  ['CLIENT|UNPAUSE'],
+  ['CLIENT|LIST'],
+  ['CLIENT|KILL', 'ID', '1'],
+  ['CONFIG|SET', 'replica-priority', '100'],
+  ['PUBLISH', HELLO_CHANNEL, ''],
+  ['SET', 'veloz:ha:canary', ''],
+  ['WAIT', '0', '1'],
+];
 
 /** Connections that fail are told once, by the command that needed them. */
 export const controlOptions = (password: string, limitMs: number): RedisOptions => ({
@@ -21,7 +36,8 @@ export const controlOptions = (password: string, limitMs: number): RedisOptions 
 });
 
 /**
- * Opens a control connection. A node that still reads its files answers INFO, which says so.
+ * Opens a control connection. A node that still reads its files answers INFO, which says so, and so does a master that takes no writes since
+ * its disk fails.
  * @throws Error when nobody answers, each of connecting and the first answer within `limitMs`, or the password is wrong
  */
 export async function openControl(endpoint: Endpoint, password: string, limitMs: number): Promise<Redis> {
@@ -31,7 +47,7 @@ export async function openControl(endpoint: Endpoint, password: string, limitMs:
   try {
     await redis.connect();
     await redis.ping().catch((error: unknown) => {
-      if (!/^LOADING/.test((error as Error).message)) throw error;
+      if (!/^(LOADING|MISCONF)/.test((error as Error).message)) throw error;
     });
     return redis;
   } catch (error) {
@@ -44,6 +60,7 @@ export async function openControl(endpoint: Endpoint, password: string, limitMs:
 export class RedisNodeClient {
   private constructor(
     private readonly redis: Redis,
+    private readonly password: string,
     /** Called once when the connection ends, whoever ends it. */
     onEnd?: () => void,
   ) {
@@ -57,12 +74,52 @@ export class RedisNodeClient {
     limitMs = 1000,
     onEnd?: () => void,
   ): Promise<RedisNodeClient> {
-    return new RedisNodeClient(await openControl(endpoint, password, limitMs), onEnd);
+    return new RedisNodeClient(await openControl(endpoint, password, limitMs), password, onEnd);
   }
 
   /** What the node says about itself now. */
   async state(): Promise<RedisState> {
     return parseState(await this.redis.info('replication', 'persistence', 'server', 'keyspace'));
+  }
+
+  /** What it is set to; undefined where it does not say: Redis before 7, or one that refuses the question. */
+  async settings(): Promise<RedisSettings | undefined> {
+    try {
+      const [config, info] = await Promise.all([
+        this.redis.call('CONFIG', 'GET', ...SETTINGS),
+        this.redis.info('memory', 'persistence'),
+      ]);
+      return parseSettings(config, info, this.password);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The commands of a move that it would refuse. A Redis before 7 can't be asked, nor one that refuses the question: none then. */
+  async denied(): Promise<string[]> {
+    const asked = await Promise.all(
+      OF_A_MOVE.map(async ([name, ...rest]) => {
+        // A password alone is that of the user "default".
+        const may = await this.redis.call('ACL', 'DRYRUN', 'default', ...name.split('|'), ...rest).catch(() => 'OK');
+        return String(may) === 'OK' ? [] : [name];
+      }),
+    );
+    return asked.flat();
+  }
+
+  /**
+   * Asks for a write as clients do, of which nothing comes: no key, nothing for the replicas. It is refused and waits as theirs.
+   * @returns why a master does not take it; undefined where it does, or is none. The client is of no more use after a limit that passed
+   */
+  async whyNoWrite(): Promise<string | undefined> {
+    try {
+      await this.redis.setrange('veloz:ha:guard', 0, '');
+      return undefined;
+    } catch (error) {
+      const { message, name } = error as Error;
+      if (/^(READONLY|LOADING)/.test(message)) return undefined;
+      return name === 'ReplyError' ? message.slice(0, 100).replace(/[.\s]+$/, '') : `it waits: ${message}`;
+    }
   }
 
   /** What the node is: the cheapest question that tells. It is answered while a node reads its files, too. */
@@ -160,12 +217,7 @@ const keysOf = (database: string): number => Number(/(?:^|,)keys=(\d+)/.exec(dat
 
 /** Reads an answer to INFO. @throws Error when it says no role */
 export function parseState(info: string): RedisState {
-  const fields = new Map(
-    info.split(/\r?\n/).flatMap((line) => {
-      const colon = line.indexOf(':');
-      return colon < 1 || line.startsWith('#') ? [] : [[line.slice(0, colon), line.slice(colon + 1)] as const];
-    }),
-  );
+  const fields = infoFields(info);
   const number = (key: string) => Number(fields.get(key) ?? 0);
   const role = fields.get('role');
   if (role !== 'master' && role !== 'slave') throw new Error(`Redis says no role: ${info.slice(0, 60)}`);
@@ -198,6 +250,7 @@ export function parseState(info: string): RedisState {
       }),
     loading: fields.get('loading') === '1',
     writesFile: (fields.get('aof_last_write_status') ?? 'ok') === 'ok',
+    ...(fields.has('aof_enabled') ? { keepsFile: fields.get('aof_enabled') === '1' } : {}),
     keys: [...fields].reduce((sum, [key, value]) => sum + (/^db\d+$/.test(key) ? keysOf(value) : 0), 0),
     version: fields.get('redis_version') ?? 'unknown',
   };

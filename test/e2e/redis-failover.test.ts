@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { moveMaster, putBackMaster } from '../../src/activities/redis/move';
 import type { Started } from '../../src/bench/stand';
+import { redisFindings } from '../../src/cluster/redis/health';
 import { composeArguments } from '../../src/cli/compose';
 import { packageRoot } from '../../src/cli/paths';
-import { redisFindings } from '../../src/cluster/redis/health';
 import type { RedisWindow } from '../../src/bench/redis-writers';
 import type { RedisFailoverInput } from '../../src/workflows/redis-input';
 import type { Report } from '../../src/workflows/run-state';
@@ -354,6 +354,45 @@ describe('Sentinels that lost what they knew', () => {
     expect(await wholeRedis()).toEqual({ master: replica, replica: master });
     expect(docker('exec', master, 'redis-cli', 'get', 'e2e:copied').trim()).toBe('kept');
     docker('exec', replica, 'redis-cli', 'del', 'e2e:copied');
+  });
+});
+
+describe('a master whose append-only file is switched off', () => {
+  test('switches it on again by itself, and has everything after a restart', async () => {
+    const { master } = await wholeRedis();
+    const cli = (...words: string[]) => docker('exec', master, 'redis-cli', ...words);
+    cli('config', 'set', 'appendonly', 'no');
+    cli('set', 'e2e:precious', 'kept');
+    const whole = () => {
+      const info = cli('info', 'persistence');
+      return info.includes('aof_enabled:1') && info.includes('aof_rewrite_in_progress:0');
+    };
+    await waitUntil('the file being whole', whole, 30_000);
+    docker('kill', master);
+    docker('start', master);
+    const { master: now } = await wholeRedis();
+    expect(docker('exec', now, 'redis-cli', 'get', 'e2e:precious').trim()).toBe('kept');
+    docker('exec', now, 'redis-cli', 'del', 'e2e:precious');
+  });
+
+  test('is told where it can’t switch it on, and comes back as the replica of the node that has more', async () => {
+    const { master, replica } = await wholeRedis();
+    const cli = (...words: string[]) => docker('exec', master, 'redis-cli', ...words);
+    // The node can't mend itself: it may not. The rule is gone with the server.
+    const words = 'multi\\nconfig set appendonly no\\nacl setuser default -config|set\\nexec\\n';
+    docker('exec', master, 'sh', '-c', `printf '${words}' | redis-cli`);
+    await waitUntil('the finding', async () =>
+      redisFindings(redis, await lookAtRedis()).some(
+        ({ id, refusal }) => id === 'L1' && /no append-only file/.test(refusal ?? ''),
+      ),
+    );
+    cli('set', 'e2e:precious', 'kept');
+    expect(cli('wait', '1', '1000').trim()).toBe('1');
+    docker('restart', master);
+    await waitUntil('the replica being the master', async () => (await wholeRedis()).master === replica, 60_000);
+    for (const node of [master, replica])
+      expect(docker('exec', node, 'redis-cli', 'get', 'e2e:precious').trim()).toBe('kept');
+    docker('exec', replica, 'redis-cli', 'del', 'e2e:precious');
   });
 });
 

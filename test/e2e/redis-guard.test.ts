@@ -144,6 +144,45 @@ describe('the guard, of Redis', () => {
     expect(await wholeRedis()).toEqual({ master: replica, replica: master });
   });
 
+  test('a snapshot that fails stops no writes', async () => {
+    const { master } = await wholeRedis();
+    await guarded.guard();
+    const dump = '/var/lib/redis/dump.rdb';
+    const cli = (...words: string[]) => docker('exec', master, 'redis-cli', ...words).trim();
+    docker('exec', '-u', 'root', master, 'sh', '-c', `rm -rf ${dump}; mkdir -p ${dump}/x`);
+    try {
+      // As a person might, or a tool that saves what it runs beside.
+      cli('config', 'set', 'save', '3600 1');
+      cli('bgsave');
+      await waitUntil(
+        'the snapshot having failed',
+        () => cli('info', 'persistence').includes('bgsave_status:err'),
+        30_000,
+      );
+      await waitUntil('a write', () => cli('setrange', 'veloz:e2e:nothing', '0', '') === '0', 10_000);
+      expect(cli('config', 'get', 'save').split(/\s+/)).toEqual(['save']);
+    } finally {
+      docker('exec', '-u', 'root', master, 'rm', '-rf', dump);
+      cli('bgsave');
+    }
+    expect(runsIn(await guarded.state())).toEqual([]);
+  });
+
+  test('a master whose writes somebody paused is told until they go on', async () => {
+    const { master } = await wholeRedis();
+    await guarded.guard();
+    docker('exec', master, 'redis-cli', 'client', 'pause', '600000', 'write');
+    try {
+      const state = await guarded.until('what is told', ({ redis: seen }) => seen?.trouble !== undefined, 60_000);
+      expect(state.redis?.trouble).toContain(`${master}, the master, takes no writes (it waits`);
+      expect(state.redis?.trouble).toContain(`Next: docker exec ${master} redis-cli client unpause`);
+    } finally {
+      docker('exec', master, 'redis-cli', 'client', 'unpause');
+    }
+    await guarded.until('that it is over', ({ redis: seen }) => seen?.trouble === undefined, 60_000);
+    expect(runsIn(await guarded.state())).toEqual([]);
+  });
+
   test('a replica that is frozen is told after some seconds, and stays so', async () => {
     const { replica } = await wholeRedis();
     await guarded.guard();

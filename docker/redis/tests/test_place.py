@@ -66,6 +66,12 @@ class EmptyNodeTest(unittest.TestCase):
         self.assertIsNone(whose_data(0, [b], [says(A)] * 3))
         self.assertIsNone(whose_data(2, [b], self.lived))
 
+    def test_one_whose_append_only_file_was_off_may_have_less_than_another_one(self):
+        b = Other("b", True, keys=3)
+        self.assertEqual(whose_data(2, [b], self.lived, behind=True), b)
+        self.assertEqual(whose_data(2, [Other("b", False)], self.lived, behind=True), Other("b", False))
+        self.assertIsNone(whose_data(2, [Other("b", True)], self.lived, behind=True))
+
     def test_where_all_are_empty_nothing_can_be_wiped(self):
         self.assertIsNone(whose_data(0, [Other("b", True)], self.lived))
 
@@ -112,6 +118,11 @@ class ChosenTest(unittest.TestCase):
         # Of a group without any keys too.
         self.assertTrue(may_lead(info(link="up")))
         self.assertTrue(may_lead(info(keys=3)))
+
+    def test_one_whose_append_only_file_was_off_can_only_with_a_whole_copy(self):
+        self.assertFalse(may_lead(info(keys=3), behind=True))
+        self.assertTrue(may_lead(info(link="up"), behind=True))
+        self.assertTrue(may_lead(info(role="master"), behind=True))
 
 
 class CopyTest(unittest.TestCase):

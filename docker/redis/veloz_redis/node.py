@@ -20,6 +20,7 @@ from .opinion import (
     whose_data,
     would_wipe,
 )
+from .own_settings import OwnSettings, is_behind
 from .record import TOLD, Record, keep, load, next_record, text_of, told_in
 from .resp import Client, ReplyError
 from .settings import RUN, VOLUME, Address, Settings
@@ -36,8 +37,9 @@ ROUNDS = 3
 # Sentinels never choose a replica with this one; of the others that with the lowest.
 NEVER_CHOSEN = 0
 MAY_BE_CHOSEN = 100
-# An empty node asks for its own replacement this often: a Sentinel that could not choose may be able to a moment later.
+# A node that is empty or behind asks for its own replacement this often: a Sentinel that could not choose may be able to a moment later.
 ASK_EVERY_S = 5.0
+BEHIND_SAYS = "its append-only file was off, and may lack what it had"
 
 
 def config(settings: Settings) -> str:
@@ -61,6 +63,8 @@ def config(settings: Settings) -> str:
             f"replica-priority {NEVER_CHOSEN}",
             "appendonly yes",
             f"appendfsync {settings.fsync}",
+            # The append-only file has everything; by default a snapshot that fails has a master refuse all writes.
+            'save ""',
             # A replica that was away for a while gets what it missed, not everything.
             "repl-backlog-size 64mb",
             # By default a copy waits 5 s for further replicas to share it with.
@@ -96,6 +100,7 @@ class Keeper:
         self.others = {
             address: Client(address, settings.password) for address in settings.nodes if address[0] != settings.node
         }
+        self.own_settings = OwnSettings(settings)
         self.placed = False
         self.eligible = False
         self.loaded = False
@@ -109,6 +114,10 @@ class Keeper:
         self._watched_at = float("-inf")
 
     async def run(self) -> None:
+        # Beside each other: a look at a silent Sentinel takes its time.
+        await asyncio.gather(self.roles(), self.own_settings.run())
+
+    async def roles(self) -> None:
         while True:
             # On a connection of its own, which is named; one that was made anew has no name.
             await self._teller.ask("CLIENT", "SETNAME", f"{TOLD}{text_of(self.record)}")
@@ -136,7 +145,7 @@ class Keeper:
         """Lets the Sentinels choose this node once it has what a master has to have."""
         info = await self.own.call("INFO", "replication", "persistence", "keyspace")
         self.loaded = self.loaded or has_loaded(info)
-        if not may_lead(info):
+        if not may_lead(info, is_behind(self.own_settings.volume)):
             return
         await self.own.call("CONFIG", "SET", "replica-priority", str(MAY_BE_CHOSEN))
         self.eligible = True
@@ -166,6 +175,7 @@ class Keeper:
         return copy_from(opinions, self.settings.majority, self.settings.node, others)
 
     def close(self) -> None:
+        self.own_settings.close()
         for client in (self.own, self._teller, *self.sentinels, *self.others.values()):
             client.close()
 
@@ -179,6 +189,7 @@ class Keeper:
             self.taken()
             return
         master = place(opinions, self.settings.majority, self.settings.node, masters)
+        behind = is_behind(self.own_settings.volume)
         if master is None:
             answered = sum(said is not None for said in opinions)
             known = f"{answered} of {len(opinions)} Sentinels answer"
@@ -187,8 +198,8 @@ class Keeper:
         if master[0] != self.settings.node:
             await self.follow(master)
             self.say(f"follows {master[0]}, as a majority of the Sentinels says")
-        elif (holder := whose_data(await self.keys(), others, opinions)) is not None:
-            await self.yield_to(holder)
+        elif (holder := whose_data(await self.keys(), others, opinions, behind)) is not None:
+            await self.yield_to(holder, BEHIND_SAYS if behind else "it is empty")
             return
         else:
             await self.own.call("REPLICAOF", "NO", "ONE")
@@ -200,9 +211,9 @@ class Keeper:
         await self.own.call("DBSIZE")
         return keys_in(await self.own.call("INFO", "keyspace"))
 
-    async def yield_to(self, holder: Other) -> None:
-        """Empty, and named as the master: its replicas would copy nothing. One that has the data is to be chosen."""
-        waits = "waits, read-only: it is empty, the Sentinels name it, and"
+    async def yield_to(self, holder: Other, why: str) -> None:
+        """Named as the master, and its replicas would copy less than they have. One that has the data is to be chosen."""
+        waits = f"waits, read-only: {why}, the Sentinels name it, and"
         if not holder.answers:
             self.say(f"{waits} {holder.node}, which may have the data, does not answer")
             return

@@ -61,15 +61,15 @@ def has_loaded(info: str) -> bool:
     return fields_of(info).get("loading") == "0"
 
 
-def may_lead(info: str) -> bool:
+def may_lead(info: str, behind: bool = False) -> bool:
     """
     Whether a node may be chosen as the master, by its INFO: it is one, it has a whole copy of its master's data, or it holds data of its
-    own. One that has just been made holds nothing until its first copy is whole: as the master it would have everybody copy nothing.
+    own, which is no proof where its files are behind. One that has just been made holds nothing until its first copy is whole: as the master it would have everybody copy nothing.
     """
     fields = fields_of(info)
     if not has_loaded(info):
         return False
-    return fields.get("role") == "master" or fields.get("master_link_status") == "up" or keys_in(info) > 0
+    return fields.get("role") == "master" or fields.get("master_link_status") == "up" or (keys_in(info) > 0 and not behind)
 
 
 def would_wipe(keys: int, named: Optional[Other]) -> bool:
@@ -77,13 +77,17 @@ def would_wipe(keys: int, named: Optional[Other]) -> bool:
     return keys > 0 and (named is None or not named.answers or named.keys == 0)
 
 
-def whose_data(keys: int, others: Iterable[Other], opinions: Iterable[Optional[Opinion]]) -> Optional[Other]:
+def whose_data(
+    keys: int, others: Iterable[Other], opinions: Iterable[Optional[Opinion]], behind: bool = False
+) -> Optional[Other]:
     """
-    The node whose data a master without any would wipe out: its replicas copy whatever it has, and be it nothing. None: nobody's.
+    The node whose data a master without any, or with less, would wipe out: its replicas copy whatever it has, and be it nothing. None:
+    nobody's.
 
-    A node is empty when its volume was lost or made anew. One that is silent may hold everything, unless the group has just been made.
+    A node is empty when its volume was lost or made anew, and has less where its append-only file was off before it ended. One that is
+    silent may hold everything, unless the group has just been made.
     """
-    if keys > 0:
+    if keys > 0 and not behind:
         return None
     there = list(others)
     holder = next((other for other in there if other.keys > 0), None)

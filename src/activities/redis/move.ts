@@ -119,8 +119,8 @@ async function both(
 }
 
 /**
- * Until the target has been asked to be the master, whatever fails puts the source back; from then on it may be the master, whatever
- * its answer was.
+ * Until the target has been asked to be the master, whatever fails puts the source back; from then on it may be the master, unless it says
+ * itself that it refuses, and is none.
  */
 async function promoteOrPutBack(
   access: RedisAccess,
@@ -137,10 +137,17 @@ async function promoteOrPutBack(
     await keepSource(access, source);
     throw rolledBack(messageOf(error));
   }
-  await recorder.run('promote', `${target} is the master`, async () => {
-    await next.promote();
-    await untilRole(next, target, 'master', access.topology.limits.promote);
-  });
+  try {
+    await recorder.run('promote', `${target} is the master`, async () => {
+      await next.promote();
+      await untilRole(next, target, 'master', access.topology.limits.promote);
+    });
+  } catch (error) {
+    // It answered that it does not, and is none: that is certain, and clients wait.
+    if (!isRefusal(error) || (await next.state()).role === 'master') throw error;
+    await keepSource(access, source);
+    throw rolledBack(`${target} refuses to be the master: ${messageOf(error)}`);
+  }
 }
 
 /** Holds writes at the source until the target has them all. */
@@ -232,5 +239,8 @@ export async function putBackMaster(deps: ActivityDeps, move: RedisMove): Promis
     stopBeating();
   }
 }
+
+/** An error that Redis itself answered. */
+const isRefusal = (error: unknown): boolean => (error as Error).name === 'ReplyError';
 
 const rolledBack = (why: string) => finalFailure('RolledBack', `${why.replace(/\.$/, '')}`);

@@ -1,5 +1,11 @@
 import type { OffNetworks } from '../../cluster/off-networks';
-import type { ObservedRedis, ObservedRedisNode, ObservedSentinel, RedisContainer } from '../../cluster/redis/observed';
+import type {
+  ObservedRedis,
+  ObservedRedisNode,
+  ObservedSentinel,
+  RedisContainer,
+  RedisState,
+} from '../../cluster/redis/observed';
 import { internalRedisEndpoint, type RedisNode, type RedisTopology, type SentinelNode } from '../../cluster/topology';
 import type { DockerClient } from '../../systems/docker';
 import { RedisNodeClient } from '../../systems/redis';
@@ -21,7 +27,7 @@ export interface RedisLook {
 }
 
 /**
- * Looks at every Redis node and every Sentinel, all at once. Changes nothing and never fails for one that does not answer:
+ * Looks at every Redis node and every Sentinel, all at once. A master is asked for a write of which nothing comes. Changes nothing and never fails for one that does not answer:
  * that is part of the picture.
  */
 export async function observeRedis(look: RedisLook, cluster: string, redis: RedisTopology): Promise<ObservedRedis> {
@@ -38,7 +44,7 @@ async function observeNode(look: RedisLook, redis: RedisTopology, node: RedisNod
     containerOf(look, node.name),
     answer(
       () => RedisNodeClient.open(node.address, readSecret(redis.passwordFrom, look.environment), look.limitMs),
-      (client) => client.state(),
+      nodeSays,
     ),
   ]);
   const off = said.state === null && container.exists ? await whyOff(look, node.name) : undefined;
@@ -47,6 +53,18 @@ async function observeNode(look: RedisLook, redis: RedisTopology, node: RedisNod
     internal: internalRedisEndpoint(node),
     container: { ...container, ...(off === undefined ? {} : { offNetworks: off }) },
     ...said,
+  };
+}
+
+/** What a node says about itself. Last comes the write, behind which other answers would wait. */
+async function nodeSays(client: RedisNodeClient): Promise<RedisState> {
+  const [state, settings, denied] = await Promise.all([client.state(), client.settings(), client.denied()]);
+  const refusesWrites = state.role === 'master' ? await client.whyNoWrite() : undefined;
+  return {
+    ...state,
+    ...(denied.length === 0 ? {} : { denied }),
+    ...(settings === undefined ? {} : { settings }),
+    ...(refusesWrites === undefined ? {} : { refusesWrites }),
   };
 }
 

@@ -1,4 +1,5 @@
 import { connectCommand } from '../../cluster/off-networks';
+import { redisCli } from '../../cluster/redis/commands';
 import { finalFailure, heartbeat, keepBeating, lastHeartbeat, sleep } from '../context';
 import type { ActivityDeps } from '../deps';
 import { cutOff, DoesNotEnd, endContainer, hasEnded } from '../end-container';
@@ -37,6 +38,8 @@ export async function takeOverMaster(deps: ActivityDeps, move: RedisMove): Promi
     const heir = await access.node(target);
     try {
       if ((await heir.state()).role === 'replica') {
+        // Once the old master has ended it would be too late to learn it.
+        if ((await heir.denied()).includes('REPLICAOF')) throw mayNotLead(target);
         await recorder.run(
           'prove',
           `${source} is gone`,
@@ -170,6 +173,12 @@ async function endMaster(deps: ActivityDeps, source: string): Promise<string> {
     );
   }
 }
+
+const mayNotLead = (target: string) =>
+  finalFailure(
+    'Refused',
+    `L1: ${target} would refuse to be the master: its ACL denies REPLICAOF to the user default (limit: it takes the command). Nothing was changed. Next: ${redisCli(target, `acl setuser default '+replicaof'`)}`,
+  );
 
 const answers = (source: string, measured: string, cluster: string) =>
   finalFailure(

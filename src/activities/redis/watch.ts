@@ -1,4 +1,5 @@
 import type { Signal } from '../../cluster/guard/signals';
+import { ailmentSays, refusesWrites } from '../../cluster/redis/ailments';
 import { silentBeside } from '../../cluster/redis/away';
 import { isStopped, mastersOf, namedMaster, type ObservedRedis, type SeenReplicas } from '../../cluster/redis/observed';
 import { newerSeen, nextSeen } from '../../cluster/redis/strangers';
@@ -99,6 +100,8 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
   let failedSince: number | undefined;
   let looked = false;
   let undecided: string | undefined;
+  let ailing: string | undefined;
+  let refused = false;
   let replicas = newerSeen(request.seen, seenReplicas(deps, request.cluster));
   try {
     await observatory.open();
@@ -186,11 +189,15 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
       if (round.picture !== undefined) {
         looked = true;
         undecided = undecidedSays(round.picture);
+        ailing = ailmentSays(round.picture, refused);
+        refused = refusesWrites(round.picture);
       }
       if (verdict.state === 'healthy') {
-        const trouble = undecided ?? killed.trouble ?? hung.trouble ?? away.trouble;
+        const trouble = undecided ?? ailing ?? killed.trouble ?? hung.trouble ?? away.trouble;
         // What was told by an earlier stretch stays told until this one knows.
-        const unknown = request.known.sees === TROUBLE && (!looked || killed.pending || away.pending);
+        const unknown =
+          request.known.sees === TROUBLE &&
+          (!looked || killed.pending || away.pending || (refused && ailing === undefined));
         if (trouble !== undefined) Object.assign(seen, { state: 'suspect', sees: trouble, key: TROUBLE });
         else if (unknown) seen.key = TROUBLE;
       }

@@ -2,6 +2,7 @@ import { formatMs } from '../duration';
 import { containerWords, isKilled, wasStoppedByHand } from '../guard/mending';
 import { formatSize } from '../size';
 import type { Checklist } from '../switchover/checklist';
+import { ailmentsOf, dropsKeys } from './ailments';
 import { redisCli, redisFailover, redisStatus, START_STACK, startContainer } from './commands';
 import { SILENT_MS, type Decided, type RedisRequest } from './decision';
 import { mostAdvanced, type RedisFault } from './faults';
@@ -80,11 +81,20 @@ export function forced(
       next: startContainer(source),
     });
   if (target === undefined) return { kind: 'forced', faults, source };
+  // Clients have no master meanwhile: what can be mended afterwards refuses nothing.
+  for (const ailment of ailmentsOf(target))
+    if (ailment.kind === 'denied' && target.state.denied?.includes('REPLICAOF') === true)
+      list.require('L1', false, { says: '', ...ailment });
+    else list.advise('L1', false, { says: '', ...ailment });
   const fresh = checkFreshness(list, observed, request, source, target);
   const missed = checkOthers(list, observed, source, target);
   const strange = checkStrangers(list, observed, source, target);
   const late = fresh ? undefined : `${target.name} was not connected to ${source} when it failed`;
-  const doubt = missed ?? strange ?? late;
+  const drops =
+    dropsKeys(target, undefined) === undefined
+      ? undefined
+      : `${target.name} has more than its maxmemory, and drops keys`;
+  const doubt = missed ?? strange ?? late ?? drops;
   const unseen = doubt === undefined ? whyUnseen(observed, source) : undefined;
   return {
     kind: 'forced',

@@ -4,6 +4,7 @@ import { formatMs } from '../duration';
 import { offNetworksSays } from '../off-networks';
 import { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
+import { ailmentsOf } from './ailments';
 import { isLooping, lookAt, LOOPS } from './away';
 import { redisCli, redisFailover, redisStatus, START_STACK } from './commands';
 import { BLIND_MS, diagnose, faultSays, withData, type RedisFault } from './faults';
@@ -100,8 +101,11 @@ function checkNodes(list: Checklist, observed: ObservedRedis): void {
         limit: 'every node answers',
         next: lookAt(name, container),
       });
-  for (const { name, state } of answeringNodes(observed)) {
+  const [master] = mastersOf(observed);
+  for (const node of answeringNodes(observed)) {
+    const { name, state } = node;
     const { upstream } = state;
+    for (const ailment of ailmentsOf(node, master)) list.require('L1', false, { says: '', ...ailment });
     list.require('L1', state.writesFile, {
       says: `${name} writes its append-only file`,
       refusal: `${name} can't write its append-only file`,

@@ -26,9 +26,32 @@ export interface RedisState {
   loading: boolean;
   /** The last attempt to write the append-only file ended well; true where it keeps none. */
   writesFile: boolean;
+  /** Why a master does not take a write that changes nothing; absent where it does, or was not asked. */
+  refusesWrites?: string;
+  /** Commands of a move that it refuses whoever asks (ACL); absent where it does not say. */
+  denied?: string[];
+  /** Absent where it does not say. */
+  settings?: RedisSettings;
+  /** It keeps an append-only file. Absent where it does not say: it does. */
+  keepsFile?: boolean;
   /** Keys that it holds, in all databases. */
   keys: number;
   version: string;
+}
+
+/** What a node is set to, as far as its writes or its replication hang on it. No secrets. */
+export interface RedisSettings {
+  /** As a master it takes no write with fewer replicas. */
+  minReplicas: number;
+  /** It would log in to a master with the right password. */
+  knowsPassword: boolean;
+  /** Snapshots are asked for, the last one failed, and a master takes no write then. */
+  snapshotsStopWrites: boolean;
+  /** Bytes; 0: no limit. A replica keeps to none. */
+  maxMemory: number;
+  usedMemory: number;
+  /** What a master does that has more: Redis's word. */
+  eviction: string;
 }
 
 /** What a Sentinel says about its group. */

@@ -3,6 +3,7 @@ import { formatMs } from '../duration';
 import { formatSize } from '../size';
 import type { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
+import { ailmentsOf } from './ailments';
 import { redisCli, startContainer } from './commands';
 import { SILENT_MS, type Decided, type RedisRequest } from './decision';
 import { answeringNodes, type AnsweringRedis, type ObservedRedis } from './observed';
@@ -19,7 +20,12 @@ export function planned(
   const replicas = answeringNodes(observed).filter((node) => node.state.role === 'replica');
   const target =
     request.target === undefined
-      ? [...replicas].sort((a, b) => Number(isFit(b)) - Number(isFit(a)) || b.state.offset - a.state.offset)[0]
+      ? [...replicas].sort(
+          (a, b) =>
+            Number(isFit(b)) - Number(isFit(a)) ||
+            Number(ails(a, master)) - Number(ails(b, master)) ||
+            b.state.offset - a.state.offset,
+        )[0]
       : replicas.find(({ name }) => name === request.target);
   const missing = request.target ?? observed.nodes.find(({ name }) => name !== master.name)?.name ?? '';
   const fit = list.require('L1', target !== undefined && isFit(target), {
@@ -30,6 +36,11 @@ export function planned(
     next: target === undefined ? startContainer(missing) : logs(target.name),
   });
   if (!fit || target === undefined) return { kind: 'none', faults: [], source: master.name };
+  // What the master refuses its clients, the move may mend; but it has to take part, and to follow afterwards.
+  for (const ailment of ailmentsOf(master))
+    if (ailment.kind === 'apart' || ailment.kind === 'denied') list.require('L1', false, { says: '', ...ailment });
+    else list.advise('L1', false, { says: '', ...ailment });
+  for (const ailment of ailmentsOf(target, master)) list.require('L1', false, { says: '', ...ailment });
   const sameHistory = target.state.replicationId === master.state.replicationId;
   const lag = Math.max(0, master.state.offset - target.state.offset);
   list.require('L2', sameHistory && lag <= topology.limits.lagBytes, {
@@ -44,6 +55,8 @@ export function planned(
 
 const nodeError = (observed: ObservedRedis, name: string): string | undefined =>
   observed.nodes.find((node) => node.name === name)?.error;
+
+const ails = (node: AnsweringRedis, master: AnsweringRedis): boolean => ailmentsOf(node, master).length > 0;
 
 function isFit({ state }: AnsweringRedis): boolean {
   return state.upstream?.up === true && state.upstream.silentMs <= SILENT_MS && !state.loading && state.writesFile;

@@ -5,14 +5,16 @@ import type { ContainerState, DockerClient } from '../../../src/systems/docker';
 import { MASTER, redisTopology, REPLICA, SENTINELS } from '../../cluster/redis/picture';
 import { topology } from '../../cluster/support/picture';
 
-type Reply = string | number | Reply[];
+type Reply = string | number | Reply[] | Error;
 
 const encoded = (reply: Reply): string =>
-  Array.isArray(reply)
-    ? `*${reply.length}\r\n${reply.map(encoded).join('')}`
-    : typeof reply === 'number'
-      ? `:${reply}\r\n`
-      : `$${Buffer.byteLength(reply)}\r\n${reply}\r\n`;
+  reply instanceof Error
+    ? `-${reply.message}\r\n`
+    : Array.isArray(reply)
+      ? `*${reply.length}\r\n${reply.map(encoded).join('')}`
+      : typeof reply === 'number'
+        ? `:${reply}\r\n`
+        : `$${Buffer.byteLength(reply)}\r\n${reply}\r\n`;
 
 /** A server that speaks as much of Redis's protocol as the control connections need. */
 class Speaker {
@@ -73,6 +75,18 @@ export class FakeRedis {
   /** How long ago they heard from it, in milliseconds. */
   heardMs = 100;
   flags = 'master';
+  /** Those that were told to follow somebody. */
+  readonly following = new Set<string>();
+  /** One that refuses to be the master. */
+  refusesRole: string | undefined;
+  /** What nodes were asked for, but for questions, with their names. */
+  readonly asked: string[] = [];
+  /** What it answers to a write. */
+  refuses: string | undefined;
+  /** What nodes answer to CONFIG GET, as one list. */
+  set: string[] = [];
+  /** What the master says in INFO beside its role. */
+  says: string[] = [];
   /** Replicas of the master that the topology does not have, by host. */
   strangers: string[] = [];
   /** The run that holds the lock of Redis; another one holds that of PostgreSQL all the time. */
@@ -171,7 +185,7 @@ export class FakeRedis {
   }
 
   private node(name: string, words: string[]): Reply {
-    const isMaster = name === this.named || name === this.alsoMaster;
+    const isMaster = (name === this.named || name === this.alsoMaster) && !this.following.has(name);
     switch (words[0]?.toUpperCase()) {
       case 'ROLE':
         return isMaster ? ['master', 1000, []] : ['slave', this.named, 6379, 'connected', 1000];
@@ -180,6 +194,7 @@ export class FakeRedis {
           `role:${isMaster ? 'master' : 'slave'}`,
           'master_replid:63d4dd04e453ff0b81698f0768b2932dd566c686',
           `${isMaster ? 'master' : 'slave'}_repl_offset:1000`,
+          ...(isMaster ? this.says : []),
           ...(name === this.alsoMaster ? ['db0:keys=1,expires=0,avg_ttl=0'] : []),
           ...(isMaster
             ? [REPLICA, ...this.strangers].map(
@@ -192,6 +207,23 @@ export class FakeRedis {
               ]),
           '',
         ].join('\r\n');
+      case 'REPLICAOF': {
+        this.asked.push(`${name}: ${words.join(' ').replace('replicaof', 'REPLICAOF')}`);
+        const lead = words[1] === 'NO';
+        if (lead && name === this.refusesRole)
+          return new Error("NOPERM User default has no permissions to run the 'replicaof' command");
+        if (lead) this.following.delete(name);
+        else this.following.add(name);
+        return 'OK';
+      }
+      case 'ACL':
+        return name === this.refusesRole && words[3]?.toUpperCase() === 'REPLICAOF' ? 'no permissions' : 'OK';
+      case 'CONFIG':
+        return this.set;
+      case 'PING':
+        return isMaster && this.refuses?.startsWith('MISCONF') === true ? new Error(this.refuses) : 'PONG';
+      case 'SETRANGE':
+        return isMaster && this.refuses !== undefined ? new Error(this.refuses) : 0;
       default:
         return 'PONG';
     }

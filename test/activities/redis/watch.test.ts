@@ -138,6 +138,47 @@ describe('a stretch of watching Redis', () => {
     expect(await watch({ forMs: 4000 })).toMatchObject({ why: 'quiet', state: 'healthy' });
   });
 
+  test.each([
+    ['MISCONF Errors writing to the AOF file: No space left on device'],
+    ['NOREPLICAS Not enough good replicas to write.'],
+  ])('tells of a master that refuses writes in two looks: %s', async (refuses) => {
+    world.refuses = refuses;
+    const watching = watch({ forMs: 15_000 });
+    expect(await Promise.race([watching, pause(4000)])).toBeUndefined();
+    expect(await watching).toMatchObject({
+      why: 'sees',
+      state: 'suspect',
+      key: 'trouble',
+      sees: `${MASTER}, the master, takes no writes (${refuses.replace(/\.$/, '')}; limit: it takes a write). Next: docker exec ${MASTER} redis-cli info persistence`,
+    });
+    // The next stretch keeps it told until it knows.
+    const told = { ...known, sees: 'trouble' };
+    expect(await watch({ known: told, forMs: 5000 })).toMatchObject({ why: 'quiet', key: 'trouble' });
+    world.refuses = undefined;
+    expect(await watch({ known: told, forMs: 10_000 })).toMatchObject({ why: 'sees', key: 'healthy' });
+  });
+
+  test('says nothing of a write that was refused once, as in the hold of a planned move', async () => {
+    world.refuses = 'NOREPLICAS Not enough good replicas to write.';
+    const watching = watch({ forMs: 9000 });
+    await pause(4500);
+    world.refuses = undefined;
+    expect(await watching).toMatchObject({ why: 'quiet', key: 'healthy' });
+  });
+
+  test('tells of a master that keeps no append-only file, until it does', async () => {
+    world.says = ['aof_enabled:0'];
+    expect(await watch({ forMs: 10_000 })).toMatchObject({
+      why: 'sees',
+      state: 'suspect',
+      key: 'trouble',
+      sees: `${MASTER} keeps no append-only file: a restart would bring back an old state (appendonly is no; limit: yes). Next: docker exec ${MASTER} redis-cli config set appendonly yes`,
+    });
+    world.says = ['aof_enabled:1'];
+    const told = { ...known, sees: 'trouble' };
+    expect(await watch({ known: told, forMs: 10_000 })).toMatchObject({ why: 'sees', key: 'healthy' });
+  });
+
   test('tells of a replica that ends each time that Docker starts it, once that has lasted', async () => {
     await world.kill(REPLICA);
     world.containers.set(REPLICA, { running: true, status: 'restarting' });

@@ -1,7 +1,7 @@
 import type { Check } from '../../../src/cluster/check';
 import { decideRedis } from '../../../src/cluster/redis/decide';
 import type { RedisRequest } from '../../../src/cluster/redis/decision';
-import type { ObservedRedis, ObservedRedisNode } from '../../../src/cluster/redis/observed';
+import type { ObservedRedis, ObservedRedisNode, RedisSettings } from '../../../src/cluster/redis/observed';
 import {
   healthy,
   killed,
@@ -15,6 +15,7 @@ import {
   sentinel,
   SENTINELS,
   sentinelsNaming,
+  settings,
   silent,
   silentSentinel,
   THIRD,
@@ -57,6 +58,105 @@ describe('planned', () => {
       id: 'L1',
       measured: expect.stringContaining(says) as string,
     });
+  });
+
+  test('refuses a replica that keeps no append-only file; a forced failover to it is a warning', () => {
+    const off = (link = {}) => replica(REPLICA, MASTER, { keepsFile: false }, link);
+    expect(refusals(decide(picture([master(MASTER), off()], sentinelsNaming(MASTER))).checks)).toEqual(['L1']);
+    const forced = decide(picture([silent(MASTER), off({ up: false, downMs: 1000 })], sentinelsNaming(MASTER)));
+    expect(forced).toMatchObject({ kind: 'forced', target: REPLICA });
+    expect(forced.checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(['L1']);
+  });
+
+  test.each([
+    ['min-replicas-to-write', { minReplicas: 1 }],
+    ['a snapshot that failed', { snapshotsStopWrites: true }],
+    ['a limit of memory that is passed', { maxMemory: 1 }],
+    ['another password', { knowsPassword: false }],
+  ])('refuses a replica that could take no writes: %s', (_what, over) => {
+    const nodes = [master(MASTER, settings()), replica(REPLICA, MASTER, settings(over))];
+    expect(refusals(decide(picture(nodes, sentinelsNaming(MASTER))).checks)).toEqual(['L1']);
+  });
+
+  test('refuses nodes that would refuse what a move asks of them, and a forced one only where nobody could lead', () => {
+    const planned = (was: string[], heir: string[]) =>
+      decide(
+        picture([master(MASTER, { denied: was }), replica(REPLICA, MASTER, { denied: heir })], sentinelsNaming(MASTER)),
+      );
+    expect(refusals(planned([], ['REPLICAOF']).checks)).toEqual(['L1']);
+    expect(refusals(planned(['CLIENT|PAUSE'], []).checks)).toEqual(['L1']);
+    expect(planned([], []).kind).toBe('planned');
+    const forced = (denied: string[]) =>
+      decide(
+        picture(
+          [silent(MASTER), replica(REPLICA, MASTER, { denied }, { up: false, downMs: 1000 })],
+          sentinelsNaming(MASTER),
+        ),
+      );
+    expect(refusals(forced(['REPLICAOF']).checks)).toEqual(['L1']);
+    expect(forced(['CLIENT|PAUSE'])).toMatchObject({ kind: 'forced', target: REPLICA });
+  });
+
+  const MIB = 1024 * 1024;
+  test.each<[string, Partial<RedisSettings>, Partial<RedisSettings>]>([
+    ['drops what its master keeps', { maxMemory: MIB, eviction: 'allkeys-lru' }, {}],
+    ['may drop it soon', { maxMemory: 900 * MIB, eviction: 'allkeys-lru' }, {}],
+    ['is tighter than its master', { maxMemory: 5 * MIB }, { maxMemory: 9 * MIB }],
+    [
+      'drops where its master refuses',
+      { maxMemory: 9 * MIB, eviction: 'allkeys-lru' },
+      { maxMemory: 9 * MIB, eviction: 'noeviction' },
+    ],
+  ])('refuses a replica with a limit of memory that %s', (_what, own, its) => {
+    const nodes = [master(MASTER, settings(its)), replica(REPLICA, MASTER, settings(own))];
+    const { checks } = decide(picture(nodes, sentinelsNaming(MASTER)));
+    expect(refusals(checks)).toEqual(['L1']);
+    expect(checks.find(({ result }) => result === 'refuse')?.next).toContain(
+      `config set maxmemory ${its.maxMemory ?? 0}`,
+    );
+  });
+
+  test('prefers a replica that nothing ails', () => {
+    const nodes = [
+      master(MASTER),
+      replica(REPLICA, MASTER, { keepsFile: false }),
+      replica(THIRD, MASTER, { offset: 990 }),
+    ];
+    const decision = decide(picture(nodes, sentinelsNaming(MASTER)), {}, [MASTER, REPLICA, THIRD]);
+    expect(decision).toMatchObject({ kind: 'planned', target: THIRD });
+  });
+
+  test('takes one that keeps to the limit of its master', () => {
+    const same = settings({ maxMemory: MIB, eviction: 'allkeys-lru' });
+    expect(decide(picture([master(MASTER, same), replica(REPLICA, MASTER, same)], sentinelsNaming(MASTER))).kind).toBe(
+      'planned',
+    );
+  });
+
+  test('a forced failover to one that drops keys claims nothing of what was acknowledged with WAIT 1', () => {
+    const forced = (maxMemory: number) =>
+      decide(
+        picture(
+          [
+            silent(MASTER),
+            replica(REPLICA, MASTER, settings({ maxMemory, eviction: 'allkeys-lru' }), { up: false, downMs: 1000 }),
+          ],
+          sentinelsNaming(MASTER),
+        ),
+      );
+    const doubted = forced(MIB);
+    expect(doubted).toMatchObject({ kind: 'forced', doubt: `${REPLICA} has more than its maxmemory, and drops keys` });
+    expect(doubted.checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(['L1']);
+    expect(forced(900 * MIB).doubt).toBeUndefined();
+  });
+
+  test('a master that takes no writes may be moved, but not one that could not follow afterwards', () => {
+    const from = (over: Parameters<typeof master>[1]) =>
+      decide(picture([master(MASTER, over), replica(REPLICA, MASTER, settings())], sentinelsNaming(MASTER)));
+    const refuses = from({ refusesWrites: 'MISCONF' });
+    expect(refuses.kind).toBe('planned');
+    expect(refuses.checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(['L1']);
+    expect(refusals(from(settings({ knowsPassword: false })).checks)).toEqual(['L1']);
   });
 
   test('refuses a replica that is behind, or of another history', () => {

@@ -11,6 +11,7 @@ import {
   sentinel,
   SENTINELS,
   sentinelsNaming,
+  settings,
   silent,
   silentSentinel,
 } from './picture';
@@ -110,6 +111,40 @@ test('of what was never started, the one command is told that starts it', () => 
   expect(new Set(findings(picture(nodes, sentinels)).map((line) => line.replace(/^\w+: /, '')))).toEqual(
     new Set(['veloz-ha stack up']),
   );
+});
+
+test('a node that keeps no append-only file is a problem, whatever its role', () => {
+  const off = { keepsFile: false };
+  const nodes = [master(MASTER, off), replica(REPLICA, MASTER, off)];
+  expect(findings(picture(nodes, sentinelsNaming(MASTER)))).toEqual(
+    [MASTER, REPLICA].map((name) => `refuse: docker exec ${name} redis-cli config set appendonly yes`),
+  );
+});
+
+test.each([
+  ['min-replicas-to-write', { minReplicas: 1 }, 'redis-cli config set min-replicas-to-write 0'],
+  ['a snapshot that failed', { snapshotsStopWrites: true }, "redis-cli config set save ''"],
+  ['a limit of memory that is passed', { maxMemory: 1024 * 1024 }, 'redis-cli config set maxmemory 0'],
+])('%s is a problem of a master and of a replica', (_what, over, next) => {
+  const nodes = [master(MASTER, settings(over)), replica(REPLICA, MASTER, settings(over))];
+  expect(findings(picture(nodes, sentinelsNaming(MASTER)))).toEqual(
+    [MASTER, REPLICA].map((name) => `refuse: docker exec ${name} ${next}`),
+  );
+  const well = [MASTER, REPLICA].map((name) =>
+    name === MASTER
+      ? master(name, settings({ maxMemory: 1 << 30 }))
+      : replica(name, MASTER, settings({ maxMemory: 1 << 30 })),
+  );
+  expect(findings(picture(well, sentinelsNaming(MASTER)))).toEqual([]);
+});
+
+test('a master that refuses writes is a problem, and so is a node that knows another password', () => {
+  const refuses = master(MASTER, { refusesWrites: 'NOREPLICAS Not enough good replicas to write' });
+  const other = replica(REPLICA, MASTER, settings({ knowsPassword: false }));
+  expect(redisFindings(redisTopology(), picture([refuses, other], sentinelsNaming(MASTER)))).toMatchObject([
+    { id: 'L1', refusal: `${MASTER}, the master, takes no writes`, measured: refuses.state?.refusesWrites },
+    { id: 'L1', next: `docker logs --tail 20 ${REPLICA}` },
+  ]);
 });
 
 test('a replica that is not connected, or can not write its file, is a problem', () => {

@@ -2,6 +2,7 @@ import type {
   ObservedRedis,
   ObservedRedisNode,
   ObservedSentinel,
+  RedisSettings,
   RedisState,
   SeenReplicas,
   SentinelState,
@@ -49,6 +50,19 @@ export function master(name: string, over: Partial<RedisState> = {}): ObservedRe
   };
   return { name, internal: { host: name, port: 6379 }, container: { ...running }, state };
 }
+
+/** What a node is set to, as it should be but for what is named. */
+export const settings = (over: Partial<RedisSettings> = {}): { settings: RedisSettings } => ({
+  settings: {
+    minReplicas: 0,
+    knowsPassword: true,
+    snapshotsStopWrites: false,
+    maxMemory: 0,
+    usedMemory: 2 * 1024 * 1024,
+    eviction: 'noeviction',
+    ...over,
+  },
+});
 
 /** A replica that has everything. */
 export function replica(

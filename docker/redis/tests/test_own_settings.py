@@ -1,0 +1,212 @@
+"""Run in docker/redis: python3 -B -m unittest discover tests"""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from unittest import mock
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from veloz_redis import node, own_settings  # noqa: E402
+from veloz_redis.own_settings import OwnSettings, has_whole_file, is_behind  # noqa: E402
+from veloz_redis.resp import Client, ReplyError  # noqa: E402
+from veloz_redis.settings import read  # noqa: E402
+
+SETTINGS = read(
+    {
+        "VELOZ_NODE": "a",
+        "VELOZ_REDIS_PASSWORD": "p",
+        "VELOZ_REDIS_SENTINELS": "s1:26379,s2:26379,s3:26379",
+        "VELOZ_REDIS_NODES": "a:6379,b:6379",
+    }
+)
+WHOLE = {
+    "role": "master",
+    "loading": "0",
+    "aof_enabled": "1",
+    "aof_rewrite_in_progress": "0",
+    "aof_rewrite_scheduled": "0",
+    "aof_last_bgrewrite_status": "ok",
+    "aof_last_write_status": "ok",
+}
+
+
+def info(**over):
+    return "\r\n".join(f"{key}:{value}" for key, value in {**WHOLE, **over}.items())
+
+
+class Server:
+    """A node with settings of its own."""
+
+    def __init__(self, values, refuses=False):
+        self.values = values
+        self.refuses = refuses
+        self.info = info(aof_enabled="0" if values["appendonly"] == "no" else "1")
+
+    async def call(self, *words):
+        if words[:2] == ("CONFIG", "GET"):
+            return [words[2], self.values[words[2]]] if words[2] in self.values else []
+        if words[:2] == ("CONFIG", "SET"):
+            if self.refuses:
+                raise ReplyError("ERR no")
+            self.values[words[2]] = words[3]
+            # The file is made anew in the background.
+            self.info = info(aof_rewrite_in_progress="1")
+        return self.info if words[0] == "INFO" else "OK"
+
+
+class OwnSettingsTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.log = []
+        patch = mock.patch.object(own_settings, "log", self.log.append)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def kept(self, server):
+        kept = OwnSettings(SETTINGS, self.folder)
+        kept.own = server
+        return kept
+
+    def test_the_append_only_file_is_switched_on_again_and_counts_once_it_is_whole(self):
+        server = Server({"appendonly": "no"})
+        kept = self.kept(server)
+        asyncio.run(kept.look())
+        self.assertEqual(server.values["appendonly"], "yes")
+        self.assertTrue(is_behind(self.folder))
+        self.assertIn("appendonly was changed", self.log[-1])
+        server.info = info()
+        asyncio.run(kept.look())
+        self.assertFalse(is_behind(self.folder))
+
+    def test_what_can_not_be_switched_on_stays_behind_and_is_said_once(self):
+        kept = self.kept(Server({"appendonly": "no"}, refuses=True))
+        for _ in range(3):
+            asyncio.run(kept.look())
+        self.assertTrue(is_behind(self.folder))
+        self.assertEqual(len(self.log), 1)
+
+    def test_what_would_have_a_master_refuse_writes_is_put_back_and_no_secret_is_logged(self):
+        values = {**own_settings.owned(SETTINGS), "save": "3600 1", "min-replicas-to-write": "1", "masterauth": "secret"}
+        server = Server(values)
+        asyncio.run(self.kept(server).look())
+        self.assertEqual(server.values, dict(own_settings.owned(SETTINGS)))
+        self.assertEqual(len(self.log), 3)
+        self.assertNotIn("secret", "".join(self.log))
+        self.assertFalse(is_behind(self.folder))
+
+    def test_nothing_is_done_where_all_is_as_it_should_be(self):
+        asyncio.run(self.kept(Server(dict(own_settings.owned(SETTINGS)))).look())
+        self.assertEqual((self.log, os.listdir(self.folder)), ([], []))
+
+    def test_one_that_has_just_started_has_what_was_in_its_files(self):
+        self.assertTrue(has_whole_file(info()))
+        self.assertTrue(has_whole_file(info(role="slave", master_link_status="up")))
+        self.assertFalse(has_whole_file(info(role="slave", master_link_status="down")))
+        for at_work in ("loading", "aof_rewrite_in_progress", "aof_rewrite_scheduled"):
+            self.assertFalse(has_whole_file(info(**{at_work: "1"})))
+        self.assertFalse(has_whole_file(info(aof_last_bgrewrite_status="err")))
+        self.assertFalse(has_whole_file(info(aof_enabled="0")))
+
+
+@unittest.skipIf(shutil.which("redis-server") is None, "needs redis-server")
+class RealServerTest(unittest.TestCase):
+    """The same against a server."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        config = node.config(SETTINGS).replace("port 6379", f"port {self.port}", 1)
+        config = config.replace(f"dir {node.VOLUME}", f"dir {self.folder}").replace("bind * -::*", "bind 127.0.0.1")
+        self.path = os.path.join(self.folder, "redis.conf")
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.write(config)
+        self.server = None
+        self.start()
+        self.addCleanup(lambda: (self.server.kill(), self.server.wait()))
+
+    def start(self):
+        if self.server is not None:
+            self.server.kill()
+            self.server.wait()
+        self.server = subprocess.Popen(["redis-server", self.path], stdout=subprocess.DEVNULL)
+        self.until(lambda: "loading:0" in (self.ask("INFO", "persistence") or ""))
+
+    def ask(self, *words):
+        client = Client(("127.0.0.1", self.port), SETTINGS.password, limit_s=5)
+
+        async def one():
+            try:
+                return await client.ask(*words)
+            finally:
+                client.close()
+
+        return asyncio.run(one())
+
+    def until(self, true):
+        end = time.monotonic() + 20
+        while not true():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+
+    def look(self):
+        kept = OwnSettings(SETTINGS, self.folder)
+        kept.own = Client(("127.0.0.1", self.port), SETTINGS.password, limit_s=5)
+
+        async def one():
+            try:
+                await kept.look()
+            finally:
+                kept.close()
+
+        asyncio.run(one())
+        return is_behind(self.folder)
+
+    def test_a_file_that_was_off_is_whole_again_before_the_node_counts_as_whole(self):
+        self.ask("REPLICAOF", "NO", "ONE")
+        self.assertFalse(self.look())
+        self.ask("CONFIG", "SET", "appendonly", "no")
+        self.assertEqual(self.ask("SET", "k", "1"), "OK")
+        self.assertTrue(self.look())
+        self.until(lambda: not self.look())
+        self.start()
+        self.assertEqual(self.ask("GET", "k"), "1")
+        self.assertFalse(self.look())
+
+    def test_a_master_whose_snapshot_failed_takes_writes_again(self):
+        self.ask("REPLICAOF", "NO", "ONE")
+        self.ask("CONFIG", "SET", "save", "3600 1")
+        os.makedirs(os.path.join(self.folder, "dump.rdb", "x"))
+        self.ask("BGSAVE")
+        self.until(lambda: self.ask("SET", "k", "1") is None)
+        self.look()
+        self.assertEqual(self.ask("SET", "k", "1"), "OK")
+
+    def test_one_that_ended_with_its_file_off_comes_back_as_behind_until_it_is_a_master(self):
+        self.ask("REPLICAOF", "NO", "ONE")
+        self.ask("CONFIG", "SET", "appendonly", "no")
+        self.ask("SET", "k", "1")
+        kept = OwnSettings(SETTINGS, self.folder)
+        kept.mark()
+        self.start()
+        self.assertIsNone(self.ask("GET", "k"))
+        for _ in range(3):
+            self.assertTrue(self.look())
+        self.ask("REPLICAOF", "NO", "ONE")
+        self.until(lambda: not self.look())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,44 @@
+import { parseSettings } from '../../src/systems/redis-settings';
+
+const config = (over: Record<string, string> = {}) =>
+  Object.entries({
+    save: '',
+    'stop-writes-on-bgsave-error': 'yes',
+    'min-replicas-to-write': '0',
+    masterauth: 'secret',
+    ...over,
+  }).flat();
+const INFO = [
+  '# Memory',
+  'used_memory:1000',
+  'maxmemory:500',
+  'maxmemory_policy:allkeys-lru',
+  'rdb_last_bgsave_status:err',
+].join('\r\n');
+
+test('what a node is set to is read, and the password is not kept', () => {
+  const settings = parseSettings(config(), INFO, 'secret');
+  expect(settings).toEqual({
+    minReplicas: 0,
+    knowsPassword: true,
+    snapshotsStopWrites: false,
+    maxMemory: 500,
+    usedMemory: 1000,
+    eviction: 'allkeys-lru',
+  });
+  expect(JSON.stringify(settings)).not.toContain('secret');
+});
+
+test('a snapshot that failed stops writes only where snapshots are asked for', () => {
+  const stops = (over: Record<string, string>) => parseSettings(config(over), INFO, 'secret')?.snapshotsStopWrites;
+  expect(stops({ save: '3600 1' })).toBe(true);
+  expect(stops({ save: '3600 1', 'stop-writes-on-bgsave-error': 'no' })).toBe(false);
+  expect(parseSettings(config({ save: '3600 1' }), 'rdb_last_bgsave_status:ok', 'secret')?.snapshotsStopWrites).toBe(
+    false,
+  );
+});
+
+test('a node that does not say is no finding', () => {
+  expect(parseSettings(['save', ''], INFO, 'secret')).toBeUndefined();
+  expect(parseSettings('ERR', INFO, 'secret')).toBeUndefined();
+});
