@@ -32,7 +32,7 @@ const traps = [
 /** What a script that hardens a server takes from everybody: what a promotion proves itself by, slots, and what views call. */
 const hardened = [
   'pg_logical_emit_message(boolean,text,text,boolean)',
-  'pg_logical_emit_message(boolean,bytea,text,boolean)',
+  'pg_logical_emit_message(boolean,text,bytea,boolean)',
   'pg_create_physical_replication_slot(name,boolean,boolean)',
   'pg_drop_replication_slot(name)',
   'pg_stat_get_activity(integer)',
@@ -199,7 +199,7 @@ describe('the control path needs nothing of the application', () => {
       (result.stdout + result.stderr).replace(/\s+/g, ' ');
     const move = () => cli(['postgres', 'switchover', '--yes', '--reason', 'e2e'], guarded.env);
     try {
-      console('SET query_wait_timeout = 0.3');
+      console("SET query_wait_timeout = '0.3'");
       expect(oneLine(await cli(['postgres', 'status'], guarded.env))).toMatch(/query_wait_timeout of \S+ is 300 ms/);
       const refused = oneLine(await move());
       expect(refused).toMatch(/would disconnect clients that are held.*query_wait_timeout of \S+ is 300 ms \(limit: /);
@@ -209,7 +209,7 @@ describe('the control path needs nothing of the application', () => {
       await move();
       expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
 
-      console('SET query_wait_timeout = 0.3');
+      console("SET query_wait_timeout = '0.3'");
       await guarded.guard();
       docker('kill', before.standby);
       await guarded.until('a failover that ended', ({ events }) =>
