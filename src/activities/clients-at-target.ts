@@ -4,6 +4,7 @@ import { RELOAD } from '../cluster/switchover/replication';
 import { clientLogins } from './client-logins';
 import { withSession, type ClusterAccess } from './deps';
 import { poolerAnswers } from './failover/left-out';
+import { messageOf } from './guard/probe';
 import { openDoor, type DoorSession } from './front-door';
 import type { MoveRequest } from './move-parts';
 import { isDisabled, requireRoute } from './shut-out';
@@ -103,7 +104,10 @@ async function openWay(
   } catch (error) {
     if (unplanned === true && !(await poolerAnswers(access))) return { kind: 'not asked' };
     if (await isDisabled(access)) return { kind: 'word', warning: disabledSays(access) };
-    if (!shutOut) throw error;
+    if (!shutOut)
+      throw new Error(
+        `F5: no client gets through ${access.poolerName}, which gives nobody a connection to a standby: ${messageOf(error)}. Next: ${poolerConsole(access.poolerName, 'SHOW DATABASES')}`,
+      );
   }
   return {
     kind: 'word',
