@@ -114,6 +114,8 @@ describe('a second standby', () => {
     for (const node of both) relax(node);
     docker('stop', primary);
     for (const node of both) psql(node, 'SELECT pg_promote()');
+    // Nobody who promotes by hand thinks of it: without it the WAL that the primary needs may be gone by the time it comes back.
+    psql(standby, `SELECT pg_create_physical_replication_slot('${slotName(primary)}', true)`);
     // The same number and the same point: by these alone it is one history.
     expect(newestLine(THIRD)).toBe(newestLine(standby));
     psql(THIRD, 'INSERT INTO e2e_apart VALUES (-1)');
