@@ -310,12 +310,13 @@ describe('Sentinels that lost what they knew', () => {
       await run();
       ({ master, replica } = await wholeRedis());
     }
+    const remembers = (node: string, whom: string) =>
+      docker('exec', node, 'cat', '/var/lib/redis/last-master').startsWith(`${whom}:`);
+    await waitUntil('both remembering the master', () => remembers(master, master) && remembers(replica, master));
     docker('stop', master);
     await waitUntil('the replica being the master', () => roleOf(replica) === 'master', 60_000);
     docker('exec', replica, 'redis-cli', 'set', 'e2e:newer', 'kept');
-    await waitUntil('the replica remembering it', () =>
-      docker('exec', replica, 'cat', '/var/lib/redis/last-master').startsWith(`${replica}:`),
-    );
+    await waitUntil('the replica remembering it', () => remembers(replica, replica));
     removeSentinels();
     docker('stop', replica);
     compose('up', '-d', '--no-deps', ...services.filter((name) => `veloz-${name}` !== replica));
