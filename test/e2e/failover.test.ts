@@ -14,6 +14,7 @@ import {
   waitUntil,
   whole,
 } from './support/stack';
+import { sampled } from './support/sample';
 
 /** Unplanned failures of the primary under load, the guard in `auto`, nobody helping. */
 describe('the primary fails while clients write, and the guard is in auto', () => {
@@ -78,24 +79,27 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     expect(present.map(({ container }) => container.restartPolicy)).not.toContain('no');
   });
 
-  test('killed while the pooler is stopped: the standby is promoted without it, and it leads clients there when it is back', async () => {
-    const before = await roles();
-    docker('stop', '-t', '1', POOLER);
-    try {
-      docker('kill', before.primary);
-      await guarded.until('a new primary', ({ ledger }) => ledger.primary === before.standby, 30_000);
-      expect(psql(before.standby, 'SELECT pg_is_in_recovery()')).toBe('f');
-      await guarded.until('the failover having ended', ({ acting }) => acting === undefined, 120_000);
-      const report = await guarded.report();
-      expect(report.outcome).toBe('completed with warnings');
-      expect(report.warnings.join('\n')).toContain(`docker start ${POOLER}`);
-    } finally {
-      docker('start', POOLER);
-    }
-    await whole();
-  });
+  sampled(
+    'killed while the pooler is stopped: the standby is promoted without it, and it leads clients there when it is back',
+    async () => {
+      const before = await roles();
+      docker('stop', '-t', '1', POOLER);
+      try {
+        docker('kill', before.primary);
+        await guarded.until('a new primary', ({ ledger }) => ledger.primary === before.standby, 30_000);
+        expect(psql(before.standby, 'SELECT pg_is_in_recovery()')).toBe('f');
+        await guarded.until('the failover having ended', ({ acting }) => acting === undefined, 120_000);
+        const report = await guarded.report();
+        expect(report.outcome).toBe('completed with warnings');
+        expect(report.warnings.join('\n')).toContain(`docker start ${POOLER}`);
+      } finally {
+        docker('start', POOLER);
+      }
+      await whole();
+    },
+  );
 
-  test("killed while the standby's agent is stopped: the agent is woken, and nothing is refused", async () => {
+  sampled("killed while the standby's agent is stopped: the agent is woken, and nothing is refused", async () => {
     const before = await roles();
     await underLoad(async () => {
       // Its PostgreSQL works, and streams.
@@ -107,25 +111,28 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     expect((await guarded.report()).outcome).toMatch(/^completed/);
   });
 
-  test("killed while the pooler's agent is stopped: the agent is woken, clients are led to the standby", async () => {
-    const before = await roles();
-    try {
-      await underLoad(async () => {
-        // PgBouncer works: nobody sees anything until then.
-        signalAgent(POOLER, 'SIGSTOP');
-        docker('kill', before.primary);
-        await guarded.protectedBy(before.standby);
-      });
-      const report = await guarded.report();
-      expect(report.outcome).toMatch(/^completed/);
-      expect(report.warnings.filter((warning) => warning.startsWith('F2'))).toEqual([]);
-    } finally {
-      signalAgent(POOLER, 'SIGCONT');
-    }
-    await whole();
-  });
+  sampled(
+    "killed while the pooler's agent is stopped: the agent is woken, clients are led to the standby",
+    async () => {
+      const before = await roles();
+      try {
+        await underLoad(async () => {
+          // PgBouncer works: nobody sees anything until then.
+          signalAgent(POOLER, 'SIGSTOP');
+          docker('kill', before.primary);
+          await guarded.protectedBy(before.standby);
+        });
+        const report = await guarded.report();
+        expect(report.outcome).toMatch(/^completed/);
+        expect(report.warnings.filter((warning) => warning.startsWith('F2'))).toEqual([]);
+      } finally {
+        signalAgent(POOLER, 'SIGCONT');
+      }
+      await whole();
+    },
+  );
 
-  test.each([
+  sampled.each([
     ['the process that replays', `pgrep -f '^postgres: .*startup'`],
     ['the postmaster', 'head -n 1 /var/lib/postgresql/data/postmaster.pid'],
   ])('killed while %s of the standby is stopped: its agent wakes it, and it is promoted', async (_name, pid) => {
@@ -143,7 +150,7 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
   });
 
-  test('frozen beside a standby that was killed: the standby is started, and takes its place', async () => {
+  sampled('frozen beside a standby that was killed: the standby is started, and takes its place', async () => {
     const before = await roles();
     docker('kill', before.standby);
     docker('pause', before.primary);
@@ -152,7 +159,7 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
   });
 
-  test('crashed, with its container alive: it comes back in place, and nobody fails over', async () => {
+  sampled('crashed, with its container alive: it comes back in place, and nobody fails over', async () => {
     const before = await roles();
     await underLoad(async () => {
       await faultsOf(cluster).crash.inject(before.primary);
@@ -162,7 +169,7 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     expect(await guarded.runs()).toEqual([]);
   });
 
-  test('hung: it is fenced, and when it is woken it is a standby', async () => {
+  sampled('hung: it is fenced, and when it is woken it is a standby', async () => {
     const before = await roles();
     await underLoad(async () => {
       docker('pause', before.primary);
@@ -174,32 +181,35 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
   });
 
-  test('cut off with rows that nobody else has: fenced at once; back on the network it is rewound, the rows are gone and kept', async () => {
-    const before = await roles();
-    psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_divergent (what text)');
-    await underLoad(async () => {
-      await faultsOf(cluster).partition.inject(before.primary);
-      psql(before.primary, "SET synchronous_commit = local; INSERT INTO e2e_divergent VALUES ('only here')");
-      await guarded.until('a new primary', ({ ledger }) => ledger.primary === before.standby, 30_000);
-    });
-    // Without its network it can't rejoin; the clients do not care.
-    await waitUntil('the cut-off node being fenced', async () => {
-      const node = (await look()).nodes.find(({ name }) => name === before.primary);
-      return node?.agent?.desired === 'fenced';
-    });
-    await faultsOf(cluster).partition.heal(before.primary);
-    await guarded.until('the failover having ended', ({ acting }) => acting === undefined, 120_000);
-    if ((await look()).nodes.find(({ name }) => name === before.primary)?.agent?.desired === 'fenced') {
-      const { code, stderr } = await cli(['postgres', 'rejoin', before.primary, '--yes'], guarded.env);
-      expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
-    }
-    await guarded.protectedBy(before.standby);
-    expect(psql(before.primary, 'SELECT count(*) FROM e2e_divergent')).toBe('0');
-    expect(docker('exec', before.primary, 'sh', '-c', 'ls /var/lib/postgresql/veloz/quarantine')).toMatch(/\S/);
-    psql(before.standby, 'DROP TABLE e2e_divergent');
-  });
+  sampled(
+    'cut off with rows that nobody else has: fenced at once; back on the network it is rewound, the rows are gone and kept',
+    async () => {
+      const before = await roles();
+      psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_divergent (what text)');
+      await underLoad(async () => {
+        await faultsOf(cluster).partition.inject(before.primary);
+        psql(before.primary, "SET synchronous_commit = local; INSERT INTO e2e_divergent VALUES ('only here')");
+        await guarded.until('a new primary', ({ ledger }) => ledger.primary === before.standby, 30_000);
+      });
+      // Without its network it can't rejoin; the clients do not care.
+      await waitUntil('the cut-off node being fenced', async () => {
+        const node = (await look()).nodes.find(({ name }) => name === before.primary);
+        return node?.agent?.desired === 'fenced';
+      });
+      await faultsOf(cluster).partition.heal(before.primary);
+      await guarded.until('the failover having ended', ({ acting }) => acting === undefined, 120_000);
+      if ((await look()).nodes.find(({ name }) => name === before.primary)?.agent?.desired === 'fenced') {
+        const { code, stderr } = await cli(['postgres', 'rejoin', before.primary, '--yes'], guarded.env);
+        expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
+      }
+      await guarded.protectedBy(before.standby);
+      expect(psql(before.primary, 'SELECT count(*) FROM e2e_divergent')).toBe('0');
+      expect(docker('exec', before.primary, 'sh', '-c', 'ls /var/lib/postgresql/veloz/quarantine')).toMatch(/\S/);
+      psql(before.standby, 'DROP TABLE e2e_divergent');
+    },
+  );
 
-  test('replay is paused on the standby: the promotion ends the pause, and every row is there', async () => {
+  sampled('replay is paused on the standby: the promotion ends the pause, and every row is there', async () => {
     const before = await roles();
     psql(before.standby, 'SELECT pg_wal_replay_pause()');
     await underLoad(async () => {
@@ -209,69 +219,75 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
   });
 
-  test('a reader holds replay up on the standby, for ever: it is ended; the report tells the tables that are empty now', async () => {
-    const before = await roles();
-    const patience = ['max_standby_streaming_delay', 'hot_standby_feedback'];
-    psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_read AS SELECT generate_series(1, 2000) AS i');
-    psql(before.primary, 'CREATE UNLOGGED TABLE IF NOT EXISTS e2e_unlogged AS SELECT 1 AS i');
-    psql(before.standby, 'ALTER SYSTEM SET max_standby_streaming_delay = -1');
-    psql(before.standby, 'ALTER SYSTEM SET hot_standby_feedback = off');
-    psql(before.standby, 'SELECT pg_reload_conf()');
-    try {
-      await waitUntil(
-        'the end of feedback',
-        () => psql(before.primary, 'SELECT bool_and(xmin IS NULL) FROM pg_replication_slots') === 't',
-      );
-      const reading = 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM e2e_read; SELECT pg_sleep(120)';
-      docker('exec', '-d', before.standby, 'psql', '-U', 'postgres', '-d', 'veloz', '-c', reading);
-      await waitUntil(
-        'the reader',
-        () =>
-          psql(
-            before.standby,
-            `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)' AND pid <> pg_backend_pid()`,
-          ) === '1',
-      );
-      psql(before.primary, 'DELETE FROM e2e_read WHERE i > 1000');
-      psql(before.primary, 'VACUUM e2e_read');
-      const { gapMs } = await underLoad(async () => {
-        docker('kill', before.primary);
-        await guarded.protectedBy(before.standby);
-      });
-      expect(gapMs).toBeLessThan(5000);
-      expect((await guarded.report()).warnings.join('\n')).toMatch(
-        /M6: 1 unlogged table, index or sequence is empty on \S+ since its promotion/,
-      );
-    } finally {
-      for (const name of patience) psql(before.standby, `ALTER SYSTEM RESET ${name}`);
+  sampled(
+    'a reader holds replay up on the standby, for ever: it is ended; the report tells the tables that are empty now',
+    async () => {
+      const before = await roles();
+      const patience = ['max_standby_streaming_delay', 'hot_standby_feedback'];
+      psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_read AS SELECT generate_series(1, 2000) AS i');
+      psql(before.primary, 'CREATE UNLOGGED TABLE IF NOT EXISTS e2e_unlogged AS SELECT 1 AS i');
+      psql(before.standby, 'ALTER SYSTEM SET max_standby_streaming_delay = -1');
+      psql(before.standby, 'ALTER SYSTEM SET hot_standby_feedback = off');
       psql(before.standby, 'SELECT pg_reload_conf()');
-      const { primary } = await roles();
-      psql(primary, 'DROP TABLE IF EXISTS e2e_read, e2e_unlogged');
-    }
-  });
+      try {
+        await waitUntil(
+          'the end of feedback',
+          () => psql(before.primary, 'SELECT bool_and(xmin IS NULL) FROM pg_replication_slots') === 't',
+        );
+        const reading = 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM e2e_read; SELECT pg_sleep(120)';
+        docker('exec', '-d', before.standby, 'psql', '-U', 'postgres', '-d', 'veloz', '-c', reading);
+        await waitUntil(
+          'the reader',
+          () =>
+            psql(
+              before.standby,
+              `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)' AND pid <> pg_backend_pid()`,
+            ) === '1',
+        );
+        psql(before.primary, 'DELETE FROM e2e_read WHERE i > 1000');
+        psql(before.primary, 'VACUUM e2e_read');
+        const { gapMs } = await underLoad(async () => {
+          docker('kill', before.primary);
+          await guarded.protectedBy(before.standby);
+        });
+        expect(gapMs).toBeLessThan(5000);
+        expect((await guarded.report()).warnings.join('\n')).toMatch(
+          /M6: 1 unlogged table, index or sequence is empty on \S+ since its promotion/,
+        );
+      } finally {
+        for (const name of patience) psql(before.standby, `ALTER SYSTEM RESET ${name}`);
+        psql(before.standby, 'SELECT pg_reload_conf()');
+        const { primary } = await roles();
+        psql(primary, 'DROP TABLE IF EXISTS e2e_read, e2e_unlogged');
+      }
+    },
+  );
 
-  test('its container is removed: the fence lies in its volume, and made again it can only be a standby', async () => {
-    const before = await roles();
-    await underLoad(async () => {
-      docker('rm', '--force', before.primary);
+  sampled(
+    'its container is removed: the fence lies in its volume, and made again it can only be a standby',
+    async () => {
+      const before = await roles();
+      await underLoad(async () => {
+        docker('rm', '--force', before.primary);
+        await waitUntil(
+          'the standby being promoted',
+          () => psql(before.standby, 'SELECT pg_is_in_recovery()') === 'f',
+          60_000,
+        );
+      });
+      // The promotion goes on beside that.
       await waitUntil(
-        'the standby being promoted',
-        () => psql(before.standby, 'SELECT pg_is_in_recovery()') === 'f',
-        60_000,
+        'no container that was made for a fence',
+        () => !/^veloz-fence-/m.test(docker('ps', '--all', '--format', '{{.Names}}')),
+        10_000,
       );
-    });
-    // The promotion goes on beside that.
-    await waitUntil(
-      'no container that was made for a fence',
-      () => !/^veloz-fence-/m.test(docker('ps', '--all', '--format', '{{.Names}}')),
-      10_000,
-    );
-    await cli(['stack', 'up']);
-    await guarded.protectedBy(before.standby);
-    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
-  });
+      await cli(['stack', 'up']);
+      await guarded.protectedBy(before.standby);
+      expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+    },
+  );
 
-  test('twice in a row, there and back: every setting, slot, route and policy is as it was', async () => {
+  sampled('twice in a row, there and back: every setting, slot, route and policy is as it was', async () => {
     const before = await roles();
     const settings = async () => {
       const seen = await look();

@@ -8,6 +8,7 @@ import type { Report } from '../../src/workflows/run-state';
 import type { RepairInput } from '../../src/workflows/standby-input';
 import { frontDoorWriters, Rig } from './support/rig';
 import { docker, fingerprint, look, recovered, roles, waitUntil, whole } from './support/stack';
+import { sampled } from './support/sample';
 
 /** Somebody accepts whatever is lost: without a guard there is no ledger, and a failover would be refused. */
 const anyLoss = { maxBytes: Number.MAX_SAFE_INTEGER, reason: 'the scenario', by: 'e2e' };
@@ -115,7 +116,7 @@ describe('a run is terminated in its middle, and the cluster is repaired', () =>
     }
   }
 
-  test.each(['hold:stop', 'hold:promote'])(
+  sampled.each(['hold:stop', 'hold:promote'])(
     'a switchover at %s: one primary, synchronous, clients go on, no row is lost',
     async (point) => {
       const before = await roles();
@@ -127,7 +128,7 @@ describe('a run is terminated in its middle, and the cluster is repaired', () =>
     },
   );
 
-  test.each(['failover:look', 'failover:promote'])(
+  sampled.each(['failover:look', 'failover:promote'])(
     'a failover at %s: one primary, synchronous, clients go on, no row is lost',
     async (point) => {
       const before = await roles();
@@ -140,7 +141,7 @@ describe('a run is terminated in its middle, and the cluster is repaired', () =>
     },
   );
 
-  test.each([
+  sampled.each([
     ['dead', 'kill'],
     ['frozen', 'pause'],
   ])(
@@ -162,32 +163,35 @@ describe('a run is terminated in its middle, and the cluster is repaired', () =>
     },
   );
 
-  test('a switchover after the promotion: the plan comes first, is asked for, and touches nothing; then it is carried out', async () => {
-    const before = await roles();
-    await underLoad(async () => {
-      await dies('hold:promoted', 'switchover');
-      await waitUntil('the dead-man switches having acted', async () => {
-        const { nodes, pooler } = await look();
-        return pooler.agent?.holdRun === null && nodes.every(({ agent }) => agent === null || agent.desired === 'up');
+  sampled(
+    'a switchover after the promotion: the plan comes first, is asked for, and touches nothing; then it is carried out',
+    async () => {
+      const before = await roles();
+      await underLoad(async () => {
+        await dies('hold:promoted', 'switchover');
+        await waitUntil('the dead-man switches having acted', async () => {
+          const { nodes, pooler } = await look();
+          return pooler.agent?.holdRun === null && nodes.every(({ agent }) => agent === null || agent.desired === 'up');
+        });
+        const was = await fingerprint();
+        const worker = await rig.worker(env);
+        try {
+          const planned = (await (await start('repair', { mode: 'plan' })).result()) as Report;
+          expect(planned).toMatchObject({ outcome: 'planned', plan: { primary: before.standby } });
+          expect(planned.plan?.steps.length).toBeGreaterThan(1);
+          const handle = await start('repair', { approval: 'required', approvalTimeout: '300ms' });
+          await expect(handle.result()).rejects.toMatchObject({ cause: { type: 'NotApproved' } });
+          expect(await fingerprint()).toEqual(was);
+        } finally {
+          await worker.kill();
+        }
+        return repair();
       });
-      const was = await fingerprint();
-      const worker = await rig.worker(env);
-      try {
-        const planned = (await (await start('repair', { mode: 'plan' })).result()) as Report;
-        expect(planned).toMatchObject({ outcome: 'planned', plan: { primary: before.standby } });
-        expect(planned.plan?.steps.length).toBeGreaterThan(1);
-        const handle = await start('repair', { approval: 'required', approvalTimeout: '300ms' });
-        await expect(handle.result()).rejects.toMatchObject({ cause: { type: 'NotApproved' } });
-        expect(await fingerprint()).toEqual(was);
-      } finally {
-        await worker.kill();
-      }
-      return repair();
-    });
-    expect((await roles()).primary).toBe(before.standby);
-  });
+      expect((await roles()).primary).toBe(before.standby);
+    },
+  );
 
-  test('a failover after the promotion, and then the repair in its own middle too: it is run again', async () => {
+  sampled('a failover after the promotion, and then the repair in its own middle too: it is run again', async () => {
     const before = await roles();
     await underLoad(async () => {
       await failOver('failover:promoted');
