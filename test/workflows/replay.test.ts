@@ -55,8 +55,15 @@ describe('recorded histories', () => {
     const redis = ['planned', 'completed', 'rejected', 'refused', 'nothing-to-do', 'forced', 'repaired', 'there'].map(
       (name) => `redis-${name}`,
     );
+    const repairs = ['nothing-to-do', 'planned', 'rejected', 'completed', 'primary', 'refused'].map(
+      (name) => `repair-${name}`,
+    );
+    const maintenances = ['planned', 'rejected', 'completed', 'finished'].map((name) => `maintenance-${name}`);
     expect(names).toEqual(
-      expect.arrayContaining([...switchovers, 'guard', ...failovers, ...rejoins, ...engines, ...redis]),
+      expect.arrayContaining([
+        ...[...switchovers, 'guard', ...failovers, ...rejoins, ...engines, ...redis],
+        ...[...repairs, ...maintenances],
+      ]),
     );
   });
 

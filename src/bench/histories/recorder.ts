@@ -52,9 +52,14 @@ export class Recorder {
     await this.save(name, await this.start(runbook, name, input));
   }
 
-  /** Waits until a run asks for approval. */
+  /** Waits until a run asks for approval. @throws Error with what it says, where it has ended instead */
   async asks(handle: WorkflowHandle): Promise<void> {
-    while ((await handle.query(statusQuery)).phase !== 'awaiting approval') await sleep(50);
+    for (;;) {
+      const { phase, says } = await handle.query(statusQuery);
+      if (phase === 'awaiting approval') return;
+      if (phase === 'ended') throw new Error(`${handle.workflowId} ended and asked nobody: ${says}`);
+      await sleep(50);
+    }
   }
 
   async decide(handle: WorkflowHandle, what: 'approve' | 'reject'): Promise<void> {

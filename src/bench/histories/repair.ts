@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { docker } from '../shell';
 import type { Recorder } from './recorder';
 
@@ -6,7 +7,7 @@ const STANDBY = 'veloz-postgres-standby';
 const POOLER = 'veloz-pgbouncer';
 const given = { approval: 'given', soak: '0s', startedBy: 'recorder' } as const;
 
-/** Repairs, without a guard: of a standby, of the primary, and of the pooler. Roles are as before afterwards. */
+/** Repairs, without a guard: of a standby, of the primary, and one that is refused beside a pooler that does not run. Roles are as before afterwards. */
 export async function recordRepairs(recorder: Recorder): Promise<void> {
   await recorder.run('repair', 'repair-nothing-to-do', given);
   await docker('stop', STANDBY);
@@ -22,5 +23,8 @@ export async function recordRepairs(recorder: Recorder): Promise<void> {
   await docker('kill', PRIMARY);
   await recorder.run('repair', 'repair-primary', given);
   await docker('kill', POOLER);
-  await recorder.run('repair', 'repair-pooler', given);
+  await recorder.run('repair', 'repair-refused', given);
+  await docker('start', POOLER);
+  while ((await docker('inspect', '--format', '{{.State.Health.Status}}', POOLER)).trim() !== 'healthy')
+    await sleep(200);
 }
