@@ -98,7 +98,7 @@ class Guard {
   /** The stretch of watching that is under way; cancelled when there is news from people. */
   private stretch: CancellationScope | undefined;
   /** What the last stretch was counting at its end: the next one may run on another worker. */
-  private counted: { at: number; counts: WatchCounts } | undefined;
+  private counted: { at: number; primary: string | null; counts: WatchCounts } | undefined;
   /** News that was told already, and attempts in a row that did not end well. */
   private readonly known: GuardKnowledge;
   /** The failover that it has a person asked about, and the primary whose failure is the reason. */
@@ -329,6 +329,7 @@ class Guard {
       this.forget();
     }
     this.names.retryWhenDue(now);
+    const { primary } = state.ledger;
     const run = `${this.runId('failover')}/${uuid4()}`;
     const { failures: _failures, redis: _redis, mending: _mending, ...known } = this.known;
     const mayHold =
@@ -349,9 +350,7 @@ class Guard {
           mayInterrupt: this.acts() && state.mode === 'auto',
           incidentRun: run,
           known: { ...known, ...(state.namesFailed?.what === 'relax' ? { commitsWait: true } : {}) },
-          ...(this.counted !== undefined && now - this.counted.at <= COUNTS_FOR_MS
-            ? { counted: this.counted.counts }
-            : {}),
+          ...this.countedOf(primary, now),
           forMs: stretchMs(now, [
             state.maintenance?.until,
             state.backoffUntil,
@@ -362,7 +361,7 @@ class Guard {
         }),
       );
       this.incidentRun = run;
-      this.counted = result.counted === undefined ? undefined : { at: Date.now(), counts: result.counted };
+      this.counted = result.counted === undefined ? undefined : { at: Date.now(), primary, counts: result.counted };
       // Ended by news, with nothing to tell: what it saw last counts no more.
       return stretch.consideredCancelled && result.why === 'quiet' ? undefined : result;
     } catch (error) {
@@ -388,6 +387,13 @@ class Guard {
   private acts(): boolean {
     const { state } = this;
     return state.mode !== 'off' && state.maintenance === undefined && state.backoffUntil === undefined;
+  }
+
+  /** What the stretch before counted: of this very primary, and a moment ago. */
+  private countedOf(primary: string | null, now: number): { counted?: WatchCounts } {
+    const { counted } = this;
+    if (counted === undefined || counted.primary !== primary || now - counted.at > COUNTS_FOR_MS) return {};
+    return { counted: counted.counts };
   }
 
   private async take(result: WatchResult): Promise<void> {

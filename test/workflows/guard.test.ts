@@ -645,6 +645,10 @@ describe('guard', () => {
         await cluster.watches((request) => request.counted?.standbys?.lostMs === 900);
         await cluster.sees(seen('sees', { sees: 'all is well' }));
         await cluster.watches((request) => request.counted === undefined);
+        // Of another primary nothing of it is so.
+        const { ledger } = await cluster.state();
+        await cluster.sees(seen('ledger', { counted, ledger: { ...ledger, primary: STANDBY } }));
+        await cluster.watches((request) => request.ledger.primary === STANDBY && request.counted === undefined);
       });
     });
 
