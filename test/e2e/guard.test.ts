@@ -42,12 +42,15 @@ describe('the guard', () => {
     const state = await guarded.guard();
     expect(state).toMatchObject({ version: 1, mode: 'auto', ledger: { state: 'protected', epoch: 1 } });
     expect(state.next).toMatch(/fails over at once/);
-    // What the first looks came to is news, and the last of it.
-    await waitUntil('the first look at readiness', async () => (await guarded.guard()).readiness !== undefined);
-    await sleep(500);
-    const { historyLength } = await guarded.handle.describe();
-    await sleep(3000);
-    expect((await guarded.handle.describe()).historyLength).toBe(historyLength);
+    const length = async () => (await guarded.handle.describe()).historyLength;
+    const stays = async () => {
+      const before = await length();
+      await sleep(3000);
+      return (await length()) === before;
+    };
+    // What the first looks come to is news.
+    await waitUntil('an end of news', stays, 30_000);
+    expect(await stays()).toBe(true);
     const { code, stdout } = await cli(['guard', 'status', '-o', 'json'], guarded.env);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ version: 1 });
