@@ -1,14 +1,12 @@
 import { mendingBackoffMs, type LeftOver } from '../../cluster/guard/mending';
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import { endContainer } from '../end-container';
-import { stillMine } from '../still-mine';
+import { startAgain } from '../start-again';
 import { wakeAgent } from '../wake-agent';
 import { messageOf, withinLimit } from './probe';
 
 /** How long Docker may take to answer, in milliseconds. */
 const LIMIT_MS = 1000;
-/** How long it may take to start a container, in milliseconds. */
-const START_LIMIT_MS = 10_000;
 /** A pooler at which clients are well for this long after its start is whole: the next time counts anew. In milliseconds. */
 const WELL_MS = 60_000;
 
@@ -76,8 +74,7 @@ export class HungPooler {
       this.triedAt = now;
       this.notBefore = now + mendingBackoffMs(this.attempts, this.access.topology.guard);
       await endContainer(docker, poolerName);
-      await stillMine(`start ${poolerName}`);
-      await withinLimit(docker.start(poolerName), START_LIMIT_MS);
+      await startAgain(docker, poolerName);
       this.startedSays.push(`${poolerName} was ended and started again: ${says}`);
       this.problem = undefined;
       return true;
