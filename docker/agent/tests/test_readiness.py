@@ -235,6 +235,27 @@ class TrialTimeTest(Directory):
         self.assertEqual(asyncio.run(run()), [None, 30.0, 30.0, None])
 
 
+    def test_a_start_that_failed_is_tried_again_soon_though_no_file_of_settings_changed(self):
+        trial = start_trial.StartTrial(PostgresSettings({}), None, {})
+        outcomes = iter([False, True, False])
+
+        async def tried(_files):
+            return {"ok": next(outcomes), "ms": 50.0}
+
+        trial._try = tried
+        files = type("Files", (), {"fingerprint": lambda self: ("a",)})()
+
+        async def run():
+            with mock.patch.object(start_trial.time, "monotonic") as now:
+                found = []
+                for at in (100.0, 100.9, 101.1, 130.0):
+                    now.return_value = at
+                    found.append((await trial.answer(files, 30))["ok"])
+                return found
+
+        self.assertEqual(asyncio.run(run()), [False, False, True, True])
+
+
 class ArchiveTest(Directory):
     def status(self, name, at):
         return self.write(os.path.join("pg_wal", "archive_status", name), "", at)

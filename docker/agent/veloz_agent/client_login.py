@@ -6,10 +6,10 @@ A standby's own access rules, settings and libraries count only once it is the p
 from __future__ import annotations
 
 import asyncio
-import time
 
 from . import arguments
 from .errors import CommandError
+from .kept import Kept
 from .pgbouncer_console import TROUBLE, Console
 from .settings import PgBouncerSettings
 from .wire import Connection, LoginError, ServerError
@@ -18,11 +18,15 @@ from .wire import Connection, LoginError, ServerError
 LIMITS_S = (1, 1.5)
 # PgBouncer's console answers within a millisecond; without its answer its default counts.
 CONSOLE_LIMIT_S = 0.3
-# Several workers ask, and a login may run what an application has for it.
+# A login may run what an application has for it.
 KEPT_S = 3
 # A server tells it at each login (since PostgreSQL 14). A statement would meet the clients' own settings: a standby, for one, runs
 # nothing under `serializable`, and a primary does.
 _READ_ONLY = "default_transaction_read_only"
+
+
+def _is_well(found: dict) -> bool:
+    return found["ok"] is True and found["readOnly"] is False
 
 
 class ClientLogin:
@@ -37,11 +41,8 @@ class ClientLogin:
         """The command `tryClient`. `keptMs`: how old an answer may be in which all was well, for whoever asks all the time."""
         addresses = arguments.addresses(message.get("addresses"), "addresses")
         kept_s = arguments.milliseconds(message, "keptMs") / 1000 if "keptMs" in message else 0
-        if not all(self._is_kept(address, kept_s) for address in addresses):
-            tls = await self._tls()
-            await asyncio.gather(*(self._one(address, tls) for address in addresses if not self._is_kept(address, kept_s)))
-        answers = [self._kept[(address["host"], address["port"])][1] for address in addresses]
-        return {"user": self._settings.user, "database": self._settings.database, "answers": answers}
+        answers = await asyncio.gather(*(self._of(address).answer(kept_s) for address in addresses))
+        return {"user": self._settings.user, "database": self._settings.database, "answers": list(answers)}
 
     async def _tls(self) -> str:
         """Whether PgBouncer asks a server for TLS: a node may let clients in only so, or only without."""
@@ -53,19 +54,17 @@ class ClientLogin:
         # To PgBouncer `allow` is `prefer`. What certificate a node has is not looked at here.
         return {"disable": "disable", "allow": "prefer", "prefer": "prefer"}.get(mode, "require")
 
-    def _is_kept(self, address: dict, kept_s: float) -> bool:
-        at, found = self._kept.get((address["host"], address["port"]), (None, {}))
-        well = found.get("ok") is True and found.get("readOnly") is False
-        return at is not None and time.monotonic() - at <= (max(KEPT_S, kept_s) if well else KEPT_S)
+    def _of(self, address: dict) -> Kept[dict]:
+        key = (address["host"], address["port"])
+        if key not in self._kept:
+            self._kept[key] = Kept(lambda: self._try(address), _is_well, KEPT_S)
+        return self._kept[key]
 
-    async def _one(self, address: dict, tls: str) -> None:
-        found = await self._try(address, tls)
-        self._kept[(address["host"], address["port"])] = (time.monotonic(), found)
-
-    async def _try(self, address: dict, tls: str) -> dict:
+    async def _try(self, address: dict) -> dict:
         """`ok` None: nobody answered in time. `code`: the SQLSTATE of a refusal. `readOnly`: transactions are, unless they say otherwise."""
         none = {**address, "ok": None, "code": None, "readOnly": None}
         problem = ""
+        tls = await self._tls()
         for limit_s in LIMITS_S:
             try:
                 value = await asyncio.wait_for(self._ask(address, tls), limit_s)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from typing import Optional
 
 from . import control_database
+from .kept import Kept
 from .settings import PostgresSettings
 
 # Each look opens a session in each database.
 KEPT_S = 60
-# Somebody mends it.
-KEPT_MISSING_S = 10
 LIMIT_S = 3
 DATABASES = 20
 TOLD = 12
@@ -41,28 +39,27 @@ def found(name: str, path: str, settings: PostgresSettings) -> bool:
     return False
 
 
+def _is_well(told: Optional[dict]) -> bool:
+    # Without an answer there is most likely a server that starts, or one that is busy.
+    return told is None or not told["missing"]
+
+
 class Libraries:
-    """Asks, and keeps what it found: several workers ask."""
+    """Asks, and keeps what it found."""
 
     def __init__(self, settings: PostgresSettings) -> None:
         self._settings = settings
-        self._lock = asyncio.Lock()
-        self._found: Optional[dict] = None
-        self._at: Optional[float] = None
+        self._kept = Kept(self._look_in_time, _is_well, KEPT_S)
 
     async def answer(self) -> Optional[dict]:
         """`{missing: [{database, library}], unasked: [database]}`; None where it is not known. Never raises."""
-        async with self._lock:
-            if self._at is None or time.monotonic() - self._at > self._kept_s():
-                try:
-                    self._found = await asyncio.wait_for(self._look(), LIMIT_S)
-                except Exception:  # noqa: BLE001 - a question beside others: without an answer nothing is told
-                    self._found = None
-                self._at = time.monotonic()
-            return self._found
+        return await self._kept.answer()
 
-    def _kept_s(self) -> float:
-        return KEPT_MISSING_S if self._found and self._found["missing"] else KEPT_S
+    async def _look_in_time(self) -> Optional[dict]:
+        try:
+            return await asyncio.wait_for(self._look(), LIMIT_S)
+        except Exception:  # noqa: BLE001 - a question beside others: without an answer nothing is told
+            return None
 
     async def _ask(self, database: str, sql: str) -> list:
         names = (database,) if database else ()

@@ -147,7 +147,7 @@ async def readiness(
         "leftovers": recovery_settings.leftovers(s.version, files.settings),
         "signals": recovery_settings.left_signals(s.data, running),
         # While a copy is made the directory is not the node's own yet.
-        "unreadable": await asyncio.to_thread(_files_unread(node).answer) if running else None,
+        "unreadable": await _files_unread(node).answer() if running else None,
         **await asyncio.to_thread(_on_disk, s.data, files),
     }
 

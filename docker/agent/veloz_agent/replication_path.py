@@ -7,10 +7,10 @@ one tells whether a node that ends could come back as a standby.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Optional
 
 from .control_session import open_session
+from .kept import Kept
 from .settings import PostgresSettings
 from .wire import LoginError, ServerError
 
@@ -20,24 +20,26 @@ LIMITS_S = (1, 1.5)
 KEPT_S = 3
 
 
+def _is_well(found: list) -> bool:
+    return all(peer["ok"] is True for peer in found)
+
+
 class ReplicationPath:
-    """Tries, and keeps what it found for a moment: several workers ask."""
+    """Tries, and keeps what it found for a moment."""
 
     def __init__(self, settings: PostgresSettings) -> None:
         self._settings = settings
-        self._found: list = []
-        self._at: Optional[float] = None
+        self._kept = Kept(self._try, _is_well, KEPT_S)
 
     async def answer(self, kept_s: float = 0) -> list:
         """`[{host, port, ok, problem}]`, one for each peer; never raises. `ok` is None where the peer gave no answer in time.
 
         `kept_s`: how old an answer may be in which all was well.
         """
-        well = all(peer["ok"] is True for peer in self._found)
-        if self._at is None or time.monotonic() - self._at > (max(KEPT_S, kept_s) if well else KEPT_S):
-            self._found = list(await asyncio.gather(*(self._peer(peer) for peer in self._settings.peers)))
-            self._at = time.monotonic()
-        return self._found
+        return await self._kept.answer(kept_s)
+
+    async def _try(self) -> list:
+        return list(await asyncio.gather(*(self._peer(peer) for peer in self._settings.peers)))
 
     async def _peer(self, peer: dict) -> dict:
         ok: Optional[bool] = None

@@ -32,6 +32,8 @@ _NOT_LINKED = ("postmaster.pid", "postmaster.opts")
 TOLD = 400
 # So many trials with the same files are kept.
 KEPT = 5
+# What a start failed at need not be a file of settings: whoever mended it asks again at once. A trial takes some 50 ms.
+FAILED_AGE_S = 1
 
 
 class StartTrial:
@@ -52,7 +54,8 @@ class StartTrial:
         async with self._lock:
             now = time.monotonic()
             fingerprint = files.fingerprint()
-            if self._seen is None or self._seen[0] != fingerprint or now - self._seen[1] > max_age_s:
+            age_s = max_age_s if self._answer.get("ok") else min(max_age_s, FAILED_AGE_S)
+            if self._seen is None or self._seen[0] != fingerprint or now - self._seen[1] > age_s:
                 if self._seen is None or self._seen[0] != fingerprint:
                     self._took.clear()
                 self._answer = await self._try(files)

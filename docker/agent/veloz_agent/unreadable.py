@@ -6,17 +6,16 @@ server itself never opens such a file, and so nothing else tells. The agent has 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import stat
-import threading
-import time
 from typing import Iterator, Optional
+
+from .kept import Kept
 
 # A walk asks for each file's rights once.
 KEPT_S = 60
-# Somebody mends it.
-KEPT_FOUND_S = 5
 TOLD = 12
 
 # What no copy reads: the directories stay empty, the files are left out (backup/basebackup.c, rewind/filemap.c).
@@ -62,23 +61,20 @@ def _told(path: str, entry: os.stat_result) -> dict:
     return {"path": path, "mode": f"{stat.S_IMODE(entry.st_mode):04o}", "owner": owner}
 
 
+def _is_well(told: Optional[dict]) -> bool:
+    return told is not None and not told["files"]
+
+
 class Unreadable:
-    """Looks, and keeps what it found: several workers ask."""
+    """Looks, and keeps what it found."""
 
     def __init__(self, data: str) -> None:
         self._data = data
-        self._lock = threading.Lock()
-        self._found: Optional[dict] = None
-        self._at = 0.0
+        self._kept = Kept(lambda: asyncio.to_thread(self._look), _is_well, KEPT_S)
 
-    def answer(self) -> Optional[dict]:
+    async def answer(self) -> Optional[dict]:
         """`{user, files: [{path, mode, owner}], more}`: who can't read them, the first of them, and how many others; None where it is not known."""
-        with self._lock:
-            kept = KEPT_FOUND_S if self._found is None or self._found["files"] else KEPT_S
-            if self._at == 0.0 or time.monotonic() - self._at > kept:
-                self._found = self._look()
-                self._at = time.monotonic()
-            return self._found
+        return await self._kept.answer()
 
     def _look(self) -> Optional[dict]:
         try:
