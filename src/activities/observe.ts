@@ -121,6 +121,8 @@ async function observeClients(deps: ActivityDeps, access: ClusterAccess): Return
   ).catch(() => new Map());
 }
 
+const nothingKnown = { exists: false, status: '', running: false };
+
 async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise<ObservedPooler> {
   const seen: ObservedPooler = { name: access.poolerName, agent: null, console: null };
   const agent = withSession(openPoolerAgent(deps.docker, access.poolerName), (session) =>
@@ -151,6 +153,10 @@ async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise
     },
   );
   const [given] = await Promise.all([agent, console]);
+  if (seen.agent === null) {
+    const { exists, status, running } = await deps.docker.inspect(access.poolerName).catch(() => nothingKnown);
+    if (status !== '') seen.container = { exists, status, running };
+  }
   // The agent gives PgBouncer an address; people and decisions speak of the node.
   if (seen.console !== null && given?.routeAddress === seen.console.host)
     seen.console.host = given.route?.host ?? seen.console.host;

@@ -150,6 +150,8 @@ export interface ObservedPooler {
     claimedBy: string | null;
   } | null;
   agentError?: string;
+  /** Asked only where its agent is silent. Absent as well where Docker gave no answer, and in what an older worker saw. */
+  container?: Pick<ObservedNode['container'], 'exists' | 'status' | 'running'>;
   console: {
     poolMode: string;
     paused: boolean;

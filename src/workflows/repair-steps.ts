@@ -35,7 +35,7 @@ export interface RoundSetting {
 }
 
 /** Nothing in these can meet a command that a run left behind. */
-const harmless: ReadonlySet<RepairTask['kind']> = new Set(['forget-claim', 'drop-slot', 'restore-names']);
+const harmless: ReadonlySet<RepairTask['kind']> = new Set(['forget-claim', 'drop-slot', 'restore-names', 'start-pooler']);
 
 /** Steps of a round that stand or fall together. */
 export interface RoundPart {
@@ -123,6 +123,8 @@ class Numbered {
         return [this.release()];
       case 'rejoin':
         return this.rejoin(node, task.upstream ?? '');
+      case 'start-pooler':
+        return [this.startPooler(node)];
       case 'restart-pooler':
         return [this.restartPooler(node, task.upstream ?? '')];
       case 'restore-names':
@@ -198,6 +200,21 @@ class Numbered {
       says: 'Let clients go',
       expectedMs: 150,
       run: async () => ({ detail: await act(changing, 'Let clients go').letClientsGo(request) }),
+    });
+  }
+
+  private startPooler(pooler: string): Step {
+    const { described, story } = this.setting;
+    const says = `Start the container of ${pooler}`;
+    return this.leavable({
+      id: 'start pooler',
+      says,
+      expectedMs: 1500,
+      run: async () => {
+        const { says: found, up } = await act(changing, says).startPooler(described.name);
+        story.woken.push(pooler);
+        return { detail: found, warnings: up ? [] : [found] };
+      },
     });
   }
 

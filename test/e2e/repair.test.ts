@@ -7,7 +7,7 @@ import type { FailoverInput } from '../../src/workflows/failover-input';
 import type { Report } from '../../src/workflows/run-state';
 import type { RepairInput } from '../../src/workflows/standby-input';
 import { frontDoorWriters, Rig } from './support/rig';
-import { docker, fingerprint, look, recovered, roles, waitUntil, whole } from './support/stack';
+import { docker, fingerprint, look, POOLER, recovered, roles, waitUntil, whole } from './support/stack';
 import { sampled } from './support/sample';
 
 /** Somebody accepts whatever is lost: without a guard there is no ledger, and a failover would be refused. */
@@ -190,6 +190,18 @@ describe('a run is terminated in its middle, and the cluster is repaired', () =>
       expect((await roles()).primary).toBe(before.standby);
     },
   );
+
+  test('the pooler is killed: it is started, and so is the standby that was stopped; clients write', async () => {
+    const before = await roles();
+    await underLoad(async () => {
+      docker('kill', POOLER);
+      docker('stop', before.standby);
+      const report = await repair();
+      expect(report.steps.map(({ id }) => id)).toEqual(expect.arrayContaining(['start pooler', 'verify']));
+      return report;
+    });
+    expect(await roles()).toEqual(before);
+  });
 
   sampled('a failover after the promotion, and then the repair in its own middle too: it is run again', async () => {
     const before = await roles();

@@ -63,6 +63,10 @@ describe('the steps of a round', () => {
     expect(parts([restart, rejoin]).map(({ restarts }) => restarts)).toEqual([undefined, undefined]);
   });
 
+  test('to start the pooler takes nothing before, and it is not tried twice', () => {
+    expect(ids([task('start-pooler', POOLER)])).toEqual(['start pooler']);
+  });
+
   test('every node answers: the most advanced is promoted on their own word', () => {
     expect(ids([task('failover', STANDBY)])).toEqual(['take', 'promote', 'record']);
   });

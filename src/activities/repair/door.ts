@@ -1,3 +1,4 @@
+import { CancelledFailure } from '@temporalio/common';
 import { logs } from '../../cluster/commands';
 import type { Door } from '../../cluster/repair/round';
 import { finalFailure, keepBeating, until } from '../context';
@@ -9,6 +10,7 @@ import { stillAsked, unlessLeft } from '../give-way';
 import { whyShutOut } from '../shut-out';
 import { requirePrimary } from './parts';
 import { stillMine } from '../still-mine';
+import type { Woken } from './wake';
 
 /** How long a client may take to get through, in milliseconds. */
 const DOOR_LIMIT_MS = 3000;
@@ -40,6 +42,40 @@ export async function lookThroughDoor(deps: ActivityDeps, cluster: string): Prom
   const stopBeating = keepBeating(() => 'asking at the front door');
   try {
     return await askAtTheDoor(accessCluster(deps, cluster));
+  } finally {
+    stopBeating();
+  }
+}
+
+/**
+ * Starts PgBouncer's container, or ends its freeze, and waits until its agent answers. Idempotent. One that can't be started is no failure
+ * of the repair: it goes on without.
+ */
+export async function startPooler(deps: ActivityDeps, cluster: string): Promise<Woken> {
+  const access = accessCluster(deps, cluster);
+  const name = access.poolerName;
+  const stopBeating = keepBeating(() => `starting ${name}`);
+  let last = '';
+  const answers = async (): Promise<true | undefined> => {
+    try {
+      await withSession(access.pooler(), (pooler) => pooler.call('observe', {}));
+      return true;
+    } catch (error) {
+      last = messageOf(error);
+      return undefined;
+    }
+  };
+  try {
+    const { status } = await deps.docker.inspect(name);
+    await stillMine(`start ${name}`);
+    stillAsked();
+    if (status === 'paused') await deps.docker.unpause(name);
+    await deps.docker.start(name);
+    await unlessLeft(until(`the agent of ${name}`, BACK_LIMIT_MS, 100, answers, () => last));
+    return { says: `${name} runs`, up: true };
+  } catch (error) {
+    if (error instanceof CancelledFailure) throw error;
+    return { says: `${name} can't be started: ${messageOf(error)}`, up: false };
   } finally {
     stopBeating();
   }

@@ -1,7 +1,7 @@
 import type { Door } from '../../cluster/repair/round';
 import type { ActivityDeps } from '../deps';
 import { endClaims, takeNodes } from './claims';
-import { lookThroughDoor, restartPooler } from './door';
+import { lookThroughDoor, restartPooler, startPooler } from './door';
 import type { RepairRequest } from './parts';
 import { promoteStandby, type PromotionDone } from './promote';
 import { fenceSecondPrimary } from './second-primary';
@@ -24,6 +24,7 @@ export interface RepairActivities {
   promoteStandby(request: RepairRequest): Promise<PromotionDone>;
   routeClients(request: RepairRequest & { primary: string }): Promise<string>;
   letClientsGo(request: RepairRequest & { primary: string }): Promise<string>;
+  startPooler(cluster: string): Promise<Woken>;
   restartPooler(request: { cluster: string; primary: string }): Promise<string>;
   restoreNames(request: { cluster: string; primary: string }): Promise<{ detail: string; protectedAt?: number }>;
   dropSlot(request: { cluster: string; node: string; slot: string }): Promise<string>;
@@ -42,6 +43,7 @@ export function repairActivities(deps: ActivityDeps): RepairActivities {
     promoteStandby: (request) => promoteStandby(deps, request),
     routeClients: (request) => routeClients(deps, request),
     letClientsGo: (request) => letClientsGo(deps, request),
+    startPooler: (cluster) => startPooler(deps, cluster),
     restartPooler: (request) => restartPooler(deps, request),
     restoreNames: (request) => restoreNames(deps, request),
     dropSlot: (request) => dropSlot(deps, request),

@@ -11,9 +11,10 @@ import type { ClusterTopology } from '../topology';
 export interface OwnTask {
   /**
    * `wake`: start a container that does not run, or end its freeze, while nobody is writable; what it holds decides what follows.
+   * `start-pooler`: start PgBouncer's container, which does not run.
    * `restart-pooler`: restart PgBouncer, whose clients end up elsewhere than its route says.
    */
-  kind: 'wake' | 'restart-pooler';
+  kind: 'wake' | 'start-pooler' | 'restart-pooler';
   node: string;
   why: string;
   check: string;
@@ -51,6 +52,8 @@ export interface RoundKnowledge {
   door?: Door | undefined;
   /** The run was begun by a version that restarted the pooler before all else, whoever refused its clients: it goes on so. */
   poolerFirst?: boolean | undefined;
+  /** What does not run may be meant so, and no person asks for it now: a pooler is left as it is. */
+  leavesStopped?: boolean | undefined;
 }
 
 /**
@@ -61,9 +64,10 @@ export interface RoundKnowledge {
 export function decideRound(
   topology: ClusterTopology,
   seen: ObservedCluster,
-  { ledger, woken, door, poolerFirst = false }: RoundKnowledge,
+  { ledger, woken, door, poolerFirst = false, leavesStopped = false }: RoundKnowledge,
 ): RepairRound {
   const observed = onNewestTimelines(seen);
+  const pooler = leavesStopped ? undefined : stoppedPooler(observed, woken);
   const stopped = primaries(observed).length > 0 ? [] : asleep(observed);
   const sleepers = stopped.filter(({ name }) => !woken.includes(name));
   // A primary whose container can't be started is no primary to be: without the ledger's word a standby takes its place.
@@ -84,6 +88,13 @@ export function decideRound(
       says: `nobody is writable: ${names} ${sleepers.length === 1 ? 'is' : 'are'} started first, and what is found there decides the rest`,
     };
   }
+  if (pooler !== undefined)
+    return {
+      tasks: [pooler],
+      findings,
+      ...(decision.primary === undefined ? {} : { primary: decision.primary }),
+      says: `${pooler.node} is started first: ${pooler.why}`,
+    };
   const tasks: RepairTask[] = decision.actions.filter(({ kind }) => kind !== 'nothing');
   const primary = decision.primary === undefined ? {} : { primary: decision.primary };
   const leadsThere = !tasks.some(({ kind }) => kind === 'route');
@@ -138,6 +149,14 @@ const whyAsleep = (name: string, { running, status, offNetworks }: ObservedNode[
   running && offNetworks !== undefined
     ? `${name} is off its networks: ${offNetworksSays(offNetworks)}`
     : `the container of ${name} is ${status}`;
+
+/** The pooler, where its container is there and does not run: no client gets through, and nothing can be proven of them. */
+function stoppedPooler({ pooler }: ObservedCluster, woken: readonly string[]): OwnTask | undefined {
+  const { name, container } = pooler;
+  if (container === undefined || !container.exists || container.status === 'restarting') return undefined;
+  if ((container.running && container.status !== 'paused') || woken.includes(name)) return undefined;
+  return { kind: 'start-pooler', node: name, why: `its container is ${container.status}`, check: 'E4' };
+}
 
 /** Nodes whose container is there and does not run, or was taken off its networks by a run that could not end it. */
 function asleep(observed: ObservedCluster): ObservedNode[] {

@@ -45,6 +45,45 @@ describe('what a round of a repair does', () => {
     expect(round.primary).toBeUndefined();
   });
 
+  describe('the container of the pooler does not run', () => {
+    const silent = (status: string, exists = true) => {
+      const seen = picture();
+      Object.assign(seen.observed.pooler, {
+        agent: null,
+        console: null,
+        container: { exists, status, running: status === 'paused' },
+      });
+      return seen;
+    };
+
+    test.each(['exited', 'created', 'paused'])('%s: it is started before all that it is needed for', (status) => {
+      const round = decide(silent(status));
+      expect(words(round.tasks)).toEqual([`start-pooler ${POOLER}`]);
+      expect(round).toMatchObject({
+        primary: PRIMARY,
+        says: `${POOLER} is started first: its container is ${status}`,
+      });
+      expect(beyondPlan([], round.tasks)).toEqual([]);
+    });
+
+    test('a node that nobody could write to is started before it', () => {
+      const seen = silent('exited');
+      stopped(seen.node(PRIMARY));
+      expect(words(decide(seen).tasks)).toEqual([`wake ${PRIMARY}`]);
+    });
+
+    test.each([
+      ['no person asks for it', silent('exited'), { leavesStopped: true }],
+      ['it was started already', silent('exited'), { woken: [POOLER] }],
+      ['it runs', silent('running'), {}],
+      ['Docker starts it just now', silent('restarting'), {}],
+      ['there is none', silent('absent', false), {}],
+    ])('it is left alone: %s', (_, seen, known) => {
+      if (seen.observed.pooler.container?.status === 'running') seen.observed.pooler.container.running = true;
+      expect(words(decide(seen, known).tasks)).toEqual([]);
+    });
+  });
+
   test('the primary was killed, and the standby that is left to a person is frozen: it is started all the same', () => {
     const seen = dead();
     down(seen.node(STANDBY), {});
