@@ -101,7 +101,13 @@ export async function lookUntilSettled(
     const door = open ? await act(looking, 'Ask at the front door').lookThroughDoor(described.name) : undefined;
     const copied = await nodesBeingCopied(run, described);
     const left = [...woken, ...(limits.leave ?? []), ...copied];
-    const decided = decideRound(described.topology, observed, { ledger, woken: left, door, poolerFirst: !poolerLast, leavesStopped: limits.unattended });
+    const decided = decideRound(described.topology, observed, {
+      ledger,
+      woken: left,
+      door,
+      poolerFirst: !poolerLast,
+      leavesStopped: limits.unattended,
+    });
     const round = { ...decided, tasks: withinLimits(decided.tasks, { ...limits, copied }) };
     state.members = membersOf(observed);
     state.checks = round.findings;

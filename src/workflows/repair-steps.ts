@@ -35,7 +35,12 @@ export interface RoundSetting {
 }
 
 /** Nothing in these can meet a command that a run left behind. */
-const harmless: ReadonlySet<RepairTask['kind']> = new Set(['forget-claim', 'drop-slot', 'restore-names', 'start-pooler']);
+const harmless: ReadonlySet<RepairTask['kind']> = new Set([
+  'forget-claim',
+  'drop-slot',
+  'restore-names',
+  'start-pooler',
+]);
 
 /** Steps of a round that stand or fall together. */
 export interface RoundPart {
