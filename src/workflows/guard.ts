@@ -145,7 +145,7 @@ class Guard {
       policy: described.topology.guard,
       known: this.known,
       note: (kind, says) => this.note(kind, says),
-      acts: () => this.acts(),
+      acts: () => this.actsInBackOff(),
       backOff: (says) => this.backOff(says),
     });
     this.redis = this.redisGuard();
@@ -383,10 +383,20 @@ class Guard {
     Object.assign(this.known, nothingTold);
   }
 
-  /** Nothing but people keeps it from acting. */
+  /** Neither people nor an attempt in vain keep it from failing over. */
   private acts(): boolean {
+    return this.isAllowed() && this.state.backoffUntil === undefined;
+  }
+
+  /** Nothing but people keeps it from acting. */
+  private isAllowed(): boolean {
     const { state } = this;
-    return state.mode !== 'off' && state.maintenance === undefined && state.backoffUntil === undefined;
+    return state.mode !== 'off' && state.maintenance === undefined;
+  }
+
+  /** What is no second attempt at a failover does not wait for the back-off after the first one: clients' commits may wait for it. */
+  private actsInBackOff(): boolean {
+    return this.acts() || (this.isAllowed() && patched('guard-acts-in-back-off'));
   }
 
   /** What the stretch before counted: of this very primary, and a moment ago. */
@@ -577,6 +587,9 @@ class Guard {
     } else if (what === 'failover' && end.type === 'Incomplete' && patched('lock-by-tier')) {
       // It promoted: the failure of the new primary is another one, and waits for nothing.
       this.note('failover', says, workflowId);
+    } else if (what === 'failover' && !this.known.failed && patched('guard-acts-in-back-off')) {
+      // It was refused because the primary came back meanwhile, or lost its reason: nothing is to be tried again.
+      this.note('failover', says, workflowId);
     } else this.backOff(says, workflowId);
     this.ended(workflowId);
   }
@@ -608,7 +621,7 @@ class Guard {
     log.error('Two nodes are writable', { cluster: state.cluster, says: splitBrain.says });
     this.note('split brain', splitBrain.says);
     const { keep } = splitBrain;
-    if (keep === null || !this.acts() || state.acting !== undefined) return;
+    if (keep === null || !this.actsInBackOff() || state.acting !== undefined) return;
     // All of them first: each takes writes until it is fenced, and a rejoin holds the lock meanwhile.
     for (const node of splitBrain.fence) {
       try {

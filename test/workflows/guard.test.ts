@@ -346,6 +346,40 @@ describe('guard', () => {
       });
     });
 
+    test('a failover that was refused because the primary is well again keeps nothing waiting', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.sees(dead());
+        const { end } = await cluster.run();
+        await cluster.sees(seen('healthy'), ({ known }) => known.failed);
+        await cluster.watches(({ known }) => !known.failed);
+        await end({ type: 'Refused', says: 'I8: it is a primary that takes writes' });
+        const state = await cluster.until('its end', ({ acting }) => acting === undefined);
+        expect(state.backoffUntil).toBeUndefined();
+        expect(kinds(state)).not.toContain('backoff');
+        // The next failure is another one.
+        await cluster.sees(dead(), ({ mayHold }) => mayHold);
+        await cluster.run();
+      });
+    });
+
+    test('within the back-off of a failover commits go on without a lost standby all the same, and wait for it again', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.sees(dead());
+        await (await cluster.run()).end({ type: 'Refused', says: 'I7: unknown' });
+        await cluster.until('the back-off', ({ backoffUntil }) => backoffUntil !== undefined);
+        await cluster.sees(
+          seen('standby lost', { standbyLostSince: Date.now() - 10_000 }),
+          ({ known }) => known.failed,
+        );
+        await cluster.until('the relaxing', (each) => kinds(each).includes('relaxed'));
+        await cluster.sees(seen('standby back'));
+        await cluster.until('the restoring', (each) => kinds(each).includes('restored'));
+        expect(cluster.did).toEqual([`relax ${PRIMARY}`, `restore ${PRIMARY}`]);
+      });
+    });
+
     test('a failover that can’t be started is tried again later', async () => {
       const cluster = new GuardedCluster(server);
       await cluster.protected(async () => {
