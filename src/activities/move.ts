@@ -11,6 +11,7 @@ import { steadyMs } from './clock';
 import { accessCluster, type ActivityDeps, type ClusterAccess } from './deps';
 import { openDoor } from './front-door';
 import { SubStepRecorder, type MoveJournal } from './move-journal';
+import { afterPromotion, onwardWithoutSource, waitsForSource } from './move-onward';
 import { closeParts, claimParts, openParts, positionOf, type MoveRequest, type Parts } from './move-parts';
 import { putBack, rollBackMove } from './move-undo';
 
@@ -52,9 +53,16 @@ export async function movePrimary(deps: ActivityDeps, request: MoveRequest): Pro
   const recorder = new SubStepRecorder(journal, heartbeat, (point) => deps.faultPoint?.(point));
   let parts: Parts | undefined;
   try {
-    parts = await recorder.run('open', 'open control sessions and take the nodes', () =>
-      openAndClaim(deps, access, request),
-    );
+    try {
+      parts = await recorder.run('open', 'open control sessions and take the nodes', () =>
+        openAndClaim(deps, access, request),
+      );
+    } catch (error) {
+      const warnings: string[] = [];
+      const went = await onwardWithoutSource(access, request, recorder, warnings, error as Error);
+      if (went === undefined) throw error;
+      return { ...resultOf(journal), canaryFailures: 0, confirmedBeforeRelease: went.confirmed, warnings };
+    }
     return await moveWith(access, request, parts, recorder);
   } catch (error) {
     throw supersededByOther(error, request) ?? error;
@@ -128,14 +136,11 @@ async function moveWith(
     await sleep(20);
     const seen = await canary.stop();
     return {
-      heldMs: journal.heldMs ?? null,
+      ...resultOf(journal),
       // What came after an attempt that died saw only the end of it.
       ...(attempt() === 1 && seen.commits > 1 ? { canaryGapMs: seen.gapMs } : {}),
       canaryFailures: seen.failures,
       ...(byOthers ? { promotedByOthers: true } : {}),
-      shutdownCheckpoint: journal.shutdownCheckpoint ?? null,
-      receivedByTarget: journal.receivedByTarget ?? null,
-      subSteps: journal.subSteps,
       confirmedBeforeRelease,
       warnings,
     };
@@ -143,6 +148,14 @@ async function moveWith(
     await canary.stop();
   }
 }
+
+/** What the attempts measured so far. */
+const resultOf = ({ heldMs, shutdownCheckpoint, receivedByTarget, subSteps }: MoveJournal) => ({
+  heldMs: heldMs ?? null,
+  shutdownCheckpoint: shutdownCheckpoint ?? null,
+  receivedByTarget: receivedByTarget ?? null,
+  subSteps,
+});
 
 /** The target's agent refused the promotion for good: the source's dead-man switch had asked it to, and took over. */
 function isRevoked(error: unknown): boolean {
@@ -266,11 +279,6 @@ async function untilPromoted(
   });
 }
 
-/** Do clients wait until the old primary confirms as a standby? */
-function waitsForSource(request: MoveRequest): boolean {
-  return request.protection === 'zero-loss' && request.others.length === 0;
-}
-
 /**
  * @param runs by its agent's word; an attempt that comes after the stop finds nobody to checkpoint
  * @returns the walsenders that are no node's: they must not hold the stop up
@@ -327,46 +335,4 @@ async function waitPromoted(targetSql: PostgresSession, request: MoveRequest, li
   await until(`the promotion of ${request.target}`, limitMs, 2, async () =>
     (await recoveryOf(targetSql)).inRecovery ? undefined : true,
   );
-}
-
-/** Route, start the old primary as standby, have it confirm where that is asked for, let clients go. Only forward. */
-async function afterPromotion(
-  access: ClusterAccess,
-  request: MoveRequest,
-  parts: Parts,
-  recorder: SubStepRecorder,
-  warnings: string[],
-): Promise<boolean> {
-  const { token, source, pooler, targetSql } = parts;
-  const targetAt = access.internal(request.target);
-
-  recorder.at('promoted');
-  const startSource = () =>
-    recorder.run('restart', `start ${request.source} as standby`, () =>
-      source.call('start', { token, as: 'standby', upstream: targetAt }),
-    );
-  await recorder.run('route', `clients' route leads to ${request.target}`, () =>
-    pooler.call('route', { token, ...targetAt }),
-  );
-  if (waitsForSource(request)) await startSource();
-  const confirmed = request.protection === 'zero-loss';
-  if (confirmed)
-    await recorder.run('confirm', 'a synchronous standby confirms a commit', () => confirmCommit(targetSql));
-  const released = await recorder.run('release', 'let clients go', () => pooler.call('release', { token }));
-  if (recorder.journal.heldSince !== undefined) recorder.journal.heldMs ??= Date.now() - recorder.journal.heldSince;
-  if (!waitsForSource(request)) await startSource();
-  recorder.journal.now = undefined;
-  recorder.at('released');
-  // Clients may also have been let go by an attempt that died before it could tell.
-  const expired = released.already && (await pooler.call('observe', {})).lastExpiry?.run === request.run;
-  if (expired) warnings.push('the dead-man switch had let clients go before the run could');
-  return confirmed;
-}
-
-/**
- * A commit that waits for the synchronous standby: when it returns, one has it on disk. `state = streaming` alone proves nothing.
- * The session's own limit ends the waiting on our side only; the commit itself is never cancelled.
- */
-async function confirmCommit(session: PostgresSession): Promise<void> {
-  await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'confirm')`);
 }

@@ -91,6 +91,52 @@ describe('what is not proven is not called so', () => {
     });
   });
 
+  test('the old primary can not start as a standby: clients go on within the hold, and it is told that nobody confirms', async () => {
+    const junk = (command: string) =>
+      docker('exec', '-u', 'postgres', move.source, 'sh', '-c', `${command} /var/lib/postgresql/data/pg_replslot/e2e`);
+    const seen = await whileClientsWrite(async () => {
+      await activities.prepareMove(move);
+      junk('mkdir');
+      try {
+        const result = await activities.movePrimary(move);
+        expect(result.confirmedBeforeRelease).toBe(false);
+        expect(result.heldMs).toBeLessThan(move.holdLimitMs);
+        expect(result.warnings.join('\n')).toMatch(/^K2: no standby confirmed a commit of .* commits go on without/m);
+      } finally {
+        junk('rmdir');
+      }
+      await activities.settleMove(move);
+      await activities.releaseNodes(move);
+      expect(await roles()).toEqual({ primary: move.target, standby: move.source });
+    });
+    expect(seen.gapMs).toBeLessThan(move.holdLimitMs + 1000);
+  });
+
+  test('the old primary is killed after the promotion, and its worker dies: the next attempt lets clients go without it', async () => {
+    let killed = false;
+    const dying = createActivities({
+      ...deps,
+      faultPoint: (point) => {
+        if (point !== 'hold:route' || killed) return;
+        killed = true;
+        docker('kill', move.source);
+        throw new Error('the worker died');
+      },
+    });
+    await whileClientsWrite(async () => {
+      await activities.prepareMove(move);
+      await expect(dying.movePrimary(move)).rejects.toThrow('the worker died');
+      const result = await dying.movePrimary(move);
+      expect(result.warnings.join('\n')).toMatch(new RegExp(`^K2: ${move.source} was not reached any more: `, 'm'));
+      expect(result.warnings.join('\n')).toMatch(/^K2: no standby confirmed a commit/m);
+      expect(psql(move.target, 'SHOW synchronous_standby_names')).toBe('');
+      docker('start', move.source);
+      await activities.settleMove(move);
+      await activities.releaseNodes(move);
+      expect(await roles()).toEqual({ primary: move.target, standby: move.source });
+    });
+  });
+
   test('G2: a reader that holds replay up on the target is ended, and the move goes through', async () => {
     const patience = ['max_standby_streaming_delay', 'hot_standby_feedback'];
     psql(move.source, 'CREATE TABLE IF NOT EXISTS e2e_read AS SELECT generate_series(1, 2000) AS i');
