@@ -137,7 +137,7 @@ async function bench(options: Options): Promise<number> {
   }
   const claims = reports.flatMap((report) => claimOf(report) ?? []);
   const chaos = chaosSummary(rounds, claims, foundLate);
-  const told = falseClaims(claims, [...rounds.flatMap(({ lost }) => lost), ...foundLate]);
+  const told = falseClaims(claims, [...rounds.flatMap(({ lost, aloneLost }) => [...lost, ...aloneLost]), ...foundLate]);
   for (const { run, says } of told) tell(`FALSELY TOLD by ${run}: ${says}`);
   const { output, asIs: _, do: given, ...rest } = options;
   const document = {

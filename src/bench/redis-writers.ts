@@ -97,19 +97,25 @@ export class RedisWriters {
   /**
    * Looks every write up that has been acknowledged so far, while the clients go on.
    * @param master the node to ask
-   * @returns writes of clients that wait for a replica: acknowledged ones, and those of them that the master does not have
+   * @returns writes of clients that wait for a replica: acknowledged ones, and those of them that the master does not have; and writes of
+   *   the others that it does not have
    */
-  async lookUp(master: string): Promise<{ acknowledgedWaited: number; lostWaited: string[] }> {
+  async lookUp(master: string): Promise<{ acknowledgedWaited: number; lostWaited: string[]; lostAlone: string[] }> {
     // Only what was acknowledged before the look can be missed by it.
-    const waiting = this.writers.filter(({ waits }) => waits);
-    const promised = waiting.map(({ list, acknowledged }) => ({ list, ids: [...acknowledged] }));
+    const promised = this.writers.map(({ waits, list, acknowledged }) => ({ waits, list, ids: [...acknowledged] }));
     const kept = await this.kept(master, false);
+    const lost = (wanted: boolean) =>
+      promised
+        .filter(({ waits }) => waits === wanted)
+        .flatMap(({ list, ids }) => {
+          const there = new Set(kept.get(list));
+          return ids.filter((id) => !there.has(id)).map((id) => `${list} ${id}`);
+        });
+    const waited = promised.filter(({ waits }) => waits);
     return {
-      acknowledgedWaited: total(promised, ({ ids }) => ids.length),
-      lostWaited: promised.flatMap(({ list, ids }) => {
-        const there = new Set(kept.get(list));
-        return ids.filter((id) => !there.has(id)).map((id) => `${list} ${id}`);
-      }),
+      acknowledgedWaited: total(waited, ({ ids }) => ids.length),
+      lostWaited: lost(true),
+      lostAlone: lost(false),
     };
   }
 

@@ -24,6 +24,11 @@ export interface Loss {
   /** Milliseconds since the epoch: when it was acknowledged, or, where that is not kept, when its round began. */
   at: number;
   timeline?: number;
+  /**
+   * A write to Redis that waited for no replica: it is lost with its master, and only the claim of a planned move is about it. Until when
+   * it may have been acknowledged, in milliseconds since the epoch.
+   */
+  aloneUntil?: number;
   says: string;
 }
 
@@ -31,6 +36,8 @@ export interface Loss {
 export interface Claim {
   run: string;
   tier: 'postgres' | 'redis';
+  /** Redis: also of the writes that waited for no replica. */
+  ofAll?: true;
   says: string;
   startedAt: number;
   endedAt: number;
@@ -83,6 +90,8 @@ export function falseClaims(claims: readonly Claim[], losses: readonly Loss[]): 
 function contradicts(claim: Claim, loss: Loss): boolean {
   const tier = loss.tier === 'orders' ? 'postgres' : loss.tier;
   if (tier !== claim.tier || loss.at > claim.endedAt) return false;
+  if (loss.aloneUntil !== undefined)
+    return claim.ofAll === true && loss.at <= claim.startedAt && claim.startedAt <= loss.aloneUntil;
   const { timelineBefore, timelineAfter } = claim;
   // What a move of the primary lost was written before it on the timeline that it ended.
   if (loss.timeline !== undefined && timelineBefore !== undefined && timelineAfter !== undefined)
@@ -102,6 +111,8 @@ export interface Round {
   faults: number;
   acknowledged: number;
   lost: Loss[];
+  /** Writes to Redis that waited for no replica, where nothing but planned moves of it was done: those lose none. */
+  aloneLost: Loss[];
   dualWrites: number;
   ordersAcknowledged: number;
   ordersDouble: number;
@@ -158,7 +169,7 @@ export function chaosSummary(
     ordersDouble: sum(({ ordersDouble }) => ordersDouble),
     redisAcknowledged: sum(({ redisAcknowledged }) => redisAcknowledged),
     redisLost: lostOf('redis'),
-    falselyTold: falseClaims(claims, losses).length,
+    falselyTold: falseClaims(claims, [...losses, ...rounds.flatMap(({ aloneLost }) => aloneLost)]).length,
     needsHelp: rounds.filter(({ needsHelp }) => needsHelp !== undefined).length,
     readOnlyErrors: sum(({ readOnlyErrors }) => readOnlyErrors),
     worstGapMs: Math.max(0, ...rounds.map(({ gapMs }) => gapMs)),

@@ -225,6 +225,12 @@ export async function playRound(
   tell(
     `  ${seen.acknowledged} rows, ${seen.ordersAcknowledged} orders, ${seen.redisAcknowledged} writes to Redis; lost ${seen.lost.length}, dual ${seen.dualWrites}, longest gap ${formatMs(seen.gapMs)}, protected again after ${protectedAgainMs === null ? 'help' : formatMs(protectedAgainMs)}${seen.readOnlyErrors === 0 ? '' : `, ${seen.readOnlyErrors} times SQLSTATE 25006`}`,
   );
+  // Whatever else is done to Redis, or to who moves it, may make a move a forced one, which loses such writes.
+  const plannedOnly = actions.every(({ what, where }) =>
+    what === 'redis-failover' ? where === 'runs' : !/redis|sentinel|worker|temporal/.test(where),
+  );
+  const aloneLost = plannedOnly ? seen.aloneLost : [];
+  for (const { says } of aloneLost.slice(0, 10)) tell(`  LOST BY A PLANNED MOVE (redis): ${says}`);
   const { acknowledged, lost, dualWrites, ordersAcknowledged, ordersDouble, redisAcknowledged, readOnlyErrors, gapMs } =
     seen;
   return {
@@ -235,6 +241,7 @@ export async function playRound(
     faults: ended.filter(({ done }, index) => done && !isRunbook(actions[index]?.what ?? '')).length,
     acknowledged,
     lost,
+    aloneLost,
     dualWrites,
     ordersAcknowledged,
     ordersDouble,

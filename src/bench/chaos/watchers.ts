@@ -22,6 +22,8 @@ export interface WatcherOptions {
 export interface WatchedRound extends Omit<RowWindow, 'acknowledged'> {
   acknowledged: number;
   lost: Loss[];
+  /** Writes to Redis that waited for no replica. */
+  aloneLost: Loss[];
   dualWrites: number;
   /** The second primary's rows, the first of them, in words. */
   dual: string[];
@@ -136,6 +138,8 @@ export class Watchers {
     const redis = await this.redis?.lookUp(master);
     const lostWrites = (redis?.lostWaited ?? []).filter((write) => !this.lostWrites.has(write));
     for (const write of lostWrites) this.lostWrites.add(write);
+    const aloneLost = (redis?.lostAlone ?? []).filter((write) => !this.lostWrites.has(write));
+    for (const write of aloneLost) this.lostWrites.add(write);
     const redisAcknowledged = (redis?.acknowledgedWaited ?? 0) - this.redisAcknowledged;
     this.redisAcknowledged += redisAcknowledged;
 
@@ -147,6 +151,12 @@ export class Watchers {
         ...Array.from({ length: ordersLost }, (): Loss => ({ tier: 'orders', at: began, says: 'an order' })),
         ...lostWrites.map((write): Loss => ({ tier: 'redis', at: began, says: `the write ${write}` })),
       ],
+      aloneLost: aloneLost.map((write): Loss => ({
+        tier: 'redis',
+        at: began,
+        aloneUntil: Date.now(),
+        says: `the write ${write}, which waited for no replica`,
+      })),
       dualWrites: dual.length,
       dual: dual
         .slice(0, 3)
@@ -162,7 +172,15 @@ export class Watchers {
 
   /** Ends a round whose rows nobody can be asked for: none counts as acknowledged. */
   unverified(): WatchedRound {
-    const none = { lost: [], dualWrites: 0, dual: [], ordersAcknowledged: 0, ordersDouble: 0, redisAcknowledged: 0 };
+    const none = {
+      lost: [],
+      aloneLost: [],
+      dualWrites: 0,
+      dual: [],
+      ordersAcknowledged: 0,
+      ordersDouble: 0,
+      redisAcknowledged: 0,
+    };
     return { ...this.rows.take(), acknowledged: 0, ...none };
   }
 

@@ -29,6 +29,7 @@ const round = (over: Partial<Round> = {}): Round => ({
   faults: 1,
   acknowledged: 10,
   lost: [],
+  aloneLost: [],
   dualWrites: 0,
   ordersAcknowledged: 1,
   ordersDouble: 0,
@@ -94,6 +95,15 @@ describe('the account of a campaign', () => {
     ).toEqual([claim]);
   });
 
+  test('a write to Redis that waited for nobody is held against the claim of a planned move in its round alone', () => {
+    const alone = [{ tier: 'redis' as const, at: 1_000_000, aloneUntil: 1_060_000, says: 'the write l 1' }];
+    const planned: Claim = { ...claim, tier: 'redis', ofAll: true };
+    const { ofAll: _, ...forced } = planned;
+    expect(falseClaims([planned, forced], alone)).toEqual([planned]);
+    expect(falseClaims([{ ...planned, startedAt: 1_070_000, endedAt: 1_080_000 }], alone)).toEqual([]);
+    expect(chaosSummary([round({ aloneLost: alone })], [planned])).toMatchObject({ falselyTold: 1, redisLost: 0 });
+  });
+
   test.each([
     ['a lost row', round({ lost })],
     ['a dual write', round({ dualWrites: 1 })],
@@ -156,6 +166,18 @@ describe('what a report claims', () => {
     const rpo = { lostBytes: 0, shutdownCheckpoint: '0/1', receivedByTarget: '0/1' };
     expect(claimOf(report({ rpo }))).toMatchObject({ says: 'rpo.lostBytes 0' });
     expect(claimOf(report({ rpo, outcome: 'refused' }))).toBeUndefined();
-    expect(claimOf(report({ runbook: 'redisFailover', says: 'no acknowledged one is lost' }))?.tier).toBe('redis');
+    expect(claimOf(report({ runbook: 'redisFailover', says: 'no acknowledged one is lost' }))).toMatchObject({
+      tier: 'redis',
+      ofAll: true,
+    });
+  });
+
+  test('a forced failover of Redis claims it of writes that waited for a replica', () => {
+    const says = 'b took over from a. Writes that no replica had are lost; those acknowledged with WAIT 1 are not';
+    expect(claimOf(report({ runbook: 'redisFailover', says }))).toMatchObject({ tier: 'redis', says });
+    expect(claimOf(report({ runbook: 'redisFailover', says }))?.ofAll).toBeUndefined();
+    const doubted = 'Writes that b did not have are lost, and those acknowledged with WAIT 1 may be among them: x';
+    expect(claimOf(report({ runbook: 'redisFailover', says: doubted }))).toBeUndefined();
+    expect(claimOf(report({ says }))).toBeUndefined();
   });
 });
