@@ -66,13 +66,14 @@ export async function fenceNode(
       throw notProven(node, `Docker does not answer: ${messageOf(error)}`);
     }
     if (status === 'absent') {
+      const others = await endRenamed(deps, node);
       const volume = await fenceVolume(deps, access, node, fenceFile(token, upstream));
       // Whoever made it one in between may have read its volume before the fence lay there.
       if ((await deps.docker.inspect(node).catch(() => ({ exists: true }))).exists) {
         problem = 'it was made a container again';
         continue;
       }
-      return done('container', `${node} has no container: nobody can write to it; ${volume}`);
+      return done('container', `${node} has no container${others}: nobody can write to it; ${volume}`);
     }
     if (status === 'running') {
       try {
@@ -105,6 +106,27 @@ export async function fenceNode(
   const why = problem.replace(/\.$/, '');
   const { says, next } = afterCut(node, cut);
   return { ...done('network', `${node} could not be ended (${why}), and was cut off${says}`), hangs: { why, next } };
+}
+
+/**
+ * A name that is gone proves nothing while a container goes on under another one (`docker rename`) with the node's volume: it is ended.
+ * @returns what was done, to be said behind "has no container"; empty where there was none
+ * @throws ApplicationFailure `Refused` when Docker does not tell, or one of them does not end
+ */
+async function endRenamed(deps: ActivityDeps, node: string): Promise<string> {
+  let ended = '';
+  try {
+    // The stack names the volume of a node as the node (docker-compose.ha.yml).
+    for (const { id, name } of await deps.docker.livingUsersOf(node)) {
+      await stillMine(`end ${name}, which has the volume of ${node}`);
+      await endContainer(deps.docker, id);
+      ended += ` of its name, and ${name}, which had its volume, was ended`;
+    }
+  } catch (error) {
+    if (error instanceof Overtaken) throw error;
+    throw notProven(node, `it has no container of its name, and another one may have its volume: ${messageOf(error)}`);
+  }
+  return ended;
 }
 
 /** What becomes of a node that was cut off. */

@@ -114,6 +114,24 @@ describe('a node is fenced', () => {
       expect(await fence()).toMatchObject(told(`${why}: ${writes}`));
     });
 
+    test('a container that has its volume under another name is ended', async () => {
+      engine.usersOf = { [PRIMARY]: [{ id: 'abc', name: 'pg-old', status: 'paused' }] };
+      engine.status.abc = 'paused';
+      engine.onKill = (id) => (engine.status[id] = 'exited');
+      const { how, says } = await fence();
+      expect(how).toBe('container');
+      expect(says).toContain(
+        'has no container of its name, and pg-old, which had its volume, was ended: nobody can write',
+      );
+      expect(engine.did).toEqual(['kill abc', IN_VOLUME]);
+    });
+
+    test('nothing is proven where Docker does not tell of such containers', async () => {
+      engine.docker.livingUsersOf = () => Promise.reject(new Error('no answer within 5000 ms'));
+      await expect(fence()).rejects.toThrow('has no container of its name, and another one may have its volume');
+      expect(engine.did).not.toContain(IN_VOLUME);
+    });
+
     test('a volume that was never used holds nothing that it could write', async () => {
       engine.onPutIntoVolume = () => Promise.resolve(false);
       expect(await fence()).toMatchObject(told('its volume was never used'));

@@ -78,6 +78,8 @@ export class FakeEngine {
 
   /** Nodes that are frozen by the engine's list, whatever it says of the one. */
   frozen: string[] = [];
+  /** Containers that have a volume, under any name. */
+  usersOf: Record<string, { id: string; name: string; status: string }[]> = {};
 
   /** Containers whose agents somebody stopped (SIGSTOP): what they are asked waits until they are woken. */
   readonly stopped = new Set<string>();
@@ -158,6 +160,8 @@ export class FakeEngine {
       if (!this.volumes.has(name)) this.volumes.set(name, { ...labels });
       return Promise.resolve();
     },
+    livingUsersOf: (volume: string) =>
+      Promise.resolve(this.usersOf[volume]?.filter(({ id }) => !this.did.includes(`kill ${id}`)) ?? []),
     volumes: (label: string) => {
       const [key = '', value] = label.split('=');
       const found = [...this.volumes].map(([name, labels]) => ({ name, labels }));
