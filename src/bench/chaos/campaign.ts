@@ -113,7 +113,7 @@ async function apply(campaign: Campaign, places: Places, id: string, action: Act
   if (what.startsWith('disk-')) return diskFault(disks, what, container);
   const fault = containerFaults(target.cluster)[what];
   if (fault === undefined) throw new Error(`nothing is called ${what}`);
-  return fault(container);
+  return fault(container, action.forMs);
 }
 
 /** Does one thing, leaves it for its time, and takes it back. Returns what became of it, in words. */

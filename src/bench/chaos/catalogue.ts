@@ -40,6 +40,7 @@ export function catalogueOf(places: Places, { redis, engines, disks }: Means): P
     { what: 'stop', where: containers, forMs: DOWN },
     { what: 'restart', where: containers },
     { what: 'crash', where: containers, weight: 2 },
+    { what: 'stop-process', where: containers, forMs: FREEZE, weight: 2 },
     ...(disks
       ? ([
           { what: 'disk-full', where: postgres, forMs: DOWN, weight: 2 },

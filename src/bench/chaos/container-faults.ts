@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { ClusterTopology } from '../../cluster/topology';
 import { faultsOf, linkFault, networkOf, reconnect } from '../faults';
 import { asRoot, docker, inspect } from '../shell';
@@ -5,8 +6,11 @@ import { thaw as thawOnce } from '../thaw';
 
 /** Takes a fault back. May be called again: what is whole is left alone. */
 export type TakeBack = () => Promise<void>;
-/** Does something to a container. Returns how it is taken back. */
-export type Apply = (container: string) => Promise<TakeBack>;
+/**
+ * Does something to a container. Returns how it is taken back.
+ * @param lot a whole number that the round has drawn: what is chosen by it is chosen again when the round is repeated
+ */
+export type Apply = (container: string, lot: number) => Promise<TakeBack>;
 
 /** A server asked to stop gets this long, in seconds; then it is killed. */
 const STOP_SECONDS = '10';
@@ -52,6 +56,30 @@ async function crash(container: string): Promise<void> {
   const [server] = servers.filter(({ parent }) => !servers.some(({ pid }) => pid === parent));
   if (server === undefined) throw new Error(`${container}: no server runs in it`);
   process.kill(server.pid, 'SIGKILL');
+}
+
+/** One process of it stands still (SIGSTOP), the others go on. */
+async function stopProcess(container: string, lot: number): Promise<TakeBack> {
+  const processes = (await processesOf(container)).sort((a, b) => a.pid - b.pid);
+  const chosen = processes[lot % Math.max(1, processes.length)];
+  if (chosen === undefined) throw new Error(`no process runs in ${container}`);
+  const { pid } = chosen;
+  const began = beganAt(pid);
+  process.kill(pid, 'SIGSTOP');
+  return () => {
+    // Its number may be another's by now.
+    if (began !== undefined && beganAt(pid) === began) process.kill(pid, 'SIGCONT');
+    return Promise.resolve();
+  };
+}
+
+/** When a process began, in ticks since the machine did (proc(5), field 22 of `stat`); undefined where there is none. */
+function beganAt(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')[19];
+  } catch {
+    return undefined;
+  }
 }
 
 /** Every packet from and to a container is dropped, without a word; it keeps its network. Needs root. */
@@ -122,6 +150,7 @@ export function containerFaults(cluster: ClusterTopology): Readonly<Record<strin
       return () => again(() => reconnect(container, network));
     },
     silence,
+    'stop-process': stopProcess,
     async crash(container) {
       await crash(container);
       return nothing;
