@@ -76,7 +76,9 @@ async function stopProcess(container: string, lot: number): Promise<TakeBack> {
 /** When a process began, in ticks since the machine did (proc(5), field 22 of `stat`); undefined where there is none. */
 function beganAt(pid: number): string | undefined {
   try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')[19];
+    return readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ')[19];
   } catch {
     return undefined;
   }
