@@ -2,6 +2,7 @@ import asyncio
 import os
 import struct
 import tempfile
+import time
 import unittest
 from unittest import mock
 
@@ -200,7 +201,6 @@ class TrialTest(Directory):
         self.slot("phys")
         self.slot("temporary", 5, 2)
         self.slot("half.tmp")
-        self.write("pg_replslot/other/state", "of another version")
         self.assertIsNone(problem(max_replication_slots="1"))
         self.assertIn("is 0, and there are 1 replication slots: phys", problem(max_replication_slots="0") or "")
         self.assertIn("minimal, and there are replication slots: phys", problem(wal_level="minimal") or "")
@@ -209,10 +209,90 @@ class TrialTest(Directory):
         self.assertIn("wal_level is replica, and logical replication slots need logical: warehouse", problem() or "")
         self.assertIsNone(problem(wal_level="Logical"))
 
+    def test_what_is_no_slot_is_found_where_a_start_would_end_at_it(self):
+        self.assertEqual(start_trial.junk_problem(self.data), (None, None))
+        self.slot("phys")
+        self.write("pg_replslot/half.tmp/other", "")
+        self.write("pg_replslot/a file", "")
+        self.assertEqual(start_trial.junk_problem(self.data), (None, None))
+        os.makedirs(os.path.join(self.data, "pg_replslot", "x"))
+        path, problem = start_trial.junk_problem(self.data)
+        self.assertEqual(path, "pg_replslot/x")
+        self.assertIn("pg_replslot/x has no state of a replication slot that can be read: a start", problem)
+        self.write("pg_replslot/other/state", "no slot")
+        self.write("pg_replslot/long/state", "#" * 200)
+        path, problem = start_trial.junk_problem(self.data)
+        self.assertEqual(path, "pg_replslot/long")
+        self.assertIn("and so 2 more", problem)
+
+    def test_what_is_in_the_way_is_told_beside_the_problem_and_no_setting_for_it(self):
+        os.makedirs(os.path.join(self.data, "pg_replslot", "x"))
+        settings = PostgresSettings({})
+        settings.data = self.data
+        trial = start_trial.StartTrial(settings, None, {})
+
+        async def well(_files):
+            return None
+
+        trial._problem = well
+        answer = asyncio.run(trial._try(config_files.ConfigFiles()))
+        self.assertEqual((answer["ok"], answer["setting"], answer["leftover"]), (False, None, "pg_replslot/x"))
+        os.rmdir(os.path.join(self.data, "pg_replslot", "x"))
+        self.assertEqual(asyncio.run(trial._try(config_files.ConfigFiles()))["leftover"], None)
+
+    def test_a_group_of_which_the_server_is_no_member_leaves_it_without_a_socket(self):
+        def problem(group):
+            return start_trial.socket_problem({"unix_socket_group": group})
+
+        with mock.patch.object(start_trial.os, "getegid", lambda: 70), mock.patch.object(
+            start_trial.os, "getgroups", lambda: [71]
+        ):
+            for group in ("", "70", "71"):
+                self.assertIsNone(problem(group))
+            self.assertIn("unix_socket_group is 72, and the server's user is no member", problem("72") or "")
+            self.assertIn("unix_socket_group is root, and", problem("root") or "")
+            self.assertIn("unix_socket_group no-such-group does not exist", problem("no-such-group") or "")
+            self.assertIsNone(start_trial.socket_problem({"unix_socket_group": "72", "unix_socket_directories": ""}))
+
+    def test_permissions_that_shut_the_agent_out(self):
+        for permissions, well in (("0777", True), ("0200", True), ("511", True), ("0", False), ("0077", False), ("?", True)):
+            found = start_trial.socket_problem({"unix_socket_permissions": permissions})
+            self.assertEqual(found is None, well, permissions)
+        self.assertIn("unix_socket_permissions 0 would shut", start_trial.socket_problem({"unix_socket_permissions": "0"}) or "")
+
+    def test_a_socket_path_that_is_too_long(self):
+        def problem(*directories):
+            return start_trial.socket_problem({"unix_socket_directories": ", ".join(directories)})
+
+        fits = "/" + "x" * (107 - len("/.s.PGSQL.5432") - 1)
+        self.assertIsNone(problem(fits))
+        self.assertIn("(108 bytes)", problem(fits + "x") or "")
+        # One is enough for a start.
+        self.assertIsNone(problem(fits + "x", "/tmp"))
+
+    def test_the_log_collector_has_to_write_its_first_file(self):
+        def problem(**values):
+            return start_trial.log_problem(self.data, {"logging_collector": "on", **values})
+
+        self.assertIsNone(problem(log_filename="pg-%a.log"))
+        self.assertIn(f"find no directory {self.data}/log/app: log_filename 'app/pg-%a.log'", problem(log_filename="app/pg-%a.log") or "")
+        os.makedirs(os.path.join(self.data, "log", "app"))
+        self.assertIsNone(problem(log_filename="app/pg-%a.log"))
+        day = time.strftime("%d", time.gmtime())
+        os.makedirs(os.path.join(self.data, "log", f"pg-{day}.log"))
+        self.assertIn(f"write its first file {self.data}/log/pg-{day}.log: log_filename", problem(log_filename="pg-%d.log") or "")
+        self.write("log/own.log", "")
+        self.assertIsNone(problem(log_filename="own.log"))
+        with mock.patch.object(start_trial.os, "access", lambda path, mode: not path.endswith("own.log")):
+            self.assertIn("own.log: log_filename", problem(log_filename="own.log") or "")
+
     def test_settings_that_the_real_start_would_meet_are_named(self):
         auto = "max_replication_slots = 1\nlog_directory = '/mnt/gone'\nlogging_collector = on\nwal_level = replica\n"
         self.assertEqual(self.culprit("max_replication_slots is 1, and there are 2", auto), "max_replication_slots")
         self.assertEqual(self.culprit("wal_level is replica, and logical", auto), "wal_level")
+        auto = "log_filename = 'app/x'\nlogging_collector = on\nunix_socket_directories = '/x'\nunix_socket_group = 'x'\n"
+        self.assertEqual(self.culprit("no directory /a/log/app: log_filename 'app/x' leads there", auto), "log_filename")
+        self.assertEqual(self.culprit("unix_socket_group x does not exist", auto), "unix_socket_group")
 
 
 class TrialTimeTest(Directory):

@@ -6,11 +6,12 @@ import asyncio
 import glob
 import os
 import statistics
+import subprocess
 import time
 import weakref
 from typing import TYPE_CHECKING, Optional
 
-from . import access_rules, config_files, control_database, recovery_settings, session_defaults
+from . import access_rules, config_files, control_database, control_file, recovery_settings, session_defaults
 from .libraries import Libraries
 from .replication_path import ReplicationPath
 from .unreadable import Unreadable
@@ -145,7 +146,7 @@ async def readiness(
         "libraries": missing,
         "next": _next(files, s.data),
         "leftovers": recovery_settings.leftovers(s.version, files.settings),
-        "signals": recovery_settings.left_signals(s.data, running),
+        "signals": await asyncio.to_thread(_signals, s, running),
         # While a copy is made the directory is not the node's own yet.
         "unreadable": await _files_unread(node).answer() if running else None,
         **await asyncio.to_thread(_on_disk, s.data, files),
@@ -165,6 +166,15 @@ def _on_disk(data: str, files: ConfigFiles) -> dict:
         "archive": _archive(data),
         "unlogged": _unlogged(data),
     }
+
+
+def _signals(settings: PostgresSettings, running: bool) -> list:
+    try:
+        histories = control_file.strange_histories(settings.data, settings.bin) if running else []
+    except (OSError, subprocess.SubprocessError):
+        # What can't be read is told by whoever needs it.
+        histories = []
+    return [*recovery_settings.left_signals(settings.data, running), *(f"pg_wal/{name}" for name in histories)]
 
 
 def _link_target(path: str) -> Optional[str]:

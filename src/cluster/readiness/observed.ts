@@ -25,6 +25,8 @@ export interface AgentReadiness {
     problem: string | null;
     /** The setting that is probably wrong. */
     setting: SettingInFile | null;
+    /** What in the data directory a start would end at; null where there is nothing. Absent from an agent that is older. */
+    leftover?: string | null;
     ms: number;
     /** The shortest of the last trials with the same files; null where none ended well. Absent from an agent that is older. */
     shortestMs?: number | null;
@@ -34,7 +36,7 @@ export interface AgentReadiness {
   next: Record<string, string>;
   /** Settings of a restore, and settings that the agent's own file says, left in other files. */
   leftovers: SettingInFile[];
-  /** Files in the data directory that would change what a start does. */
+  /** Files in the data directory that would change what a start does, `pg_wal/*.history` of a timeline that a primary never had included. */
   signals: string[];
   tablespaces: { oid: string; path: string; there: boolean }[];
   /** Tables, indexes and sequences of which no WAL is written: a promotion empties them. Absent from an agent that is older. */
