@@ -8,7 +8,7 @@ from unittest import mock
 
 import support  # noqa: F401
 
-from veloz_agent import auto_conf, config_files, readiness, recovery_settings, start_trial
+from veloz_agent import archiving, auto_conf, config_files, readiness, recovery_settings, start_trial
 from veloz_agent.settings import PostgresSettings
 
 
@@ -362,8 +362,80 @@ class ArchiveTest(Directory):
         self.assertLess(readiness._archive(self.data)["fileMs"], 1000)
 
 
+    def test_what_was_archived_by_another_command_tells_nothing_of_this_one(self):
+        now = os.stat(self.status("1.done", 0)).st_ctime
+        self.assertEqual(readiness._archive(self.data, now + 1)["fileMs"], None)
+        self.assertIsNotNone(readiness._archive(self.data, now - 1)["fileMs"])
+
+
+class CommandTest(Directory):
+    """Since when the archiver has had its command, by an agent's own record."""
+
+    def setUp(self):
+        super().setUp()
+        self.settings = type("Settings", (), {"own": self.data, "data": self.data, "repl_password": "key"})
+
+    def now(self, command, loaded, mode="on"):
+        values = {"archive_mode": mode, "archive_command": command, "archive_library": ""}
+        defaults = {"archive_mode": "off", "archive_command": "", "archive_library": ""}
+        return archiving.InForce(values, defaults, loaded)
+
+    def files(self, text, at=None):
+        self.write("postgresql.auto.conf", text, at)
+        return config_files.read(self.write("main.conf", ""), self.data)
+
+    def test_a_command_counts_since_the_reload_that_took_it_over(self):
+        nothing = self.files("")
+        kept = archiving.Archiving(self.settings)
+        self.assertEqual(kept.since(self.now("(disabled)", 100.0, "off"), nothing), 100.0)
+        self.assertEqual(kept.since(self.now("sleep 8", 200.0), nothing), 200.0)
+        self.assertEqual(kept.since(self.now("sleep 8", 300.0), nothing), 200.0)
+        # Another reload, and another agent: the command is the same.
+        self.assertEqual(archiving.Archiving(self.settings).since(self.now("sleep 8", 400.0), nothing), 200.0)
+        self.assertEqual(kept.since(self.now("true", 500.0), nothing), 500.0)
+        with open(os.path.join(self.data, "archiving.json"), encoding="utf-8") as file:
+            self.assertNotIn("true", file.read())
+
+    def test_an_agent_that_looks_for_the_first_time_takes_the_time_of_the_file(self):
+        files = self.files("archive_command = 'true'\n", 150.0)
+        self.assertEqual(archiving.Archiving(self.settings).since(self.now("true", 900.0), files), 150.0)
+
+    def test_what_a_segment_took_is_known_when_its_status_is_gone(self):
+        nothing = self.files("")
+        kept = archiving.Archiving(self.settings)
+        self.assertIsNone(kept.took(None))
+        kept.since(self.now("true", 100.0), nothing)
+        self.assertIsNone(kept.took(None))
+        self.assertEqual((kept.took(40), kept.took(None)), (40, 40))
+        again = archiving.Archiving(self.settings)
+        again.since(self.now("true", 200.0), nothing)
+        self.assertEqual(again.took(None), 40)
+        again.since(self.now("false", 300.0), nothing)
+        self.assertIsNone(again.took(None))
+
+    def test_a_record_that_nobody_can_read_is_none(self):
+        self.write("archiving.json", "{}")
+        self.assertEqual(archiving.Archiving(self.settings).since(self.now("true", 100.0), self.files("")), 100.0)
+
+    def test_a_command_sleeps_in_the_files_until_a_reload(self):
+        files = self.files("archive_command = 'sleep 8'\n")
+        self.assertTrue(archiving.sleeps(self.now("true", 1.0), files))
+        self.assertFalse(archiving.sleeps(self.now("sleep 8", 1.0), files))
+        self.assertFalse(archiving.sleeps(self.now("(disabled)", 1.0, "off"), files))
+        self.assertTrue(archiving.sleeps(self.now("true", 1.0), self.files("")))
+
+    def test_the_answer_has_both(self):
+        node = type("Node", (), {"settings": self.settings})()
+        files = self.files("archive_command = 'true'\n")
+        answer = readiness._archive_known(node, self.now("true", time.time() - 5), files)
+        self.assertAlmostEqual(answer["setAgeMs"], 5000, delta=1000)
+        self.assertEqual((answer["sleeps"], answer["fileMs"]), (False, None))
+        unknown = readiness._archive_known(node, None, files)
+        self.assertEqual((unknown["setAgeMs"], unknown["sleeps"]), (None, None))
+
+
 class KeptTest(Directory):
-    WELL = ({"ok": True}, {"errors": [], "identErrors": [], "refused": [], "clients": None}, {})
+    WELL = ({"ok": True}, {"errors": [], "identErrors": [], "refused": [], "clients": None}, {}, None)
 
     def asked(self, *results, kept_s=60, between=lambda: None):
         """How often the server was asked, by as many questions as there are results."""
@@ -392,13 +464,13 @@ class KeptTest(Directory):
         self.assertEqual(self.asked(self.WELL, self.WELL, self.WELL, kept_s=-1), 3)
 
     def test_what_was_not_well_is_asked_anew(self):
-        own, access, defaults = self.WELL
+        own, access, defaults, archive = self.WELL
         for wrong in (
-            ({"ok": None}, None, None),
-            (own, None, defaults),
-            (own, access, None),
-            (own, {**access, "refused": [1]}, defaults),
-            (own, {**access, "clients": {"role": "app"}}, defaults),
+            ({"ok": None}, None, None, None),
+            (own, None, defaults, archive),
+            (own, access, None, archive),
+            (own, {**access, "refused": [1]}, defaults, archive),
+            (own, {**access, "clients": {"role": "app"}}, defaults, archive),
         ):
             self.assertEqual(self.asked(wrong, wrong, self.WELL), 3)
 

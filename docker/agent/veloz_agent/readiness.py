@@ -11,7 +11,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Optional
 
-from . import access_rules, config_files, control_database, control_file, recovery_settings, session_defaults
+from . import access_rules, archiving, config_files, control_database, control_file, recovery_settings, session_defaults
+from .archiving import Archiving, InForce
 from .libraries import Libraries
 from .replication_path import ReplicationPath
 from .unreadable import Unreadable
@@ -72,12 +73,22 @@ def _files_unread(node: PostgresSupervisor) -> Unreadable:
     return _unreadable[node]
 
 
+# Since when the archiver has had its command.
+_archiving: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _archiving_of(node: PostgresSupervisor) -> Archiving:
+    if node not in _archiving:
+        _archiving[node] = Archiving(node.settings)
+    return _archiving[node]
+
+
 async def _nothing() -> None:
     return None
 
 
 async def _unknown() -> tuple:
-    return None, None, None
+    return None, None, None, None
 
 
 # What was asked over the socket last: the files as they were, when that was, and what came of it.
@@ -93,7 +104,7 @@ async def _own_words(node: PostgresSupervisor, files: ConfigFiles, pooler: Optio
     if before is not None and before[0] == key and time.monotonic() - before[1] <= kept_s:
         return before[2]
     found = await _by_socket(s, pooler)
-    if _is_well(*found):
+    if _is_well(*found[:3]):
         _asked[node] = (key, time.monotonic(), found)
     else:
         _asked.pop(node, None)
@@ -110,9 +121,14 @@ async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple
     """The agent's own door, and what the server itself reads in its files, in one session: to open one costs more than all that is asked."""
     own, session = await control_database.own_door(settings)
     if session is None:
-        return own, None, None
+        return own, None, None, None
     try:
-        return own, await access_rules.read(settings, session, pooler), await session_defaults.read(settings, session)
+        return (
+            own,
+            await access_rules.read(settings, session, pooler),
+            await session_defaults.read(settings, session),
+            await archiving.in_force(session),
+        )
     finally:
         session.close()
 
@@ -131,7 +147,7 @@ async def readiness(
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    (own, access, defaults), replication, missing = await asyncio.gather(
+    (own, access, defaults, in_force), replication, missing = await asyncio.gather(
         _own_words(node, files, pooler, kept_s) if running else _unknown(),
         _path(node).answer(kept_s),
         _missing(node) if running else _nothing(),
@@ -149,7 +165,8 @@ async def readiness(
         "signals": await asyncio.to_thread(_signals, s, running),
         # While a copy is made the directory is not the node's own yet.
         "unreadable": await _files_unread(node).answer() if running else None,
-        **await asyncio.to_thread(_on_disk, s.data, files),
+        "archive": await asyncio.to_thread(_archive_known, node, in_force, files),
+        **await asyncio.to_thread(_on_disk, s.data),
     }
 
 
@@ -159,11 +176,10 @@ def _next(files: ConfigFiles, data: str) -> dict:
     return {**named, "hba_file": config_files.hba_file(files.settings, data)}
 
 
-def _on_disk(data: str, files: ConfigFiles) -> dict:
+def _on_disk(data: str) -> dict:
     return {
         "tablespaces": _tablespaces(data),
         "walOutside": _link_target(os.path.join(data, "pg_wal")),
-        "archive": _archive(data),
         "unlogged": _unlogged(data),
     }
 
@@ -202,11 +218,28 @@ def _unlogged(data: str) -> int:
     )
 
 
-def _archive(data: str) -> dict:
+def _archive_known(node: PostgresSupervisor, in_force: Optional[InForce], files: ConfigFiles) -> dict:
+    """As `_archive`, by the command that is in force now: `setAgeMs` for how long, `sleeps` whether the files name another one. Both None
+    where that is not known."""
+    if in_force is None:
+        return {**_archive(node.settings.data), "setAgeMs": None, "sleeps": None}
+    kept = _archiving_of(node)
+    since = kept.since(in_force, files)
+    found = _archive(node.settings.data, since)
+    return {
+        **found,
+        "fileMs": kept.took(found["fileMs"]),
+        "setAgeMs": max(0, round((time.time() - since) * 1000)),
+        "sleeps": archiving.sleeps(in_force, files),
+    }
+
+
+def _archive(data: str, since: float = 0) -> dict:
     """What waits for the archiver, how long the last files took, and for how long the present one has taken.
 
     A file's status is written when it is complete and renamed when it is archived: a rename keeps the time of the first
-    and has a time of its own. While several wait, each begins when the one before it has ended.
+    and has a time of its own. While several wait, each begins when the one before it has ended. What was archived before `since`, seconds
+    since the epoch, tells nothing of the command of now.
     """
     folder = os.path.join(data, "pg_wal", "archive_status")
     done, ready = [], []
@@ -221,7 +254,9 @@ def _archive(data: str) -> dict:
             ready.append(entry.st_mtime)
     done.sort()
     recent = done[-6:]
-    took = [ended - max(queued, recent[i - 1][0] if i else queued) for i, (ended, queued) in enumerate(recent)]
+    took = [
+        ended - max(queued, recent[i - 1][0] if i else queued) for i, (ended, queued) in enumerate(recent) if ended >= since
+    ]
     since = max(min(ready), done[-1][0] if done else 0) if ready else None
     return {
         "ready": len(ready),

@@ -83,6 +83,13 @@ export interface AgentReadiness {
     fileMs: number | null;
     /** For how long the present file has taken already; null when none waits. */
     presentMs: number | null;
+    /**
+     * For how long the command that archives has been in force, in milliseconds; `fileMs` counts since then. null where it is not known,
+     * absent from an agent that is older.
+     */
+    setAgeMs?: number | null;
+    /** The files name another command, which the next reload takes over. null and absent as for `setAgeMs`. */
+    sleeps?: boolean | null;
   };
 }
 
