@@ -66,6 +66,7 @@ class RecoverySettingsTest(Directory):
         self.assertIn("hot_standby=on", words)
         self.assertIn("wal_retrieve_retry_interval=50ms", words)
         self.assertIn("wal_receiver_status_interval=1s", words)
+        self.assertIn("wal_receiver_timeout=5s", words)
         self.assertIn("recovery_target_timeline=latest", words)
         self.assertEqual(words[::2], ["-c"] * (len(words) // 2))
 
@@ -492,7 +493,7 @@ class AnswerTest(Directory):
 
         class Node:
             settings = type(
-                "Settings", (), {"config_file": self.write("postgresql.conf", ""), "data": self.data, "peers": [], "version": 17}
+                "Settings", (), {"config_file": self.write("postgresql.conf", ""), "data": self.data, "peers": [], "version": 17, "repl_password": "x"}
             )
             desired = "up"
             jobs = type("Jobs", (), {"running": None})
@@ -504,7 +505,7 @@ class AnswerTest(Directory):
         self.write("base/5/16400_init", "")
         answer = asyncio.run(readiness.readiness(Node(), start=False))
         self.assertEqual((answer["start"], answer["unlogged"], tried), (None, 1, []))
-        self.assertEqual(answer["access"], None)
+        self.assertEqual((answer["access"], answer["serverSettings"]), (None, {}))
         self.assertEqual(answer["next"], {"hba_file": os.path.join(self.data, "pg_hba.conf")})
         self.write("postgresql.conf", "hba_file = '/etc/x/../hba'\nrecovery_min_apply_delay = '1h'\nwork_mem = '8MB'\n")
         answer = asyncio.run(readiness.readiness(Node(), start=False))

@@ -158,6 +158,7 @@ async def readiness(
         "access": access,
         "own": own,
         "sessionDefaults": defaults,
+        "serverSettings": session_defaults.of_server(files, s.repl_password.encode()),
         "replication": replication,
         "libraries": missing,
         "next": _next(files, s.data),

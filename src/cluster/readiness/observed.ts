@@ -66,6 +66,11 @@ export interface AgentReadiness {
    */
   sessionDefaults?: Record<string, string> | null;
   /**
+   * What the files say of settings of the server that are not the default and of which nobody learns before a move that they are another
+   * node's: `{archive_mode: "on"}`. Commands stand as a digest. Absent from an agent that is older.
+   */
+  serverSettings?: Record<string, string>;
+  /**
    * Libraries that functions of the databases name and that the node's container lacks, and databases that could not be asked. null where
    * nothing is known, absent from an agent that is older.
    */

@@ -158,6 +158,8 @@ const overriddenFor: Readonly<Record<string, string>> = {
     'a standby would wait for so long until it tries its upstream again, and its agent starts it with 50ms',
   wal_receiver_status_interval:
     'a standby says with it how far it is, commits wait for that, and its agent starts it with 1s',
+  wal_receiver_timeout:
+    'a standby ends a session with its upstream in which it heard nothing for so long, and its agent starts it with 5s',
   reserved_connections:
     'sessions of the control role have no place without them while clients take all others, and its agent starts it with 5',
   superuser_reserved_connections:

@@ -163,6 +163,14 @@ objects({
     says: 'wal_receiver_status_interval does nothing on veloz-postgres-primary: a standby says with it how far it is',
     next: 'ALTER SYSTEM RESET wal_receiver_status_interval',
   },
+  'a standby would end its session in each quiet moment, by a setting that the agent overrides': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.leftovers = [{ name: 'wal_receiver_timeout', value: '1ms', file: auto, line: 3 }]),
+    id: 'M2',
+    result: 'warn',
+    says: 'wal_receiver_timeout does nothing on veloz-postgres-primary: a standby ends a session',
+    next: 'ALTER SYSTEM RESET wal_receiver_timeout',
+  },
   'hot_standby is off in a file, which the agent overrides': {
     change: (seen) =>
       (ready(primary(seen)).agent.leftovers = [{ name: 'hot_standby', value: 'off', file: auto, line: 3 }]),
