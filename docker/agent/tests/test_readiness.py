@@ -482,6 +482,29 @@ class KeptTest(Directory):
             self.assertEqual(self.asked(self.WELL, self.WELL, between=change), 2, name)
 
 
+class UnloggedTest(Directory):
+    def test_init_forks_of_every_tablespace_are_counted(self):
+        self.assertEqual(readiness._unlogged(self.data), 0)
+        for name in ("5/16400_init", "5/16400", "6/17000_init", "5/16400_init.x"):
+            self.write(f"base/{name}", "")
+        self.write("global/1_init", "")
+        self.write("space/PG_17_202406281/5/16500_init", "")
+        self.write("space/other/5/16500_init", "")
+        os.makedirs(os.path.join(self.data, "pg_tblspc"))
+        os.symlink(os.path.join(self.data, "space"), os.path.join(self.data, "pg_tblspc", "16390"))
+        self.assertEqual(readiness._unlogged(self.data), 3)
+
+    def test_who_asks_all_the_time_gets_what_was_counted_within_a_minute(self):
+        node = type("Node", (), {"settings": type("Settings", (), {"data": self.data})})()
+        counts = iter([0, 1, 2])
+
+        async def run():
+            with mock.patch.object(readiness, "_unlogged", lambda _data: next(counts)):
+                return [await readiness._count_unlogged(node, kept_s) for kept_s in (20, 20, 0, 20, 0)]
+
+        self.assertEqual(asyncio.run(run()), [0, 0, 1, 1, 2])
+
+
 class AnswerTest(Directory):
     def test_a_start_is_tried_unless_it_is_not_wanted(self):
         tried = []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Optional
 
 from . import access_rules, archiving, config_files, control_database, control_file, recovery_settings, session_defaults
 from .archiving import Archiving, InForce
+from .kept import Kept
 from .libraries import Libraries
 from .replication_path import ReplicationPath
 from .unreadable import Unreadable
@@ -81,6 +82,19 @@ def _archiving_of(node: PostgresSupervisor) -> Archiving:
     if node not in _archiving:
         _archiving[node] = Archiving(node.settings)
     return _archiving[node]
+
+
+# The names of all files of a database are looked through for it: some 400 000 where there are 100 000 tables.
+UNLOGGED_KEPT_S = 60
+_unlogged_of: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+async def _count_unlogged(node: PostgresSupervisor, kept_s: float) -> int:
+    """Counted anew for everybody but who asks all the time: a report tells what a promotion has just emptied."""
+    if node not in _unlogged_of:
+        data = node.settings.data
+        _unlogged_of[node] = Kept(lambda: asyncio.to_thread(_unlogged, data), lambda _count: True, 0)
+    return await _unlogged_of[node].answer(UNLOGGED_KEPT_S if kept_s > 0 else 0)
 
 
 async def _nothing() -> None:
@@ -167,6 +181,7 @@ async def readiness(
         # While a copy is made the directory is not the node's own yet.
         "unreadable": await _files_unread(node).answer() if running else None,
         "archive": await asyncio.to_thread(_archive_known, node, in_force, files),
+        "unlogged": await _count_unlogged(node, kept_s),
         **await asyncio.to_thread(_on_disk, s.data),
     }
 
@@ -181,7 +196,6 @@ def _on_disk(data: str) -> dict:
     return {
         "tablespaces": _tablespaces(data),
         "walOutside": _link_target(os.path.join(data, "pg_wal")),
-        "unlogged": _unlogged(data),
     }
 
 
@@ -212,11 +226,32 @@ def _tablespaces(data: str) -> list:
 
 def _unlogged(data: str) -> int:
     """Tables, indexes and sequences that no WAL is written of: each has an init fork, to which a promotion empties it."""
-    return sum(
-        1
-        for pattern in ("base/*/*_init", "pg_tblspc/*/PG_*/*/*_init")
-        for _ in glob.iglob(os.path.join(glob.escape(data), pattern))
-    )
+    spaces = [
+        version
+        for space in _folders(os.path.join(data, "pg_tblspc"))
+        for version in _folders(space)
+        if os.path.basename(version).startswith("PG_")
+    ]
+    databases = [folder for space in (os.path.join(data, "base"), *spaces) for folder in _folders(space)]
+    return sum(_init_forks(folder) for folder in databases)
+
+
+def _folders(path: str) -> list:
+    try:
+        with os.scandir(path) as entries:
+            # A tablespace is a link.
+            return [entry.path for entry in entries if entry.is_dir()]
+    except OSError:
+        # Dropped meanwhile, or not there.
+        return []
+
+
+def _init_forks(folder: str) -> int:
+    try:
+        with os.scandir(folder) as entries:
+            return sum(entry.name.endswith("_init") for entry in entries)
+    except OSError:
+        return 0
 
 
 def _archive_known(node: PostgresSupervisor, in_force: Optional[InForce], files: ConfigFiles) -> dict:
