@@ -358,10 +358,16 @@ class ArchiveTest(Directory):
 
     def test_one_slow_file_among_the_last_five_is_not_how_long_a_file_takes(self):
         now = os.stat(self.status("0.done", 0)).st_ctime
-        for name, took in (("0", 30), ("1", 0), ("2", 0), ("3", 0), ("4", 0)):
+        for name, took in (("0", 30), ("1", 0.1), ("2", 0.1), ("3", 0.1), ("4", 0.1)):
             self.status(f"{name}.done", now - took)
         self.assertLess(readiness._archive(self.data)["fileMs"], 1000)
 
+
+    def test_what_a_receiver_marked_was_never_archived_here(self):
+        at = os.stat(self.status("1.done", 0)).st_ctime
+        entry = type("Entry", (), {"st_ctime": at, "st_mtime": at, "st_ctime_ns": 7, "st_mtime_ns": 7})
+        with mock.patch.object(readiness.os, "stat", lambda _path: entry):
+            self.assertEqual(readiness._archive(self.data)["fileMs"], None)
 
     def test_what_was_archived_by_another_command_tells_nothing_of_this_one(self):
         now = os.stat(self.status("1.done", 0)).st_ctime

@@ -285,7 +285,9 @@ def _archive(data: str, since: float = 0) -> dict:
         except FileNotFoundError:
             continue
         if path.endswith(".done"):
-            done.append((entry.st_ctime, entry.st_mtime))
+            # A receiver and a copy write this of what others archived, and nobody has renamed it since.
+            if entry.st_ctime_ns > entry.st_mtime_ns:
+                done.append((entry.st_ctime, entry.st_mtime))
         elif path.endswith(".ready"):
             ready.append(entry.st_mtime)
     done.sort()
