@@ -84,10 +84,10 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /**
- * The database does not exist (yet), takes no connections, none of this role, or no more of them: a session elsewhere does for
- * all but what is kept there.
+ * The database does not exist (yet), takes no connections, none of this role, or no more of them, or its sessions are to load a library
+ * that is not there (`session_preload_libraries` of the role in this database): a session elsewhere does for all but what is kept there.
  */
-const notThisDatabase: ReadonlySet<string> = new Set(['3D000', '55000', '42501', '53300']);
+const notThisDatabase: ReadonlySet<string> = new Set(['3D000', '55000', '42501', '53300', '58P01']);
 
 /**
  * Connects as the control role to the first of its databases that takes it: its own, else another one, which has to do where an

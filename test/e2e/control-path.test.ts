@@ -146,6 +146,27 @@ describe('the control path needs nothing of the application', () => {
     }
   }, 240_000);
 
+  test('nor what somebody has its roles load in its own database, which the agent of the primary takes back', async () => {
+    const { primary } = await roles();
+    const own = ['veloz_ha', 'replicator'].map((role) => `ALTER ROLE ${role} IN DATABASE veloz_ha`);
+    try {
+      for (const role of own) alone(primary, `${role} SET session_preload_libraries = 'missing'`);
+      const status = await cli(['postgres', 'status'], guarded.env);
+      expect(status.stdout + status.stderr).not.toMatch(/could not access file/);
+      await waitUntil(
+        'the empty list of libraries again',
+        () =>
+          alone(
+            primary,
+            "SELECT count(*) FROM pg_db_role_setting WHERE 'session_preload_libraries=' = ANY (setconfig)",
+          ) === '2',
+        30_000,
+      );
+    } finally {
+      for (const role of own) alone(primary, `${role} RESET session_preload_libraries`);
+    }
+  }, 120_000);
+
   test('nor ALTER SYSTEM allowed by the files of the nodes', async () => {
     const before = await roles();
     const nodes = [before.primary, before.standby];

@@ -182,6 +182,13 @@ describe('a switchover is refused when the standby could not be the primary', ()
       'log_directory',
     ],
     ['fewer slots than there are', { max_replication_slots: '0' }, 'max_replication_slots'],
+    ['a group of which it is no member', { unix_socket_group: 'root' }, 'unix_socket_group'],
+    ['a socket that its agent may not open', { unix_socket_permissions: '0' }, 'unix_socket_permissions'],
+    [
+      'a log in a folder that is not there',
+      { logging_collector: 'on', log_filename: `'app/pg-%a.log'` },
+      'log_filename',
+    ],
   ])('the old primary could not be started again: %s', (_what, settings: Record<string, string>, culprit) =>
     whileClientsWrite(() =>
       withFault(
@@ -263,6 +270,19 @@ describe('a switchover is refused when the standby could not be the primary', ()
         const { stdout } = await cli(['postgres', 'status', '-o', 'json'], rig.env);
 
         expect(stdout).toContain('role replicator may open too few sessions for a rewind');
+      },
+    ));
+
+  it('a setting of the server that is another one on the standby is told, and refuses nothing', () =>
+    withFault(
+      {
+        inject: () => psql(standby, 'ALTER SYSTEM SET autovacuum = off'),
+        takeAway: () => psql(standby, 'ALTER SYSTEM RESET autovacuum'),
+      },
+      async () => {
+        const { stdout } = await cli(['postgres', 'status', '-o', 'json'], rig.env);
+
+        expect(stdout).toContain('nobody would remove dead rows after a move');
       },
     ));
 
@@ -393,6 +413,7 @@ describe('a standby that lets clients in as PgBouncer and libpq know it refuses 
   it.each([
     ['with a longer pause between its tries in its files', 'wal_retrieve_retry_interval', '5s', '50ms'],
     ['with no word on how far it is in its files', 'wal_receiver_status_interval', '0', '1s'],
+    ['with no patience for its upstream in its files', 'wal_receiver_timeout', '1ms', '5s'],
   ])('%s, which counts for nothing', (_name, setting, value, inForce) =>
     withFault(
       {

@@ -1,5 +1,11 @@
 import { createServer, type AddressInfo, type Server } from 'node:net';
-import { connectControl, controlOptions, sqlState, startupOptions } from '../../src/systems/control-session';
+import {
+  connectControl,
+  connectControlDatabase,
+  controlOptions,
+  sqlState,
+  startupOptions,
+} from '../../src/systems/control-session';
 
 function message(kind: string, body: Buffer | string): Buffer {
   const bytes = Buffer.from(body);
@@ -111,6 +117,14 @@ describe('a session of the control role', () => {
     (await connect()).close();
     expect(asked.map(({ options }) => options)).toEqual([controlOptions.current, controlOptions.older]);
     expect(queries[0]).toContain("'idle_session_timeout', 'transaction_timeout'");
+  });
+
+  it.each(['3D000', '55000', '42501', '53300', '58P01'])('goes on to the next database after %s', async (code) => {
+    answers = [refusal(code)];
+    const endpoint = { host: '127.0.0.1', port: (server.address() as AddressInfo).port };
+    const session = await connectControlDatabase(endpoint, { user: 'u', password: 'p' }, ['veloz_ha', 'postgres']);
+    session.close();
+    expect(asked.map(({ database }) => database)).toEqual(['veloz_ha', 'postgres']);
   });
 
   it('fails as any connection when the server refuses for another reason', async () => {

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import re
 import unittest
 from types import SimpleNamespace
 from unittest import mock
@@ -23,13 +24,26 @@ class ControlDatabaseTest(unittest.TestCase):
         self.assertNotIn("'o'ha'", asked)
         self.assertIn("pg_reload_conf()", asked)
 
-    def test_the_control_role_shows_what_it_does_whatever_the_server_is_set_to(self):
+    def test_each_setting_that_the_script_gives_a_role_is_asked_for_with_its_value(self):
         asked = control_database.question(SimpleNamespace(ha_user="ha", repl_user="repl"))
-        self.assertIn("c.entry LIKE 'track_activities=on'", asked)
         script = os.path.join(os.path.dirname(__file__), "..", "..", "postgres", "control.sql")
         # In the image it lies where the agent has it.
         with open(script if os.path.exists(script) else control_database.SCRIPT, encoding="utf-8") as file:
-            self.assertIn('ALTER ROLE :"ha_user" IN DATABASE :"control" SET track_activities = on;', file.read())
+            written = re.findall(
+                r'(?m)^ALTER ROLE :"(ha|repl)_user" IN DATABASE :"control" SET (\w+) (?:= \'?(\w+)\'?|FROM CURRENT);$', file.read()
+            )
+        self.assertIn(("ha", "track_activities", "on"), written)
+        # The script takes the empty list from its session.
+        entries = {(role, f"{name}={value}") for role, name, value in written}
+        self.assertIn(("repl", "session_preload_libraries="), entries)
+        wanted = {("ha", entry) for entry in (*control_database.HA_SETTINGS, control_database.NO_EVENT_TRIGGERS)}
+        wanted |= {("repl", entry) for entry in (*control_database.REPL_SETTINGS, control_database.NO_EVENT_TRIGGERS)}
+        self.assertEqual(entries, wanted)
+        for role, entry in entries:
+            self.assertIn(f"'the setting {entry} of' || ' ' || '{role}'", asked)
+            self.assertIn(f"c.entry = '{entry}'", asked)
+        # A server that does not know event triggers at a login has no such setting.
+        self.assertEqual(asked.count("< 170000 OR EXISTS"), 2)
 
     def test_what_anybody_may_call_is_asked_for_by_name(self):
         asked = control_database.question(SimpleNamespace(ha_user="ha", repl_user="repl"))

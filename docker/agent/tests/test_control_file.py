@@ -73,6 +73,22 @@ class ControlFileTest(unittest.TestCase):
             self.assertEqual(control_file.newest_history(directory), 10)
         self.assertEqual(control_file.newest_history("/nowhere"), 1)
 
+    def test_a_history_that_a_primary_never_had_is_strange_and_that_of_a_standby_may_be_its_upstreams(self):
+        with tempfile.TemporaryDirectory() as directory:
+            for folder in ("global", "pg_wal"):
+                os.mkdir(os.path.join(directory, folder))
+            for name in ("00000003.history", "00000004.history", "00000005.history", "0000000A.history", "junk.history"):
+                open(os.path.join(directory, "pg_wal", name), "w").close()
+
+            def found(state):
+                with open(os.path.join(directory, "global", "pg_control"), "wb") as file:
+                    file.write(binary(state=state))
+                return control_file.strange_histories(directory, "/bin")
+
+            # It was promoted to 4, and its first checkpoint there is still to come.
+            self.assertEqual(found(6), ["00000005.history", "0000000A.history"])
+            self.assertEqual(found(5), [])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -117,6 +117,12 @@ class ControlSessionTest(unittest.IsolatedAsyncioTestCase):
         encrypted, error = await self.over_tls(refusal("28000"), refusal("28000"))
         self.assertEqual((encrypted, error.code, error.encrypted), ([True, False], "28000", True))
 
+    async def test_a_database_whose_sessions_load_what_is_not_there_is_no_reason_to_give_up(self):
+        for code in ("3D000", "55000", "42501", "53300", "58P01"):
+            async with FakeServer(refusal(code), READY) as server:
+                (await control_session.open_control("127.0.0.1", server.port, "u", "p")).close()
+            self.assertEqual([asked["database"] for asked in server.asked], ["veloz_ha", "postgres"], code)
+
     async def test_any_other_refusal_is_told(self):
         async with FakeServer(refusal("28P01")) as server:
             with self.assertRaises(ServerError) as refused:

@@ -2,12 +2,13 @@ import asyncio
 import os
 import struct
 import tempfile
+import time
 import unittest
 from unittest import mock
 
 import support  # noqa: F401
 
-from veloz_agent import auto_conf, config_files, readiness, recovery_settings, start_trial
+from veloz_agent import archiving, auto_conf, config_files, readiness, recovery_settings, start_trial
 from veloz_agent.settings import PostgresSettings
 
 
@@ -65,6 +66,7 @@ class RecoverySettingsTest(Directory):
         self.assertIn("hot_standby=on", words)
         self.assertIn("wal_retrieve_retry_interval=50ms", words)
         self.assertIn("wal_receiver_status_interval=1s", words)
+        self.assertIn("wal_receiver_timeout=5s", words)
         self.assertIn("recovery_target_timeline=latest", words)
         self.assertEqual(words[::2], ["-c"] * (len(words) // 2))
 
@@ -200,7 +202,6 @@ class TrialTest(Directory):
         self.slot("phys")
         self.slot("temporary", 5, 2)
         self.slot("half.tmp")
-        self.write("pg_replslot/other/state", "of another version")
         self.assertIsNone(problem(max_replication_slots="1"))
         self.assertIn("is 0, and there are 1 replication slots: phys", problem(max_replication_slots="0") or "")
         self.assertIn("minimal, and there are replication slots: phys", problem(wal_level="minimal") or "")
@@ -209,10 +210,90 @@ class TrialTest(Directory):
         self.assertIn("wal_level is replica, and logical replication slots need logical: warehouse", problem() or "")
         self.assertIsNone(problem(wal_level="Logical"))
 
+    def test_what_is_no_slot_is_found_where_a_start_would_end_at_it(self):
+        self.assertEqual(start_trial.junk_problem(self.data), (None, None))
+        self.slot("phys")
+        self.write("pg_replslot/half.tmp/other", "")
+        self.write("pg_replslot/a file", "")
+        self.assertEqual(start_trial.junk_problem(self.data), (None, None))
+        os.makedirs(os.path.join(self.data, "pg_replslot", "x"))
+        path, problem = start_trial.junk_problem(self.data)
+        self.assertEqual(path, "pg_replslot/x")
+        self.assertIn("pg_replslot/x has no state of a replication slot that can be read: a start", problem)
+        self.write("pg_replslot/other/state", "no slot")
+        self.write("pg_replslot/long/state", "#" * 200)
+        path, problem = start_trial.junk_problem(self.data)
+        self.assertEqual(path, "pg_replslot/long")
+        self.assertIn("and so 2 more", problem)
+
+    def test_what_is_in_the_way_is_told_beside_the_problem_and_no_setting_for_it(self):
+        os.makedirs(os.path.join(self.data, "pg_replslot", "x"))
+        settings = PostgresSettings({})
+        settings.data = self.data
+        trial = start_trial.StartTrial(settings, None, {})
+
+        async def well(_files):
+            return None
+
+        trial._problem = well
+        answer = asyncio.run(trial._try(config_files.ConfigFiles()))
+        self.assertEqual((answer["ok"], answer["setting"], answer["leftover"]), (False, None, "pg_replslot/x"))
+        os.rmdir(os.path.join(self.data, "pg_replslot", "x"))
+        self.assertEqual(asyncio.run(trial._try(config_files.ConfigFiles()))["leftover"], None)
+
+    def test_a_group_of_which_the_server_is_no_member_leaves_it_without_a_socket(self):
+        def problem(group):
+            return start_trial.socket_problem({"unix_socket_group": group})
+
+        with mock.patch.object(start_trial.os, "getegid", lambda: 70), mock.patch.object(
+            start_trial.os, "getgroups", lambda: [71]
+        ):
+            for group in ("", "70", "71"):
+                self.assertIsNone(problem(group))
+            self.assertIn("unix_socket_group is 72, and the server's user is no member", problem("72") or "")
+            self.assertIn("unix_socket_group is root, and", problem("root") or "")
+            self.assertIn("unix_socket_group no-such-group does not exist", problem("no-such-group") or "")
+            self.assertIsNone(start_trial.socket_problem({"unix_socket_group": "72", "unix_socket_directories": ""}))
+
+    def test_permissions_that_shut_the_agent_out(self):
+        for permissions, well in (("0777", True), ("0200", True), ("511", True), ("0", False), ("0077", False), ("?", True)):
+            found = start_trial.socket_problem({"unix_socket_permissions": permissions})
+            self.assertEqual(found is None, well, permissions)
+        self.assertIn("unix_socket_permissions 0 would shut", start_trial.socket_problem({"unix_socket_permissions": "0"}) or "")
+
+    def test_a_socket_path_that_is_too_long(self):
+        def problem(*directories):
+            return start_trial.socket_problem({"unix_socket_directories": ", ".join(directories)})
+
+        fits = "/" + "x" * (107 - len("/.s.PGSQL.5432") - 1)
+        self.assertIsNone(problem(fits))
+        self.assertIn("(108 bytes)", problem(fits + "x") or "")
+        # One is enough for a start.
+        self.assertIsNone(problem(fits + "x", "/tmp"))
+
+    def test_the_log_collector_has_to_write_its_first_file(self):
+        def problem(**values):
+            return start_trial.log_problem(self.data, {"logging_collector": "on", **values})
+
+        self.assertIsNone(problem(log_filename="pg-%a.log"))
+        self.assertIn(f"find no directory {self.data}/log/app: log_filename 'app/pg-%a.log'", problem(log_filename="app/pg-%a.log") or "")
+        os.makedirs(os.path.join(self.data, "log", "app"))
+        self.assertIsNone(problem(log_filename="app/pg-%a.log"))
+        day = time.strftime("%d", time.gmtime())
+        os.makedirs(os.path.join(self.data, "log", f"pg-{day}.log"))
+        self.assertIn(f"write its first file {self.data}/log/pg-{day}.log: log_filename", problem(log_filename="pg-%d.log") or "")
+        self.write("log/own.log", "")
+        self.assertIsNone(problem(log_filename="own.log"))
+        with mock.patch.object(start_trial.os, "access", lambda path, mode: not path.endswith("own.log")):
+            self.assertIn("own.log: log_filename", problem(log_filename="own.log") or "")
+
     def test_settings_that_the_real_start_would_meet_are_named(self):
         auto = "max_replication_slots = 1\nlog_directory = '/mnt/gone'\nlogging_collector = on\nwal_level = replica\n"
         self.assertEqual(self.culprit("max_replication_slots is 1, and there are 2", auto), "max_replication_slots")
         self.assertEqual(self.culprit("wal_level is replica, and logical", auto), "wal_level")
+        auto = "log_filename = 'app/x'\nlogging_collector = on\nunix_socket_directories = '/x'\nunix_socket_group = 'x'\n"
+        self.assertEqual(self.culprit("no directory /a/log/app: log_filename 'app/x' leads there", auto), "log_filename")
+        self.assertEqual(self.culprit("unix_socket_group x does not exist", auto), "unix_socket_group")
 
 
 class TrialTimeTest(Directory):
@@ -277,13 +358,91 @@ class ArchiveTest(Directory):
 
     def test_one_slow_file_among_the_last_five_is_not_how_long_a_file_takes(self):
         now = os.stat(self.status("0.done", 0)).st_ctime
-        for name, took in (("0", 30), ("1", 0), ("2", 0), ("3", 0), ("4", 0)):
+        for name, took in (("0", 30), ("1", 0.1), ("2", 0.1), ("3", 0.1), ("4", 0.1)):
             self.status(f"{name}.done", now - took)
         self.assertLess(readiness._archive(self.data)["fileMs"], 1000)
 
 
+    def test_what_a_receiver_marked_was_never_archived_here(self):
+        at = os.stat(self.status("1.done", 0)).st_ctime
+        entry = type("Entry", (), {"st_ctime": at, "st_mtime": at, "st_ctime_ns": 7, "st_mtime_ns": 7})
+        with mock.patch.object(readiness.os, "stat", lambda _path: entry):
+            self.assertEqual(readiness._archive(self.data)["fileMs"], None)
+
+    def test_what_was_archived_by_another_command_tells_nothing_of_this_one(self):
+        now = os.stat(self.status("1.done", 0)).st_ctime
+        self.assertEqual(readiness._archive(self.data, now + 1)["fileMs"], None)
+        self.assertIsNotNone(readiness._archive(self.data, now - 1)["fileMs"])
+
+
+class CommandTest(Directory):
+    """Since when the archiver has had its command, by an agent's own record."""
+
+    def setUp(self):
+        super().setUp()
+        self.settings = type("Settings", (), {"own": self.data, "data": self.data, "repl_password": "key"})
+
+    def now(self, command, loaded, mode="on"):
+        values = {"archive_mode": mode, "archive_command": command, "archive_library": ""}
+        defaults = {"archive_mode": "off", "archive_command": "", "archive_library": ""}
+        return archiving.InForce(values, defaults, loaded)
+
+    def files(self, text, at=None):
+        self.write("postgresql.auto.conf", text, at)
+        return config_files.read(self.write("main.conf", ""), self.data)
+
+    def test_a_command_counts_since_the_reload_that_took_it_over(self):
+        nothing = self.files("")
+        kept = archiving.Archiving(self.settings)
+        self.assertEqual(kept.since(self.now("(disabled)", 100.0, "off"), nothing), 100.0)
+        self.assertEqual(kept.since(self.now("sleep 8", 200.0), nothing), 200.0)
+        self.assertEqual(kept.since(self.now("sleep 8", 300.0), nothing), 200.0)
+        # Another reload, and another agent: the command is the same.
+        self.assertEqual(archiving.Archiving(self.settings).since(self.now("sleep 8", 400.0), nothing), 200.0)
+        self.assertEqual(kept.since(self.now("true", 500.0), nothing), 500.0)
+        with open(os.path.join(self.data, "archiving.json"), encoding="utf-8") as file:
+            self.assertNotIn("true", file.read())
+
+    def test_an_agent_that_looks_for_the_first_time_takes_the_time_of_the_file(self):
+        files = self.files("archive_command = 'true'\n", 150.0)
+        self.assertEqual(archiving.Archiving(self.settings).since(self.now("true", 900.0), files), 150.0)
+
+    def test_what_a_segment_took_is_known_when_its_status_is_gone(self):
+        nothing = self.files("")
+        kept = archiving.Archiving(self.settings)
+        self.assertIsNone(kept.took(None))
+        kept.since(self.now("true", 100.0), nothing)
+        self.assertIsNone(kept.took(None))
+        self.assertEqual((kept.took(40), kept.took(None)), (40, 40))
+        again = archiving.Archiving(self.settings)
+        again.since(self.now("true", 200.0), nothing)
+        self.assertEqual(again.took(None), 40)
+        again.since(self.now("false", 300.0), nothing)
+        self.assertIsNone(again.took(None))
+
+    def test_a_record_that_nobody_can_read_is_none(self):
+        self.write("archiving.json", "{}")
+        self.assertEqual(archiving.Archiving(self.settings).since(self.now("true", 100.0), self.files("")), 100.0)
+
+    def test_a_command_sleeps_in_the_files_until_a_reload(self):
+        files = self.files("archive_command = 'sleep 8'\n")
+        self.assertTrue(archiving.sleeps(self.now("true", 1.0), files))
+        self.assertFalse(archiving.sleeps(self.now("sleep 8", 1.0), files))
+        self.assertFalse(archiving.sleeps(self.now("(disabled)", 1.0, "off"), files))
+        self.assertTrue(archiving.sleeps(self.now("true", 1.0), self.files("")))
+
+    def test_the_answer_has_both(self):
+        node = type("Node", (), {"settings": self.settings})()
+        files = self.files("archive_command = 'true'\n")
+        answer = readiness._archive_known(node, self.now("true", time.time() - 5), files)
+        self.assertAlmostEqual(answer["setAgeMs"], 5000, delta=1000)
+        self.assertEqual((answer["sleeps"], answer["fileMs"]), (False, None))
+        unknown = readiness._archive_known(node, None, files)
+        self.assertEqual((unknown["setAgeMs"], unknown["sleeps"]), (None, None))
+
+
 class KeptTest(Directory):
-    WELL = ({"ok": True}, {"errors": [], "identErrors": [], "refused": [], "clients": None}, {})
+    WELL = ({"ok": True}, {"errors": [], "identErrors": [], "refused": [], "clients": None}, {}, None)
 
     def asked(self, *results, kept_s=60, between=lambda: None):
         """How often the server was asked, by as many questions as there are results."""
@@ -312,13 +471,13 @@ class KeptTest(Directory):
         self.assertEqual(self.asked(self.WELL, self.WELL, self.WELL, kept_s=-1), 3)
 
     def test_what_was_not_well_is_asked_anew(self):
-        own, access, defaults = self.WELL
+        own, access, defaults, archive = self.WELL
         for wrong in (
-            ({"ok": None}, None, None),
-            (own, None, defaults),
-            (own, access, None),
-            (own, {**access, "refused": [1]}, defaults),
-            (own, {**access, "clients": {"role": "app"}}, defaults),
+            ({"ok": None}, None, None, None),
+            (own, None, defaults, archive),
+            (own, access, None, archive),
+            (own, {**access, "refused": [1]}, defaults, archive),
+            (own, {**access, "clients": {"role": "app"}}, defaults, archive),
         ):
             self.assertEqual(self.asked(wrong, wrong, self.WELL), 3)
 
@@ -327,6 +486,29 @@ class KeptTest(Directory):
             sizes = iter(range(1, 9))
             change = lambda: self.write(name, "#" * next(sizes))  # noqa: E731, B023
             self.assertEqual(self.asked(self.WELL, self.WELL, between=change), 2, name)
+
+
+class UnloggedTest(Directory):
+    def test_init_forks_of_every_tablespace_are_counted(self):
+        self.assertEqual(readiness._unlogged(self.data), 0)
+        for name in ("5/16400_init", "5/16400", "6/17000_init", "5/16400_init.x"):
+            self.write(f"base/{name}", "")
+        self.write("global/1_init", "")
+        self.write("space/PG_17_202406281/5/16500_init", "")
+        self.write("space/other/5/16500_init", "")
+        os.makedirs(os.path.join(self.data, "pg_tblspc"))
+        os.symlink(os.path.join(self.data, "space"), os.path.join(self.data, "pg_tblspc", "16390"))
+        self.assertEqual(readiness._unlogged(self.data), 3)
+
+    def test_who_asks_all_the_time_gets_what_was_counted_within_a_minute(self):
+        node = type("Node", (), {"settings": type("Settings", (), {"data": self.data})})()
+        counts = iter([0, 1, 2])
+
+        async def run():
+            with mock.patch.object(readiness, "_unlogged", lambda _data: next(counts)):
+                return [await readiness._count_unlogged(node, kept_s) for kept_s in (20, 20, 0, 20, 0)]
+
+        self.assertEqual(asyncio.run(run()), [0, 0, 1, 1, 2])
 
 
 class AnswerTest(Directory):
@@ -340,7 +522,7 @@ class AnswerTest(Directory):
 
         class Node:
             settings = type(
-                "Settings", (), {"config_file": self.write("postgresql.conf", ""), "data": self.data, "peers": [], "version": 17}
+                "Settings", (), {"config_file": self.write("postgresql.conf", ""), "data": self.data, "peers": [], "version": 17, "repl_password": "x"}
             )
             desired = "up"
             jobs = type("Jobs", (), {"running": None})
@@ -352,7 +534,7 @@ class AnswerTest(Directory):
         self.write("base/5/16400_init", "")
         answer = asyncio.run(readiness.readiness(Node(), start=False))
         self.assertEqual((answer["start"], answer["unlogged"], tried), (None, 1, []))
-        self.assertEqual(answer["access"], None)
+        self.assertEqual((answer["access"], answer["serverSettings"]), (None, {}))
         self.assertEqual(answer["next"], {"hba_file": os.path.join(self.data, "pg_hba.conf")})
         self.write("postgresql.conf", "hba_file = '/etc/x/../hba'\nrecovery_min_apply_delay = '1h'\nwork_mem = '8MB'\n")
         answer = asyncio.run(readiness.readiness(Node(), start=False))

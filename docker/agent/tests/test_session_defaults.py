@@ -2,7 +2,8 @@ import unittest
 
 import support  # noqa: F401
 
-from veloz_agent.session_defaults import plain, told
+from veloz_agent.config_files import ConfigFiles, Setting
+from veloz_agent.session_defaults import of_server, plain, told
 
 
 def row(name, value, vartype="string", unit=None, boot_val=None):
@@ -34,6 +35,22 @@ class SessionDefaultsTest(unittest.TestCase):
         # The nodes have the key in common; who reads a report has not.
         self.assertEqual(told([row("app.secret", "hunter2")], b"key"), {"app.secret": one})
         self.assertNotEqual(told([row("app.secret", "hunter2")], b"other"), {"app.secret": one})
+
+    def test_what_a_server_runs_with_is_told_in_one_way_and_its_commands_as_digests(self):
+        def found(**values):
+            files = ConfigFiles()
+            files.settings = {name: Setting(value, "x.conf", 1) for name, value in values.items()}
+            return of_server(files, b"key")
+
+        self.assertEqual(found(), {})
+        self.assertEqual(found(archive_mode="no", autovacuum="ON", max_slot_wal_keep_size="-1", archive_command=""), {})
+        self.assertEqual(found(archive_mode="yes"), {"archive_mode": "on"})
+        self.assertEqual(found(archive_mode="ALWAYS"), {"archive_mode": "always"})
+        self.assertEqual(found(max_slot_wal_keep_size="1GB"), found(max_slot_wal_keep_size="1024"))
+        self.assertEqual(found(shared_preload_libraries="a,b "), {"shared_preload_libraries": "a, b"})
+        self.assertEqual(found(autovacuum="off", max_logical_replication_workers="8", port="7").keys(), {"autovacuum", "max_logical_replication_workers"})
+        one = found(archive_command="push --password=hunter2")["archive_command"]
+        self.assertTrue(one.startswith("digest ") and one != found(archive_command="push")["archive_command"])
 
 
 if __name__ == "__main__":

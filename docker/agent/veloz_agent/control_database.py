@@ -71,6 +71,12 @@ READ = (
     "pg_replication_slots", "pg_roles", "pg_settings", "pg_stat_activity", "pg_stat_archiver", "pg_stat_database",
     "pg_stat_progress_basebackup", "pg_stat_replication", "pg_stat_wal_receiver", "pg_tablespace",
 )  # fmt: skip
+# What the roles have of their own in the control database, as control.sql sets it: a session can't ask for these, and with another value
+# of one of them it may not even open.
+HA_SETTINGS = ("session_preload_libraries=", "lc_messages=C", "max_stack_depth=2MB", "track_activities=on")
+REPL_SETTINGS = ("session_preload_libraries=",)
+# Both, since PostgreSQL 17.
+NO_EVENT_TRIGGERS = "event_triggers=off"
 # Objects of the catalog that a server makes for itself have smaller numbers.
 _FIRST_OF_OTHERS = 16384
 
@@ -81,12 +87,23 @@ def literal(text: str) -> str:
 
 
 def _has_setting(role: str, entry: str) -> str:
-    """Whether the role, as SQL takes it, has a setting like this in this database."""
+    """Whether the role, as SQL takes it, has this setting with this value in this database, as `ALTER ROLE … SET` writes it down."""
     return (
         "EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole "
         "JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) AS c(entry) "
-        f"WHERE r.rolname = {role} AND d.datname = current_database() AND c.entry LIKE {literal(entry)})"
+        f"WHERE r.rolname = {role} AND d.datname = current_database() AND c.entry = {literal(entry)})"
     )
+
+
+def _settings(ha: str, repl: str) -> list:
+    """Rows of each setting that a role is to have: what is told of it, and whether it is there."""
+    older = "current_setting('server_version_num')::int < 170000 OR "
+    wanted = [(ha, entry, "") for entry in HA_SETTINGS] + [(repl, entry, "") for entry in REPL_SETTINGS]
+    wanted += [(role, NO_EVENT_TRIGGERS, older) for role in (ha, repl)]
+    return [
+        f"({literal(f'the setting {entry} of')} || ' ' || {role}, {unless}{_has_setting(role, entry)})"
+        for role, entry, unless in wanted
+    ]
 
 
 def script_environment(settings: PostgresSettings) -> dict:
@@ -152,8 +169,7 @@ def question(settings: PostgresSettings) -> str:
         f"('rights to the table veloz_ha.epoch', has_schema_privilege({ha}, to_regnamespace('veloz_ha')::oid, 'USAGE') "
         f"AND has_table_privilege({ha}, to_regclass('veloz_ha.epoch')::oid, 'SELECT') "
         f"AND has_table_privilege({ha}, to_regclass('veloz_ha.epoch')::oid, 'INSERT')), "
-        f"('the settings of the control role', {_has_setting(ha, 'session_preload_libraries=%')}), "
-        f"('track_activities of the control role', {_has_setting(ha, 'track_activities=on')}) "
+        f"{', '.join(_settings(ha, repl))} "
         ") AS needed(what, there) WHERE there IS NOT TRUE AND NOT pg_is_in_recovery() "
         f"UNION ALL SELECT what FROM ({_taken_from_public((ha, repl))}) AS taken WHERE NOT pg_is_in_recovery()"
     )

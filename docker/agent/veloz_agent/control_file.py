@@ -102,17 +102,22 @@ def parse_text(text: str) -> dict:
 
 def newest_history(pg_wal: str) -> int:
     """The newest timeline whose history this node has; 1 without any."""
-    newest = 1
+    return max(_histories(pg_wal).values(), default=1)
+
+
+def _histories(pg_wal: str) -> dict:
+    """Each history file's timeline, by its name."""
+    found = {}
     try:
         for name in os.listdir(pg_wal):
             if name.endswith(".history"):
                 try:
-                    newest = max(newest, int(name[:-8], 16))
+                    found[name] = int(name[:-8], 16)
                 except ValueError:
                     pass
     except OSError:
         pass
-    return newest
+    return found
 
 
 def read_control(data_directory: str, bin_directory: str) -> dict:
@@ -120,6 +125,26 @@ def read_control(data_directory: str, bin_directory: str) -> dict:
 
     OSError when the checksum is wrong, as for a file that can't be read.
     """
+    control = _read(data_directory, bin_directory)
+    control["timeline"] = max(control["timeline"], newest_history(os.path.join(data_directory, "pg_wal")))
+    return control
+
+
+def strange_histories(data_directory: str, bin_directory: str) -> list:
+    """Histories of timelines that a primary never had, as a restore leaves them: as a standby it would look for the newest, and not start.
+
+    A standby fetches those of its upstream before it has got there, so that of one nothing can be told. OSError, CalledProcessError or
+    TimeoutExpired where the control file can't be read.
+    """
+    # First what may only grow: a promotion writes its history, then the control file, and then lets writes in.
+    names = _histories(os.path.join(data_directory, "pg_wal"))
+    control = _read(data_directory, bin_directory)
+    if control["state"] != "in production":
+        return []
+    return sorted(name for name, timeline in names.items() if timeline > control["timeline"])
+
+
+def _read(data_directory: str, bin_directory: str) -> dict:
     try:
         with open(os.path.join(data_directory, "global", "pg_control"), "rb") as file:
             control = parse_binary(file.read(PG17_CRC_OFFSET + 4))
@@ -135,5 +160,4 @@ def read_control(data_directory: str, bin_directory: str) -> dict:
         if "CRC checksum does not match" in done.stderr + done.stdout:
             raise OSError(errno.EIO, f"pg_control is damaged: {done.stderr.strip()}") from None
         control = parse_text(done.stdout)
-    control["timeline"] = max(control["timeline"], newest_history(os.path.join(data_directory, "pg_wal")))
     return control

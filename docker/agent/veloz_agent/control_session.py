@@ -42,8 +42,9 @@ _LATER = {"idle_session_timeout": "0", "transaction_timeout": "0"}
 _UNDEFINED_OBJECT = "42704"
 # No line of pg_hba.conf lets it in, or one rejects it; also a role that may not log in.
 _NOT_LET_IN = "28000"
-# The database does not exist, takes no connections, or none of this role, or no more.
-_NOT_THIS_DATABASE = ("3D000", "55000", "42501", "53300")
+# The database does not exist, takes no connections, or none of this role, or no more, or its sessions are to load a library that is not
+# there.
+_NOT_THIS_DATABASE = ("3D000", "55000", "42501", "53300", "58P01")
 
 
 def databases(env: Mapping) -> list:

@@ -6,11 +6,14 @@ import asyncio
 import glob
 import os
 import statistics
+import subprocess
 import time
 import weakref
 from typing import TYPE_CHECKING, Optional
 
-from . import access_rules, config_files, control_database, recovery_settings, session_defaults
+from . import access_rules, archiving, config_files, control_database, control_file, recovery_settings, session_defaults
+from .archiving import Archiving, InForce
+from .kept import Kept
 from .libraries import Libraries
 from .replication_path import ReplicationPath
 from .unreadable import Unreadable
@@ -71,12 +74,35 @@ def _files_unread(node: PostgresSupervisor) -> Unreadable:
     return _unreadable[node]
 
 
+# Since when the archiver has had its command.
+_archiving: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _archiving_of(node: PostgresSupervisor) -> Archiving:
+    if node not in _archiving:
+        _archiving[node] = Archiving(node.settings)
+    return _archiving[node]
+
+
+# The names of all files of a database are looked through for it: some 400 000 where there are 100 000 tables.
+UNLOGGED_KEPT_S = 60
+_unlogged_of: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+async def _count_unlogged(node: PostgresSupervisor, kept_s: float) -> int:
+    """Counted anew for everybody but who asks all the time: a report tells what a promotion has just emptied."""
+    if node not in _unlogged_of:
+        data = node.settings.data
+        _unlogged_of[node] = Kept(lambda: asyncio.to_thread(_unlogged, data), lambda _count: True, 0)
+    return await _unlogged_of[node].answer(UNLOGGED_KEPT_S if kept_s > 0 else 0)
+
+
 async def _nothing() -> None:
     return None
 
 
 async def _unknown() -> tuple:
-    return None, None, None
+    return None, None, None, None
 
 
 # What was asked over the socket last: the files as they were, when that was, and what came of it.
@@ -92,7 +118,7 @@ async def _own_words(node: PostgresSupervisor, files: ConfigFiles, pooler: Optio
     if before is not None and before[0] == key and time.monotonic() - before[1] <= kept_s:
         return before[2]
     found = await _by_socket(s, pooler)
-    if _is_well(*found):
+    if _is_well(*found[:3]):
         _asked[node] = (key, time.monotonic(), found)
     else:
         _asked.pop(node, None)
@@ -109,9 +135,14 @@ async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple
     """The agent's own door, and what the server itself reads in its files, in one session: to open one costs more than all that is asked."""
     own, session = await control_database.own_door(settings)
     if session is None:
-        return own, None, None
+        return own, None, None, None
     try:
-        return own, await access_rules.read(settings, session, pooler), await session_defaults.read(settings, session)
+        return (
+            own,
+            await access_rules.read(settings, session, pooler),
+            await session_defaults.read(settings, session),
+            await archiving.in_force(session),
+        )
     finally:
         session.close()
 
@@ -130,7 +161,7 @@ async def readiness(
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    (own, access, defaults), replication, missing = await asyncio.gather(
+    (own, access, defaults, in_force), replication, missing = await asyncio.gather(
         _own_words(node, files, pooler, kept_s) if running else _unknown(),
         _path(node).answer(kept_s),
         _missing(node) if running else _nothing(),
@@ -141,14 +172,17 @@ async def readiness(
         "access": access,
         "own": own,
         "sessionDefaults": defaults,
+        "serverSettings": session_defaults.of_server(files, s.repl_password.encode()),
         "replication": replication,
         "libraries": missing,
         "next": _next(files, s.data),
         "leftovers": recovery_settings.leftovers(s.version, files.settings),
-        "signals": recovery_settings.left_signals(s.data, running),
+        "signals": await asyncio.to_thread(_signals, s, running),
         # While a copy is made the directory is not the node's own yet.
         "unreadable": await _files_unread(node).answer() if running else None,
-        **await asyncio.to_thread(_on_disk, s.data, files),
+        "archive": await asyncio.to_thread(_archive_known, node, in_force, files),
+        "unlogged": await _count_unlogged(node, kept_s),
+        **await asyncio.to_thread(_on_disk, s.data),
     }
 
 
@@ -158,13 +192,20 @@ def _next(files: ConfigFiles, data: str) -> dict:
     return {**named, "hba_file": config_files.hba_file(files.settings, data)}
 
 
-def _on_disk(data: str, files: ConfigFiles) -> dict:
+def _on_disk(data: str) -> dict:
     return {
         "tablespaces": _tablespaces(data),
         "walOutside": _link_target(os.path.join(data, "pg_wal")),
-        "archive": _archive(data),
-        "unlogged": _unlogged(data),
     }
+
+
+def _signals(settings: PostgresSettings, running: bool) -> list:
+    try:
+        histories = control_file.strange_histories(settings.data, settings.bin) if running else []
+    except (OSError, subprocess.SubprocessError):
+        # What can't be read is told by whoever needs it.
+        histories = []
+    return [*recovery_settings.left_signals(settings.data, running), *(f"pg_wal/{name}" for name in histories)]
 
 
 def _link_target(path: str) -> Optional[str]:
@@ -185,18 +226,56 @@ def _tablespaces(data: str) -> list:
 
 def _unlogged(data: str) -> int:
     """Tables, indexes and sequences that no WAL is written of: each has an init fork, to which a promotion empties it."""
-    return sum(
-        1
-        for pattern in ("base/*/*_init", "pg_tblspc/*/PG_*/*/*_init")
-        for _ in glob.iglob(os.path.join(glob.escape(data), pattern))
-    )
+    spaces = [
+        version
+        for space in _folders(os.path.join(data, "pg_tblspc"))
+        for version in _folders(space)
+        if os.path.basename(version).startswith("PG_")
+    ]
+    databases = [folder for space in (os.path.join(data, "base"), *spaces) for folder in _folders(space)]
+    return sum(_init_forks(folder) for folder in databases)
 
 
-def _archive(data: str) -> dict:
+def _folders(path: str) -> list:
+    try:
+        with os.scandir(path) as entries:
+            # A tablespace is a link.
+            return [entry.path for entry in entries if entry.is_dir()]
+    except OSError:
+        # Dropped meanwhile, or not there.
+        return []
+
+
+def _init_forks(folder: str) -> int:
+    try:
+        with os.scandir(folder) as entries:
+            return sum(entry.name.endswith("_init") for entry in entries)
+    except OSError:
+        return 0
+
+
+def _archive_known(node: PostgresSupervisor, in_force: Optional[InForce], files: ConfigFiles) -> dict:
+    """As `_archive`, by the command that is in force now: `setAgeMs` for how long, `sleeps` whether the files name another one. Both None
+    where that is not known."""
+    if in_force is None:
+        return {**_archive(node.settings.data), "setAgeMs": None, "sleeps": None}
+    kept = _archiving_of(node)
+    since = kept.since(in_force, files)
+    found = _archive(node.settings.data, since)
+    return {
+        **found,
+        "fileMs": kept.took(found["fileMs"]),
+        "setAgeMs": max(0, round((time.time() - since) * 1000)),
+        "sleeps": archiving.sleeps(in_force, files),
+    }
+
+
+def _archive(data: str, since: float = 0) -> dict:
     """What waits for the archiver, how long the last files took, and for how long the present one has taken.
 
     A file's status is written when it is complete and renamed when it is archived: a rename keeps the time of the first
-    and has a time of its own. While several wait, each begins when the one before it has ended.
+    and has a time of its own. While several wait, each begins when the one before it has ended. What was archived before `since`, seconds
+    since the epoch, tells nothing of the command of now.
     """
     folder = os.path.join(data, "pg_wal", "archive_status")
     done, ready = [], []
@@ -206,12 +285,16 @@ def _archive(data: str) -> dict:
         except FileNotFoundError:
             continue
         if path.endswith(".done"):
-            done.append((entry.st_ctime, entry.st_mtime))
+            # A receiver and a copy write this of what others archived, and nobody has renamed it since.
+            if entry.st_ctime_ns > entry.st_mtime_ns:
+                done.append((entry.st_ctime, entry.st_mtime))
         elif path.endswith(".ready"):
             ready.append(entry.st_mtime)
     done.sort()
     recent = done[-6:]
-    took = [ended - max(queued, recent[i - 1][0] if i else queued) for i, (ended, queued) in enumerate(recent)]
+    took = [
+        ended - max(queued, recent[i - 1][0] if i else queued) for i, (ended, queued) in enumerate(recent) if ended >= since
+    ]
     since = max(min(ready), done[-1][0] if done else 0) if ready else None
     return {
         "ready": len(ready),

@@ -37,6 +37,9 @@ OVERRIDDEN = {
     # With 0 a standby confirms nothing unless it is asked to, at half of wal_sender_timeout: each commit waits for so long, or for
     # ever. A primary feels nothing of it until it is a standby.
     "wal_receiver_status_interval": "1s",
+    # With a few milliseconds a standby ends its session in each quiet moment, and is synchronous in turns; with 0 it never notices that
+    # its upstream is gone. What the shipped file says.
+    "wal_receiver_timeout": "5s",
 }
 # What these settings are at least: places that clients can't take. Without the first, sessions of the control role are refused when all
 # others are taken, and without the second those of the agent. More is whoever set it's own choice.
@@ -55,6 +58,8 @@ _DEFAULTS = {
     "wal_retrieve_retry_interval": ("50ms", "50"),
     # Without a unit it is seconds.
     "wal_receiver_status_interval": ("1s", "1", "1000ms"),
+    # Without a unit it is milliseconds.
+    "wal_receiver_timeout": ("5s", "5000", "5000ms"),
 }
 _SWITCHES = ("recovery_target_inclusive", "allow_alter_system", "hot_standby")
 _TRUE = re.compile(r"^(on|true|yes|1|t|y|tr|tru|ye)$", re.IGNORECASE)

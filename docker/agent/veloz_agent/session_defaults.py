@@ -1,4 +1,5 @@
-"""With which settings a client's session begins on this node, as its files say: nothing that ALTER SYSTEM sets travels to another node."""
+"""With which settings a client's session begins on this node, and with which it runs, as its files say: nothing that ALTER SYSTEM sets
+travels to another node."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import hmac
 import re
 from typing import Optional
 
+from .config_files import ConfigFiles
 from .recovery_settings import is_on
 from .settings import PostgresSettings
 from .wire import Connection
@@ -23,6 +25,17 @@ _QUESTION = (
     "OR s.name IS NULL AND f.name LIKE '%.%') "
     "AND lower(f.name) !~ '^(log|track|debug|trace)_' ORDER BY 1 LIMIT 200"
 )
+# Settings above a session's level of which somebody learns only after a move that they were another node's: type, unit and default
+# (utils/misc/guc_tables.c).
+_SERVER = {
+    "archive_mode": ("archive_mode", None, "off"),
+    "archive_command": ("secret", None, ""),
+    "archive_library": ("secret", None, ""),
+    "shared_preload_libraries": ("list", None, ""),
+    "autovacuum": ("bool", None, "on"),
+    "max_slot_wal_keep_size": ("integer", "MB", "-1"),
+    "max_logical_replication_workers": ("integer", None, "4"),
+}
 _NUMBER = re.compile(r"^([+-]?[0-9]*\.?[0-9]+)\s*([A-Za-z]*)$")
 _MS = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _KB = {"B": 1 / 1024, "kB": 1, "MB": 1 << 10, "GB": 1 << 20, "TB": 1 << 30}
@@ -38,15 +51,39 @@ async def read(settings: PostgresSettings, session: Connection) -> Optional[dict
         return None
 
 
+def of_server(files: ConfigFiles, key: bytes) -> dict:
+    """`{setting: value}` of what the files say of the server and is not the default. `key`: as for `told`."""
+    found = {}
+    for name, (kind, unit, default) in _SERVER.items():
+        setting = files.settings.get(name)
+        value = _of_server(setting.value, kind, unit) if setting else default
+        if value != _of_server(default, kind, unit):
+            found[name] = digest(key, value) if kind == "secret" else value
+    return found
+
+
+def _of_server(value: str, kind: str, unit: Optional[str]) -> str:
+    if kind == "archive_mode":
+        return "always" if value.lower() == "always" else plain(value, "bool", None)
+    if kind == "list":
+        return ", ".join(name.strip() for name in value.split(",") if name.strip())
+    return plain(value, kind, unit)
+
+
+def digest(key: bytes, value: str) -> str:
+    """What may hold a password: that it differs is told, and not what it is. The key is for whoever would try passwords against a digest
+    in a report."""
+    return "digest " + hmac.new(key, value.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:8]
+
+
 def told(rows: list, key: bytes) -> dict:
     """`rows`: name, value, vartype, unit and boot_val, each a text or None. `key`: what the nodes of a cluster have in common, and keep."""
     found = {}
     for row in rows[:TOLD]:
         value = plain(row["value"] or "", row["vartype"], row["unit"])
         if "." in row["name"]:
-            # A setting of an application, which may hold a password: that it differs is told, and not what it is. The key is for whoever
-            # would try passwords against a digest in a report.
-            found[row["name"]] = "digest " + hmac.new(key, value.encode(), hashlib.sha256).hexdigest()[:8]
+            # A setting of an application.
+            found[row["name"]] = digest(key, value)
         elif row["boot_val"] is None or value != plain(row["boot_val"], row["vartype"], row["unit"]):
             found[row["name"]] = value
     return found

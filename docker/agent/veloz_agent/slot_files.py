@@ -34,6 +34,27 @@ def read(data: str) -> list:
     return found
 
 
+def junk(data: str) -> list:
+    """The directories there that hold no slot: of one without a state that it can read a start makes a PANIC, and a running server feels nothing."""
+    directory = os.path.join(data, DIRECTORY)
+    found = []
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+        path = os.path.join(directory, name)
+        # A slot that is dropped or made meanwhile has another name until it is gone or whole, so that its directory goes with its state.
+        if not name.endswith(".tmp") and not os.path.islink(path) and not _is_slot(path) and os.path.isdir(path):
+            found.append(name)
+    return found
+
+
+def _is_slot(path: str) -> bool:
+    try:
+        with open(os.path.join(path, "state"), "rb") as file:
+            head = file.read(_SIZE)
+    except OSError:
+        return False
+    return len(head) == _SIZE and struct.unpack_from("=I", head)[0] == _MAGIC
+
+
 def _slot(path: str, name: str) -> Optional[Slot]:
     try:
         with open(os.path.join(path, "state"), "rb") as file:

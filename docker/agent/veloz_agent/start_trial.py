@@ -2,20 +2,24 @@
 
 `postgres -C` on a directory of links to the data directory goes through all that comes before shared memory: it
 reads the files, loads the libraries, opens certificates, and compares settings with each other; then it prints the size
-of the shared memory and ends. What comes after that is tried here: memory, addresses, directories, the log collector's among
-them, and the replication slots. The server that runs is not touched, and nothing is written.
+of the shared memory and ends. What comes after that is tried here: memory, addresses, directories, sockets, the log collector's
+first file, and the replication slots. The server that runs is not touched, and nothing is written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import collections
+import datetime
+import grp
 import mmap
 import os
 import re
 import shutil
 import socket
+import stat
 import time
+import zoneinfo
 from typing import Optional
 
 from . import slot_files
@@ -32,6 +36,8 @@ _NOT_LINKED = ("postmaster.pid", "postmaster.opts")
 TOLD = 400
 # So many trials with the same files are kept.
 KEPT = 5
+# sockaddr_un has 108 bytes, the last of which ends the path.
+SOCKET_PATH_BYTES = 107
 # What a start failed at need not be a file of settings: whoever mended it asks again at once. A trial takes some 50 ms.
 FAILED_AGE_S = 1
 
@@ -50,7 +56,8 @@ class StartTrial:
         self._took: collections.deque = collections.deque(maxlen=KEPT)
 
     async def answer(self, files: ConfigFiles, max_age_s: float) -> dict:
-        """`{ok, problem, setting, ms, shortestMs, ageMs}`: `setting` is the likely culprit; `ok` is null when it was not tried."""
+        """`{ok, problem, setting, leftover, ms, shortestMs, ageMs}`: `setting` is the likely culprit, `leftover` what in the data directory
+        is; `ok` is null when it was not tried."""
         async with self._lock:
             now = time.monotonic()
             fingerprint = files.fingerprint()
@@ -68,8 +75,11 @@ class StartTrial:
 
     async def _try(self, files: ConfigFiles) -> dict:
         began = time.monotonic()
+        leftover = None
         try:
             problem = await asyncio.wait_for(self._problem(files), LIMIT_S)
+            if problem is None:
+                leftover, problem = await asyncio.to_thread(junk_problem, self._settings.data)
             ok: Optional[bool] = problem is None
         except asyncio.TimeoutError:
             ok, problem = False, f"the start did not come to its end within {LIMIT_S} s"
@@ -78,7 +88,8 @@ class StartTrial:
         return {
             "ok": ok,
             "problem": problem,
-            "setting": culprit(problem, files) if problem and ok is False else None,
+            "setting": culprit(problem, files) if problem and ok is False and leftover is None else None,
+            "leftover": leftover,
             "ms": round((time.monotonic() - began) * 1000, 1),
         }
 
@@ -94,6 +105,7 @@ class StartTrial:
             memory_problem(told, settings.get("huge_pages", "try"))
             or await address_problem(settings.get("listen_addresses", "localhost"))
             or file_problem(hba_file(files.settings, self._settings.data), settings)
+            or socket_problem(settings)
             or log_problem(self._settings.data, settings)
             or await asyncio.to_thread(slot_problem, self._settings.data, settings)
         )
@@ -235,6 +247,54 @@ def file_problem(hba: str, values: dict) -> Optional[str]:
     return None
 
 
+def socket_problem(values: dict) -> Optional[str]:
+    """The sockets themselves: a start ends where none of them can be made, and one that its own agent may not open is as good as none."""
+    sockets = [path.strip() for path in values.get("unix_socket_directories", "/tmp").split(",") if path.strip()]
+    if not sockets:
+        return None
+    port = values.get("port", "5432")
+    paths = [f"{path}/.s.PGSQL.{port}" for path in sockets]
+    if all(len(os.fsencode(path)) > SOCKET_PATH_BYTES for path in paths):
+        return (
+            f"each path in unix_socket_directories is too long for a socket, of which {SOCKET_PATH_BYTES} bytes are the most: "
+            + ", ".join(f"{path} ({len(os.fsencode(path))} bytes)" for path in paths)
+        )
+    # A name that begins so lies in no directory, and has no owner and no rights.
+    if all(path.startswith("@") for path in sockets):
+        return None
+    return _group_problem(values.get("unix_socket_group", "")) or _permissions_problem(
+        values.get("unix_socket_permissions", "0777")
+    )
+
+
+def _group_problem(group: str) -> Optional[str]:
+    """The server gives each socket to this group, which only a member may do. It takes a number for the number of a group."""
+    if group == "":
+        return None
+    if re.fullmatch(r"\s*[+-]?\d+", group):
+        number = int(group)
+    else:
+        try:
+            number = grp.getgrnam(group).gr_gid
+        except (KeyError, ValueError):
+            return f"unix_socket_group {group} does not exist in this container"
+    if number in (os.getegid(), *os.getgroups()):
+        return None
+    return f"unix_socket_group is {group}, and the server's user is no member of it: it could make no socket"
+
+
+def _permissions_problem(permissions: str) -> Optional[str]:
+    """To connect takes the right to write; the agent is the owner, being the server's user."""
+    try:
+        # As in C: a number that begins with 0 is octal.
+        mode = int(permissions, 8 if re.match(r"0[0-7]", permissions) else 0)
+    except ValueError:
+        return None
+    if mode & stat.S_IWUSR:
+        return None
+    return f"unix_socket_permissions {permissions} would shut the node's own agent out of its server's socket"
+
+
 def log_problem(data: str, values: dict) -> Optional[str]:
     """The collector makes its directory, but not what that lies in, and a start ends where it can't write its first file."""
     if not is_on(values.get("logging_collector", "off")):
@@ -244,8 +304,43 @@ def log_problem(data: str, values: dict) -> Optional[str]:
     # Without it, what it would be made in.
     held = path if there else os.path.dirname(os.path.normpath(path))
     if os.path.isdir(held) and os.access(held, os.W_OK | os.X_OK):
-        return None
+        return _log_file_problem(path, values)
     return f"logging_collector is on, and log_directory {path} can't be {'written' if there else 'made'}"
+
+
+def _log_file_problem(directory: str, values: dict) -> Optional[str]:
+    """Its name is a pattern, which may lead to another directory than the collector makes."""
+    pattern = values.get("log_filename") or "postgresql-%Y-%m-%d_%H%M%S.log"
+    try:
+        zone: Optional[datetime.tzinfo] = zoneinfo.ZoneInfo(values.get("log_timezone") or "GMT")
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        # A word that only PostgreSQL knows: the container's own time comes closest.
+        zone = None
+    try:
+        file = f"{directory.rstrip('/')}/{datetime.datetime.now(zone).strftime(pattern)}"
+    except ValueError:
+        return None
+    folder = os.path.dirname(file)
+    cause = f"log_filename '{pattern}' leads there" if "log_filename" in values else "logging_collector is on"
+    if not os.path.isdir(folder) and os.path.normpath(folder) != os.path.normpath(directory):
+        return f"the log collector would find no directory {folder}: {cause}"
+    # What is there is written on; a directory of that name, or of somebody else's file, ends the start.
+    there = os.path.lexists(file)
+    if there and (os.path.isdir(file) or not os.access(file, os.W_OK)) or (
+        not there and os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK)
+    ):
+        return f"the log collector could not write its first file {file}: {cause}"
+    return None
+
+
+def junk_problem(data: str) -> tuple:
+    """(what is in the way, the problem), or twice None. What lies there comes from no setting."""
+    found = slot_files.junk(data)
+    if not found:
+        return None, None
+    path = f"{slot_files.DIRECTORY}/{found[0]}"
+    more = f", and so {len(found) - 1} more" if len(found) > 1 else ""
+    return path, f"{path} has no state of a replication slot that can be read{more}: a start would end there"
 
 
 def slot_problem(data: str, values: dict) -> Optional[str]:

@@ -5,7 +5,7 @@ import { checkAccess } from './access';
 import { checkChecksums, checkPagesKept, checkPlaces, checkReadable, checkSlots, tellOthers } from './data';
 import { checkLibraries } from './libraries';
 import { checkPathAgain, checkReplicationRole } from './replication-path';
-import { checkSessionDefaults, checkSleepingDefaults } from './sessions';
+import { checkServerSettings, checkSessionDefaults, checkSleepingDefaults } from './sessions';
 import { checkDelay, checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
 
 /** Who takes part in a planned move: what is wrong with anybody else only warns. */
@@ -61,5 +61,6 @@ export function checkReadiness(
     if (!isCandidate(standby)) continue;
     checkNextSettings(list, [primary], standby, 'require');
     checkSessionDefaults(list, primary, standby);
+    checkServerSettings(list, primary, standby);
   }
 }

@@ -44,7 +44,8 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
   }
   checkOtherGuards(list, observed);
   checkWaits(list, topology, observed, primary);
-  checkArchiver(list, topology, primary);
+  // A failover waits for no archiver.
+  checkArchiver(list, topology, primary, 'advise');
   checkReadiness(list, topology, observed);
   // A failover waits for no start of the old primary; the next switchover would.
   if (topology.protection === 'zero-loss' && standbys(observed).length === 1)

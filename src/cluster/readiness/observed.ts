@@ -25,6 +25,8 @@ export interface AgentReadiness {
     problem: string | null;
     /** The setting that is probably wrong. */
     setting: SettingInFile | null;
+    /** What in the data directory a start would end at; null where there is nothing. Absent from an agent that is older. */
+    leftover?: string | null;
     ms: number;
     /** The shortest of the last trials with the same files; null where none ended well. Absent from an agent that is older. */
     shortestMs?: number | null;
@@ -34,7 +36,7 @@ export interface AgentReadiness {
   next: Record<string, string>;
   /** Settings of a restore, and settings that the agent's own file says, left in other files. */
   leftovers: SettingInFile[];
-  /** Files in the data directory that would change what a start does. */
+  /** Files in the data directory that would change what a start does, `pg_wal/*.history` of a timeline that a primary never had included. */
   signals: string[];
   tablespaces: { oid: string; path: string; there: boolean }[];
   /** Tables, indexes and sequences of which no WAL is written: a promotion empties them. Absent from an agent that is older. */
@@ -64,6 +66,11 @@ export interface AgentReadiness {
    */
   sessionDefaults?: Record<string, string> | null;
   /**
+   * What the files say of settings of the server that are not the default and of which nobody learns before a move that they are another
+   * node's: `{archive_mode: "on"}`. Commands stand as a digest. Absent from an agent that is older.
+   */
+  serverSettings?: Record<string, string>;
+  /**
    * Libraries that functions of the databases name and that the node's container lacks, and databases that could not be asked. null where
    * nothing is known, absent from an agent that is older.
    */
@@ -81,6 +88,13 @@ export interface AgentReadiness {
     fileMs: number | null;
     /** For how long the present file has taken already; null when none waits. */
     presentMs: number | null;
+    /**
+     * For how long the command that archives has been in force, in milliseconds; `fileMs` counts since then. null where it is not known,
+     * absent from an agent that is older.
+     */
+    setAgeMs?: number | null;
+    /** The files name another command, which the next reload takes over. null and absent as for `setAgeMs`. */
+    sleeps?: boolean | null;
   };
 }
 

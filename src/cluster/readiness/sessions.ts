@@ -90,3 +90,48 @@ export function checkSessionDefaults(list: Checklist, primary: AnsweringNode, ca
     ),
   });
 }
+
+const archives = (mode: string | undefined): boolean => mode === 'on' || mode === 'always';
+
+/** What a setting of the candidate, that is not the primary's, means once it is the primary. */
+const meaning: Readonly<Record<string, (here: string | undefined, there: string | undefined) => string>> = {
+  archive_mode: (_here, there) =>
+    archives(there) ? 'WAL would be archived after a move' : 'nobody would archive WAL after a move',
+  archive_command: () => 'WAL would be archived in another way after a move',
+  archive_library: () => 'WAL would be archived in another way after a move',
+  shared_preload_libraries: () => 'what needs a library that is loaded at the start would fail after a move',
+  autovacuum: (_here, there) =>
+    there === 'off' ? 'nobody would remove dead rows after a move' : 'dead rows would be removed after a move',
+  max_slot_wal_keep_size: () => 'slots would keep WAL up to another size after a move, and be lost beyond it',
+  max_logical_replication_workers: () => 'subscriptions would have another number of workers after a move',
+};
+
+/**
+ * M11: what only shows once a node is the primary is set alike on the node that may be promoted and on the primary. ALTER SYSTEM and files
+ * travel to no standby, and a standby runs well with either. Told, since nobody knows which is meant.
+ */
+export function checkServerSettings(list: Checklist, primary: AnsweringNode, candidate: AnsweringNode): void {
+  const here = primary.readiness?.agent?.serverSettings;
+  const there = candidate.readiness?.agent?.serverSettings;
+  if (here === undefined || there === undefined) return;
+  const archiving = archives(here.archive_mode) || archives(there.archive_mode);
+  const names = Object.keys(meaning).filter(
+    (name) => here[name] !== there[name] && (archiving || !/^archive_(command|library)$/.test(name)),
+  );
+  if (names.length === 0) return;
+  list.advise('M11', false, {
+    says: `${candidate.name} would run as the primary as ${primary.name} does`,
+    refusal: `${candidate.name} would run otherwise as the primary than ${primary.name} does`,
+    measured: names
+      .map(
+        (name) =>
+          `${name} is ${shown(here[name])} on ${primary.name}, ${shown(there[name])} on ${candidate.name}: ${meaning[name]?.(here[name], there[name])}`,
+      )
+      .join('; '),
+    limit: 'the same in the files of both; ALTER SYSTEM is made on each node',
+    next: psql(
+      candidate.name,
+      `SELECT name, setting, sourcefile, sourceline FROM pg_file_settings WHERE name IN (${names.map(sqlText).join(', ')})`,
+    ),
+  });
+}

@@ -25,6 +25,10 @@ export function resetSetting(
     : `docker exec ${node} sed -n ${line}p ${file}`;
 }
 
+/** Takes files out of the data directory, and keeps them. */
+const moveAway = ({ name, agent }: AnsweringNode, files: readonly string[]): string =>
+  `docker exec ${name} mv ${files.map((file) => `${agent?.dataDirectory.path}/${file}`).join(' ')} /tmp`;
+
 const shown = ({ name, value, file, line }: SettingInFile): string =>
   `${name} = '${value}' in ${file.endsWith(AUTO_CONF) ? AUTO_CONF : `${file} line ${line}`}`;
 
@@ -67,7 +71,7 @@ export function checkStartable(list: Checklist, node: AnsweringNode, weight: Wei
     });
     return;
   }
-  const { problem, setting, ms } = start;
+  const { problem, setting, leftover, ms } = start;
   list[weight]('M1', start.ok, {
     says,
     refusal: `${name} could not be started again as it is configured now`,
@@ -76,9 +80,11 @@ export function checkStartable(list: Checklist, node: AnsweringNode, weight: Wei
       : `${problem ?? 'the start that was tried failed'}${setting == null ? '' : ` (${shown(setting)})`}`,
     limit: 'a start that is tried without being made ends without an error',
     next:
-      setting == null
-        ? psql(name, 'SELECT sourcefile, sourceline, name, setting, error FROM pg_file_settings WHERE NOT applied')
-        : resetSetting(name, setting),
+      leftover != null
+        ? moveAway(node, [leftover])
+        : setting == null
+          ? psql(name, 'SELECT sourcefile, sourceline, name, setting, error FROM pg_file_settings WHERE NOT applied')
+          : resetSetting(name, setting),
   });
   checkWhereItListens(list, node, weight);
 }
@@ -152,6 +158,8 @@ const overriddenFor: Readonly<Record<string, string>> = {
     'a standby would wait for so long until it tries its upstream again, and its agent starts it with 50ms',
   wal_receiver_status_interval:
     'a standby says with it how far it is, commits wait for that, and its agent starts it with 1s',
+  wal_receiver_timeout:
+    'a standby ends a session with its upstream in which it heard nothing for so long, and its agent starts it with 5s',
   reserved_connections:
     'sessions of the control role have no place without them while clients take all others, and its agent starts it with 5',
   superuser_reserved_connections:
@@ -195,11 +203,9 @@ export function checkLeftOvers(list: Checklist, node: AnsweringNode, weight: Wei
     refusal: `leftovers of a restore on ${name} would decide what it becomes at its next start`,
     measured:
       [...grave.map(shown), ...signals.map((file) => `${file} in the data directory`)].join('; ') || 'nothing is left',
-    limit: 'no recovery target, no upstream of its own, no signal file; a failover overrides them',
-    next:
-      grave.length > 0
-        ? resetAll(name, grave)
-        : `docker exec ${name} mv ${signals.map((file) => `${node.agent?.dataDirectory.path}/${file}`).join(' ')} /tmp`,
+    limit:
+      'no recovery target, no upstream of its own, no signal file, no history of a later timeline; a failover overrides all but the last',
+    next: grave.length > 0 ? resetAll(name, grave) : moveAway(node, signals),
   });
   for (const setting of told)
     list.advise('M2', false, {

@@ -1,11 +1,15 @@
 import { logs, psql } from '../commands';
 import { formatMs } from '../duration';
 import type { AnsweringNode, NodeSql } from '../observed';
+import type { AgentReadiness } from '../readiness/observed';
+import type { Weight } from '../readiness/start';
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
 
 /** Has three files archived, so that most of the last five are new. */
 const ARCHIVE_ANEW = `SELECT pg_logical_emit_message(false, 'veloz-ha', 'archive'), pg_switch_wal() FROM generate_series(1, 3)`;
+
+const RELOAD = 'SELECT pg_reload_conf()';
 
 /** The check of open transactions that hide their age. One look can't tell a short one from one that stays: it is looked again. */
 export const AGES_KNOWN = 'no transaction that hides its age stays open';
@@ -90,8 +94,14 @@ function checkHiddenTransactions(
 /**
  * D1: the archiver has little to do, and would be through with what a stop leaves it soon enough: the files that wait, and the one
  * that the stop itself completes.
+ * @param weight of a command with which nothing was archived yet, so that nobody knows how long it takes
  */
-export function checkArchiver(list: Checklist, topology: ClusterTopology, source: AnsweringNode): void {
+export function checkArchiver(
+  list: Checklist,
+  topology: ClusterTopology,
+  source: AnsweringNode,
+  weight: Weight = 'require',
+): void {
   const { archiver } = source.sql;
   const says = 'the WAL archive has no backlog, and a stop would not wait for it';
   if (archiver.mode === 'off') return list.skip('D1', says, 'archive_mode is off');
@@ -103,22 +113,40 @@ export function checkArchiver(list: Checklist, topology: ClusterTopology, source
   const measured = archive?.fileMs != null || archive?.presentMs != null;
   // A file that is under way has no end yet: nobody knows how long it takes, only how long it has taken.
   const unknown = archive !== undefined && waiting > 0 && archive.fileMs === null;
-  list.require('D1', waiting <= backlog && !archiver.failing && stopMs <= stop && !unknown, {
+  const good = waiting <= backlog && !archiver.failing && stopMs <= stop && !unknown;
+  const unproven = archive === undefined ? undefined : unprovenCommand(source, archive);
+  list[good ? weight : 'require']('D1', good && unproven === undefined, {
     says,
-    refusal: `${source.name} would not stop before its WAL archive has caught up`,
+    refusal:
+      good && unproven !== undefined
+        ? `nobody knows how long ${source.name} would take to stop: the stop leaves its WAL archive a segment`
+        : `${source.name} would not stop before its WAL archive has caught up`,
     measured:
       `${waiting} segments wait${archiver.failing ? ', and the archiver fails' : ''}` +
-      (measured
-        ? `; a segment takes ${unknown ? 'more than ' : ''}${formatMs(fileMs)}, so the ${waiting + 1} that a stop leaves take ${unknown ? 'more than ' : ''}${formatMs(stopMs)}`
-        : '; how long a segment takes is not known'),
+      (unproven ??
+        (measured
+          ? `; a segment takes ${unknown ? 'more than ' : ''}${formatMs(fileMs)}, so the ${waiting + 1} that a stop leaves take ${unknown ? 'more than ' : ''}${formatMs(stopMs)}`
+          : '; how long a segment takes is not known')),
     limit: `at most ${backlog}, limits.archiveBacklog, not failing, and ${formatMs(stop)} in all, limits.stop`,
     // An idle cluster archives nothing by itself, and its last files would count for ever.
     next: psql(
       source.name,
+      ...(archive?.sleeps === true ? [RELOAD] : []),
       ...(waiting === 0 && !archiver.failing ? [ARCHIVE_ANEW] : []),
       'SELECT * FROM pg_stat_archiver',
     ),
   });
+}
+
+/** Why the command that will archive what a stop leaves has shown nothing yet; undefined where it has, or where that is not known. */
+function unprovenCommand({ readiness }: AnsweringNode, archive: AgentReadiness['archive']): string | undefined {
+  if (archive.sleeps === true)
+    return '; the files name another archive_command or archive_library than is in force, and the reload of a run takes it over';
+  if (archive.setAgeMs == null || archive.fileMs !== null) return undefined;
+  // A checkpoint removes what tells how long a segment took; that one was archived the server knows for longer.
+  const last = readiness?.sql?.archiver.lastArchivedAgeMs;
+  if (last != null && last <= archive.setAgeMs) return undefined;
+  return `; none was archived since archive_command or archive_library was set, ${formatMs(archive.setAgeMs)} ago`;
 }
 
 /**

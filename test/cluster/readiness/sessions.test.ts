@@ -24,6 +24,30 @@ objects({
     says: 'veloz-postgres-primary would acknowledge commits before a standby has them after its next reload or start: synchronous_commit will be local',
     next: 'ALTER SYSTEM RESET synchronous_commit',
   },
+  'the primary archives alone, and loads a library that the standby does not': {
+    change: (seen) => {
+      ready(primary(seen)).agent.serverSettings = {
+        archive_mode: 'on',
+        archive_command: 'digest 12345678',
+        shared_preload_libraries: 'pg_stat_statements',
+      };
+      ready(standby(seen)).agent.serverSettings = {};
+    },
+    id: 'M11',
+    result: 'warn',
+    says: "veloz-postgres-standby would run otherwise as the primary than veloz-postgres-primary does: archive_mode is 'on' on veloz-postgres-primary, the default on veloz-postgres-standby: nobody would archive WAL after a move; archive_command is 'digest 12345678' on veloz-postgres-primary, the default on veloz-postgres-standby: WAL would be archived in another way after a move; shared_preload_libraries is 'pg_stat_statements' on veloz-postgres-primary, the default on veloz-postgres-standby: what needs a library that is loaded at the start would fail after a move",
+    next: "pg_file_settings WHERE name IN ('archive_mode', 'archive_command', 'shared_preload_libraries')",
+  },
+  'autovacuum is off on the standby': {
+    change: (seen) => {
+      ready(primary(seen)).agent.serverSettings = {};
+      ready(standby(seen)).agent.serverSettings = { autovacuum: 'off' };
+    },
+    id: 'M11',
+    result: 'warn',
+    says: "'off' on veloz-postgres-standby: nobody would remove dead rows after a move",
+    next: "name IN ('autovacuum')",
+  },
   'more settings differ than anybody reads': {
     change: (seen) => {
       ready(primary(seen)).agent.sessionDefaults = {};
@@ -37,6 +61,19 @@ objects({
 });
 
 content([
+  [
+    'M1',
+    'commands to archive that differ while neither archives',
+    (seen) => {
+      ready(primary(seen)).agent.serverSettings = { archive_command: 'digest 12345678' };
+      ready(standby(seen)).agent.serverSettings = {};
+    },
+  ],
+  [
+    'M1',
+    'an agent that is older and says nothing of the server',
+    (seen) => (ready(primary(seen)).agent.serverSettings = { archive_mode: 'on' }),
+  ],
   [
     'M1',
     'settings that other checks tell',

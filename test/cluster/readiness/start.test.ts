@@ -117,6 +117,26 @@ objects({
     says: 'recovery.signal in the data directory',
     next: 'mv /var/lib/postgresql/data/recovery.signal /tmp',
   },
+  'what is no replication slot lies among them': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.start = {
+        ok: false,
+        problem: 'pg_replslot/x has no state of a replication slot that can be read: a start would end there',
+        setting: null,
+        leftover: 'pg_replslot/x',
+        ms: 18,
+        ageMs: 0,
+      }),
+    id: 'M1',
+    says: 'veloz-postgres-primary could not be started again as it is configured now: pg_replslot/x has no state',
+    next: 'docker exec veloz-postgres-primary mv /var/lib/postgresql/data/pg_replslot/x /tmp',
+  },
+  'a restore left the history of a timeline that the primary never had': {
+    change: (seen) => (ready(primary(seen)).agent.signals = ['pg_wal/00000002.history']),
+    id: 'M2',
+    says: 'pg_wal/00000002.history in the data directory',
+    next: 'docker exec veloz-postgres-primary mv /var/lib/postgresql/data/pg_wal/00000002.history /tmp',
+  },
   'standby.signal lies in the data directory of the primary': {
     change: (seen) => Object.assign(primary(seen).agent ?? {}, { standbySignal: true }),
     id: 'M2',
@@ -142,6 +162,14 @@ objects({
     result: 'warn',
     says: 'wal_receiver_status_interval does nothing on veloz-postgres-primary: a standby says with it how far it is',
     next: 'ALTER SYSTEM RESET wal_receiver_status_interval',
+  },
+  'a standby would end its session in each quiet moment, by a setting that the agent overrides': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.leftovers = [{ name: 'wal_receiver_timeout', value: '1ms', file: auto, line: 3 }]),
+    id: 'M2',
+    result: 'warn',
+    says: 'wal_receiver_timeout does nothing on veloz-postgres-primary: a standby ends a session',
+    next: 'ALTER SYSTEM RESET wal_receiver_timeout',
   },
   'hot_standby is off in a file, which the agent overrides': {
     change: (seen) =>

@@ -1,3 +1,4 @@
+import { readinessFindings } from '../../../src/cluster/readiness/findings';
 import { Checklist } from '../../../src/cluster/switchover/checklist';
 import { decideSwitchover } from '../../../src/cluster/switchover/decide';
 import { AGES_KNOWN, checkStoppable } from '../../../src/cluster/switchover/stopping';
@@ -33,6 +34,25 @@ objects({
     id: 'D1',
     says: '1 segments wait; a segment takes more than 400 ms',
     next: 'pg_stat_archiver',
+  },
+  'nothing was archived since the command was set': {
+    change: (seen) => {
+      primary(seen).sql.archiver.mode = 'on';
+      ready(primary(seen)).agent.archive = { ready: 0, fileMs: null, presentMs: null, setAgeMs: 60_000, sleeps: false };
+      ready(primary(seen)).sql.archiver.lastArchivedAgeMs = 60_500;
+    },
+    id: 'D1',
+    says: `nobody knows how long ${PRIMARY} would take to stop: the stop leaves its WAL archive a segment: 0 segments wait; none was archived since archive_command or archive_library was set, 1 min 00 s ago`,
+    next: "pg_logical_emit_message(false, 'veloz-ha', 'archive'), pg_switch_wal()",
+  },
+  'another command to archive sleeps in the files': {
+    change: (seen) => {
+      primary(seen).sql.archiver.mode = 'on';
+      ready(primary(seen)).agent.archive = { ready: 0, fileMs: 20, presentMs: null, setAgeMs: 60_000, sleeps: true };
+    },
+    id: 'D1',
+    says: 'the files name another archive_command or archive_library than is in force',
+    next: 'SELECT pg_reload_conf()',
   },
   'the archiver fails': {
     change: (seen) => (primary(seen).sql.archiver = { mode: 'on', failing: true }),
@@ -83,6 +103,15 @@ content([
       ready(primary(seen)).agent.archive = { ready: 8, fileMs: 300, presentMs: 20 };
     },
   ],
+  [
+    'D1',
+    'a segment that was archived since the command was set, and what tells its time was removed',
+    (seen) => {
+      primary(seen).sql.archiver.mode = 'on';
+      ready(primary(seen)).agent.archive = { ready: 0, fileMs: null, presentMs: null, setAgeMs: 60_000, sleeps: false };
+      ready(primary(seen)).sql.archiver.lastArchivedAgeMs = 59_000;
+    },
+  ],
   ['D3', 'a young transaction', (seen) => (primary(seen).sql.openTransactions = [{ ...openTransaction, ageMs: 2000 }])],
 ]);
 
@@ -123,6 +152,15 @@ describe('D3 of transactions that hide their age', () => {
       { result: 'warn', measured: 'track_activities is off for 2 sessions' },
     ]);
   });
+});
+
+test('D1 of a command that has archived nothing yet only warns where no stop is planned', () => {
+  const seen = picture();
+  primary(seen).sql.archiver.mode = 'on';
+  ready(primary(seen)).agent.archive = { ready: 0, fileMs: null, presentMs: null, setAgeMs: 60_000, sleeps: false };
+  expect(readinessFindings(seen.topology, seen.observed)).toMatchObject([{ id: 'D1', result: 'warn' }]);
+  primary(seen).sql.archiver.failing = true;
+  expect(readinessFindings(seen.topology, seen.observed)).toMatchObject([{ id: 'D1', result: 'refuse' }]);
 });
 
 test('D5: without an agent nothing keeps the old primary stopped', () => {
