@@ -109,6 +109,23 @@ describe('the guard, of Redis', () => {
     expect(runsIn(await guarded.state())).toEqual([]);
   });
 
+  test('two Sentinels that a person stopped stay so, and it is told that nobody could fail over', async () => {
+    await wholeRedis();
+    const stopped = redis.sentinels.slice(0, 2).map(({ name }) => name);
+    await guarded.guard();
+    docker('stop', ...stopped);
+    try {
+      const state = await guarded.until('what is told', ({ redis: seen }) => seen?.trouble !== undefined, 60_000);
+      expect(state.redis?.trouble).toContain('nobody could fail over');
+      expect(state.redis?.trouble).toContain(`Next: docker start ${stopped.join(' ')}`);
+      expect(stopped.some(runs)).toBe(false);
+    } finally {
+      docker('start', ...stopped);
+    }
+    await guarded.until('its end', ({ redis: seen }) => seen !== undefined && seen.trouble === undefined, 30_000);
+    expect(runsIn(await guarded.state())).toEqual([]);
+  });
+
   test('where both nodes are killed the master comes back with its data, and the replica after it', async () => {
     const { master, replica } = await wholeRedis();
     await guarded.guard();
