@@ -1,6 +1,7 @@
 import type { Signal } from '../../cluster/guard/signals';
 import { ailmentSays, refusesWrites } from '../../cluster/redis/ailments';
 import { silentBeside } from '../../cluster/redis/away';
+import { headless, HEADLESS_MS } from '../../cluster/redis/headless';
 import { isStopped, mastersOf, namedMaster, type ObservedRedis, type SeenReplicas } from '../../cluster/redis/observed';
 import { newerSeen, nextSeen } from '../../cluster/redis/strangers';
 import {
@@ -92,6 +93,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
   const observatory = new RedisObservatory(deps, request.cluster, redis, request.master, policy, waitsForAnEnd);
   const odd = new Since();
   const left = new Since();
+  const without = new Since();
   const killed = new KilledNodes(deps, request.cluster, policy);
   const hung = new HungNodes(deps, request.cluster, policy);
   const away = new AwayNodes();
@@ -181,6 +183,15 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         } else {
           left.ends();
           if (failed || leftOver || isBack(round.picture, request.movedFrom)) return { why: 'healthy', ...seen };
+        }
+      }
+
+      if (round.picture !== undefined) {
+        const faults = headless(round.picture);
+        if (faults.length === 0) without.ends();
+        else if (without.holds(now) >= HEADLESS_MS && !request.known.leftOver) {
+          const holder = await deps.lockHolder(request.cluster, 'redis');
+          if (holder === undefined) return { why: 'left over', ...seen, sees: leftBehindSays(faults) };
         }
       }
 

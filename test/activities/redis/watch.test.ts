@@ -132,6 +132,24 @@ describe('a stretch of watching Redis', () => {
     });
   });
 
+  test('has a Redis without any master mended once the Sentinels had their time', async () => {
+    const real = performance.now.bind(performance);
+    const began = real();
+    // Ten times as fast.
+    const clock = jest.spyOn(performance, 'now').mockImplementation(() => began + 10 * (real() - began));
+    try {
+      world.following.add(MASTER);
+      const seen = { ...known, sees: 'suspect' };
+      const left = { why: 'left over', sees: expect.stringContaining(`no node is a master; ${MASTER} has`) as string };
+      expect(await watch({ known: seen, forMs: 30_000 })).toMatchObject({ why: 'quiet', state: 'suspect' });
+      expect(await watch({ known: seen, forMs: 45_000 })).toMatchObject(left);
+      world.holder = 'redis-failover-1';
+      expect(await watch({ known: seen, forMs: 45_000 })).toMatchObject({ why: 'quiet' });
+    } finally {
+      clock.mockRestore();
+    }
+  });
+
   test('says nothing of a replica or a Sentinel that is down', async () => {
     await world.kill(REPLICA);
     await world.kill(SENTINELS[0]);
