@@ -3,6 +3,7 @@ import { ailmentSays, refusesWrites } from '../../cluster/redis/ailments';
 import { silentBeside } from '../../cluster/redis/away';
 import { headless, HEADLESS_MS } from '../../cluster/redis/headless';
 import { isStopped, mastersOf, namedMaster, type ObservedRedis, type SeenReplicas } from '../../cluster/redis/observed';
+import { moveThatMends, REFUSES_MS } from '../../cluster/redis/refusal';
 import { newerSeen, nextSeen } from '../../cluster/redis/strangers';
 import {
   judgeRedis,
@@ -41,13 +42,15 @@ export interface RedisWatchRequest {
   seen?: SeenReplicas;
   /** Nodes that were killed, or hang, beside a master that is well may be started. Absent from a guard of an older version: they may not. */
   mayStart?: boolean;
+  /** A master whose disk takes no writes may be moved away. Absent from a guard of an older version: it may not. */
+  mayMove?: boolean;
   /** Return after this time, in milliseconds, if nothing happens. */
   forMs: number;
 }
 
 /** Why a stretch of watching Redis ended, and what was seen then. */
 export interface RedisWatchResult {
-  why: 'failed' | 'healthy' | 'master' | 'left over' | 'sees' | 'quiet';
+  why: 'failed' | 'healthy' | 'master' | 'left over' | 'refuses' | 'sees' | 'quiet';
   at: number;
   state: RedisVerdict['state'];
   /** What is seen, in a sentence without full stop. */
@@ -60,6 +63,8 @@ export interface RedisWatchResult {
   failure?: { kind: RedisFailureKind; since: number; decidedAt: number };
   /** Two looks with the same key are no news. */
   key: string;
+  /** Of `refuses`: the replica that is fit to be the master. */
+  heir?: string;
   /** Of `left over`: the nodes that hang, off their networks. */
   hanging?: string[];
   /** Nodes that were killed or hung and that the watch has started, each in a sentence. */
@@ -94,6 +99,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
   const odd = new Since();
   const left = new Since();
   const without = new Since();
+  const refusing = new Since();
   const killed = new KilledNodes(deps, request.cluster, policy);
   const hung = new HungNodes(deps, request.cluster, policy);
   const away = new AwayNodes();
@@ -200,8 +206,15 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
       if (round.picture !== undefined) {
         looked = true;
         undecided = undecidedSays(round.picture);
-        ailing = ailmentSays(round.picture, refused);
+        const move = moveThatMends(redis, round.picture);
+        ailing = ailmentSays(round.picture, refused, move?.next);
         refused = refusesWrites(round.picture);
+        if (move === undefined || verdict.state !== 'healthy') refusing.ends();
+        else if (refusing.holds(now) >= REFUSES_MS && request.mayMove === true && ailing !== undefined) {
+          const holder = await deps.lockHolder(request.cluster, 'redis');
+          if (holder === undefined)
+            return { why: 'refuses', ...seen, state: 'suspect', sees: ailing, key: TROUBLE, heir: move.target };
+        }
       }
       if (verdict.state === 'healthy') {
         const trouble = undecided ?? ailing ?? killed.trouble ?? hung.trouble ?? away.trouble;
