@@ -138,6 +138,11 @@ export interface RedisGuardState {
   acting?: StartedRun & { asks: boolean };
   /** It does nothing about Redis before this time. Milliseconds since the epoch. */
   backoffUntil?: number;
+  /**
+   * When it began to move a master away whose disk takes no writes, in milliseconds since the epoch; absent where that did not end well, or
+   * none was moved.
+   */
+  movedAwayAt?: number;
   /** What the watch saw last in the master's own list of replicas; absent in a guard of an older version. */
   seen?: SeenReplicas;
 }

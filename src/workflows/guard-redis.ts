@@ -123,6 +123,7 @@ export class RedisGuard {
         known,
         ...(redis.seen === undefined ? {} : { seen: redis.seen }),
         mayStart: state.mode === 'auto' && state.maintenance === undefined,
+        mayMove: this.movesAway(now),
         forMs: stretchMs(now, [state.maintenance?.until, redis.backoffUntil]),
       }),
     );
@@ -141,6 +142,14 @@ export class RedisGuard {
   private acts(): boolean {
     const { state } = this.host;
     return state.mode !== 'off' && state.maintenance === undefined && this.redis.backoffUntil === undefined;
+  }
+
+  /** A master whose disk takes no writes may be moved away: not again and again, where the disks of all nodes fail. */
+  private movesAway(now: number): boolean {
+    const { acting, movedAwayAt = -Infinity } = this.redis;
+    return (
+      this.host.state.mode === 'auto' && this.acts() && acting === undefined && now - movedAwayAt >= MAX_BACKOFF_MS
+    );
   }
 
   private async take(result: RedisWatchResult): Promise<void> {
@@ -180,6 +189,12 @@ export class RedisGuard {
         host.note('redis doubt', result.sees);
         // A person is not asked about it: what is left over can wait until one looks.
         if (this.acts() && redis.acting === undefined && host.state.mode === 'auto') await this.start({});
+        return;
+      case 'refuses':
+        if (known.sees !== result.key) host.note('redis doubt', result.sees);
+        known.sees = result.key;
+        if (this.movesAway(Date.now()) && redis.master !== null && result.heir !== undefined)
+          await this.moveAway(redis.master, result.heir);
         return;
     }
   }
@@ -229,8 +244,19 @@ export class RedisGuard {
     return this.start({ expectedMaster: master });
   }
 
-  /** Starts the runbook, which looks again itself, lives on by itself, and whose end is listened for. */
-  private async start(what: { expectedMaster?: string }): Promise<void> {
+  private moveAway(master: string, target: string): Promise<void> {
+    this.redis.movedAwayAt = Date.now();
+    return this.start({ expectedMaster: master, target }, {});
+  }
+
+  /**
+   * Starts the runbook, which looks again itself, lives on by itself, and whose end is listened for.
+   * @param how a master that answers by then stays the master, unless it is to be moved away
+   */
+  private async start(
+    what: { expectedMaster?: string; target?: string },
+    how: Pick<RedisFailoverInput, 'only'> = { only: 'repair' },
+  ): Promise<void> {
     const { redis, host } = this;
     const { state } = host;
     if (host.postgresActs() && !patched('lock-by-tier')) {
@@ -244,8 +270,7 @@ export class RedisGuard {
       cluster: state.cluster,
       mode: 'run',
       approval,
-      // A master that answers again by then stays the master.
-      only: 'repair',
+      ...how,
       ...what,
       soak: '0s',
       leaveStopped: true,
@@ -262,6 +287,7 @@ export class RedisGuard {
       });
     } catch (error) {
       if (isCancellation(error)) throw error;
+      delete redis.movedAwayAt;
       this.backOff(`the failover of Redis could not be started: ${rootMessage(error)}`);
       return;
     }
@@ -283,6 +309,7 @@ export class RedisGuard {
   private runEnded(workflowId: string, end: RunEnd): void {
     const { host } = this;
     const withdrawn = this.asking?.workflowId === workflowId ? this.asking.withdrawn : undefined;
+    if (!end.well) delete this.redis.movedAwayAt;
     if (end.well) {
       host.note('redis run', `redis failover ended: ${end.says}`, workflowId);
       host.known.failures = 0;

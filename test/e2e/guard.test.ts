@@ -107,6 +107,21 @@ describe('the guard', () => {
     expect(await guarded.runs()).toEqual([]);
   });
 
+  test('clients’ only way that a person stopped stays so, and is told with the command that starts it', async () => {
+    await guarded.guard();
+    docker('stop', 'veloz-haproxy');
+    try {
+      const stopped = ({ node, byHand }: { node: string; byHand?: string }) =>
+        node === 'veloz-haproxy' && byHand === 'docker start veloz-haproxy';
+      await guarded.until('the stop being told', ({ mending }) => mending?.nodes.some(stopped) === true, 60_000);
+      expect((await cli(['guard', 'status', '-o', 'json'], guarded.env)).code).toBe(8);
+    } finally {
+      docker('start', 'veloz-haproxy');
+    }
+    await guarded.until('its end', ({ mending }) => mending?.nodes.length === 0, 30_000);
+    expect(await guarded.runs()).toEqual([]);
+  });
+
   test('processes that hang while their containers run are restarted, and nobody is promoted', async () => {
     const before = await roles();
     await guarded.guard();

@@ -109,6 +109,23 @@ describe('the guard, of Redis', () => {
     expect(runsIn(await guarded.state())).toEqual([]);
   });
 
+  test('two Sentinels that a person stopped stay so, and it is told that nobody could fail over', async () => {
+    await wholeRedis();
+    const stopped = redis.sentinels.slice(0, 2).map(({ name }) => name);
+    await guarded.guard();
+    docker('stop', ...stopped);
+    try {
+      const state = await guarded.until('what is told', ({ redis: seen }) => seen?.trouble !== undefined, 60_000);
+      expect(state.redis?.trouble).toContain('nobody could fail over');
+      expect(state.redis?.trouble).toContain(`Next: docker start ${stopped.join(' ')}`);
+      expect(stopped.some(runs)).toBe(false);
+    } finally {
+      docker('start', ...stopped);
+    }
+    await guarded.until('its end', ({ redis: seen }) => seen !== undefined && seen.trouble === undefined, 30_000);
+    expect(runsIn(await guarded.state())).toEqual([]);
+  });
+
   test('where both nodes are killed the master comes back with its data, and the replica after it', async () => {
     const { master, replica } = await wholeRedis();
     await guarded.guard();
@@ -249,6 +266,30 @@ describe('the guard, of Redis', () => {
         docker('exec', name, 'redis-cli', '-p', '26379', 'sentinel', 'reset', redis.master);
     }
   });
+
+  test('where every node is a replica, and the Sentinels do nothing, it makes one the master', async () => {
+    const { master, replica } = await wholeRedis();
+    await guarded.guard();
+    const patience = (ms: number) => {
+      for (const { name } of redis.sentinels) {
+        const set = ['sentinel', 'set', redis.master, 'down-after-milliseconds', String(ms)];
+        docker('exec', name, 'redis-cli', '-p', '26379', ...set);
+      }
+    };
+    patience(600_000);
+    try {
+      // A node takes this back within a second or two.
+      docker('exec', replica, 'redis-cli', 'config', 'set', 'replica-priority', '0');
+      docker('exec', master, 'redis-cli', 'replicaof', replica, '6379');
+      const state = await guarded.until('a run', (each) => runsIn(each).length > 0, 90_000);
+      expect(event(state, 'redis doubt')?.says).toContain(`no node is a master; ${master} has everything`);
+      expect(await wholeRedis()).toEqual({ master, replica });
+      expect(docker('exec', replica, 'redis-cli', 'config', 'get', 'replica-priority')).toContain('100');
+      await calm();
+    } finally {
+      patience(5000);
+    }
+  }, 240_000);
 
   test('in off the Sentinels act alone; in auto it mends what they left', async () => {
     const { master, replica } = await wholeRedis();

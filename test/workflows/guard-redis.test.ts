@@ -280,6 +280,29 @@ describe('guard, of Redis', () => {
     });
   });
 
+  test('a master whose disk takes no writes is moved away in auto, and after a move that went well not again at once', async () => {
+    const cluster = withRedis({ backoff: '1s' });
+    const sees = `${MASTER}, the master, takes no writes (MISCONF). Next: veloz-ha redis failover`;
+    const refuses = redisSeen('refuses', { state: 'suspect', key: 'trouble', sees, heir: REPLICA });
+    await watching(cluster, async () => {
+      await cluster.seesRedis(refuses, ({ mayMove }) => mayMove === true);
+      const first = await cluster.run('redis failover');
+      expect(first.input).toMatchObject({ expectedMaster: MASTER, target: REPLICA, approval: 'given', reason: sees });
+      expect(first.input).not.toHaveProperty('only');
+      await cluster.watchesRedis(({ mayMove }) => mayMove === false);
+      await first.end({ type: 'Refused', says: 'L1: it is behind' });
+      // After the back-off.
+      await cluster.seesRedis(refuses, ({ mayMove }) => mayMove === true);
+      const second = await cluster.run('redis failover');
+      await second.end({ says: `${REPLICA} is the master now` });
+      await cluster.until('its end', ({ redis }) => redis?.acting === undefined);
+      expect((await cluster.watchesRedis()).mayMove).toBe(false);
+      await cluster.handle.executeUpdate('setMode', { args: [{ mode: 'approve' }] });
+      expect((await cluster.watchesRedis()).mayMove).toBe(false);
+      expect(event(await cluster.state(), 'redis doubt')?.says).toBe(sees);
+    });
+  });
+
   test('begins its history anew and keeps what it knows of Redis', async () => {
     const cluster = withRedis();
     await watching(cluster, async () => {

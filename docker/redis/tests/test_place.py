@@ -214,6 +214,15 @@ class KeeperTest(unittest.TestCase):
             self.assertEqual(keeper.eligible, said != [])
 
 
+    def test_one_that_has_the_data_can_be_chosen_whatever_somebody_says(self):
+        put_back = [("CONFIG", "SET", "replica-priority", "100")]
+        for eligible, value, said in ((True, "0", put_back), (True, "50", []), (False, "0", [])):
+            keeper = self.keeper({"CONFIG": ["replica-priority", value]}, {})
+            keeper.eligible = eligible
+            asyncio.run(keeper.stay_eligible())
+            self.assertEqual([words for words in keeper.own.said if words[1:2] == ("SET",)], said)
+
+
 class SentinelConfigTest(unittest.TestCase):
     def test_keeps_what_it_has_learnt(self):
         self.assertEqual(monitored(SAVED, "veloz-master"), A)

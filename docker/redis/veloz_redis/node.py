@@ -129,6 +129,7 @@ class Keeper:
                     await self.take_place()
                 elif self._watch_is_due():
                     await self.watch()
+                    await self.stay_eligible()
             except (OSError, EOFError, asyncio.TimeoutError, ReplyError):
                 # The server loads its data, or ends.
                 pass
@@ -149,6 +150,18 @@ class Keeper:
             return
         await self.own.call("CONFIG", "SET", "replica-priority", str(MAY_BE_CHOSEN))
         self.eligible = True
+
+    async def stay_eligible(self) -> None:
+        """
+        Where every node says by hand that it is never to be chosen, the Sentinels have nobody for a master that fails. Which of several
+        they prefer (any other number) is a person's.
+        """
+        if not self.eligible:
+            return
+        found = await self.own.call("CONFIG", "GET", "replica-priority")
+        if found and found[1] == str(NEVER_CHOSEN):
+            await self.own.call("CONFIG", "SET", "replica-priority", str(MAY_BE_CHOSEN))
+            log(f"{self.settings.node}: replica-priority was changed while it ran, and is put back")
 
     async def opinions(self) -> list[Optional[Opinion]]:
         replies = await asyncio.gather(

@@ -1,7 +1,10 @@
 import {
+  clientsOnlyWay,
   containersOfTheWay,
   endedContainer,
+  ENDS_EACH_TIME,
   hungContainer,
+  LOOP_OVER_MS,
   restartedWhereTheyHang,
 } from '../../cluster/guard/ended-containers';
 import type { LeftOver } from '../../cluster/guard/mending';
@@ -29,6 +32,11 @@ interface Left extends Attempts {
 export class EndedContainers {
   private readonly names: string[];
   private readonly restarted: ReadonlySet<string>;
+  private readonly onlyWay: ReadonlySet<string>;
+  /** Sentinels that Docker starts again and again are told by the watch of Redis. */
+  private readonly sentinels: ReadonlySet<string>;
+  /** Those that Docker was seen starting anew, and since when each has run; undefined while it does not. */
+  private readonly looping = new Map<string, number | undefined>();
   private readonly left = new Map<string, Left>();
   /** What was started since it was last told, each in a sentence. */
   private startedSays: string[] = [];
@@ -42,9 +50,15 @@ export class EndedContainers {
     private readonly deps: Pick<ActivityDeps, 'docker'>,
     private readonly access: ClusterAccess,
     private readonly mayAct: boolean,
+    /** What an earlier stretch has told: between two starts a container runs for a moment. */
+    known: readonly { node: string; says: string }[] = [],
   ) {
-    this.names = containersOfTheWay(access.topology);
-    this.restarted = new Set(restartedWhereTheyHang(access.topology));
+    const { topology } = access;
+    this.names = containersOfTheWay(topology);
+    this.restarted = new Set(restartedWhereTheyHang(topology));
+    this.onlyWay = new Set(clientsOnlyWay(topology));
+    this.sentinels = new Set(topology.redis?.sentinels.map(({ name }) => name));
+    for (const { node, says } of known) if (says.startsWith(ENDS_EACH_TIME)) this.looping.set(node, undefined);
   }
 
   close(): void {
@@ -75,7 +89,8 @@ export class EndedContainers {
     try {
       const state = await this.stateOf(name);
       const hung = this.restarted.has(name) ? hungContainer(name, state) : undefined;
-      const found = endedContainer(name, state) ?? hung;
+      const way = { loops: this.loops(name, state.status), onlyWay: this.onlyWay.has(name) };
+      const found = endedContainer(name, state, way) ?? hung;
       if (found === undefined) this.left.delete(name);
       else if (this.left.get(name)?.found.key !== found.key)
         this.left.set(name, { ...noAttempts(performance.now()), found, hangs: found === hung });
@@ -83,6 +98,19 @@ export class EndedContainers {
       // Nobody knows: what was so before is what is told, and it is asked again.
       this.news = true;
     }
+  }
+
+  /** Docker starts it again and again, also at a moment in which it runs. */
+  private loops(name: string, status: string): boolean {
+    const now = performance.now();
+    if (status === 'restarting' && !this.sentinels.has(name)) this.looping.set(name, undefined);
+    else if (status !== 'running') this.looping.delete(name);
+    else if (this.looping.has(name)) {
+      const since = this.looping.get(name) ?? now;
+      if (now - since >= LOOP_OVER_MS) this.looping.delete(name);
+      else this.looping.set(name, since);
+    }
+    return this.looping.has(name);
   }
 
   /** Docker keeps a container to itself in which something hangs; its list still says whether it is frozen. */

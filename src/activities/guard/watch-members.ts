@@ -83,7 +83,7 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
   const ends = endOfStretch(deps, request.forMs);
   const look = new MembersLook(deps, access);
   const mayStart = request.mayStart ?? request.mayAct;
-  const containers = new EndedContainers(deps, access, mayStart);
+  const containers = new EndedContainers(deps, access, mayStart, request.known);
   const pooler = new SilentPooler(deps, access, request.known, mayStart);
   const agents = new StoppedAgents(deps, access, mayStart);
   const standbys = new KilledStandbys(deps, access, mayStart);

@@ -1,7 +1,9 @@
 import type { Signal } from '../../cluster/guard/signals';
 import { ailmentSays, refusesWrites } from '../../cluster/redis/ailments';
 import { silentBeside } from '../../cluster/redis/away';
+import { headless, HEADLESS_MS } from '../../cluster/redis/headless';
 import { isStopped, mastersOf, namedMaster, type ObservedRedis, type SeenReplicas } from '../../cluster/redis/observed';
+import { moveThatMends, REFUSES_MS } from '../../cluster/redis/refusal';
 import { newerSeen, nextSeen } from '../../cluster/redis/strangers';
 import {
   judgeRedis,
@@ -40,13 +42,15 @@ export interface RedisWatchRequest {
   seen?: SeenReplicas;
   /** Nodes that were killed, or hang, beside a master that is well may be started. Absent from a guard of an older version: they may not. */
   mayStart?: boolean;
+  /** A master whose disk takes no writes may be moved away. Absent from a guard of an older version: it may not. */
+  mayMove?: boolean;
   /** Return after this time, in milliseconds, if nothing happens. */
   forMs: number;
 }
 
 /** Why a stretch of watching Redis ended, and what was seen then. */
 export interface RedisWatchResult {
-  why: 'failed' | 'healthy' | 'master' | 'left over' | 'sees' | 'quiet';
+  why: 'failed' | 'healthy' | 'master' | 'left over' | 'refuses' | 'sees' | 'quiet';
   at: number;
   state: RedisVerdict['state'];
   /** What is seen, in a sentence without full stop. */
@@ -59,6 +63,8 @@ export interface RedisWatchResult {
   failure?: { kind: RedisFailureKind; since: number; decidedAt: number };
   /** Two looks with the same key are no news. */
   key: string;
+  /** Of `refuses`: the replica that is fit to be the master. */
+  heir?: string;
   /** Of `left over`: the nodes that hang, off their networks. */
   hanging?: string[];
   /** Nodes that were killed or hung and that the watch has started, each in a sentence. */
@@ -92,6 +98,8 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
   const observatory = new RedisObservatory(deps, request.cluster, redis, request.master, policy, waitsForAnEnd);
   const odd = new Since();
   const left = new Since();
+  const without = new Since();
+  const refusing = new Since();
   const killed = new KilledNodes(deps, request.cluster, policy);
   const hung = new HungNodes(deps, request.cluster, policy);
   const away = new AwayNodes();
@@ -184,13 +192,29 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         }
       }
 
+      if (round.picture !== undefined) {
+        const faults = headless(round.picture);
+        if (faults.length === 0) without.ends();
+        else if (without.holds(now) >= HEADLESS_MS && !request.known.leftOver) {
+          const holder = await deps.lockHolder(request.cluster, 'redis');
+          if (holder === undefined) return { why: 'left over', ...seen, sees: leftBehindSays(faults) };
+        }
+      }
+
       // What stays odd is told, so that a person who asks the guard hears it. Not in the middle of a silence that is being counted.
       const patienceMs = round.answer.answered ? TELL_AFTER_MS : limits.silenceMs + TELL_AFTER_MS;
       if (round.picture !== undefined) {
         looked = true;
         undecided = undecidedSays(round.picture);
-        ailing = ailmentSays(round.picture, refused);
+        const move = moveThatMends(redis, round.picture);
+        ailing = ailmentSays(round.picture, refused, move?.next);
         refused = refusesWrites(round.picture);
+        if (move === undefined || verdict.state !== 'healthy') refusing.ends();
+        else if (refusing.holds(now) >= REFUSES_MS && request.mayMove === true && ailing !== undefined) {
+          const holder = await deps.lockHolder(request.cluster, 'redis');
+          if (holder === undefined)
+            return { why: 'refuses', ...seen, state: 'suspect', sees: ailing, key: TROUBLE, heir: move.target };
+        }
       }
       if (verdict.state === 'healthy') {
         const trouble = undecided ?? ailing ?? killed.trouble ?? hung.trouble ?? away.trouble;

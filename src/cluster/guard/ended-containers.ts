@@ -1,5 +1,7 @@
-import { containerWords, isKilled, type LeftOver, type MemberFacts } from './mending';
+import { logs } from '../commands';
+import { START_STACK, startContainer } from '../redis/commands';
 import type { ClusterTopology } from '../topology';
+import { containerWords, isKilled, wasStoppedByHand, type LeftOver, type MemberFacts } from './mending';
 
 /**
  * The containers through which clients come, and those that tell them the way: the pooler, the engines, HAProxy, the Sentinels. Each
@@ -23,6 +25,11 @@ export function restartedWhereTheyHang({ engines, haproxy, redis }: Omit<WayTopo
   ];
 }
 
+/** Those among them without which no client gets through: it is told, too, that a person stopped one. */
+export function clientsOnlyWay({ pgbouncer, haproxy }: Pick<WayTopology, 'pgbouncer' | 'haproxy'>): string[] {
+  return [...pgbouncer.nodes.map(({ name }) => name), ...(haproxy === undefined ? [] : [haproxy.name])];
+}
+
 type WayTopology = Pick<ClusterTopology, 'pgbouncer' | 'engines' | 'haproxy' | 'redis'>;
 
 /** Docker starts a container anew within this time that ended by itself, in milliseconds. */
@@ -33,6 +40,29 @@ const HANGS_MS = 10_000;
 
 /** A freeze that lasts for a moment is none to tell of, in milliseconds. */
 const FROZEN_MS = 2000;
+
+/** A `docker restart` is over within this time, in milliseconds. */
+const STOPPED_MS = 5000;
+
+/** Whoever makes a container anew has done so within this time, in milliseconds. */
+const ABSENT_MS = 10_000;
+
+/** Docker was seen starting it anew for this long, in milliseconds: longer than one crash counts ({@link LOOP_OVER_MS}). */
+const LOOPS_MS = 15_000;
+
+/** A container that has run for this long since Docker started it anew loops no more, in milliseconds: Docker counts so, too. */
+export const LOOP_OVER_MS = 10_000;
+
+/** What is said of a container that Docker starts again and again. */
+export const ENDS_EACH_TIME = 'it ends each time that Docker starts it';
+
+/** What else has to be known of a container. */
+export interface WayContainer {
+  /** Docker was seen starting it anew, and it has not run for {@link LOOP_OVER_MS} since. */
+  loops?: boolean;
+  /** No client gets through without it ({@link clientsOnlyWay}). */
+  onlyWay?: boolean;
+}
 
 /** A process that runs and does not answer, although nobody froze its container. Undefined for one that answers, or has just started. */
 export function hungContainer(
@@ -50,10 +80,15 @@ export function hungContainer(
 }
 
 /**
- * A container that has ended, and that Docker does not start again: it was killed. Or one that somebody froze: whoever comes through it
- * waits, and it looks as if it ran. Undefined for one that runs, has no container, or was told to stop: that is a person's decision.
+ * A container that has ended, and that Docker does not start again: it was killed. Or one that is not as it should be and that only a
+ * person mends: frozen, gone, or ending each time that Docker starts it. Undefined for one that runs, or was told to stop, which is a
+ * person's decision; of clients' only way that is told all the same.
  */
-export function endedContainer(name: string, container: MemberFacts['container']): LeftOver | undefined {
+export function endedContainer(
+  name: string,
+  container: MemberFacts['container'],
+  { loops = false, onlyWay = false }: WayContainer = {},
+): LeftOver | undefined {
   if (container.status === 'paused')
     return {
       node: name,
@@ -63,6 +98,36 @@ export function endedContainer(name: string, container: MemberFacts['container']
       key: `${name} paused`,
       started: true,
       settleMs: FROZEN_MS,
+    };
+  if (container.status === 'absent')
+    return {
+      node: name,
+      says: 'it has no container',
+      leaves: 'somebody has to make one',
+      next: START_STACK,
+      key: `${name} absent`,
+      started: true,
+      settleMs: ABSENT_MS,
+    };
+  if (loops)
+    return {
+      node: name,
+      says: ENDS_EACH_TIME,
+      leaves: 'its log says why',
+      next: logs(name),
+      key: `${name} loops`,
+      started: true,
+      settleMs: LOOPS_MS,
+    };
+  if (onlyWay && wasStoppedByHand(container))
+    return {
+      node: name,
+      says: containerWords(container),
+      leaves: 'it was told to stop, and no client gets through without it',
+      byHand: startContainer(name),
+      key: `${name} stopped`,
+      started: true,
+      settleMs: STOPPED_MS,
     };
   if (!isKilled(container)) return undefined;
   return {

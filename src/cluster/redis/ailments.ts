@@ -77,7 +77,9 @@ export function ailmentsOf(node: AnsweringRedis, master?: AnsweringRedis): Ailme
       limit: 'it takes a write',
       next: refusesWrites.startsWith('it waits')
         ? redisCli(name, 'client unpause')
-        : redisCli(name, 'info persistence'),
+        : refusesWrites.startsWith('MISCONF')
+          ? `docker exec ${name} df -h /var/lib/redis`
+          : redisCli(name, 'info persistence'),
     });
   const [denied] = state.denied ?? [];
   if (denied !== undefined)
@@ -142,8 +144,9 @@ export const refusesWrites = (observed: ObservedRedis): boolean =>
 /**
  * The same of all nodes in one sentence without full stop, those of masters first; undefined where all are well.
  * @param twice the look before this one saw a write refused, too: one alone may have met the hold of a planned move
+ * @param moves the command that moves a master away which refuses writes; absent where that mends nothing
  */
-export function ailmentSays(observed: ObservedRedis, twice: boolean): string | undefined {
+export function ailmentSays(observed: ObservedRedis, twice: boolean, moves?: string): string | undefined {
   const nodes = answeringNodes(observed).sort(
     (a, b) => Number(b.state.role === 'master') - Number(a.state.role === 'master'),
   );
@@ -153,5 +156,5 @@ export function ailmentSays(observed: ObservedRedis, twice: boolean): string | u
     .filter(({ kind }) => kind !== 'refuses' || twice);
   if (first === undefined) return undefined;
   const says = [first, ...more].map(({ refusal, measured, limit }) => `${refusal} (${measured}; limit: ${limit})`);
-  return `${says.join('; ')}. Next: ${first.next}`;
+  return `${says.join('; ')}. Next: ${first.kind === 'refuses' ? (moves ?? first.next) : first.next}`;
 }

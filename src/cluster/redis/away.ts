@@ -4,7 +4,9 @@ import { connectCommand, offNetworksSays } from '../off-networks';
 import { START_STACK, startContainer, unfreezeContainer } from './commands';
 import {
   answeringNodes,
+  answeringSentinels,
   isStopped,
+  majorityOf,
   mastersOf,
   namedMaster,
   upstreamOf,
@@ -45,7 +47,8 @@ export function lookAt(name: string, container: RedisContainer): string {
 
 /**
  * Who gives no answer beside a master that does. Pure. A node that reads its files is no such one; one that a run took off its networks is
- * told as left over. Of Sentinels only those that run: those that are frozen or have ended are told by who looks after their containers.
+ * told as left over. Of Sentinels only those that run, and where fewer than a majority answers all others, too, whoever stopped them: each
+ * one alone that is frozen or has ended is told by who looks after its container.
  * @param looping those that Docker was seen restarting since they gave an answer: between two starts a container runs for a moment
  */
 export function awayFrom(observed: ObservedRedis, master: string, looping: ReadonlySet<string>): Away[] {
@@ -60,13 +63,17 @@ export function awayFrom(observed: ObservedRedis, master: string, looping: Reado
       error,
       follows: heirs ? '' : ': nobody could take over',
     }));
-  const sentinels = observed.sentinels
-    .filter(({ state, container }) => state === null && container.running)
-    .map(({ name, container, error }) => ({ name, container, error, follows: '' }));
+  const few = answeringSentinels(observed).length < majorityOf(observed);
+  const missing = observed.sentinels.filter(({ state }) => state === null);
+  const sentinels = missing
+    .filter(({ container }) => few || container.running)
+    .map(({ name, container, error }) => ({ name, container, error, follows: few ? ': nobody could fail over' : '' }));
+  // One command for all that only have to be started.
+  const stopped = few ? missing.filter(({ container }) => isStopped(container)).map(({ name }) => name) : [];
   return [...nodes, ...sentinels].map(({ name, container, error, follows }) => ({
     name,
     says: `${name} ${looping.has(name) && container.running ? LOOPS : whyAway(container, error)}${follows}`,
-    next: lookAt(name, container),
+    next: stopped.includes(name) ? startContainer(stopped.join(' ')) : lookAt(name, container),
   }));
 }
 

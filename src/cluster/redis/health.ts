@@ -9,6 +9,7 @@ import { isLooping, lookAt, LOOPS } from './away';
 import { redisCli, redisFailover, redisStatus, START_STACK } from './commands';
 import { BLIND_MS, diagnose, faultSays, withData, type RedisFault } from './faults';
 import { answeringNodes, answeringSentinels, majorityOf, mastersOf, type ObservedRedis } from './observed';
+import { moveThatMends } from './refusal';
 import { strangersOf } from './strangers';
 import { waitingSentinel } from './waiting';
 
@@ -19,7 +20,7 @@ const SILENT_MS = 5000;
 export function redisFindings(topology: RedisTopology, observed: ObservedRedis): Check[] {
   const list = new Checklist();
   checkMaster(list, observed);
-  checkNodes(list, observed);
+  checkNodes(list, topology, observed);
   checkStrangers(list, observed);
   checkSentinels(list, topology, observed);
   const worth = ({ result }: Check) => (result === 'refuse' ? 0 : 1);
@@ -88,7 +89,7 @@ function measuredOf(fault: RedisFault, observed: ObservedRedis, masters: string)
   };
 }
 
-function checkNodes(list: Checklist, observed: ObservedRedis): void {
+function checkNodes(list: Checklist, topology: RedisTopology, observed: ObservedRedis): void {
   // Those that do not run, or that a run took off its networks, are told as faults already.
   for (const { name, state, container, error } of observed.nodes)
     if (state === null && (container.running || !container.exists) && container.offNetworks?.by !== 'run')
@@ -105,7 +106,10 @@ function checkNodes(list: Checklist, observed: ObservedRedis): void {
   for (const node of answeringNodes(observed)) {
     const { name, state } = node;
     const { upstream } = state;
-    for (const ailment of ailmentsOf(node, master)) list.require('L1', false, { says: '', ...ailment });
+    for (const { kind, next, ...ailment } of ailmentsOf(node, master)) {
+      const moves = kind === 'refuses' ? moveThatMends(topology, observed)?.next : undefined;
+      list.require('L1', false, { says: '', ...ailment, next: moves ?? next });
+    }
     list.require('L1', state.writesFile, {
       says: `${name} writes its append-only file`,
       refusal: `${name} can't write its append-only file`,

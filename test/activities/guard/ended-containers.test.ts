@@ -61,8 +61,8 @@ const access = {
   },
 };
 
-function watched(engine: Engine, mayAct = true) {
-  return new EndedContainers({ docker: engine.docker as never }, access as never, mayAct);
+function watched(engine: Engine, mayAct = true, known: { node: string; says: string }[] = []) {
+  return new EndedContainers({ docker: engine.docker as never }, access as never, mayAct, known);
 }
 
 describe('containers through which clients come', () => {
@@ -111,15 +111,61 @@ describe('containers through which clients come', () => {
   test('so does one that Docker had to kill for that, also where it says so only a moment later', async () => {
     containers = watched(engine);
     await look();
-    engine.toldToStop = ['engine-1'];
     engine.end('engine-1');
+    expect(await look(900)).toMatchObject([{ node: 'engine-1', says: 'its container is exited, exit code 137' }]);
+    engine.toldToStop = ['engine-1'];
     expect(await look(2000)).toEqual([]);
     expect(await look(20_000)).toEqual([]);
-    engine.end('pooler');
-    expect(await look(900)).toMatchObject([{ node: 'pooler', says: 'its container is exited, exit code 137' }]);
-    engine.toldToStop = ['engine-1', 'pooler'];
+    expect(engine.started).toEqual([]);
+  });
+
+  test('of a pooler it is told, since no client gets through without it', async () => {
+    containers = watched(engine);
+    await look();
+    engine.end('pooler', { ...killed, exitCode: 0 } as never);
+    expect(await look(2000)).toMatchObject([{ node: 'pooler', byHand: 'docker start pooler', settleMs: 5000 }]);
+    expect(await look(20_000)).toHaveLength(1);
+    expect(engine.started).toEqual([]);
+    engine.end('pooler', running, 'start');
+    expect(await look(2000)).toEqual([]);
+  });
+
+  test('one that is gone is told until somebody made it', async () => {
+    containers = watched(engine);
+    engine.states.set('engine-1', { exists: false, status: 'absent', running: false, restartPolicy: 'no' });
+    expect(await look(2000)).toMatchObject([{ node: 'engine-1', says: 'it has no container', settleMs: 10_000 }]);
+    await look(20_000);
+    expect(engine.started).toEqual([]);
+    engine.states.set('engine-1', running);
+    expect(await look(2000)).toEqual([]);
+  });
+
+  test('one that ends each time that Docker starts it is told, also while it runs for a moment', async () => {
+    containers = watched(engine);
+    const restarts = { ...running, status: 'restarting' };
+    const loops = [{ node: 'engine-1', says: 'it ends each time that Docker starts it', settleMs: 15_000 }];
+    await look();
+    engine.end('engine-1', restarts);
+    expect(await look(2000)).toMatchObject(loops);
+    engine.end('engine-1', running, 'start');
+    expect(await look(2000)).toMatchObject(loops);
+    engine.end('engine-1', restarts);
+    expect(await look(9000)).toMatchObject(loops);
+    engine.end('engine-1', running, 'start');
+    expect(await look(1000)).toMatchObject(loops);
+    expect(await look(9000)).toMatchObject(loops);
+    // It stays up.
     expect(await look(2000)).toEqual([]);
     expect(engine.started).toEqual([]);
+  });
+
+  test('one that another stretch told as such is believed to be one until it has stayed up', async () => {
+    containers = watched(engine, true, [
+      { node: 'engine-1', says: 'it ends each time that Docker starts it; its log says why' },
+    ]);
+    expect(await look()).toHaveLength(1);
+    await look(9000);
+    expect(await look(2000)).toEqual([]);
   });
 
   test('nothing is started while nobody can say whether it was told to stop', async () => {

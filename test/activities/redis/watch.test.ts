@@ -132,6 +132,24 @@ describe('a stretch of watching Redis', () => {
     });
   });
 
+  test('has a Redis without any master mended once the Sentinels had their time', async () => {
+    const real = performance.now.bind(performance);
+    const began = real();
+    // Ten times as fast.
+    const clock = jest.spyOn(performance, 'now').mockImplementation(() => began + 10 * (real() - began));
+    try {
+      world.following.add(MASTER);
+      const seen = { ...known, sees: 'suspect' };
+      const left = { why: 'left over', sees: expect.stringContaining(`no node is a master; ${MASTER} has`) as string };
+      expect(await watch({ known: seen, forMs: 30_000 })).toMatchObject({ why: 'quiet', state: 'suspect' });
+      expect(await watch({ known: seen, forMs: 45_000 })).toMatchObject(left);
+      world.holder = 'redis-failover-1';
+      expect(await watch({ known: seen, forMs: 45_000 })).toMatchObject({ why: 'quiet' });
+    } finally {
+      clock.mockRestore();
+    }
+  });
+
   test('says nothing of a replica or a Sentinel that is down', async () => {
     await world.kill(REPLICA);
     await world.kill(SENTINELS[0]);
@@ -139,9 +157,9 @@ describe('a stretch of watching Redis', () => {
   });
 
   test.each([
-    ['MISCONF Errors writing to the AOF file: No space left on device'],
-    ['NOREPLICAS Not enough good replicas to write.'],
-  ])('tells of a master that refuses writes in two looks: %s', async (refuses) => {
+    ['MISCONF Errors writing to the AOF file: No space left on device', 'veloz-ha redis failover --cluster veloz'],
+    ['NOREPLICAS Not enough good replicas to write.', `docker exec ${MASTER} redis-cli info persistence`],
+  ])('tells of a master that refuses writes in two looks: %s', async (refuses, next) => {
     world.refuses = refuses;
     const watching = watch({ forMs: 15_000 });
     expect(await Promise.race([watching, pause(4000)])).toBeUndefined();
@@ -149,7 +167,7 @@ describe('a stretch of watching Redis', () => {
       why: 'sees',
       state: 'suspect',
       key: 'trouble',
-      sees: `${MASTER}, the master, takes no writes (${refuses.replace(/\.$/, '')}; limit: it takes a write). Next: docker exec ${MASTER} redis-cli info persistence`,
+      sees: `${MASTER}, the master, takes no writes (${refuses.replace(/\.$/, '')}; limit: it takes a write). Next: ${next}`,
     });
     // The next stretch keeps it told until it knows.
     const told = { ...known, sees: 'trouble' };
@@ -157,6 +175,22 @@ describe('a stretch of watching Redis', () => {
     world.refuses = undefined;
     expect(await watch({ known: told, forMs: 10_000 })).toMatchObject({ why: 'sees', key: 'healthy' });
   });
+
+  test('has a master whose disk takes no writes moved away, where it may and no run has Redis', async () => {
+    world.refuses = 'MISCONF Errors writing to the AOF file: No space left on device';
+    const told = { ...known, sees: 'trouble' };
+    expect(await watch({ known: told, forMs: 11_000 })).toMatchObject({ why: 'quiet' });
+    world.holder = 'redis-failover-1';
+    const watching = watch({ known: told, mayMove: true, forMs: 15_000 });
+    expect(await Promise.race([watching, pause(10_500)])).toBeUndefined();
+    world.holder = undefined;
+    expect(await watching).toMatchObject({
+      why: 'refuses',
+      key: 'trouble',
+      heir: REPLICA,
+      sees: expect.stringContaining(world.refuses) as string,
+    });
+  }, 40_000);
 
   test('says nothing of a write that was refused once, as in the hold of a planned move', async () => {
     world.refuses = 'NOREPLICAS Not enough good replicas to write.';

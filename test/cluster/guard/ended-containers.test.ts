@@ -1,4 +1,4 @@
-import { containersOfTheWay, endedContainer } from '../../../src/cluster/guard/ended-containers';
+import { clientsOnlyWay, containersOfTheWay, endedContainer } from '../../../src/cluster/guard/ended-containers';
 
 test('the pooler, the engines, HAProxy and the Sentinels are the containers that take up their work by themselves', () => {
   const node = (name: string) => ({ name, address: { host: 'localhost', port: 1 } });
@@ -28,7 +28,6 @@ test.each([
   ['was told to stop', { status: 'exited', exitCode: 0 }],
   ['was told to stop and did not listen', { status: 'exited', exitCode: 143 }],
   ['was made and never started', { status: 'created' }],
-  ['is not there', { status: 'absent' }],
 ])('one that %s is left alone', (_how, container) => {
   expect(endedContainer('engine', container)).toBeUndefined();
 });
@@ -39,5 +38,33 @@ test('one that is frozen is told with the command that ends it, and is for a per
     says: 'its container is paused',
     leaves: 'somebody froze it',
     byHand: 'docker unpause engine',
+  });
+});
+
+test('clients’ only way are the pooler and HAProxy', () => {
+  const pgbouncer = { nodes: [{ name: 'pooler' }] } as never;
+  expect(clientsOnlyWay({ pgbouncer })).toEqual(['pooler']);
+  expect(clientsOnlyWay({ pgbouncer, haproxy: { name: 'proxy' } as never })).toEqual(['pooler', 'proxy']);
+});
+
+test.each([
+  ['is not there', { status: 'absent' }, {}, { says: 'it has no container', next: 'veloz-ha stack up' }],
+  [
+    'ends each time that Docker starts it',
+    { status: 'running' },
+    { loops: true },
+    { says: 'it ends each time that Docker starts it', next: 'docker logs --tail 20 pooler' },
+  ],
+  [
+    'was told to stop, where no client gets through without it',
+    { status: 'exited', exitCode: 0 },
+    { onlyWay: true },
+    { says: 'its container is exited, exit code 0', byHand: 'docker start pooler' },
+  ],
+])('one that %s is told, and is for a person alone', (_how, container, way, found) => {
+  expect(endedContainer('pooler', container, way)).toMatchObject({
+    ...found,
+    leaves: expect.any(String) as string,
+    started: true,
   });
 });

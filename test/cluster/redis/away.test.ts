@@ -69,8 +69,31 @@ describe('who is away beside a master that is well', () => {
     const rest = sentinelsNaming(MASTER).slice(2);
     const seen = picture(healthy().nodes, [loops, silentSentinel(two), ...rest]);
     expect(rest[0]?.name).toBe(three);
-    expect(awayFrom(seen, MASTER, nobody)).toEqual([
+    expect(awayFrom(seen, MASTER, nobody)).toMatchObject([{ name: one }, { name: two }]);
+    const most = picture(healthy().nodes, [loops, ...sentinelsNaming(MASTER).slice(1)]);
+    expect(awayFrom(most, MASTER, nobody)).toEqual([
       { name: one, says: `${one} ends each time that Docker starts it`, next: `docker logs --tail 20 ${one}` },
+    ]);
+    const stopped = picture(healthy().nodes, [silentSentinel(one), ...sentinelsNaming(MASTER).slice(1)]);
+    expect(awayFrom(stopped, MASTER, nobody)).toEqual([]);
+  });
+
+  test('all Sentinels that give no answer where fewer than a majority does, also those that a person stopped or removed', () => {
+    const [one, two] = SENTINELS;
+    const ended = { exists: true, running: false, status: 'exited', exitCode: 0 };
+    const stopped = (name: string) => ({ ...silentSentinel(name), container: ended });
+    const gone = { ...silentSentinel(two), container: { exists: false, running: false, status: 'absent' } };
+    const [, , rest] = sentinelsNaming(MASTER);
+    const says = `${one} was told to stop, and stays so (its container is exited, exit code 0): nobody could fail over`;
+    const seen = (...away: ObservedSentinel[]) =>
+      awayFrom(picture(healthy().nodes, [...away, ...(rest === undefined ? [] : [rest])]), MASTER, nobody);
+    expect(seen(stopped(one), stopped(two))).toMatchObject([
+      { name: one, says, next: `docker start ${one} ${two}` },
+      { name: two, next: `docker start ${one} ${two}` },
+    ]);
+    expect(seen(stopped(one), gone)).toMatchObject([
+      { name: one, says, next: `docker start ${one}` },
+      { name: two, says: `${two} has no container: nobody could fail over`, next: 'veloz-ha stack up' },
     ]);
   });
 });
