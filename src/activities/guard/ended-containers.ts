@@ -1,6 +1,7 @@
 import {
   clientsOnlyWay,
   containersOfTheWay,
+  deployedTogether,
   endedContainer,
   ENDS_EACH_TIME,
   hungContainer,
@@ -38,6 +39,8 @@ export class EndedContainers {
   /** Those that Docker was seen starting anew, and since when each has run; undefined while it does not. */
   private readonly looping = new Map<string, number | undefined>();
   private readonly left = new Map<string, Left>();
+  /** Those that have no container. */
+  private readonly absent = new Set<string>();
   /** What was started since it was last told, each in a sentence. */
   private startedSays: string[] = [];
   private lookedAt = -Infinity;
@@ -82,12 +85,21 @@ export class EndedContainers {
     }
     await Promise.all(names.map((name) => this.lookAt(name)));
     await Promise.all([...this.left.keys()].map((name) => this.startWhatIsDue(name)));
-    return [...this.left.values()].map(({ found }) => found);
+    const never = this.neverDeployed();
+    return [...this.left.values()].map(({ found }) => found).filter(({ node }) => !never.has(node));
+  }
+
+  /** A stack may be started without them (`veloz-ha stack up --only postgres`). */
+  private neverDeployed(): ReadonlySet<string> {
+    const groups = deployedTogether(this.access.topology);
+    return new Set(groups.filter((group) => group.every((name) => this.absent.has(name))).flat());
   }
 
   private async lookAt(name: string): Promise<void> {
     try {
       const state = await this.stateOf(name);
+      if (state.status === 'absent') this.absent.add(name);
+      else this.absent.delete(name);
       const hung = this.restarted.has(name) ? hungContainer(name, state) : undefined;
       const way = { loops: this.loops(name, state.status), onlyWay: this.onlyWay.has(name) };
       const found = endedContainer(name, state, way) ?? hung;

@@ -30,6 +30,15 @@ export function clientsOnlyWay({ pgbouncer, haproxy }: Pick<WayTopology, 'pgboun
   return [...pgbouncer.nodes.map(({ name }) => name), ...(haproxy === undefined ? [] : [haproxy.name])];
 }
 
+/** Those that are deployed together or not at all: where all of one such group have no container, nobody has lost one. */
+export function deployedTogether({ engines, haproxy, redis }: Omit<WayTopology, 'pgbouncer'>): string[][] {
+  const groups = [
+    [...(engines?.nodes ?? []).map(({ name }) => name), ...(haproxy === undefined ? [] : [haproxy.name])],
+    (redis?.sentinels ?? []).map(({ name }) => name),
+  ];
+  return groups.filter((group) => group.length > 0);
+}
+
 type WayTopology = Pick<ClusterTopology, 'pgbouncer' | 'engines' | 'haproxy' | 'redis'>;
 
 /** Docker starts a container anew within this time that ended by itself, in milliseconds. */

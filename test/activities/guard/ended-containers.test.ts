@@ -56,7 +56,7 @@ class Engine {
 const access = {
   topology: {
     pgbouncer: { nodes: [{ name: 'pooler' }] },
-    engines: { nodes: [{ name: 'engine-1' }] },
+    engines: { nodes: [{ name: 'engine-1' }, { name: 'engine-2' }] },
     guard: { backoff: 60_000 },
   },
 };
@@ -138,6 +138,18 @@ describe('containers through which clients come', () => {
     expect(engine.started).toEqual([]);
     engine.states.set('engine-1', running);
     expect(await look(2000)).toEqual([]);
+  });
+
+  test('where all that are deployed together are missing, nobody has lost one', async () => {
+    const absent = { exists: false, status: 'absent', running: false, restartPolicy: 'no' };
+    for (const name of ['engine-1', 'engine-2']) engine.states.set(name, absent);
+    containers = watched(engine);
+    expect(await look(2000)).toEqual([]);
+    engine.end('engine-2', running, 'start');
+    expect(await look(2000)).toMatchObject([{ node: 'engine-1', says: 'it has no container' }]);
+    engine.states.set('pooler', absent);
+    engine.end('engine-2', absent);
+    expect(await look(2000)).toMatchObject([{ node: 'pooler', says: 'it has no container' }]);
   });
 
   test('one that ends each time that Docker starts it is told, also while it runs for a moment', async () => {
@@ -268,7 +280,7 @@ describe('containers through which clients come', () => {
     await look(2000);
     expect(engine.asked).toEqual([]);
     await look(15_000);
-    expect(engine.asked).toEqual(['pooler', 'engine-1']);
+    expect(engine.asked).toEqual(['pooler', 'engine-1', 'engine-2']);
   });
 
   test('an engine that gives no answer is asked again, and starts nothing', async () => {
