@@ -59,7 +59,12 @@ describe('a client at the front door never reaches a standby', () => {
   test('one whose role acts as another, which may not end its session', async () => {
     const { primary, standby } = await roles();
     const all = ['TABLES', 'SEQUENCES'].map((what) => `GRANT ALL ON ALL ${what} IN SCHEMA public TO app_owner`);
-    const made = ['CREATE ROLE app_owner', 'GRANT app_owner TO veloz', ...all, "ALTER ROLE veloz SET role = 'app_owner'"];
+    const made = [
+      'CREATE ROLE app_owner',
+      'GRANT app_owner TO veloz',
+      ...all,
+      "ALTER ROLE veloz SET role = 'app_owner'",
+    ];
     try {
       for (const statement of made) psql(primary, statement, 'veloz');
       docker('kill', primary, standby);
