@@ -144,6 +144,8 @@ export interface ObservedPooler {
   agent: {
     route: Endpoint | null;
     paused: boolean;
+    /** All of PgBouncer is paused or suspended. Absent in what an older agent or worker saw. */
+    halted?: 'paused' | 'suspended' | null;
     holdRun: string | null;
     holdRemainingMs: number | null;
     lastExpiry: string | null;
@@ -153,6 +155,8 @@ export interface ObservedPooler {
   console: {
     poolMode: string;
     paused: boolean;
+    /** All of PgBouncer is paused or suspended. Absent in what an older worker saw. */
+    halted?: 'paused' | 'suspended' | null;
     /** New clients are refused (DISABLE). Absent in what an older worker saw. */
     disabled?: boolean;
     host: string;

@@ -1,4 +1,5 @@
 import type { Endpoint } from '../cluster/topology';
+import type { Halted } from './agent';
 import { connectPostgres, type Login } from './postgres';
 
 /** One pooled database as the console shows it. */
@@ -7,7 +8,10 @@ export interface PooledDatabase {
   host: string;
   port: number;
   poolMode: string;
+  /** Clients get no server: this database is paused, or all of PgBouncer is. */
   paused: boolean;
+  /** Somebody did that to all of PgBouncer (`PAUSE` without a database), which no database shows; null where nobody did. */
+  halted: Halted | null;
   /** New clients are refused; who is connected goes on. */
   disabled: boolean;
   currentConnections: number;
@@ -48,6 +52,11 @@ export async function observePooledDatabase(
     const databases = await session.query<Record<string, string | null>>('SHOW DATABASES');
     const found = databases.find((row) => row.name === database);
     if (found === undefined) throw new Error(`PgBouncer has no database "${database}"`);
+    // One that is suspended takes no new session, so that this one would not be here.
+    const states = await session.query<{ key: string; value: string }>('SHOW STATE');
+    const halted = (['paused', 'suspended'] as const).find((each) =>
+      states.some(({ key, value }) => key === each && value === 'yes'),
+    );
     const config = await session.query<Record<string, string | null>>('SHOW CONFIG');
     const setting = (key: string) => config.find((row) => row.key === key)?.value;
     const disconnects = disconnecting.flatMap((name) => {
@@ -64,7 +73,8 @@ export async function observePooledDatabase(
       host: found.host ?? '',
       port: Number(found.port),
       poolMode: found.pool_mode ?? setting('pool_mode') ?? 'unknown',
-      paused: String(found.paused) === '1',
+      paused: halted !== undefined || String(found.paused) === '1',
+      halted: halted ?? null,
       disabled: String(found.disabled) === '1',
       currentConnections: Number(found.current_connections),
       activeClients: sum('cl_active'),

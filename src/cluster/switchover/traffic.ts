@@ -53,6 +53,7 @@ export function checkClientsMayWait(
 /** F2: nobody holds clients, nor keeps new ones out. */
 export function checkNotHeld(list: Checklist, topology: ClusterTopology, pooler: ObservedPooler): void {
   const { name, agent, console: seen } = pooler;
+  // A suspended one has no console for anybody new (E4).
   if (agent === null || seen === null) return;
   const holder = agent.holdRun === null ? undefined : (workflowIdOf(agent.holdRun) ?? agent.holdRun);
   const database = topology.pgbouncer.database ?? topology.postgres.database;
@@ -67,12 +68,12 @@ export function checkNotHeld(list: Checklist, topology: ClusterTopology, pooler:
       holder !== undefined
         ? `${holder} holds them, and the dead-man switch lets them go in ${formatMs(agent.holdRemainingMs ?? 0)}`
         : seen.paused
-          ? `somebody paused database ${database}, ${seen.waitingClients === 1 ? '1 client waits' : `${seen.waitingClients} clients wait`}`
+          ? `somebody paused ${seen.halted == null ? `database ${database}` : 'all of it'}, ${seen.waitingClients === 1 ? '1 client waits' : `${seen.waitingClients} clients wait`}`
           : 'clients go through',
     limit: 'not held, not paused',
     next:
       agent.holdRun === null
-        ? poolerConsole(name, `RESUME ${sqlName(database)}`)
+        ? poolerConsole(name, seen.halted == null ? `RESUME ${sqlName(database)}` : 'RESUME')
         : workflowIdOf(agent.holdRun) === undefined
           ? `docker exec ${name} veloz-agent observe`
           : watchRun(workflowIdOf(agent.holdRun) ?? ''),

@@ -34,6 +34,13 @@ objects({
     says: `clients wait at ${POOLER}: somebody paused database veloz, 4 clients wait (limit: not held, not paused)`,
     next: `-c "RESUME veloz"`,
   },
+  'somebody paused all of the pooler': {
+    change: ({ observed }) =>
+      Object.assign(observed.pooler.console ?? {}, { paused: true, halted: 'paused', waitingClients: 1 }),
+    id: 'F2',
+    says: `clients wait at ${POOLER}: somebody paused all of it, 1 client waits (limit: not held, not paused)`,
+    next: `-c "RESUME"`,
+  },
   'somebody disabled the database at the pooler': {
     change: ({ observed }) => Object.assign(observed.pooler.console ?? {}, { disabled: true }),
     id: 'F2',
