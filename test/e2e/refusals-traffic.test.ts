@@ -191,6 +191,26 @@ describe('a switchover is refused when clients could not be held, and moved alon
       ),
     ));
 
+  it('somebody paused all of the pooler, which no database of its shows', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => console('PAUSE'),
+          takeAway: () => {
+            if (/^paused\|yes$/m.test(console('SHOW STATE'))) console('RESUME');
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('F2');
+          expect(sentence).toContain(`clients wait at ${POOLER}: somebody paused all of it`);
+          await obey(next);
+          await waitUntil('clients going on', async () => (await look()).pooler.console?.paused === false);
+        },
+      ),
+    ));
+
   it('somebody disabled the database at the pooler', () =>
     withFault(
       {
