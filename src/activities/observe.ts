@@ -162,7 +162,11 @@ async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise
 export async function observeConsole(access: ClusterAccess): Promise<NonNullable<ObservedPooler['console']>> {
   const said = await observePooledDatabase(access.poolerEndpoint, access.adminLogin(), access.pooledDatabase);
   const { poolMode, paused, halted, disabled, host, activeClients, waitingClients, load, disconnects } = said;
-  return { poolMode, paused, halted, disabled, host, activeClients, waitingClients, load, disconnects };
+  const { replication } = said;
+  return {
+    ...{ poolMode, paused, halted, disabled, host, activeClients, waitingClients, load, disconnects },
+    ...(replication.length === 0 ? {} : { replication }),
+  };
 }
 
 /** As the node's own walreceiver would connect: its role, its password file. */

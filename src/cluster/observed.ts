@@ -166,6 +166,8 @@ export interface ObservedPooler {
     load?: { usedClients: number; maxClients: number; poolSize: number; waitedMs: number };
     /** After how many milliseconds a client that waits is disconnected, by setting; 0 is never. Absent in what an older worker saw. */
     disconnects?: Record<string, number>;
+    /** Replication connections that go through it, for which PAUSE waits. Absent where there are none, or nobody asked. */
+    replication?: { user: string; applicationName: string; serverPid: number; clientId: number | null }[];
   } | null;
   consoleError?: string;
 }

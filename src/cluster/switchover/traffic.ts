@@ -17,6 +17,21 @@ export function checkPoolMode(list: Checklist, { name, console: seen }: Observed
   });
 }
 
+/** F1: a replication connection keeps its server connection for as long as it lives, whatever the pool mode. */
+export function checkNoReplicationThrough(list: Checklist, { name, console: seen }: ObservedPooler): void {
+  const [first, ...rest] = seen?.replication ?? [];
+  if (first === undefined) return;
+  const { user, applicationName, serverPid, clientId } = first;
+  const more = rest.length === 0 ? '' : `, and ${rest.length} more`;
+  list.require('F1', false, {
+    says: 'no replication connection goes through the pooler',
+    refusal: 'PAUSE would wait for a replication connection for ever',
+    measured: `${user}${applicationName === '' ? '' : ` (${applicationName})`} has one through ${name}, process ${serverPid} of the server${more}`,
+    limit: 'none: who replicates connects to the node itself',
+    next: `${poolerConsole(name, clientId === null ? 'SHOW CLIENTS' : `KILL_CLIENT ${clientId}`)}   # once it does not come back through the pooler`,
+  });
+}
+
 /** At the limit of a hold PgBouncer's agent may wait for so long for a writable node, in milliseconds. */
 const HOLD_MARGIN_MS = 2000;
 /** What the settings of the shipped PgBouncer say, in milliseconds. */
