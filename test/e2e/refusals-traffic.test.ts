@@ -26,6 +26,25 @@ async function openTransaction(): Promise<Client> {
   return client;
 }
 
+/** A tool that replicates by way of the front door, as the control role: that may. */
+async function replicationThrough(): Promise<Client> {
+  const cluster = loadTopology().clusters.veloz;
+  if (cluster === undefined) throw new Error('the topology has no cluster veloz');
+  const { control, database } = cluster.postgres;
+  const client = new Client({
+    ...cluster.pgbouncer.nodes[0]?.address,
+    user: control.user,
+    password: readSecret(control.passwordFrom, process.env),
+    database,
+    replication: 'database',
+    application_name: 'e2e_cdc',
+  } as ConstructorParameters<typeof Client>[0]);
+  client.on('error', () => undefined);
+  await client.connect();
+  await client.query('IDENTIFY_SYSTEM');
+  return client;
+}
+
 const console = (command: string) =>
   docker(
     'exec',
@@ -166,6 +185,20 @@ describe('a switchover is refused when clients could not be held, and moved alon
         await waitUntil('the pool mode', async () => (await look()).pooler.console?.poolMode === 'transaction');
       },
     ));
+
+  it('a replication connection goes through the pooler, for which PAUSE would wait', async () => {
+    const tool = await replicationThrough();
+    try {
+      const { id, sentence, next } = await refused(rig);
+
+      expect(id).toBe('F1');
+      expect(sentence).toMatch(/PAUSE would wait for a replication connection for ever: veloz_ha( \(.+\))? has one/);
+      await obey(next);
+      await waitUntil('its end', async () => (await look()).pooler.console?.replication === undefined);
+    } finally {
+      await tool.end().catch(() => undefined);
+    }
+  });
 
   it('somebody holds clients already', () =>
     whileClientsWrite(() =>
