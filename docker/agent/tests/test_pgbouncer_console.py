@@ -37,6 +37,22 @@ class EndClientsTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(killed, ["KILL_CLIENT 1", "KILL_CLIENT 4"])
 
 
+class UnusedTest(unittest.IsolatedAsyncioTestCase):
+    async def test_a_server_connection_of_the_pool_that_is_in_use_is_waited_for(self):
+        console = Console(PgBouncerSettings({"VELOZ_PG_DATABASE": "veloz"}))
+        free = {"database": "veloz", "sv_active": "0", "sv_tested": "0", "sv_idle": "3"}
+        other = {**free, "database": "other", "sv_active": "1"}
+        answers = [[free, {**free, "sv_active": "1"}, other], [{**free, "sv_tested": "1"}, other], [free, other]]
+
+        async def ask(sql):
+            self.assertEqual(sql, "SHOW POOLS")
+            return answers.pop(0)
+
+        console.ask = ask
+        await console.until_unused()
+        self.assertEqual(answers, [])
+
+
 class ResumeTest(unittest.IsolatedAsyncioTestCase):
     def setUp(self):
         self.console = Console(PgBouncerSettings({"VELOZ_PG_DATABASE": "veloz"}))

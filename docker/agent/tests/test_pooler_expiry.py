@@ -34,7 +34,7 @@ class Console:
         self.hangs = False
 
     async def open(self):
-        session = unittest.mock.AsyncMock()
+        session = unittest.mock.AsyncMock(tag="PAUSE")
         session.close = lambda: None
 
         async def query(_sql):
@@ -386,6 +386,19 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
             await self.agent.release({"token": TOKEN})
             observed = await self.agent.observe({})
             self.assertEqual((observed["paused"], observed["halted"]), (False, None))
+
+    async def test_a_pause_that_is_answered_as_wait_close_lasts_until_no_server_is_in_use(self):
+        used = asyncio.Event()
+        session = unittest.mock.AsyncMock(tag="WAIT_CLOSE", close=lambda: None)
+        self.console.until_unused = used.wait
+        with unittest.mock.patch.object(self.console, "open", return_value=session):
+            message = {"token": TOKEN, "pauseLimitMs": 30_000, "limitMs": 60_000, "candidates": [A, B], "wait": False}
+            self.assertIsNone((await self.agent.take_hold(message))["pauseMs"])
+            await asyncio.sleep(0.05)
+            self.assertIsNone((await self.agent.take_hold(message))["pauseMs"])
+            used.set()
+            self.assertIsNotNone((await self.agent.take_hold({**message, "wait": True}))["pauseMs"])
+        await self.agent.release({"token": TOKEN})
 
     async def test_a_pause_of_everything_during_a_hold_ends_with_it(self):
         await self.hold(60_000)

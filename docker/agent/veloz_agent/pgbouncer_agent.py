@@ -294,6 +294,10 @@ class PgBouncerAgent(NodeAgent):
                     log("warn", f"PgBouncer was {halted} as a whole, and was resumed: clients are held instead.", token=hold.token)
                 console = await self.console.open()
                 await console.query(f'PAUSE "{self.settings.database}"')
+                # Once somebody sent WAIT_CLOSE, PgBouncer 1.24 answers every later PAUSE as that, before transactions have ended: it
+                # never takes the mark from the database again (admin.c, janitor.c).
+                if console.tag == "WAIT_CLOSE":
+                    await self.console.until_unused()
         except Exception as error:  # noqa: BLE001 - whatever went wrong, clients go on
             if self.hold is hold:
                 await self._give_up(hold, error)

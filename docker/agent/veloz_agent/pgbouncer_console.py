@@ -11,6 +11,8 @@ from .wire import Connection, ProtocolError, ServerError
 
 # The console answers within a millisecond; longer than this it is not going to.
 CONSOLE_LIMIT_S = 2
+# How often it is asked whether a server connection is in use, where PgBouncer does not tell.
+UNUSED_EVERY_S = 0.01
 
 # What a console that is starting, gone or unwell gives.
 TROUBLE = (OSError, ServerError, ProtocolError, asyncio.TimeoutError, asyncio.IncompleteReadError)
@@ -73,6 +75,14 @@ class Console:
             if "shutting down" not in str(error) and await self.halted() is not None:
                 raise CommandError("ResumeFailed", f"PgBouncer is {halted}, and did not go on: {error}.") from error
         return halted
+
+    async def until_unused(self) -> None:
+        """Returns once no server connection of the pool is in use: what PAUSE waits for. The caller limits it."""
+        while True:
+            pools = [row for row in await self.ask("SHOW POOLS") if row["database"] == self._settings.database]
+            if not any(int(row["sv_active"]) + int(row["sv_tested"]) for row in pools):
+                return
+            await asyncio.sleep(UNUSED_EVERY_S)
 
     async def end_clients_of_busy_servers(self) -> int:
         """Ends the clients whose query or transaction is on a server connection, and with them that connection.
