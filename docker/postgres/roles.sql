@@ -30,6 +30,6 @@ GRANT EXECUTE ON FUNCTION pg_switch_wal() TO :"pg_user";
 :grants;
 GRANT EXECUTE ON FUNCTION pg_switch_wal() TO :"pg_user";
 -- By name, so that it stays where somebody takes it from PUBLIC: with these PgBouncer keeps its clients from a standby.
-GRANT EXECUTE ON ROUTINE pg_is_in_recovery(), pg_sleep(double precision), pg_backend_pid(), pg_terminate_backend(integer, bigint), count(), int4pl(integer, integer), int4lt(integer, integer) TO :"pg_user";
+GRANT EXECUTE ON ROUTINE set_config(text, text, boolean), current_setting(text), pg_is_in_recovery(), pg_sleep(double precision), pg_backend_pid(), pg_terminate_backend(integer, bigint), count(), int4pl(integer, integer), int4lt(integer, integer) TO :"pg_user";
 -- What a canary, or a client's first try, writes goes into the owner's schema.
 ALTER SCHEMA public OWNER TO :"pg_user";

@@ -132,6 +132,7 @@ async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise
       seen.agent = {
         route: said.route,
         paused: said.paused,
+        ...(said.halted === undefined ? {} : { halted: said.halted }),
         holdRun: said.hold?.token.run ?? null,
         holdRemainingMs: said.hold?.remainingMs ?? null,
         lastExpiry: said.lastExpiry?.did ?? null,
@@ -166,8 +167,12 @@ async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise
 /** What the pooler's console says of the database of clients. A secret that can't be read rejects, as a console that is silent does. */
 export async function observeConsole(access: ClusterAccess): Promise<NonNullable<ObservedPooler['console']>> {
   const said = await observePooledDatabase(access.poolerEndpoint, access.adminLogin(), access.pooledDatabase);
-  const { poolMode, paused, disabled, host, activeClients, waitingClients, load, disconnects } = said;
-  return { poolMode, paused, disabled, host, activeClients, waitingClients, load, disconnects };
+  const { poolMode, paused, halted, disabled, host, activeClients, waitingClients, load, disconnects } = said;
+  const { replication } = said;
+  return {
+    ...{ poolMode, paused, halted, disabled, host, activeClients, waitingClients, load, disconnects },
+    ...(replication.length === 0 ? {} : { replication }),
+  };
 }
 
 /** As the node's own walreceiver would connect: its role, its password file. */

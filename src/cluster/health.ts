@@ -13,7 +13,7 @@ import { checkOnePrimary, checkSameSystem } from './switchover/identity';
 import { checkCommits, checkFlushLag, checkReplay, checkStreaming } from './switchover/replication';
 import { checkTransactions } from './switchover/stopping';
 import { systemsNotReady, type NotReady } from './switchover/systems';
-import { checkNotHeld, checkPoolMode, checkRoute } from './switchover/traffic';
+import { checkNoReplicationThrough, checkNotHeld, checkPoolMode, checkRoute } from './switchover/traffic';
 import { isNodesSlot, slotName, type ClusterTopology } from './topology';
 
 /** Checks that stop a switchover, but under which the cluster is still what it promises to be: worth knowing. */
@@ -56,6 +56,7 @@ export function healthFindings(topology: ClusterTopology, observed: ObservedClus
   checkOtherGuards(list, observed);
   checkControlPath(list, topology, observed);
   checkPoolMode(list, observed.pooler);
+  checkNoReplicationThrough(list, observed.pooler);
   checkNotHeld(list, topology, observed.pooler);
   if (primary !== undefined) {
     checkRoute(list, primary, observed.pooler);

@@ -77,11 +77,13 @@ export function membersOf(observed: ObservedCluster): Member[] {
   const note =
     held != null
       ? `clients are held by ${held}`
-      : pooler.console?.paused === true
-        ? 'paused'
-        : pooler.console?.disabled === true
-          ? 'disabled: new clients are refused'
-          : (pooler.agentError ?? pooler.consoleError);
+      : pooler.agent?.halted === 'suspended'
+        ? 'suspended'
+        : pooler.console?.paused === true
+          ? 'paused'
+          : pooler.console?.disabled === true
+            ? 'disabled: new clients are refused'
+            : (pooler.agentError ?? pooler.consoleError);
   return [
     ...nodes,
     {

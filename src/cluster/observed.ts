@@ -144,6 +144,8 @@ export interface ObservedPooler {
   agent: {
     route: Endpoint | null;
     paused: boolean;
+    /** All of PgBouncer is paused or suspended. Absent in what an older agent or worker saw. */
+    halted?: 'paused' | 'suspended' | null;
     holdRun: string | null;
     holdRemainingMs: number | null;
     lastExpiry: string | null;
@@ -155,6 +157,8 @@ export interface ObservedPooler {
   console: {
     poolMode: string;
     paused: boolean;
+    /** All of PgBouncer is paused or suspended. Absent in what an older worker saw. */
+    halted?: 'paused' | 'suspended' | null;
     /** New clients are refused (DISABLE). Absent in what an older worker saw. */
     disabled?: boolean;
     host: string;
@@ -164,6 +168,8 @@ export interface ObservedPooler {
     load?: { usedClients: number; maxClients: number; poolSize: number; waitedMs: number };
     /** After how many milliseconds a client that waits is disconnected, by setting; 0 is never. Absent in what an older worker saw. */
     disconnects?: Record<string, number>;
+    /** Replication connections that go through it, for which PAUSE waits. Absent where there are none, or nobody asked. */
+    replication?: { user: string; applicationName: string; serverPid: number; clientId: number | null }[];
   } | null;
   consoleError?: string;
 }

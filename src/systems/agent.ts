@@ -137,6 +137,9 @@ export interface ClientAnswer {
   problem: string | null;
 }
 
+/** What SHOW STATE of PgBouncer says of all of it, where it is not active: no client gets a server, whatever its database. */
+export type Halted = 'paused' | 'suspended';
+
 /** What the agent of the PgBouncer container sees. */
 export interface PoolerObservation {
   agent: number;
@@ -146,6 +149,8 @@ export interface PoolerObservation {
   /** What PgBouncer was given for the route's host: its address, or a name without one. An agent that is older says null for the name. */
   routeAddress: string | null;
   paused: boolean;
+  /** Somebody did that to all of PgBouncer (`PAUSE` without a database, `SUSPEND`); `paused` is true then. An agent that is older does not say. */
+  halted?: Halted | null;
   hold: { state: 'pausing' | 'holding'; sinceMs: number; remainingMs: number; token: Token } | null;
   lastExpiry: { at: number; run: string; did: string } | null;
   token: Token | null;

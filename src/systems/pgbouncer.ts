@@ -1,5 +1,6 @@
 import type { Endpoint } from '../cluster/topology';
-import { connectPostgres, type Login } from './postgres';
+import type { Halted } from './agent';
+import { connectPostgres, type Login, type PostgresSession } from './postgres';
 
 /** One pooled database as the console shows it. */
 export interface PooledDatabase {
@@ -7,7 +8,10 @@ export interface PooledDatabase {
   host: string;
   port: number;
   poolMode: string;
+  /** Clients get no server: this database is paused, or all of PgBouncer is. */
   paused: boolean;
+  /** Somebody did that to all of PgBouncer (`PAUSE` without a database), which no database shows; null where nobody did. */
+  halted: Halted | null;
   /** New clients are refused; who is connected goes on. */
   disabled: boolean;
   currentConnections: number;
@@ -17,6 +21,21 @@ export interface PooledDatabase {
   load: PoolerLoad;
   /** After how many milliseconds a client that waits is disconnected, by the setting that says so; 0 is never. */
   disconnects: Record<string, number>;
+  /** Replication connections to the database. */
+  replication: PooledReplication[];
+}
+
+/**
+ * A replication connection that PgBouncer passes on (1.23 and newer): it keeps its server for as long as it lives, whatever the pool mode,
+ * and PAUSE waits for it.
+ */
+export interface PooledReplication {
+  user: string;
+  applicationName: string;
+  /** The walsender's process on the server. */
+  serverPid: number;
+  /** By which KILL_CLIENT knows its client; null where that has gone. */
+  clientId: number | null;
 }
 
 /** Settings of PgBouncer by which a client that waits for a server, and so one that is held, is disconnected. All in seconds. */
@@ -48,6 +67,11 @@ export async function observePooledDatabase(
     const databases = await session.query<Record<string, string | null>>('SHOW DATABASES');
     const found = databases.find((row) => row.name === database);
     if (found === undefined) throw new Error(`PgBouncer has no database "${database}"`);
+    // One that is suspended takes no new session, so that this one would not be here.
+    const states = await session.query<{ key: string; value: string }>('SHOW STATE');
+    const halted = (['paused', 'suspended'] as const).find((each) =>
+      states.some(({ key, value }) => key === each && value === 'yes'),
+    );
     const config = await session.query<Record<string, string | null>>('SHOW CONFIG');
     const setting = (key: string) => config.find((row) => row.key === key)?.value;
     const disconnects = disconnecting.flatMap((name) => {
@@ -64,7 +88,8 @@ export async function observePooledDatabase(
       host: found.host ?? '',
       port: Number(found.port),
       poolMode: found.pool_mode ?? setting('pool_mode') ?? 'unknown',
-      paused: String(found.paused) === '1',
+      paused: halted !== undefined || String(found.paused) === '1',
+      halted: halted ?? null,
       disabled: String(found.disabled) === '1',
       currentConnections: Number(found.current_connections),
       activeClients: sum('cl_active'),
@@ -79,8 +104,29 @@ export async function observePooledDatabase(
         ),
       },
       disconnects: Object.fromEntries(disconnects) as Record<string, number>,
+      replication: await replicationThrough(session, database),
     };
   } finally {
     session.close();
   }
+}
+
+/** What SHOW SERVERS and SHOW CLIENTS say in their column `replication`: `none`, `physical` or `logical`. An older PgBouncer has none. */
+async function replicationThrough(session: PostgresSession, database: string): Promise<PooledReplication[]> {
+  const ask = async (what: string) =>
+    (await session.query<Record<string, string | number | null>>(what)).filter(
+      (row) => row.database === database && row.replication !== undefined && row.replication !== 'none',
+    );
+  const servers = await ask('SHOW SERVERS');
+  if (servers.length === 0) return [];
+  const clients = await ask('SHOW CLIENTS');
+  return servers.map(({ user, application_name, remote_pid, link }) => {
+    const client = clients.find(({ ptr }) => ptr === link);
+    return {
+      user: String(user),
+      applicationName: String(application_name ?? ''),
+      serverPid: Number(remote_pid),
+      clientId: client === undefined ? null : Number(client.id),
+    };
+  });
 }

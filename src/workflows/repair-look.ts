@@ -42,6 +42,8 @@ export interface RepairLimits {
   unattended?: boolean | undefined;
   /** Nodes whose data another run has copied at this moment: nothing of theirs is touched. */
   copied?: readonly string[] | undefined;
+  /** Somebody paused clients at the pooler, and no run holds them. */
+  pausedByHand?: boolean | undefined;
 }
 
 /** Nodes that a run copies to: it goes on beside a repair. */
@@ -55,7 +57,7 @@ async function nodesBeingCopied({ state, locksByTier }: Run, { topology }: Clust
 /** The tasks that a repair may carry out. Pure. */
 export function withinLimits(
   tasks: readonly RepairTask[],
-  { leave = [], unattended, copied = [] }: RepairLimits,
+  { leave = [], unattended, copied = [], pausedByHand }: RepairLimits,
 ): RepairTask[] {
   return tasks.filter((task) => {
     const { kind, node } = task;
@@ -64,6 +66,7 @@ export function withinLimits(
     if (copied.some((each) => each === node || slotName(each) === slot)) return false;
     // A slot that nobody uses may be a backup tool's.
     if (unattended === true && kind === 'drop-slot') return false;
+    if (unattended === true && kind === 'release' && pausedByHand === true) return false;
     return !(['wake', 'rejoin', 'start-primary', 'restart-pooler'].includes(kind) && leave.includes(node ?? ''));
   });
 }
@@ -108,7 +111,10 @@ export async function lookUntilSettled(
       poolerFirst: !poolerLast,
       leavesStopped: limits.unattended,
     });
-    const round = { ...decided, tasks: withinLimits(decided.tasks, { ...limits, copied }) };
+    const { agent } = observed.pooler;
+    // What an older agent or worker saw does not say it: a run that was begun with that goes on as it began.
+    const pausedByHand = agent?.halted !== undefined && agent.paused && agent.holdRun === null;
+    const round = { ...decided, tasks: withinLimits(decided.tasks, { ...limits, copied, pausedByHand }) };
     state.members = membersOf(observed);
     state.checks = round.findings;
     const unrest = unsettled(observed, round);

@@ -1,6 +1,8 @@
 import { requireClients, verifyWay, withWay, type ClientWay } from '../../src/activities/clients-at-target';
 import { accessCluster, type ClusterAccess } from '../../src/activities/deps';
+import { observeConsole } from '../../src/activities/observe';
 import { restartPooler } from '../../src/activities/repair/door';
+import { letClientsGo } from '../../src/activities/repair/traffic';
 import { verifyRepair } from '../../src/activities/repair/verify';
 import type { ClientAnswer } from '../../src/systems/agent';
 import { FakeEngine, FakeServers, POOLER, PRIMARY, Refusal, STANDBY, wellObserved } from './guard/support/fake-engine';
@@ -56,6 +58,72 @@ describe('clients that are shut out', () => {
   });
 
   const refused = (words: string) => new Error(`server login has been failing, cached error: ${words}`);
+
+  describe("what PgBouncer's console says of its clients", () => {
+    let said: Record<string, Record<string, string | number | null>[]>;
+    beforeEach(() => {
+      // As PgBouncer 1.24 answers, by its source (admin.c).
+      said = {
+        'SHOW DATABASES': [database],
+        'SHOW STATE': [
+          { key: 'active', value: 'yes' },
+          { key: 'paused', value: 'no' },
+          { key: 'suspended', value: 'no' },
+        ],
+        'SHOW SERVERS': [{ database: 'veloz', replication: 'none', user: 'veloz', link: '0xc1', remote_pid: 811 }],
+        'SHOW CLIENTS': [],
+      };
+      servers.answer = (_node, sql) => said[sql] ?? [];
+    });
+
+    test('nobody paused it, and nobody replicates through it', async () => {
+      const seen = await observeConsole(access);
+      expect(seen).toMatchObject({ paused: false, halted: null });
+      expect(seen.replication).toBeUndefined();
+    });
+
+    test('the database is paused', async () => {
+      database.paused = '1';
+      expect(await observeConsole(access)).toMatchObject({ paused: true, halted: null });
+    });
+
+    test('all of it is, and the database does not show it', async () => {
+      said['SHOW STATE'] = [
+        { key: 'active', value: 'no' },
+        { key: 'paused', value: 'yes' },
+        { key: 'suspended', value: 'no' },
+      ];
+      expect(await observeConsole(access)).toMatchObject({ paused: true, halted: 'paused' });
+    });
+
+    test('who replicates through it, to this database', async () => {
+      const server = { database: 'veloz', replication: 'physical', user: 'cdc', application_name: 'pg_receivewal' };
+      said['SHOW SERVERS']?.push({ ...server, link: '0xc2', remote_pid: 812 }, { ...server, database: 'other' });
+      said['SHOW CLIENTS'] = [{ database: 'veloz', replication: 'physical', ptr: '0xc2', id: 44 }];
+      expect((await observeConsole(access)).replication).toEqual([
+        { user: 'cdc', applicationName: 'pg_receivewal', serverPid: 812, clientId: 44 },
+      ]);
+    });
+  });
+
+  test('a repair ends a SUSPEND, in which the console takes nobody new, by the session of the agent', async () => {
+    let suspended = true;
+    const asked: string[] = [];
+    const [observed, connects, ask] = [engine.agent, servers.connect, servers.answer];
+    servers.connect = (node) => (node === 'console' && suspended ? new Error('timeout expired') : connects(node));
+    servers.answer = (node, sql) =>
+      node === PRIMARY ? { writable: true, in_recovery: false, inRecovery: false } : ask(node, sql);
+    engine.agent = (node, command, args) => {
+      if (node !== POOLER) return observed(node, command, args);
+      asked.push(command);
+      if (command === 'observe') return { paused: suspended, halted: suspended ? 'suspended' : null, hold: null };
+      if (command === 'hold') suspended = false;
+      return {};
+    };
+    const request = { cluster: 'veloz', run: 'repair-veloz', turn: 0, primary: PRIMARY };
+    expect(await letClientsGo(engine.deps, request)).toBe('clients were paused by nobody who held them, and go on');
+    expect(asked).toEqual(['claim', 'release', 'observe', 'hold', 'release']);
+  });
 
   describe('a repair', () => {
     const restart = (limitMs?: number) => restartPooler(engine.deps, { cluster: 'veloz', primary: PRIMARY }, limitMs);

@@ -55,4 +55,31 @@ describe('a client at the front door never reaches a standby', () => {
     expect(seen.lost).toBe(0);
     expect(seen.failures.filter((failure) => READ_ONLY.test(failure))).toEqual([]);
   });
+
+  test('one whose role acts as another, which may not end its session', async () => {
+    const { primary, standby } = await roles();
+    const all = ['TABLES', 'SEQUENCES'].map((what) => `GRANT ALL ON ALL ${what} IN SCHEMA public TO app_owner`);
+    const made = [
+      'CREATE ROLE app_owner',
+      'GRANT app_owner TO veloz',
+      ...all,
+      "ALTER ROLE veloz SET role = 'app_owner'",
+    ];
+    try {
+      for (const statement of made) psql(primary, statement, 'veloz');
+      docker('kill', primary, standby);
+      docker('start', standby);
+      await waitUntil('the standby answering', () => psql(standby, 'SELECT pg_is_in_recovery()') === 't');
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      docker('start', primary);
+      await whole();
+      await writesAgain();
+      const seen = await writers.endWindow();
+      expect(seen.lost).toBe(0);
+      expect(seen.failures.filter((failure) => READ_ONLY.test(failure))).toEqual([]);
+    } finally {
+      for (const statement of ['ALTER ROLE veloz RESET role', 'DROP OWNED BY app_owner', 'DROP ROLE app_owner'])
+        psql((await roles()).primary, statement, 'veloz');
+    }
+  });
 });

@@ -122,6 +122,30 @@ describe('the guard', () => {
     expect(await guarded.runs()).toEqual([]);
   });
 
+  test.each(['PAUSE veloz', 'PAUSE', 'SUSPEND'])(
+    '%s at the pooler is told with the command that ends it, and left so',
+    async (command) => {
+      await guarded.guard();
+      const console = ['psql', '-h', '/run/pgbouncer', '-p', '6432', '-U', 'pgbouncer', '-d', 'pgbouncer', '-c'];
+      docker('exec', '-u', 'pgbouncer', POOLER, ...console, command);
+      const told = ({ node, byHand }: { node: string; byHand?: string }) => node === POOLER && byHand !== undefined;
+      await guarded.until('the pause being told', ({ mending }) => mending?.nodes.some(told) === true, 30_000);
+      const { code } = await cli(['guard', 'status', '-o', 'json'], guarded.env);
+      expect(code).toBe(8);
+      // Longer than a PgBouncer that hangs has.
+      await sleep(20_000);
+      const { mending } = await guarded.state();
+      const { byHand } = mending?.nodes.find(told) ?? {};
+      expect(byHand).toMatch(command === 'SUSPEND' ? /^veloz-ha repair/ : /-c "?RESUME/);
+      if (command !== 'SUSPEND')
+        docker('exec', '-u', 'pgbouncer', POOLER, ...console, command.replace('PAUSE', 'RESUME'));
+      else expect((await cli(['repair', '--yes'], guarded.env)).code).toBe(0);
+      await trading();
+      await guarded.until('its end', (state) => state.mending?.nodes.length === 0, 30_000);
+    },
+    120_000,
+  );
+
   test('processes that hang while their containers run are restarted, and nobody is promoted', async () => {
     const before = await roles();
     await guarded.guard();

@@ -26,6 +26,25 @@ async function openTransaction(): Promise<Client> {
   return client;
 }
 
+/** A tool that replicates by way of the front door, as the control role: that may. */
+async function replicationThrough(): Promise<Client> {
+  const cluster = loadTopology().clusters.veloz;
+  if (cluster === undefined) throw new Error('the topology has no cluster veloz');
+  const { control, database } = cluster.postgres;
+  const client = new Client({
+    ...cluster.pgbouncer.nodes[0]?.address,
+    user: control.user,
+    password: readSecret(control.passwordFrom, process.env),
+    database,
+    replication: 'database',
+    application_name: 'e2e_cdc',
+  } as ConstructorParameters<typeof Client>[0]);
+  client.on('error', () => undefined);
+  await client.connect();
+  await client.query('IDENTIFY_SYSTEM');
+  return client;
+}
+
 const console = (command: string) =>
   docker(
     'exec',
@@ -111,44 +130,58 @@ describe('a switchover is refused when clients could not be held, and moved alon
       );
     }));
 
-  it('a transaction begins just before the hold and stays open: clients wait for no longer than the limit, and nothing changes', async () => {
-    const seen = await whileClientsWrite(async () => {
-      let forgetful: Client | undefined;
-      await withFault(
-        { inject: () => undefined, takeAway: () => forgetful?.end().catch(() => undefined) },
-        async () => {
-          const started = await asked(rig, 'postgres', 'switchover', '--detach', '--pause-limit', '1s');
-          const { workflowId } = (started.document as { run: { workflowId: string } }).run;
-          const run = rig.client.workflow.getHandle(workflowId);
-          await waitUntil('the plan', async () => (await run.query<RunState>('status')).phase === 'awaiting approval');
-          const { code, report } = await untouched(async () => {
-            // Right before the approval: one that is old would be refused instead (D3).
-            forgetful = await openTransaction();
-            await run.executeUpdate('approve', { args: [{ by: 'e2e' }] });
-            const watched = await asked(rig, 'watch', workflowId);
-            return { code: watched.code, report: watched.document as Report };
-          });
+  it.each([
+    ['', () => undefined],
+    [', also where PgBouncer answers each PAUSE at once, since somebody sent WAIT_CLOSE', () => console('WAIT_CLOSE')],
+  ])(
+    'a transaction begins just before the hold and stays open: clients wait for no longer than the limit, and nothing changes%s',
+    async (also, before) => {
+      before();
+      const seen = await whileClientsWrite(async () => {
+        let forgetful: Client | undefined;
+        await withFault(
+          { inject: () => undefined, takeAway: () => forgetful?.end().catch(() => undefined) },
+          async () => {
+            const started = await asked(rig, 'postgres', 'switchover', '--detach', '--pause-limit', '1s');
+            const { workflowId } = (started.document as { run: { workflowId: string } }).run;
+            const run = rig.client.workflow.getHandle(workflowId);
+            await waitUntil(
+              'the plan',
+              async () => (await run.query<RunState>('status')).phase === 'awaiting approval',
+            );
+            const { code, report } = await untouched(async () => {
+              // Right before the approval: one that is old would be refused instead (D3).
+              forgetful = await openTransaction();
+              await run.executeUpdate('approve', { args: [{ by: 'e2e' }] });
+              const watched = await asked(rig, 'watch', workflowId);
+              return { code: watched.code, report: watched.document as Report };
+            });
 
-          expect({ code, outcome: report.outcome }).toEqual({ code: 1, outcome: 'rolled back' });
-          expect(report.says).toMatch(/in a transaction .*\(limit: 1.00 s, limits\.pause\)/);
-          expect(report.says).toMatch(new RegExp(`${primary} is primary as before\\. Next: .+pg_terminate_backend`));
-          expect(report.primaryAfter).toBe(primary);
-          expect(report.steps.map(({ id, state }) => `${id} ${state}`)).toEqual([
-            'prepare undone',
-            'checkpoint done',
-            'move undone',
-            'settle pending',
-            'verify pending',
-          ]);
-          // Whoever kept it open was not disturbed.
-          await forgetful?.query('COMMIT');
-          psql(primary, 'DROP TABLE e2e_unfinished');
-        },
-      );
-    });
-    expect(seen.gapMs).toBeGreaterThan(900);
-    expect(seen.gapMs).toBeLessThan(8000);
-  });
+            expect({ code, outcome: report.outcome }).toEqual({ code: 1, outcome: 'rolled back' });
+            expect(report.says).toMatch(/in a transaction .*\(limit: 1.00 s, limits\.pause\)/);
+            expect(report.says).toMatch(new RegExp(`${primary} is primary as before\\. Next: .+pg_terminate_backend`));
+            expect(report.primaryAfter).toBe(primary);
+            expect(report.steps.map(({ id, state }) => `${id} ${state}`)).toEqual([
+              'prepare undone',
+              'checkpoint done',
+              'move undone',
+              'settle pending',
+              'verify pending',
+            ]);
+            // Whoever kept it open was not disturbed.
+            await forgetful?.query('COMMIT');
+            psql(primary, 'DROP TABLE e2e_unfinished');
+          },
+        );
+      });
+      expect(seen.gapMs).toBeGreaterThan(900);
+      expect(seen.gapMs).toBeLessThan(8000);
+      if (also === '') return;
+      // The mark stays until PgBouncer ends.
+      docker('restart', POOLER);
+      await whole();
+    },
+  );
 
   // Nobody writes here: a change of the mode itself costs clients their prepared statements.
   it('PgBouncer pools sessions', () =>
@@ -166,6 +199,20 @@ describe('a switchover is refused when clients could not be held, and moved alon
         await waitUntil('the pool mode', async () => (await look()).pooler.console?.poolMode === 'transaction');
       },
     ));
+
+  it('a replication connection goes through the pooler, for which PAUSE would wait', async () => {
+    const tool = await replicationThrough();
+    try {
+      const { id, sentence, next } = await refused(rig);
+
+      expect(id).toBe('F1');
+      expect(sentence).toMatch(/PAUSE would wait for a replication connection for ever: veloz_ha( \(.+\))? has one/);
+      await obey(next);
+      await waitUntil('its end', async () => (await look()).pooler.console?.replication === undefined);
+    } finally {
+      await tool.end().catch(() => undefined);
+    }
+  });
 
   it('somebody holds clients already', () =>
     whileClientsWrite(() =>
@@ -185,6 +232,26 @@ describe('a switchover is refused when clients could not be held, and moved alon
             new RegExp(`clients wait at ${POOLER}: somebody paused database veloz, \\d+ clients? waits?`),
           );
           expect(sentence).toContain('(limit: not held, not paused)');
+          await obey(next);
+          await waitUntil('clients going on', async () => (await look()).pooler.console?.paused === false);
+        },
+      ),
+    ));
+
+  it('somebody paused all of the pooler, which no database of its shows', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => console('PAUSE'),
+          takeAway: () => {
+            if (/^paused\|yes$/m.test(console('SHOW STATE'))) console('RESUME');
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('F2');
+          expect(sentence).toContain(`clients wait at ${POOLER}: somebody paused all of it`);
           await obey(next);
           await waitUntil('clients going on', async () => (await look()).pooler.console?.paused === false);
         },

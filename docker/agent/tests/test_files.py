@@ -184,6 +184,16 @@ class RouteTest(unittest.TestCase):
             statefile.replace(pgbouncer_files.route_path(found), "[databases]\nveloz = host=c port=1 dbname=veloz\n")
             self.assertEqual(pgbouncer_files.read_route(found), {"host": "c", "port": 1})
 
+    def test_the_question_that_keeps_clients_from_a_standby_ends_the_connection_there_whatever_the_role_has_set(self):
+        said = pgbouncer_files.NEVER_A_STANDBY
+        # Before the first statement that reads: nothing reads under `serializable` on a standby.
+        ahead, asks = said.split("SELECT pg_catalog.set_config", 1)
+        for setting in ("TRANSACTION ISOLATION LEVEL READ COMMITTED", "LOCAL statement_timeout = 0", "LOCAL lock_timeout = 0"):
+            self.assertIn(f"SET {setting}; ", ahead)
+        self.assertTrue(asks.startswith("($$exit_on_error$$, pg_catalog.current_setting($$in_hot_standby$$), true); "))
+        # Neither RESET nor DEFAULT, which go back to what the role has set; and where an extension forbids it, a primary is used.
+        self.assertLess(asks.index("SET LOCAL ROLE NONE; "), asks.index("pg_terminate_backend"))
+
 
 class ArgumentsTest(unittest.TestCase):
     def refused(self, function, *args):

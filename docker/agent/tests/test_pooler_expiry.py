@@ -1,6 +1,7 @@
 import asyncio
 import os
 import re
+import signal
 import tempfile
 import time
 import unittest
@@ -13,6 +14,7 @@ from veloz_agent.errors import CommandError
 from veloz_agent.peers import Answer
 from veloz_agent.pgbouncer_agent import PgBouncerAgent
 from veloz_agent.settings import PgBouncerSettings
+from veloz_agent.wire import ServerError
 
 A = {"host": "a", "port": 5432}
 B = {"host": "b", "port": 5432}
@@ -26,13 +28,18 @@ class Console:
         self.read_route = read_route
         self.route = A
         self.paused = False
+        # What somebody did to all of PgBouncer.
+        self.all = None
         self.troubles = 0
+        self.hangs = False
 
     async def open(self):
-        session = unittest.mock.AsyncMock()
+        session = unittest.mock.AsyncMock(tag="PAUSE")
         session.close = lambda: None
 
         async def query(_sql):
+            if self.all is not None:
+                raise ServerError({"M": "already suspended/paused", "C": "08P01"})
             self.paused = True
 
         session.query = query
@@ -45,11 +52,21 @@ class Console:
     async def database(self):
         return {"host": self.route["host"], "port": str(self.route["port"]), "paused": "1" if self.paused else "0"}
 
+    async def halted(self):
+        return self.all
+
+    async def resume_all(self):
+        halted, self.all = self.all, None
+        return halted
+
     async def resume(self):
+        if self.hangs:
+            raise asyncio.TimeoutError
         if self.troubles:
             self.troubles -= 1
             raise ConnectionResetError("gone")
         self.paused = False
+        await self.resume_all()
 
 
 class ExpiryTest(unittest.IsolatedAsyncioTestCase):
@@ -326,6 +343,69 @@ class ExpiryTest(unittest.IsolatedAsyncioTestCase):
         self.console.troubles = 2
         await self.hold(50)
         await self.let_go_after()
+
+    async def test_a_pgbouncer_that_hangs_during_a_hold_is_ended_soon_after_the_limit(self):
+        self.writable = "a"
+        self.agent.server = unittest.mock.Mock()
+        await self.hold(50)
+        self.console.hangs = True
+        async with asyncio.timeout(10):
+            while not self.agent.server.signal.called:
+                await asyncio.sleep(0.005)
+        self.agent.server.signal.assert_called_once_with(signal.SIGKILL)
+        self.assertIn("was ended: it hung", self.agent.last_correction["did"])
+        self.assertIn("PgBouncer did not let clients go", self.agent.last_expiry["did"])
+        # The same run may not hold clients again once it has started anew.
+        self.assertEqual(self.agent.state()["expiredRun"], "r")
+
+    async def test_one_that_answers_in_between_is_not(self):
+        self.writable = "a"
+        self.agent.server = unittest.mock.Mock()
+        resume, times = self.console.resume, iter([True, True, False, True, True])
+
+        async def stalls():
+            if next(times, False):
+                raise asyncio.TimeoutError
+            await resume()
+
+        self.console.troubles = 1
+        self.console.resume = stalls
+        await self.hold(50)
+        await self.let_go_after()
+        self.agent.server.signal.assert_not_called()
+
+    async def test_a_hold_takes_the_place_of_a_pause_of_everything_and_its_end_ends_it(self):
+        for halted in ("paused", "suspended"):
+            self.console.all = halted
+            self.agent.server = unittest.mock.Mock(pid=1)
+            observed = await self.agent.observe({})
+            self.assertEqual((observed["paused"], observed["halted"], observed["hold"]), (True, halted, None))
+            await self.hold(60_000)
+            observed = await self.agent.observe({})
+            self.assertEqual((observed["paused"], observed["halted"]), (True, None))
+            await self.agent.release({"token": TOKEN})
+            observed = await self.agent.observe({})
+            self.assertEqual((observed["paused"], observed["halted"]), (False, None))
+
+    async def test_a_pause_that_is_answered_as_wait_close_lasts_until_no_server_is_in_use(self):
+        used = asyncio.Event()
+        session = unittest.mock.AsyncMock(tag="WAIT_CLOSE", close=lambda: None)
+        self.console.until_unused = used.wait
+        with unittest.mock.patch.object(self.console, "open", return_value=session):
+            message = {"token": TOKEN, "pauseLimitMs": 30_000, "limitMs": 60_000, "candidates": [A, B], "wait": False}
+            self.assertIsNone((await self.agent.take_hold(message))["pauseMs"])
+            await asyncio.sleep(0.05)
+            self.assertIsNone((await self.agent.take_hold(message))["pauseMs"])
+            used.set()
+            self.assertIsNotNone((await self.agent.take_hold({**message, "wait": True}))["pauseMs"])
+        await self.agent.release({"token": TOKEN})
+
+    async def test_a_pause_of_everything_during_a_hold_ends_with_it(self):
+        await self.hold(60_000)
+        self.console.all = "paused"
+        await self.agent.release({"token": TOKEN})
+        self.assertFalse((await self.agent.observe({}))["paused"])
+        self.assertIsNone(self.console.all)
 
 
 if __name__ == "__main__":

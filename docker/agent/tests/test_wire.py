@@ -22,6 +22,17 @@ def refusal(code, words):
     return b"E" + struct.pack("!I", len(body) + 4) + body
 
 
+class TagTest(unittest.IsolatedAsyncioTestCase):
+    async def test_what_a_command_was_stays_known(self):
+        reader = asyncio.StreamReader()
+        for tag in (b"PAUSE", b"WAIT_CLOSE"):
+            reader.feed_data(b"C" + struct.pack("!I", 5 + len(tag)) + tag + b"\0" + b"Z\0\0\0\x05I")
+        session = Connection(reader, mock.Mock())
+        for tag in ("PAUSE", "WAIT_CLOSE"):
+            await session.query("PAUSE")
+            self.assertEqual(session.tag, tag)
+
+
 class WireTest(unittest.IsolatedAsyncioTestCase):
     """A server that asks for one proof, and lets in whoever gives the right one."""
 

@@ -42,6 +42,8 @@ RUN_SPOKE_S = 10
 # in a row, each within the console's limit: some 15 s in all.
 HANG_ASK_EVERY_S = 1
 HANG_TIMES = 5
+# The same once a hold has reached its limit: each attempt to let clients go asks twice, for the route and to resume. Some 12 s in all.
+EXPIRY_HANG_TIMES = 3
 # docker-compose grants 30 s.
 STOP_LIMIT_S = 10
 
@@ -172,7 +174,7 @@ class PgBouncerAgent(NodeAgent):
         times = 0
         while True:
             await asyncio.sleep(HANG_ASK_EVERY_S)
-            # While clients are held, the hold and its limit decide.
+            # While clients are held, the hold and its limit decide; what hangs then is ended soon after that limit (`_expire`).
             if self.server is None or not self._ready or self.hold is not None or self.shutting_down:
                 times = 0
                 continue
@@ -185,9 +187,13 @@ class PgBouncerAgent(NodeAgent):
             except TROUBLE:
                 times = 0
             if times >= HANG_TIMES and self.server is not None and self.hold is None:
-                self._tell_correction(f"PgBouncer gave no answer {times} times in a row and was ended: it hung.")
-                self.server.signal(signal.SIGKILL)
+                self._end_hanging(times)
                 times = 0
+
+    def _end_hanging(self, times: int) -> None:
+        """PgBouncer has nothing that a SIGKILL could harm."""
+        self._tell_correction(f"PgBouncer gave no answer {times} times in a row and was ended: it hung.")
+        self.server.signal(signal.SIGKILL)
 
     def _on_exit(self, code: int) -> None:
         self.server = None
@@ -212,11 +218,12 @@ class PgBouncerAgent(NodeAgent):
     # Commands.
 
     async def observe(self, _message: dict) -> dict:
-        paused = None
+        paused = halted = None
         state = "stopped"
         if self.server:
             try:
-                paused = (await self.console.database())["paused"] == "1"
+                halted = await self.console.halted()
+                paused = halted is not None or (await self.console.database())["paused"] == "1"
                 state = "running"
             except TROUBLE:
                 state = "starting"
@@ -228,6 +235,7 @@ class PgBouncerAgent(NodeAgent):
             "route": self.route,
             "routeAddress": self.address,
             "paused": paused,
+            "halted": halted,
             "hold": {
                 "state": "holding" if hold.pause_ms is not None else "pausing",
                 "sinceMs": hold.since_ms,
@@ -280,8 +288,16 @@ class PgBouncerAgent(NodeAgent):
         console: Optional[Connection] = None
         try:
             async with hold.limit_pause(limit_ms):
+                # Somebody's PAUSE of everything, or SUSPEND, would refuse this one, and outlive it: the hold takes its place.
+                halted = await self.console.resume_all()
+                if halted is not None:
+                    log("warn", f"PgBouncer was {halted} as a whole, and was resumed: clients are held instead.", token=hold.token)
                 console = await self.console.open()
                 await console.query(f'PAUSE "{self.settings.database}"')
+                # Once somebody sent WAIT_CLOSE, PgBouncer 1.24 answers every later PAUSE as that, before transactions have ended: it
+                # never takes the mark from the database again (admin.c, janitor.c).
+                if console.tag == "WAIT_CLOSE":
+                    await self.console.until_unused()
         except Exception as error:  # noqa: BLE001 - whatever went wrong, clients go on
             if self.hold is hold:
                 await self._give_up(hold, error)
@@ -533,6 +549,7 @@ class PgBouncerAgent(NodeAgent):
         last = time.monotonic() + EXTRA_S
         candidates = self._candidates(hold.candidates)
         answers: Optional[list] = None
+        silences = 0
         while True:
             left_ms = round((last - time.monotonic()) * 1000)
             # What is left at the end may be too short for a living node to answer.
@@ -545,11 +562,23 @@ class PgBouncerAgent(NodeAgent):
                     try:
                         await self._let_go_expired(hold, candidates, answers)
                     except (CommandError, *TROUBLE) as error:
+                        silences = silences + 1 if isinstance(error, asyncio.TimeoutError) else 0
                         log("error", f"The dead-man switch could not let clients go and tries again: {error!r}")
+                        if silences >= EXPIRY_HANG_TIMES and self.server is not None:
+                            await self._end_holding(hold, silences)
+                            return
                     else:
                         await self.save_durably()
                         return
             await asyncio.sleep(min(ASK_EVERY_S, max(0.01, last - time.monotonic())))
+
+    async def _end_holding(self, hold: Hold, silences: int) -> None:
+        """The hold ends with the container, and clients connect again instead of waiting for nobody."""
+        run = self.expired_run = hold.token["run"]
+        did = f"PgBouncer did not let clients go, {hold.held_ms} ms after they were held."
+        self.last_expiry = {"at": now_ms(), "run": run, "did": did}
+        await self.save_durably()
+        self._end_hanging(silences)
 
     async def _let_go_expired(self, hold: Hold, candidates: list, answers: list) -> None:
         did = await self._route_to_primary(answers, hold.route)

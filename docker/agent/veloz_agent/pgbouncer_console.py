@@ -11,6 +11,8 @@ from .wire import Connection, ProtocolError, ServerError
 
 # The console answers within a millisecond; longer than this it is not going to.
 CONSOLE_LIMIT_S = 2
+# How often it is asked whether a server connection is in use, where PgBouncer does not tell.
+UNUSED_EVERY_S = 0.01
 
 # What a console that is starting, gone or unwell gives.
 TROUBLE = (OSError, ServerError, ProtocolError, asyncio.TimeoutError, asyncio.IncompleteReadError)
@@ -42,13 +44,45 @@ class Console:
                 return row
         raise CommandError("NoDatabase", f"PgBouncer knows no database {self._settings.database}.")
 
+    async def halted(self) -> Optional[str]:
+        """`paused` or `suspended`, where all of PgBouncer is (`PAUSE` without a database, `SUSPEND`): SHOW DATABASES does not show it.
+
+        While it is suspended it takes nobody new, and answers the sessions with its console that are open.
+        """
+        for row in await self.ask("SHOW STATE"):
+            if row["key"] != "active" and row["value"] == "yes":
+                return row["key"]
+        return None
+
     async def resume(self) -> None:
-        """RESUME of a pool that is not paused is an error of PgBouncer's, and none of ours."""
+        """Lets clients go, whatever keeps them. RESUME of a pool that is not paused is an error of PgBouncer's, and none of ours."""
         try:
             await self.ask(f'RESUME "{self._settings.database}"')
         except ServerError as error:
             if (await self.database())["paused"] == "1":
                 raise CommandError("ResumeFailed", f"PgBouncer did not let clients go: {error}.") from error
+        await self.resume_all()
+
+    async def resume_all(self) -> Optional[str]:
+        """Ends a PAUSE of all databases, or a SUSPEND. Returns which of them it was."""
+        halted = await self.halted()
+        if halted is None:
+            return None
+        try:
+            await self.ask("RESUME")
+        except ServerError as error:
+            # One that is told to end once its servers are free is paused for good; its end lets clients go.
+            if "shutting down" not in str(error) and await self.halted() is not None:
+                raise CommandError("ResumeFailed", f"PgBouncer is {halted}, and did not go on: {error}.") from error
+        return halted
+
+    async def until_unused(self) -> None:
+        """Returns once no server connection of the pool is in use: what PAUSE waits for. The caller limits it."""
+        while True:
+            pools = [row for row in await self.ask("SHOW POOLS") if row["database"] == self._settings.database]
+            if not any(int(row["sv_active"]) + int(row["sv_tested"]) for row in pools):
+                return
+            await asyncio.sleep(UNUSED_EVERY_S)
 
     async def end_clients_of_busy_servers(self) -> int:
         """Ends the clients whose query or transaction is on a server connection, and with them that connection.

@@ -71,6 +71,8 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
+        # What the last command that ended was, in the words of the server (CommandComplete).
+        self.tag = ""
 
     @classmethod
     async def open(
@@ -129,6 +131,8 @@ class Connection:
                 columns = _column_names(body)
             elif kind == b"D":
                 rows.append(dict(zip(columns, _values(body))))
+            elif kind == b"C":
+                self.tag = body.rstrip(b"\0").decode(errors="replace")
             elif kind == b"E":
                 failure = ServerError(_fields(body))
             elif kind == b"Z":

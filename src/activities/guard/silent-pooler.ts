@@ -1,6 +1,6 @@
-import { silentPooler, toldSilent } from '../../cluster/guard/silent-pooler';
+import { pausedPooler, silentPooler, toldPaused, toldSilent } from '../../cluster/guard/silent-pooler';
 import type { LeftOver, MembersRound } from '../../cluster/guard/mending';
-import { openPoolerAgent, type PoolerAgent } from '../../systems/agent';
+import { openPoolerAgent, type Halted, type PoolerAgent } from '../../systems/agent';
 import type { PostgresSession } from '../../systems/postgres';
 import { steadyMs } from '../clock';
 import type { ActivityDeps, ClusterAccess } from '../deps';
@@ -23,7 +23,7 @@ const SILENT_MS = 2000;
  * Looks whether clients get an answer at a pooler that runs, beside a primary that is well. The watch of clients' way to the primary hears
  * of nothing where the whole pooler hangs: its agent is silent too, or reaches the primary by itself while PgBouncer hangs. It is told: it
  * is no failure of PostgreSQL. Where the agent is silent too it is ended and started ({@link HungPooler}); an agent that answers looks after
- * PgBouncer itself.
+ * PgBouncer itself. That somebody paused it is told as well, and stays so.
  */
 export class SilentPooler {
   private readonly agent: HeldAgent<PoolerAgent>;
@@ -33,6 +33,8 @@ export class SilentPooler {
   private closed = false;
   /** Queries in a row that got no answer; absent while they do. */
   private silent: { since: number; times: number } | undefined;
+  /** Looks in a row that found clients paused, and held by no run; absent where they are not. */
+  private paused: { since: number; times: number } | undefined;
   private told: LeftOver[] = [];
   private readonly hung: HungPooler;
 
@@ -46,9 +48,14 @@ export class SilentPooler {
   ) {
     this.hung = HungPooler.of(deps, access, mayStart);
     const told = toldSilent(access.poolerName, known);
+    const paused = toldPaused(access.topology, access.name, access.poolerName, known);
+    const before = { since: now() - SILENT_MS, times: TIMES };
     if (told !== undefined) {
       this.told = [told];
-      this.silent = { since: now() - SILENT_MS, times: TIMES };
+      this.silent = before;
+    } else if (paused !== undefined) {
+      this.told = [paused];
+      this.paused = before;
     }
     this.agent = new HeldAgent(access.poolerName, () => openPoolerAgent(deps.docker, access.poolerName));
   }
@@ -84,9 +91,14 @@ export class SilentPooler {
     const agent = await this.askAgent();
     // Clients that are held wait for whoever holds them, and without a primary they wait for one.
     if (primary === undefined || second !== undefined || agent === 'holds' || this.closed) {
-      this.silent = undefined;
+      this.silent = this.paused = undefined;
       return [];
     }
+    if (typeof agent === 'object') {
+      this.silent = undefined;
+      return this.findPaused(agent.halted);
+    }
+    this.paused = undefined;
     if (agent === 'silent' || this.silent !== undefined || this.now() - this.askedAt >= DOOR_EVERY_MS)
       await this.askThrough();
     const { silent } = this;
@@ -98,10 +110,19 @@ export class SilentPooler {
     return [];
   }
 
-  private async askAgent(): Promise<'silent' | 'holds' | 'answers'> {
+  /** A hold that begins or ends is seen as a pause for a moment. */
+  private async findPaused(halted: Halted | null): Promise<LeftOver[]> {
+    const { since, times } = (this.paused ??= { since: this.now(), times: 0 });
+    this.paused.times = times + 1;
+    if (times + 1 < TIMES || this.now() - since < SILENT_MS || (await this.isUnderWay())) return [];
+    return [pausedPooler(this.access.topology, this.access.name, this.access.poolerName, halted)];
+  }
+
+  private async askAgent(): Promise<'silent' | 'holds' | 'answers' | { halted: Halted | null }> {
     try {
-      const { paused, hold } = await this.agent.use(AGENT_LIMIT_MS, (session) => session.call('observe', {}));
-      return paused || hold !== null ? 'holds' : 'answers';
+      const { paused, halted, hold } = await this.agent.use(AGENT_LIMIT_MS, (session) => session.call('observe', {}));
+      if (hold !== null) return 'holds';
+      return paused ? { halted: halted ?? null } : 'answers';
     } catch {
       return 'silent';
     }

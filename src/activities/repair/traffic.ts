@@ -42,7 +42,8 @@ export async function letClientsGo(deps: ActivityDeps, request: RepairRequest & 
       await take(pooler, token);
       stillAsked();
       await pooler.call('release', { token });
-      if (!(await paused())) return 'clients go on';
+      // The agent is asked first: it has a session with a PgBouncer that is suspended, and nobody else is let in there.
+      if (!(await pooler.call('observe', {})).paused && !(await paused())) return 'clients go on';
       // Paused, and by no hold that the agent knows of: one that it knows takes the pause over, and its end ends it.
       const candidates = [access.internal(request.primary)];
       await pooler.call(

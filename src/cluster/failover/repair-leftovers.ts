@@ -29,13 +29,14 @@ export function repairTraffic({ observed, actions, isLive }: Repair, primary: st
   if (isLive(holder)) return;
   if (holder === null && agent?.paused !== true && seen?.paused !== true) return;
   const remaining = agent?.holdRemainingMs ?? 0;
+  const halted = seen?.halted ?? agent?.halted;
   const waiting = seen === null ? '' : `, ${seen.waitingClients} clients wait`;
   actions.push({
     kind: 'release',
     node: pooler.name,
     why:
       holder === null
-        ? `clients are paused and no run holds them${waiting}`
+        ? `clients are paused${halted == null ? '' : ` (all of ${pooler.name} is ${halted})`} and no run holds them${waiting}`
         : `run ${holder} is over and still holds clients, for ${formatMs(remaining)} more${waiting}`,
     check: 'F2',
     ...(holder === null || remaining <= 0 ? {} : { afterMs: remaining }),

@@ -1,4 +1,7 @@
-import type { LeftOver } from './mending';
+import type { Halted } from '../../systems/agent';
+import { poolerConsole, sqlName } from '../commands';
+import type { ClusterTopology } from '../topology';
+import { wordsOf, type LeftOver } from './mending';
 
 /** It is told once it has been so for this long, in milliseconds, beside what was counted before. */
 const SETTLE_MS = 1000;
@@ -14,6 +17,44 @@ export const silentPooler = (pooler: string, primary: string, alone: boolean): L
     pooler,
     `no client gets an answer at the pooler, although ${primary} takes writes; its agent ${alone ? 'gives none either' : 'answers'}`,
   );
+
+/**
+ * Clients wait at a pooler that somebody paused, beside a primary that is well: no run holds them. A person did that, so nothing of it is
+ * taken back here.
+ * @param halted all of PgBouncer is that; null where it is the database of clients alone
+ */
+export function pausedPooler(
+  topology: ClusterTopology,
+  cluster: string,
+  pooler: string,
+  halted: Halted | null,
+): LeftOver {
+  const database = topology.pgbouncer.database ?? topology.postgres.database;
+  return {
+    node: pooler,
+    says: `clients wait at the pooler, and no run holds them: ${halted === null ? `database ${database} is paused` : `all of it is ${halted}`} there`,
+    key: `${pooler} paused`,
+    leaves: 'somebody did that, and the guard does not undo it',
+    // A suspended one lets nobody in at its console; its agent has a session there.
+    byHand:
+      halted === 'suspended'
+        ? `veloz-ha repair --cluster ${cluster}`
+        : poolerConsole(pooler, halted === null ? `RESUME ${sqlName(database)}` : 'RESUME'),
+    started: true,
+    settleMs: SETTLE_MS,
+  };
+}
+
+/** The same as an earlier stretch told it; undefined where it did not. */
+export const toldPaused = (
+  topology: ClusterTopology,
+  cluster: string,
+  pooler: string,
+  known: readonly { node: string; says: string }[],
+): LeftOver | undefined =>
+  ([null, 'paused', 'suspended'] as const)
+    .map((halted) => pausedPooler(topology, cluster, pooler, halted))
+    .find((each) => known.some(({ node, says }) => node === pooler && says === wordsOf(each)));
 
 /** The same as an earlier stretch told it; undefined where it did not. */
 export function toldSilent(pooler: string, known: readonly { node: string; says: string }[]): LeftOver | undefined {

@@ -10,7 +10,7 @@ import { checkReplication } from './replication';
 import { checkStoppable } from './stopping';
 import { checkSystems } from './systems';
 import { checkFollowers, chooseTarget } from './target';
-import { checkClientsMayWait, checkNotHeld, checkPoolMode, checkRoute } from './traffic';
+import { checkClientsMayWait, checkNoReplicationThrough, checkNotHeld, checkPoolMode, checkRoute } from './traffic';
 
 /** What the decision needs to know of a request. */
 export interface SwitchoverWish {
@@ -91,6 +91,7 @@ export function decideSwitchover(
   if (decision.protection === 'zero-loss' && decision.others.length === 0)
     checkStartTime(list, topology, source, 'require');
   checkPoolMode(list, observed.pooler);
+  checkNoReplicationThrough(list, observed.pooler);
   checkClientsMayWait(list, observed.pooler, wish.holdLimitMs ?? topology.limits.hold, 'require');
   checkNotHeld(list, topology, observed.pooler);
   checkRoute(list, source, observed.pooler);

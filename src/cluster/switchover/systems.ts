@@ -1,7 +1,7 @@
 import { formatMs } from '../duration';
 import { clusterStatus, logs, watchRun, workflowIdOf } from '../commands';
 import { letIn } from '../control-path';
-import { presentNodes, primaries, type ObservedCluster, type ObservedNode, type ObservedPooler } from '../observed';
+import { presentNodes, primaries, type ObservedCluster, type ObservedNode } from '../observed';
 import { connectCommand, offNetworksSays } from '../off-networks';
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
@@ -65,7 +65,7 @@ function nodeNotReady(node: ObservedNode, topology: ClusterTopology, primary?: s
   return undefined;
 }
 
-function poolerNotReady(pooler: ObservedPooler, topology: ClusterTopology): NotReady | undefined {
+function poolerNotReady({ pooler, cluster }: ObservedCluster, topology: ClusterTopology): NotReady | undefined {
   const { name } = pooler;
   if (pooler.agent === null) {
     const why = without(name, pooler.agentError ?? 'its agent does not answer');
@@ -78,6 +78,13 @@ function poolerNotReady(pooler: ObservedPooler, topology: ClusterTopology): NotR
           : logs(name);
     return { name, kind: 'silent', why, next };
   }
+  if (pooler.console === null && pooler.agent.halted === 'suspended')
+    return {
+      name,
+      kind: 'silent',
+      why: 'somebody suspended it (SUSPEND): no client gets an answer, and its console takes nobody new',
+      next: `veloz-ha repair --cluster ${cluster}`,
+    };
   if (pooler.console === null) {
     const error = pooler.consoleError ?? 'no reason given';
     const next = loginRefused(error, topology.pgbouncer.admin.passwordFrom) ?? logs(name);
@@ -98,7 +105,7 @@ export function systemsNotReady(topology: ClusterTopology, observed: ObservedClu
   const primary = primaries(observed)[0]?.name;
   return [
     ...presentNodes(observed).map((node) => nodeNotReady(node, topology, primary)),
-    poolerNotReady(observed.pooler, topology),
+    poolerNotReady(observed, topology),
   ].filter((found) => found !== undefined);
 }
 

@@ -17,6 +17,21 @@ export function checkPoolMode(list: Checklist, { name, console: seen }: Observed
   });
 }
 
+/** F1: a replication connection keeps its server connection for as long as it lives, whatever the pool mode. */
+export function checkNoReplicationThrough(list: Checklist, { name, console: seen }: ObservedPooler): void {
+  const [first, ...rest] = seen?.replication ?? [];
+  if (first === undefined) return;
+  const { user, applicationName, serverPid, clientId } = first;
+  const more = rest.length === 0 ? '' : `, and ${rest.length} more`;
+  list.require('F1', false, {
+    says: 'no replication connection goes through the pooler',
+    refusal: 'PAUSE would wait for a replication connection for ever',
+    measured: `${user}${applicationName === '' ? '' : ` (${applicationName})`} has one through ${name}, process ${serverPid} of the server${more}`,
+    limit: 'none: who replicates connects to the node itself',
+    next: `${poolerConsole(name, clientId === null ? 'SHOW CLIENTS' : `KILL_CLIENT ${clientId}`)}   # once it does not come back through the pooler`,
+  });
+}
+
 /** At the limit of a hold PgBouncer's agent may wait for so long for a writable node, in milliseconds. */
 const HOLD_MARGIN_MS = 2000;
 /** What the settings of the shipped PgBouncer say, in milliseconds. */
@@ -53,6 +68,7 @@ export function checkClientsMayWait(
 /** F2: nobody holds clients, nor keeps new ones out. */
 export function checkNotHeld(list: Checklist, topology: ClusterTopology, pooler: ObservedPooler): void {
   const { name, agent, console: seen } = pooler;
+  // A suspended one has no console for anybody new (E4).
   if (agent === null || seen === null) return;
   const holder = agent.holdRun === null ? undefined : (workflowIdOf(agent.holdRun) ?? agent.holdRun);
   const database = topology.pgbouncer.database ?? topology.postgres.database;
@@ -67,12 +83,12 @@ export function checkNotHeld(list: Checklist, topology: ClusterTopology, pooler:
       holder !== undefined
         ? `${holder} holds them, and the dead-man switch lets them go in ${formatMs(agent.holdRemainingMs ?? 0)}`
         : seen.paused
-          ? `somebody paused database ${database}, ${seen.waitingClients === 1 ? '1 client waits' : `${seen.waitingClients} clients wait`}`
+          ? `somebody paused ${seen.halted == null ? `database ${database}` : 'all of it'}, ${seen.waitingClients === 1 ? '1 client waits' : `${seen.waitingClients} clients wait`}`
           : 'clients go through',
     limit: 'not held, not paused',
     next:
       agent.holdRun === null
-        ? poolerConsole(name, `RESUME ${sqlName(database)}`)
+        ? poolerConsole(name, seen.halted == null ? `RESUME ${sqlName(database)}` : 'RESUME')
         : workflowIdOf(agent.holdRun) === undefined
           ? `docker exec ${name} veloz-agent observe`
           : watchRun(workflowIdOf(agent.holdRun) ?? ''),

@@ -89,6 +89,32 @@ describe('a pooler that runs, and at which clients get no answer', () => {
     expect(told?.says).toMatch(/its agent answers$/);
   });
 
+  test.each<[string, 'paused' | 'suspended' | null | undefined, string, string]>([
+    ['its database', null, 'database veloz is paused there', '-c "RESUME veloz"'],
+    ['its database, by an older agent', undefined, 'database veloz is paused there', '-c "RESUME veloz"'],
+    ['all of it', 'paused', 'all of it is paused there', '-c "RESUME"'],
+    ['all of it, which lets nobody in', 'suspended', 'all of it is suspended there', 'veloz-ha repair --cluster veloz'],
+  ])('is told where somebody paused %s, and left so', async (_what, halted, says, next) => {
+    pooler.close();
+    begin([], true);
+    [agent, through] = [{ paused: true, halted, hold: null }, noAnswer];
+    expect(await looks(1)).toEqual([]);
+    const told = await looks(2);
+    expect(told).toMatchObject([{ node: POOLER, says: `clients wait at the pooler, and no run holds them: ${says}` }]);
+    expect(told[0]?.byHand).toContain(next);
+    // A stretch that begins goes on telling it.
+    pooler.close();
+    begin(
+      told.map((each) => ({ node: each.node, says: wordsOf(each) })),
+      true,
+    );
+    expect(pooler.look({ writable: [PRIMARY] })).toEqual(told);
+    expect(await looks(3)).toEqual(told);
+    expect(engine.did).toEqual([]);
+    [agent, through] = [answers, { one: 1 }];
+    expect(await looks(2)).toEqual([]);
+  });
+
   describe('where the guard may act', () => {
     beforeEach(() => {
       pooler.close();
@@ -152,7 +178,12 @@ describe('a pooler that runs, and at which clients get no answer', () => {
   test.each<[string, () => void, string[]?]>([
     ['only its agent is silent', () => (agent = new Refusal('Unreachable'))],
     ['clients are refused', () => (through = new Error('connect ECONNREFUSED 127.0.0.1:6432'))],
-    ['clients are paused', () => ([agent, through] = [{ ...answers, paused: true }, noAnswer])],
+    ['a run holds clients', () => ([agent, through] = [{ paused: true, halted: null, hold: {} }, noAnswer])],
+    [
+      'a run that has the lock paused clients',
+      () => ([engine.holder, agent] = ['switchover-1', { ...answers, paused: true }]),
+    ],
+    ['clients are paused and nobody takes writes', () => (agent = { ...answers, paused: true }), []],
     ['a run is under way', () => ([engine.holder, through] = ['switchover-1', noAnswer])],
     [
       'the pooler does not reach the primary: the watch of its way tells that',

@@ -447,6 +447,15 @@ const cases: Record<string, Case> = {
     why: 'clients are paused and no run holds them, 8 clients wait',
     first: { check: 'F2' },
   },
+  'all of the pooler is suspended, and its console takes nobody new': {
+    make: change((seen) => {
+      Object.assign(seen.observed.pooler.agent ?? {}, { paused: true, halted: 'suspended' });
+      Object.assign(seen.observed.pooler, { console: null, consoleError: 'timeout expired' });
+    }),
+    does: [`release ${POOLER}`],
+    why: `clients are paused (all of ${POOLER} is suspended) and no run holds them`,
+    first: { check: 'F2' },
+  },
   'clients are held by a dead run': {
     make: change((seen) =>
       Object.assign(seen.observed.pooler.agent ?? {}, { holdRun: RUN, holdRemainingMs: 1500, claimedBy: RUN }),

@@ -28,6 +28,15 @@ objects({
     says: `${STANDBY} is not ready: its container is paused`,
     next: `docker unpause ${STANDBY}`,
   },
+  'the pooler is suspended': {
+    change: ({ observed }) => {
+      Object.assign(observed.pooler.agent ?? {}, { paused: true, halted: 'suspended' });
+      Object.assign(observed.pooler, { console: null, consoleError: 'timeout expired' });
+    },
+    id: 'E4',
+    says: `${POOLER} is not ready: somebody suspended it (SUSPEND): no client gets an answer, and its console takes nobody new`,
+    next: 'veloz-ha repair --cluster veloz',
+  },
   'the standby was never made': {
     change: (seen) => absent(standby(seen)),
     id: 'E4',

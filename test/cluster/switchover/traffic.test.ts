@@ -28,11 +28,30 @@ objects({
     says: `query_timeout of ${POOLER} is 6.50 s (limit`,
     next: `-c "RELOAD"`,
   },
+  'a replication connection goes through the pooler': {
+    change: ({ observed }) =>
+      Object.assign(observed.pooler.console ?? {}, {
+        replication: [
+          { user: 'veloz', applicationName: 'pg_receivewal', serverPid: 812, clientId: 44 },
+          { user: 'veloz', applicationName: '', serverPid: 813, clientId: null },
+        ],
+      }),
+    id: 'F1',
+    says: `PAUSE would wait for a replication connection for ever: veloz (pg_receivewal) has one through ${POOLER}, process 812 of the server, and 1 more (limit: none`,
+    next: `-c "KILL_CLIENT 44"`,
+  },
   'somebody paused the pooler': {
     change: ({ observed }) => Object.assign(observed.pooler.console ?? {}, { paused: true, waitingClients: 4 }),
     id: 'F2',
     says: `clients wait at ${POOLER}: somebody paused database veloz, 4 clients wait (limit: not held, not paused)`,
     next: `-c "RESUME veloz"`,
+  },
+  'somebody paused all of the pooler': {
+    change: ({ observed }) =>
+      Object.assign(observed.pooler.console ?? {}, { paused: true, halted: 'paused', waitingClients: 1 }),
+    id: 'F2',
+    says: `clients wait at ${POOLER}: somebody paused all of it, 1 client waits (limit: not held, not paused)`,
+    next: `-c "RESUME"`,
   },
   'somebody disabled the database at the pooler': {
     change: ({ observed }) => Object.assign(observed.pooler.console ?? {}, { disabled: true }),
