@@ -1,7 +1,13 @@
 import type { RedisSettings } from '../cluster/redis/observed';
 
 /** What is asked of CONFIG GET. */
-export const SETTINGS = ['save', 'stop-writes-on-bgsave-error', 'min-replicas-to-write', 'masterauth'] as const;
+export const SETTINGS = [
+  'save',
+  'stop-writes-on-bgsave-error',
+  'min-replicas-to-write',
+  'masterauth',
+  'replica-read-only',
+] as const;
 
 /** The names and values of an answer to INFO. */
 export const infoFields = (info: string): Map<string, string> =>
@@ -29,6 +35,7 @@ export function parseSettings(config: unknown, info: string, password: string): 
   return {
     minReplicas: Number(set.get('min-replicas-to-write')),
     knowsPassword: set.get('masterauth') === password,
+    readOnly: set.get('replica-read-only') === 'yes',
     snapshotsStopWrites:
       set.get('save') !== '' &&
       set.get('stop-writes-on-bgsave-error') === 'yes' &&

@@ -187,6 +187,18 @@ describe('a node that dies in the middle of a planned move', () => {
     },
   );
 
+  test('a master that was set to take writes as a replica refuses what it held once it is one, and none is lost', async () => {
+    let moved: Awaited<ReturnType<typeof move>> | undefined;
+    const writes = await underWrites(async () => {
+      moved = await move('hold:demote', ({ master }) =>
+        docker('exec', master, 'redis-cli', 'config', 'set', 'replica-read-only', 'no'),
+      );
+    });
+    expect(moved?.failure).toBeUndefined();
+    expect(writes).toMatchObject(nothingLost);
+    expect(await wholeRedis()).toEqual({ master: moved?.nodes.replica, replica: moved?.nodes.master });
+  });
+
   test('a target that falls silent when it may have been promoted: the old master is not promoted again', async () => {
     const { master, replica } = await wholeRedis();
     const request = { cluster: 'veloz', run: `e2e-${++counter}`, source: master, target: replica };

@@ -6,6 +6,7 @@ const config = (over: Record<string, string> = {}) =>
     'stop-writes-on-bgsave-error': 'yes',
     'min-replicas-to-write': '0',
     masterauth: 'secret',
+    'replica-read-only': 'yes',
     ...over,
   }).flat();
 const INFO = [
@@ -21,6 +22,7 @@ test('what a node is set to is read, and the password is not kept', () => {
   expect(settings).toEqual({
     minReplicas: 0,
     knowsPassword: true,
+    readOnly: true,
     snapshotsStopWrites: false,
     maxMemory: 500,
     usedMemory: 1000,
@@ -36,6 +38,10 @@ test('a snapshot that failed stops writes only where snapshots are asked for', (
   expect(parseSettings(config({ save: '3600 1' }), 'rdb_last_bgsave_status:ok', 'secret')?.snapshotsStopWrites).toBe(
     false,
   );
+});
+
+test('a replica that takes the writes of clients is told from one that does not', () => {
+  expect(parseSettings(config({ 'replica-read-only': 'no' }), INFO, 'secret')?.readOnly).toBe(false);
 });
 
 test('a node that does not say is no finding', () => {

@@ -95,11 +95,12 @@ class OwnSettingsTest(unittest.TestCase):
         self.assertEqual(len(self.log), 1)
 
     def test_what_would_have_a_master_refuse_writes_is_put_back_and_no_secret_is_logged(self):
-        values = {**own_settings.owned(SETTINGS), "save": "3600 1", "min-replicas-to-write": "1", "masterauth": "secret"}
+        changed = {"save": "3600 1", "min-replicas-to-write": "1", "masterauth": "secret", "replica-read-only": "no"}
+        values = {**own_settings.owned(SETTINGS), **changed}
         server = Server(values)
         asyncio.run(self.kept(server).look())
         self.assertEqual(server.values, dict(own_settings.owned(SETTINGS)))
-        self.assertEqual(len(self.log), 3)
+        self.assertEqual(len(self.log), len(changed))
         self.assertNotIn("secret", "".join(self.log))
         self.assertFalse(is_behind(self.folder))
 
@@ -193,6 +194,14 @@ class RealServerTest(unittest.TestCase):
         self.until(lambda: self.ask("SET", "k", "1") is None)
         self.look()
         self.assertEqual(self.ask("SET", "k", "1"), "OK")
+
+    def test_what_waits_at_a_master_is_refused_once_it_is_a_replica_whatever_it_was_set_to(self):
+        self.ask("REPLICAOF", "NO", "ONE")
+        self.ask("CONFIG", "SET", "replica-read-only", "no")
+        self.look()
+        self.assertEqual(self.ask("CONFIG", "GET", "replica-read-only")[1], "yes")
+        self.ask("REPLICAOF", "127.0.0.1", "1")
+        self.assertIsNone(self.ask("SET", "k", "1"))
 
     def test_one_that_ended_with_its_file_off_comes_back_as_behind_until_it_is_a_master(self):
         self.ask("REPLICAOF", "NO", "ONE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import Optional
 
@@ -289,6 +290,9 @@ class Keeper:
         self._compared = True
 
     async def follow(self, master: Address) -> None:
+        # First: a replica that was set otherwise would take its clients' writes, and lose them. Who may not set it follows all the same.
+        with contextlib.suppress(ReplyError):
+            await self.own.call("CONFIG", "SET", "replica-read-only", "yes")
         await self.own.call("REPLICAOF", master[0], str(master[1]))
 
     def say(self, text: str) -> None:

@@ -25,6 +25,8 @@ def owned(settings: Settings) -> Mapping[str, str]:
         "save": "",
         # Of two nodes one alone would take none. Who wants a write on both says WAIT.
         "min-replicas-to-write": "0",
+        # A replica that takes writes acknowledges what nobody gets. A master that is demoted keeps what it was set to.
+        "replica-read-only": "yes",
         # A master needs it too: it is a replica after a failover.
         "masterauth": settings.password,
     }

@@ -11,10 +11,10 @@ import { answeringNodes, mastersOf, type AnsweringRedis, type ObservedRedis, typ
 /** One such thing. */
 export interface Ailment {
   /**
-   * `refuses`: it was seen refusing a write. `denied`: it refuses what a move asks of it. `apart`: it can follow nobody. `set`: it is set
-   * otherwise than a node has to be.
+   * `refuses`: it was seen refusing a write. `denied`: it refuses what a move asks of it. `apart`: it can follow nobody. `writable`: it would
+   * take writes as a replica. `set`: it is set otherwise than a node has to be.
    */
-  kind: 'refuses' | 'denied' | 'apart' | 'set';
+  kind: 'refuses' | 'denied' | 'apart' | 'writable' | 'set';
   /** What is so, in half a sentence. */
   refusal: string;
   measured: string;
@@ -97,7 +97,15 @@ export function ailmentsOf(node: AnsweringRedis, master?: AnsweringRedis): Ailme
       next: redisCli(name, 'config set appendonly yes'),
     });
   if (settings === undefined) return found;
-  const { minReplicas, knowsPassword, snapshotsStopWrites, maxMemory, usedMemory, eviction } = settings;
+  const { minReplicas, knowsPassword, readOnly, snapshotsStopWrites, maxMemory, usedMemory, eviction } = settings;
+  if (readOnly === false)
+    found.push({
+      kind: 'writable',
+      refusal: `${name} ${state.role === 'replica' ? 'takes' : 'would take'} writes as a replica, and lose${state.role === 'replica' ? 's' : ''} what it acknowledges`,
+      measured: 'replica-read-only is no',
+      limit: 'yes',
+      next: redisCli(name, 'config set replica-read-only yes'),
+    });
   if (!knowsPassword)
     found.push({
       kind: 'apart',

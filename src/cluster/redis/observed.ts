@@ -45,6 +45,8 @@ export interface RedisSettings {
   minReplicas: number;
   /** It would log in to a master with the right password. */
   knowsPassword: boolean;
+  /** As a replica it refuses the writes of clients. Absent from a picture of an older version: it does. */
+  readOnly?: boolean;
   /** Snapshots are asked for, the last one failed, and a master takes no write then. */
   snapshotsStopWrites: boolean;
   /** Bytes; 0: no limit. A replica keeps to none. */

@@ -81,6 +81,10 @@ export class FakeRedis {
   refusesRole: string | undefined;
   /** What nodes were asked for, but for questions, with their names. */
   readonly asked: string[] = [];
+  /** One that refuses CONFIG SET. */
+  refusesSettings: string | undefined;
+  /** What nodes were set to, and by what they were told to follow somebody, with their names, in order. */
+  readonly configured: string[] = [];
   /** What it answers to a write. */
   refuses: string | undefined;
   /** What nodes answer to CONFIG GET, as one list. */
@@ -210,6 +214,7 @@ export class FakeRedis {
       case 'REPLICAOF': {
         this.asked.push(`${name}: ${words.join(' ').replace('replicaof', 'REPLICAOF')}`);
         const lead = words[1] === 'NO';
+        if (!lead) this.configured.push(`${name}: follow ${words[1]}`);
         if (lead && name === this.refusesRole)
           return new Error("NOPERM User default has no permissions to run the 'replicaof' command");
         if (lead) this.following.delete(name);
@@ -219,7 +224,11 @@ export class FakeRedis {
       case 'ACL':
         return name === this.refusesRole && words[3]?.toUpperCase() === 'REPLICAOF' ? 'no permissions' : 'OK';
       case 'CONFIG':
-        return this.set;
+        if (words[1]?.toUpperCase() !== 'SET') return this.set;
+        if (name === this.refusesSettings)
+          return new Error("NOPERM User default has no permissions to run the 'config|set' command");
+        this.configured.push(`${name}: ${words.slice(2).join(' ')}`);
+        return 'OK';
       case 'PING':
         return isMaster && this.refuses?.startsWith('MISCONF') === true ? new Error(this.refuses) : 'PONG';
       case 'SETRANGE':

@@ -78,6 +78,20 @@ describe('planned', () => {
     expect(refusals(decide(picture(nodes, sentinelsNaming(MASTER))).checks)).toEqual(['L1']);
   });
 
+  test.each([
+    ['the master', { readOnly: false }, {}],
+    ['the replica', {}, { readOnly: false }],
+  ])('refuses a move where %s would take writes as a replica: it would lose what it acknowledges', (_who, its, own) => {
+    const nodes = [master(MASTER, settings(its)), replica(REPLICA, MASTER, settings(own))];
+    const { checks, kind } = decide(picture(nodes, sentinelsNaming(MASTER)));
+    expect([kind, refusals(checks)]).toEqual(['none', ['L1']]);
+    const node = 'readOnly' in its ? MASTER : REPLICA;
+    expect(checks.find(({ result }) => result === 'refuse')).toMatchObject({
+      measured: 'replica-read-only is no',
+      next: `docker exec ${node} redis-cli config set replica-read-only yes`,
+    });
+  });
+
   test('refuses nodes that would refuse what a move asks of them, and a forced one only where nobody could lead', () => {
     const planned = (was: string[], heir: string[]) =>
       decide(
