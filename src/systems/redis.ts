@@ -266,6 +266,7 @@ export function parseState(info: string): RedisState {
     loading: fields.get('loading') === '1',
     writesFile: (fields.get('aof_last_write_status') ?? 'ok') === 'ok',
     ...(fields.has('aof_enabled') ? { keepsFile: fields.get('aof_enabled') === '1' } : {}),
+    ...(fields.has('uptime_in_seconds') ? { upMs: 1000 * number('uptime_in_seconds') } : {}),
     keys: [...fields].reduce((sum, [key, value]) => sum + (/^db\d+$/.test(key) ? keysOf(value) : 0), 0),
     version: fields.get('redis_version') ?? 'unknown',
   };

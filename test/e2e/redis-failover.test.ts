@@ -409,6 +409,25 @@ describe('a master whose append-only file is switched off', () => {
   });
 });
 
+test('a replica that can not log in to its master any more is restarted by a repair', async () => {
+  await work();
+  const { master, replica } = await wholeRedis();
+  // The node can't mend itself: it may not. The rule is gone with the server.
+  const words = 'multi\\nconfig set masteruser nobody\\nacl setuser default -config|set\\nexec\\n';
+  docker('exec', replica, 'sh', '-c', `printf '${words}' | redis-cli`);
+  docker('exec', master, 'redis-cli', 'client', 'kill', 'type', 'replica');
+  await waitUntil(
+    'the finding',
+    async () =>
+      redisFindings(redis, await lookAtRedis()).some(
+        ({ next }) => next === 'veloz-ha redis failover --cluster veloz --repair',
+      ),
+    30_000,
+  );
+  expect(await run({ only: 'repair' })).toMatchObject({ outcome: 'completed', primaryAfter: master });
+  expect(await wholeRedis()).toEqual({ master, replica });
+});
+
 describe('a replica whose append-only file is damaged', () => {
   test('copies the master anew, and keeps the file under another name', async () => {
     const { master, replica } = await wholeRedis();

@@ -22,6 +22,8 @@ test('what a node is set to is read, and the password is not kept', () => {
   expect(settings).toEqual({
     minReplicas: 0,
     knowsPassword: true,
+    followsAsOther: false,
+    followsByTls: false,
     readOnly: true,
     snapshotsStopWrites: false,
     maxMemory: 500,
@@ -42,6 +44,18 @@ test('a snapshot that failed stops writes only where snapshots are asked for', (
 
 test('a replica that takes the writes of clients is told from one that does not', () => {
   expect(parseSettings(config({ 'replica-read-only': 'no' }), INFO, 'secret')?.readOnly).toBe(false);
+});
+
+test('a node that would log in to a master as somebody else, or speak TLS, is told from one that would not', () => {
+  const said = (over: Record<string, string>) => parseSettings(config(over), INFO, 'secret');
+  expect(said({ masteruser: 'nobody', 'tls-replication': 'no' })).toMatchObject({
+    followsAsOther: true,
+    followsByTls: false,
+  });
+  expect(said({ masteruser: '', 'tls-replication': 'yes' })).toMatchObject({
+    followsAsOther: false,
+    followsByTls: true,
+  });
 });
 
 test('a node that does not say is no finding', () => {

@@ -95,7 +95,8 @@ class OwnSettingsTest(unittest.TestCase):
         self.assertEqual(len(self.log), 1)
 
     def test_what_would_have_a_master_refuse_writes_is_put_back_and_no_secret_is_logged(self):
-        changed = {"save": "3600 1", "min-replicas-to-write": "1", "masterauth": "secret", "replica-read-only": "no"}
+        changed = {"save": "3600 1", "min-replicas-to-write": "1", "masterauth": "secret"}
+        changed |= {"replica-read-only": "no", "masteruser": "nobody", "tls-replication": "yes"}
         values = {**own_settings.owned(SETTINGS), **changed}
         server = Server(values)
         asyncio.run(self.kept(server).look())
@@ -194,6 +195,11 @@ class RealServerTest(unittest.TestCase):
         self.until(lambda: self.ask("SET", "k", "1") is None)
         self.look()
         self.assertEqual(self.ask("SET", "k", "1"), "OK")
+
+    def test_a_node_that_would_log_in_as_somebody_else_follows_as_before(self):
+        self.ask("CONFIG", "SET", "masteruser", "nobody")
+        self.look()
+        self.assertEqual(self.ask("CONFIG", "GET", "masteruser")[1], "")
 
     def test_what_waits_at_a_master_is_refused_once_it_is_a_replica_whatever_it_was_set_to(self):
         self.ask("REPLICAOF", "NO", "ONE")

@@ -29,6 +29,9 @@ def owned(settings: Settings) -> Mapping[str, str]:
         "replica-read-only": "yes",
         # A master needs it too: it is a replica after a failover.
         "masterauth": settings.password,
+        # The password is that of the user default, and the nodes speak without TLS.
+        "masteruser": "",
+        "tls-replication": "no",
     }
 
 

@@ -97,7 +97,17 @@ export function ailmentsOf(node: AnsweringRedis, master?: AnsweringRedis): Ailme
       next: redisCli(name, 'config set appendonly yes'),
     });
   if (settings === undefined) return found;
-  const { minReplicas, knowsPassword, readOnly, snapshotsStopWrites, maxMemory, usedMemory, eviction } = settings;
+  const {
+    minReplicas,
+    knowsPassword,
+    followsAsOther,
+    followsByTls,
+    readOnly,
+    snapshotsStopWrites,
+    maxMemory,
+    usedMemory,
+    eviction,
+  } = settings;
   if (readOnly === false)
     found.push({
       kind: 'writable',
@@ -113,6 +123,22 @@ export function ailmentsOf(node: AnsweringRedis, master?: AnsweringRedis): Ailme
       measured: 'masterauth is not the password of the nodes',
       limit: 'the password of the nodes',
       next: logs(name),
+    });
+  if (followsAsOther === true)
+    found.push({
+      kind: 'apart',
+      refusal: `${name} would log in to a master as another user, and could follow nobody`,
+      measured: 'masteruser is set',
+      limit: 'empty: the user default',
+      next: redisCli(name, `config set masteruser ''`),
+    });
+  if (followsByTls === true)
+    found.push({
+      kind: 'apart',
+      refusal: `${name} would speak TLS to a master, which has none, and could follow nobody`,
+      measured: 'tls-replication is yes',
+      limit: 'no',
+      next: redisCli(name, 'config set tls-replication no'),
     });
   if (minReplicas > 0)
     found.push({

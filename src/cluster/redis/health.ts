@@ -54,7 +54,8 @@ function checkMaster(list: Checklist, observed: ObservedRedis): void {
     mastersOf(observed)
       .map(({ name }) => name)
       .join(', ') || 'none';
-  for (const fault of found.faults)
+  // A replica that is not connected is told with the nodes.
+  for (const fault of found.faults.filter(({ kind }) => kind !== 'apart'))
     list.require(['stopped', 'cut off'].includes(fault.kind) ? 'L1' : 'L3', false, {
       says: '',
       refusal: faultSays(fault),
@@ -102,6 +103,8 @@ function checkNodes(list: Checklist, observed: ObservedRedis): void {
         next: lookAt(name, container),
       });
   const [master] = mastersOf(observed);
+  const found = diagnose(observed);
+  const apart = 'faults' in found ? found.faults.filter(({ kind }) => kind === 'apart').map(({ node }) => node) : [];
   for (const node of answeringNodes(observed)) {
     const { name, state } = node;
     const { upstream } = state;
@@ -119,7 +122,7 @@ function checkNodes(list: Checklist, observed: ObservedRedis): void {
       refusal: upstream.syncing ? `${name} is being copied` : `${name} is not connected to its master`,
       measured: upstream.up ? `silent for ${formatMs(upstream.silentMs)}` : 'master_link_status is down',
       limit: `up, heard from within ${formatMs(SILENT_MS)}`,
-      next: logs(name),
+      next: apart.includes(name) ? redisFailover(observed.cluster, '--repair') : logs(name),
     });
   }
 }

@@ -36,6 +36,8 @@ export interface RedisState {
   keepsFile?: boolean;
   /** Keys that it holds, in all databases. */
   keys: number;
+  /** Since its server was started, in milliseconds. Absent where it does not say. */
+  upMs?: number;
   version: string;
 }
 
@@ -45,6 +47,10 @@ export interface RedisSettings {
   minReplicas: number;
   /** It would log in to a master with the right password. */
   knowsPassword: boolean;
+  /** It would log in to a master as a user of its own, which no node has. Absent from a picture of an older version: it would not. */
+  followsAsOther?: boolean;
+  /** It would speak TLS to a master, which has none. Absent from a picture of an older version: it would not. */
+  followsByTls?: boolean;
   /** As a replica it refuses the writes of clients. Absent from a picture of an older version: it does. */
   readOnly?: boolean;
   /** Snapshots are asked for, the last one failed, and a master takes no write then. */

@@ -91,6 +91,10 @@ export class FakeRedis {
   set: string[] = [];
   /** What the master says in INFO beside its role. */
   says: string[] = [];
+  /** The replica has no connection to its master, and its server was started so long ago, in seconds. */
+  apart: { upS: number } | undefined;
+  /** What has it connect again. */
+  connectsBy: 'following' | 'a start' | undefined;
   /** Replicas of the master that the topology does not have, by host. */
   strangers: string[] = [];
   /** The run that holds the lock of Redis; another one holds that of PostgreSQL all the time. */
@@ -150,6 +154,8 @@ export class FakeRedis {
       start: async (name) => {
         if (this.broken !== undefined) throw new Error(this.broken);
         this.started.push(name);
+        if (this.connectsBy === 'a start') this.apart = undefined;
+        else if (this.apart !== undefined) this.apart.upS = 0;
         this.containers.delete(name);
         await this.speaker(name).listen();
       },
@@ -207,13 +213,15 @@ export class FakeRedis {
             : [
                 `master_host:${this.named}`,
                 'master_port:6379',
-                `master_link_status:${this.heardMs < 1000 ? 'up' : 'down'}`,
+                `master_link_status:${this.heardMs < 1000 && this.apart === undefined ? 'up' : 'down'}`,
+                ...(this.apart === undefined ? [] : [`uptime_in_seconds:${this.apart.upS}`]),
               ]),
           '',
         ].join('\r\n');
       case 'REPLICAOF': {
         this.asked.push(`${name}: ${words.join(' ').replace('replicaof', 'REPLICAOF')}`);
         const lead = words[1] === 'NO';
+        if (!lead && this.connectsBy === 'following') this.apart = undefined;
         if (!lead) this.configured.push(`${name}: follow ${words[1]}`);
         if (lead && name === this.refusesRole)
           return new Error("NOPERM User default has no permissions to run the 'replicaof' command");

@@ -92,6 +92,26 @@ describe('planned', () => {
     });
   });
 
+  test('mends a replica that has lost its master for long before it moves anything; an earlier version refused', () => {
+    const apart = replica(REPLICA, MASTER, {}, { up: false, downMs: 60_000 });
+    const seen = picture([master(MASTER), apart], sentinelsNaming(MASTER));
+    const faults = [{ kind: 'apart', node: REPLICA, master: MASTER }];
+    expect(decide(seen)).toMatchObject({ kind: 'repair', faults, target: MASTER });
+    expect(decide(seen, { only: 'repair' })).toMatchObject({ kind: 'repair', faults });
+    expect(refusals(decide(seen, { target: REPLICA }).checks)).toEqual(['L3']);
+    expect(refusals(decide(seen, { leaveApart: true }).checks)).toEqual(['L1']);
+  });
+
+  test.each([
+    ['as another user', { followsAsOther: true }, "config set masteruser ''"],
+    ['by TLS', { followsByTls: true }, 'config set tls-replication no'],
+  ])('refuses a move after which the old master could follow nobody: it would log in %s', (_how, over, next) => {
+    const nodes = [master(MASTER, settings(over)), replica(REPLICA, MASTER, settings())];
+    const { checks } = decide(picture(nodes, sentinelsNaming(MASTER)));
+    expect(refusals(checks)).toEqual(['L1']);
+    expect(checks.find(({ result }) => result === 'refuse')?.next).toBe(`docker exec ${MASTER} redis-cli ${next}`);
+  });
+
   test('refuses nodes that would refuse what a move asks of them, and a forced one only where nobody could lead', () => {
     const planned = (was: string[], heir: string[]) =>
       decide(

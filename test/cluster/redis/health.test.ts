@@ -155,6 +155,11 @@ test('a replica that is not connected, or can not write its file, is a problem',
   ]);
 });
 
+test('a replica that lost its master for long is told once, with the repair', () => {
+  const apart = replica(REPLICA, MASTER, {}, { up: false, downMs: 10_000 });
+  expect(findings(picture([master(MASTER), apart], sentinelsNaming(MASTER)))).toEqual([`refuse: ${REPAIR}`]);
+});
+
 describe('Sentinels that lost what they knew', () => {
   // As docker/redis/veloz_redis says it, by way of the client's error.
   const error =
