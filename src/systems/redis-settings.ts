@@ -24,7 +24,7 @@ export const infoFields = (info: string): Map<string, string> =>
 /**
  * Reads what a node is set to. The password is compared and not kept.
  * @param config the answer to CONFIG GET
- * @param info the sections memory and persistence of INFO
+ * @param info the sections memory, persistence and clients of INFO
  * @returns undefined where it does not say
  */
 export function parseSettings(config: unknown, info: string, password: string): RedisSettings | undefined {
@@ -48,5 +48,8 @@ export function parseSettings(config: unknown, info: string, password: string): 
     maxMemory: number('maxmemory'),
     usedMemory: number('used_memory'),
     eviction: fields.get('maxmemory_policy') ?? 'noeviction',
+    ...(fields.has('maxclients')
+      ? { clients: { most: number('maxclients'), connected: number('connected_clients') } }
+      : {}),
   };
 }

@@ -90,7 +90,7 @@ export class RedisNodeClient {
     try {
       const [config, info] = await Promise.all([
         this.redis.call('CONFIG', 'GET', ...SETTINGS),
-        this.redis.info('memory', 'persistence'),
+        this.redis.info('memory', 'persistence', 'clients'),
       ]);
       return parseSettings(config, info, this.password);
     } catch {

@@ -46,6 +46,15 @@ const nothingLost = {
 /** Replication is asynchronous: what was acknowledged without WAIT may be lost with the master. */
 const nothingWaitedLost = { failed: 0, lostWaited: 0, duplicatesWaited: 0 } satisfies Partial<RedisWindow>;
 
+/** What a command says; an empty text where it fails. */
+const answerOf = (command: () => string): string => {
+  try {
+    return command();
+  } catch {
+    return '';
+  }
+};
+
 const roleOf = (node: string) => docker('exec', node, 'redis-cli', 'role').split('\n')[0];
 
 beforeAll(async () => {
@@ -407,6 +416,16 @@ describe('a master whose append-only file is switched off', () => {
       expect(docker('exec', node, 'redis-cli', 'get', 'e2e:precious').trim()).toBe('kept');
     docker('exec', replica, 'redis-cli', 'del', 'e2e:precious');
   });
+});
+
+test('a node that was set to let nobody new in does so within a second', async () => {
+  const { master } = await wholeRedis();
+  const cli = (...words: string[]) => docker('exec', master, 'redis-cli', ...words);
+  cli('config', 'set', 'maxclients', '1');
+  await waitUntil('its places', () => /^maxclients\n10000$/m.test(answerOf(() => cli('config', 'get', 'maxclients'))));
+  cli('config', 'set', 'requirepass', 'other');
+  await waitUntil('its password', () => answerOf(() => cli('ping')).trim() === 'PONG');
+  await wholeRedis();
 });
 
 test('a replica that can not log in to its master any more is restarted by a repair', async () => {

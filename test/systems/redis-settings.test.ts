@@ -58,6 +58,12 @@ test('a node that would log in to a master as somebody else, or speak TLS, is to
   });
 });
 
+test('how many clients are connected, and how many it lets in, is read where it says so', () => {
+  const said = (info: string) => parseSettings(config(), info, 'secret')?.clients;
+  expect(said('connected_clients:7\r\nmaxclients:10000')).toEqual({ most: 10_000, connected: 7 });
+  expect(said(INFO)).toBeUndefined();
+});
+
 test('a node that does not say is no finding', () => {
   expect(parseSettings(['save', ''], INFO, 'secret')).toBeUndefined();
   expect(parseSettings('ERR', INFO, 'secret')).toBeUndefined();

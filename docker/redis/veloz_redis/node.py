@@ -21,7 +21,7 @@ from .opinion import (
     whose_data,
     would_wipe,
 )
-from .own_settings import OwnSettings, is_behind
+from .own_settings import BIND, OwnSettings, is_behind
 from .record import TOLD, Record, keep, load, next_record, text_of, told_in
 from .resp import Client, ReplyError
 from .settings import RUN, VOLUME, Address, Settings
@@ -48,7 +48,7 @@ def config(settings: Settings) -> str:
     return "\n".join(
         [
             "port 6379",
-            "bind * -::*",
+            f"bind {BIND}",
             "protected-mode no",
             f"dir {VOLUME}",
             "daemonize no",

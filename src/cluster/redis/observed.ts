@@ -60,6 +60,8 @@ export interface RedisSettings {
   usedMemory: number;
   /** What a master does that has more: Redis's word. */
   eviction: string;
+  /** How many clients it lets in, and how many are connected, replicas not counted. Absent where it does not say. */
+  clients?: { most: number; connected: number };
 }
 
 /** What a Sentinel says about its group. */

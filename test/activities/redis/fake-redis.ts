@@ -24,6 +24,9 @@ class Speaker {
   /** It takes connections and answers nothing. */
   frozen = false;
 
+  /** What it says to whoever connects anew, and ends the connection. */
+  bars: string | undefined;
+
   constructor(private readonly answer: (words: string[]) => Reply) {}
 
   async listen(): Promise<void> {
@@ -31,6 +34,10 @@ class Speaker {
       this.sockets.add(socket);
       socket.on('close', () => this.sockets.delete(socket));
       socket.on('error', () => undefined);
+      if (this.bars !== undefined) {
+        socket.end(`-${this.bars}\r\n`);
+        return;
+      }
       let buffered = '';
       socket.on('data', (chunk) => {
         buffered += chunk.toString();
@@ -133,6 +140,11 @@ export class FakeRedis {
 
   freeze(name: string, frozen = true): void {
     this.speaker(name).frozen = frozen;
+  }
+
+  /** A node lets nobody new in, and answers those who are connected; undefined: it lets in whoever comes. */
+  bar(name: string, says: string | undefined): void {
+    this.speaker(name).bars = says;
   }
 
   deps(): ActivityDeps {

@@ -112,6 +112,24 @@ describe('planned', () => {
     expect(checks.find(({ result }) => result === 'refuse')?.next).toBe(`docker exec ${MASTER} redis-cli ${next}`);
   });
 
+  test.each([
+    ['has places for the clients of the master', 200, 10_000, 10_000, []],
+    ['has too few', 200, 10_000, 249, ['L1']],
+    ['has as few as its master, which soon lets nobody new in', 95, 100, 100, ['L1']],
+  ])('a replica that %s', (_what, connected, itsMost, most, expected) => {
+    const nodes = [
+      master(MASTER, settings({ clients: { most: itsMost, connected } })),
+      replica(REPLICA, MASTER, settings({ clients: { most, connected: 5 } })),
+    ];
+    const { checks } = decide(picture(nodes, sentinelsNaming(MASTER)));
+    expect(refusals(checks)).toEqual(expected);
+    if (expected.length > 0)
+      expect(checks.find(({ result }) => result === 'refuse')).toMatchObject({
+        measured: `its maxclients is ${most}`,
+        next: `docker exec ${REPLICA} redis-cli config set maxclients ${Math.max(itsMost, connected + 50)}`,
+      });
+  });
+
   test('refuses nodes that would refuse what a move asks of them, and a forced one only where nobody could lead', () => {
     const planned = (was: string[], heir: string[]) =>
       decide(
