@@ -1,7 +1,16 @@
 import type { RedisSettings } from '../cluster/redis/observed';
 
-/** What is asked of CONFIG GET. */
-export const SETTINGS = ['save', 'stop-writes-on-bgsave-error', 'min-replicas-to-write', 'masterauth'] as const;
+/** What every Redis says to CONFIG GET. */
+const ALWAYS = [
+  'save',
+  'stop-writes-on-bgsave-error',
+  'min-replicas-to-write',
+  'masterauth',
+  'replica-read-only',
+] as const;
+
+/** What is asked of CONFIG GET. A Redis that was built without TLS does not know of it. */
+export const SETTINGS = [...ALWAYS, 'masteruser', 'tls-replication'] as const;
 
 /** The names and values of an answer to INFO. */
 export const infoFields = (info: string): Map<string, string> =>
@@ -15,7 +24,7 @@ export const infoFields = (info: string): Map<string, string> =>
 /**
  * Reads what a node is set to. The password is compared and not kept.
  * @param config the answer to CONFIG GET
- * @param info the sections memory and persistence of INFO
+ * @param info the sections memory, persistence and clients of INFO
  * @returns undefined where it does not say
  */
 export function parseSettings(config: unknown, info: string, password: string): RedisSettings | undefined {
@@ -23,12 +32,15 @@ export function parseSettings(config: unknown, info: string, password: string): 
   const set = new Map(
     words.flatMap((word, index) => (index % 2 === 0 ? [[word, words[index + 1] ?? ''] as const] : [])),
   );
-  if (!SETTINGS.every((name) => set.has(name))) return undefined;
+  if (!ALWAYS.every((name) => set.has(name))) return undefined;
   const fields = infoFields(info);
   const number = (key: string) => Number(fields.get(key) ?? 0);
   return {
     minReplicas: Number(set.get('min-replicas-to-write')),
     knowsPassword: set.get('masterauth') === password,
+    followsAsOther: (set.get('masteruser') ?? '') !== '',
+    followsByTls: (set.get('tls-replication') ?? 'no') !== 'no',
+    readOnly: set.get('replica-read-only') === 'yes',
     snapshotsStopWrites:
       set.get('save') !== '' &&
       set.get('stop-writes-on-bgsave-error') === 'yes' &&
@@ -36,5 +48,8 @@ export function parseSettings(config: unknown, info: string, password: string): 
     maxMemory: number('maxmemory'),
     usedMemory: number('used_memory'),
     eviction: fields.get('maxmemory_policy') ?? 'noeviction',
+    ...(fields.has('maxclients')
+      ? { clients: { most: number('maxclients'), connected: number('connected_clients') } }
+      : {}),
   };
 }

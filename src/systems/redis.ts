@@ -17,6 +17,9 @@ const OF_A_MOVE: readonly (readonly [name: string, ...rest: string[]])[] = [
   ['WAIT', '0', '1'],
 ];
 
+/** A replica that takes writes acknowledges what nobody gets. A master keeps it until it is one. */
+const READ_ONLY = ['replica-read-only', 'yes'] as const;
+
 /** Connections that fail are told once, by the command that needed them. */
 export const controlOptions = (password: string, limitMs: number): RedisOptions => ({
   password,
@@ -87,7 +90,7 @@ export class RedisNodeClient {
     try {
       const [config, info] = await Promise.all([
         this.redis.call('CONFIG', 'GET', ...SETTINGS),
-        this.redis.info('memory', 'persistence'),
+        this.redis.info('memory', 'persistence', 'clients'),
       ]);
       return parseSettings(config, info, this.password);
     } catch {
@@ -138,16 +141,28 @@ export class RedisNodeClient {
     await this.redis.call('CLIENT', 'UNPAUSE');
   }
 
-  /** The node is a replica of that endpoint from now on, and takes no write. Its data stays until it is in touch with it. */
+  /**
+   * The node is a replica of that endpoint from now on, and takes no write: writes that wait at it are refused as soon as they go on. Its
+   * data stays until it is in touch with it.
+   * @throws Error where it can't be set so that a replica takes no writes: it is what it was then
+   */
   async follow({ host, port }: Endpoint): Promise<void> {
+    await this.redis.config('SET', ...READ_ONLY);
     await this.redis.replicaof(host, port);
   }
 
   /** The same, and connects at once: a replica that could not connect tries again only every second. */
   async followNow({ host, port }: Endpoint): Promise<void> {
     // Nobody is at that address. Following the same endpoint again would change nothing.
-    const replies = await this.redis.pipeline().replicaof('127.0.0.1', 1).replicaof(host, port).exec();
-    const failed = replies?.find(([error]) => error !== null)?.[0];
+    const [, ...replies] =
+      (await this.redis
+        .pipeline()
+        // One that may not set it follows all the same: a master beside another one takes writes, too.
+        .config('SET', ...READ_ONLY)
+        .replicaof('127.0.0.1', 1)
+        .replicaof(host, port)
+        .exec()) ?? [];
+    const failed = replies.find(([error]) => error !== null)?.[0];
     if (failed != null) throw failed;
   }
 
@@ -251,6 +266,7 @@ export function parseState(info: string): RedisState {
     loading: fields.get('loading') === '1',
     writesFile: (fields.get('aof_last_write_status') ?? 'ok') === 'ok',
     ...(fields.has('aof_enabled') ? { keepsFile: fields.get('aof_enabled') === '1' } : {}),
+    ...(fields.has('uptime_in_seconds') ? { upMs: 1000 * number('uptime_in_seconds') } : {}),
     keys: [...fields].reduce((sum, [key, value]) => sum + (/^db\d+$/.test(key) ? keysOf(value) : 0), 0),
     version: fields.get('redis_version') ?? 'unknown',
   };

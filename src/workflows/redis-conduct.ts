@@ -142,16 +142,13 @@ class RedisRun {
     return observed;
   }
 
-  /** A run that began when killed and empty nodes were not looked at is replayed as it went. */
+  /** A run that began when something was not looked at yet is replayed as it went. */
   private decide(observed: ObservedRedis, question: RedisRequest): RedisDecision {
-    const decision = decideRedis(this.topology, observed, question);
-    const before = decideRedis(this.topology, observed, { ...question, asBefore: true });
-    const same =
-      decision.kind === before.kind &&
-      decision.source === before.source &&
-      decision.target === before.target &&
-      JSON.stringify(decision.faults) === JSON.stringify(before.faults);
-    return same || patched('killed-and-empty-redis') ? decision : before;
+    const decide = (asked: RedisRequest) => decideRedis(this.topology, observed, asked);
+    const leaving: RedisRequest = { ...question, leaveApart: true };
+    const decision = newer(decide(question), decide(leaving), () => patched('apart-redis'));
+    const before = decide({ ...leaving, asBefore: true });
+    return newer(decision, before, () => patched('killed-and-empty-redis'));
   }
 
   /** Observes and decides. Ends the run when it is refused, or when there is nothing to do. */
@@ -337,3 +334,13 @@ const isRefusedBy = ({ checks }: RedisDecision, id: string): boolean => {
 
 const sameAs = (one: DecidedRedis, other: DecidedRedis): boolean =>
   one.kind === other.kind && one.source === other.source && one.target === other.target;
+
+/** A decision, or what was decided before the run's version knew what makes the difference. */
+function newer(decision: RedisDecision, before: RedisDecision, isNewer: () => boolean): RedisDecision {
+  const same =
+    decision.kind === before.kind &&
+    decision.source === before.source &&
+    decision.target === before.target &&
+    JSON.stringify(decision.faults) === JSON.stringify(before.faults);
+  return same || isNewer() ? decision : before;
+}

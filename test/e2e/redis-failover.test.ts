@@ -46,6 +46,15 @@ const nothingLost = {
 /** Replication is asynchronous: what was acknowledged without WAIT may be lost with the master. */
 const nothingWaitedLost = { failed: 0, lostWaited: 0, duplicatesWaited: 0 } satisfies Partial<RedisWindow>;
 
+/** What a command says; an empty text where it fails. */
+const answerOf = (command: () => string): string => {
+  try {
+    return command();
+  } catch {
+    return '';
+  }
+};
+
 const roleOf = (node: string) => docker('exec', node, 'redis-cli', 'role').split('\n')[0];
 
 beforeAll(async () => {
@@ -186,6 +195,18 @@ describe('a node that dies in the middle of a planned move', () => {
       expect(await wholeRedis()).toEqual(moved?.nodes);
     },
   );
+
+  test('a master that was set to take writes as a replica refuses what it held once it is one, and none is lost', async () => {
+    let moved: Awaited<ReturnType<typeof move>> | undefined;
+    const writes = await underWrites(async () => {
+      moved = await move('hold:demote', ({ master }) =>
+        docker('exec', master, 'redis-cli', 'config', 'set', 'replica-read-only', 'no'),
+      );
+    });
+    expect(moved?.failure).toBeUndefined();
+    expect(writes).toMatchObject(nothingLost);
+    expect(await wholeRedis()).toEqual({ master: moved?.nodes.replica, replica: moved?.nodes.master });
+  });
 
   test('a target that falls silent when it may have been promoted: the old master is not promoted again', async () => {
     const { master, replica } = await wholeRedis();
@@ -395,6 +416,35 @@ describe('a master whose append-only file is switched off', () => {
       expect(docker('exec', node, 'redis-cli', 'get', 'e2e:precious').trim()).toBe('kept');
     docker('exec', replica, 'redis-cli', 'del', 'e2e:precious');
   });
+});
+
+test('a node that was set to let nobody new in does so within a second', async () => {
+  const { master } = await wholeRedis();
+  const cli = (...words: string[]) => docker('exec', master, 'redis-cli', ...words);
+  cli('config', 'set', 'maxclients', '1');
+  await waitUntil('its places', () => /^maxclients\n10000$/m.test(answerOf(() => cli('config', 'get', 'maxclients'))));
+  cli('config', 'set', 'requirepass', 'other');
+  await waitUntil('its password', () => answerOf(() => cli('ping')).trim() === 'PONG');
+  await wholeRedis();
+});
+
+test('a replica that can not log in to its master any more is restarted by a repair', async () => {
+  await work();
+  const { master, replica } = await wholeRedis();
+  // The node can't mend itself: it may not. The rule is gone with the server.
+  const words = 'multi\\nconfig set masteruser nobody\\nacl setuser default -config|set\\nexec\\n';
+  docker('exec', replica, 'sh', '-c', `printf '${words}' | redis-cli`);
+  docker('exec', master, 'redis-cli', 'client', 'kill', 'type', 'replica');
+  await waitUntil(
+    'the finding',
+    async () =>
+      redisFindings(redis, await lookAtRedis()).some(
+        ({ next }) => next === 'veloz-ha redis failover --cluster veloz --repair',
+      ),
+    30_000,
+  );
+  expect(await run({ only: 'repair' })).toMatchObject({ outcome: 'completed', primaryAfter: master });
+  expect(await wholeRedis()).toEqual({ master, replica });
 });
 
 describe('a replica whose append-only file is damaged', () => {

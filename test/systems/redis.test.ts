@@ -64,6 +64,10 @@ describe('INFO', () => {
     expect(never.writesFile).toBe(false);
   });
 
+  test('says since when the server runs', () => {
+    expect(replicaOf('uptime_in_seconds:12').upMs).toBe(12_000);
+  });
+
   test('without a role is an error', () => {
     expect(() => parseState('redis_version:8.0.2')).toThrow('no role');
   });

@@ -54,7 +54,7 @@ class Server:
             return [words[2], self.values[words[2]]] if words[2] in self.values else []
         if words[:2] == ("CONFIG", "SET"):
             if self.refuses:
-                raise ReplyError("ERR no")
+                raise ReplyError("ERR no" if self.refuses is True else self.refuses)
             self.values[words[2]] = words[3]
             # The file is made anew in the background.
             self.info = info(aof_rewrite_in_progress="1")
@@ -95,13 +95,41 @@ class OwnSettingsTest(unittest.TestCase):
         self.assertEqual(len(self.log), 1)
 
     def test_what_would_have_a_master_refuse_writes_is_put_back_and_no_secret_is_logged(self):
-        values = {**own_settings.owned(SETTINGS), "save": "3600 1", "min-replicas-to-write": "1", "masterauth": "secret"}
+        changed = {"save": "3600 1", "min-replicas-to-write": "1", "masterauth": "secret"}
+        changed |= {"replica-read-only": "no", "masteruser": "nobody", "tls-replication": "yes"}
+        changed |= {"requirepass": "another", "port": "6390", "bind": "127.0.0.1"}
+        values = {**own_settings.owned(SETTINGS), **changed}
         server = Server(values)
         asyncio.run(self.kept(server).look())
         self.assertEqual(server.values, dict(own_settings.owned(SETTINGS)))
-        self.assertEqual(len(self.log), 3)
+        self.assertEqual(len(self.log), len(changed))
         self.assertNotIn("secret", "".join(self.log))
         self.assertFalse(is_behind(self.folder))
+
+    def test_a_node_lets_in_as_many_clients_as_ever_and_a_few_more_where_all_places_are_taken(self):
+        cases = {
+            # connected, maxclients: what it is set to
+            (5, 10_000): None,
+            (5, 12): "10000",
+            (9_968, 10_000): None,
+            (9_969, 10_000): "10033",
+            (10_990, 10_990): "11000",
+            (11_000, 11_000): None,
+            (5, 20_000): None,
+        }
+        for (used, limit), expected in cases.items():
+            server = Server({"appendonly": "yes"})
+            server.info = info(connected_clients=used, maxclients=limit)
+            asyncio.run(self.kept(server).look())
+            self.assertEqual(server.values.get("maxclients"), expected, (used, limit))
+
+    def test_where_the_container_may_open_too_few_files_it_lets_in_as_many_as_it_can(self):
+        server = Server({"appendonly": "yes"}, refuses="ERR failed, try with 4064")
+        server.info = info(connected_clients=5, maxclients=4064)
+        kept = self.kept(server)
+        for _ in range(3):
+            asyncio.run(kept.look())
+        self.assertEqual(len(self.log), 1)
 
     def test_nothing_is_done_where_all_is_as_it_should_be(self):
         asyncio.run(self.kept(Server(dict(own_settings.owned(SETTINGS)))).look())
@@ -161,12 +189,14 @@ class RealServerTest(unittest.TestCase):
             self.assertLess(time.monotonic(), end)
             time.sleep(0.05)
 
-    def look(self):
+    def look(self, before=lambda own: asyncio.sleep(0)):
         kept = OwnSettings(SETTINGS, self.folder)
+        kept.owned = {**kept.owned, "port": str(self.port), "bind": "127.0.0.1"}
         kept.own = Client(("127.0.0.1", self.port), SETTINGS.password, limit_s=5)
 
         async def one():
             try:
+                await before(kept.own)
                 await kept.look()
             finally:
                 kept.close()
@@ -193,6 +223,27 @@ class RealServerTest(unittest.TestCase):
         self.until(lambda: self.ask("SET", "k", "1") is None)
         self.look()
         self.assertEqual(self.ask("SET", "k", "1"), "OK")
+
+    def test_a_node_with_another_password_lets_in_whom_it_let_in_before(self):
+        self.look(before=lambda own: own.call("CONFIG", "SET", "requirepass", "other"))
+        self.assertEqual(self.ask("PING"), "PONG")
+
+    def test_a_node_whose_places_are_all_taken_has_some_for_control(self):
+        self.look(before=lambda own: own.call("CONFIG", "SET", "maxclients", "1"))
+        self.assertEqual(self.ask("CONFIG", "GET", "maxclients")[1], "10000")
+
+    def test_a_node_that_would_log_in_as_somebody_else_follows_as_before(self):
+        self.ask("CONFIG", "SET", "masteruser", "nobody")
+        self.look()
+        self.assertEqual(self.ask("CONFIG", "GET", "masteruser")[1], "")
+
+    def test_what_waits_at_a_master_is_refused_once_it_is_a_replica_whatever_it_was_set_to(self):
+        self.ask("REPLICAOF", "NO", "ONE")
+        self.ask("CONFIG", "SET", "replica-read-only", "no")
+        self.look()
+        self.assertEqual(self.ask("CONFIG", "GET", "replica-read-only")[1], "yes")
+        self.ask("REPLICAOF", "127.0.0.1", "1")
+        self.assertIsNone(self.ask("SET", "k", "1"))
 
     def test_one_that_ended_with_its_file_off_comes_back_as_behind_until_it_is_a_master(self):
         self.ask("REPLICAOF", "NO", "ONE")

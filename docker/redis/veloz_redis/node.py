@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import Optional
 
@@ -20,7 +21,7 @@ from .opinion import (
     whose_data,
     would_wipe,
 )
-from .own_settings import OwnSettings, is_behind
+from .own_settings import BIND, OwnSettings, is_behind
 from .record import TOLD, Record, keep, load, next_record, text_of, told_in
 from .resp import Client, ReplyError
 from .settings import RUN, VOLUME, Address, Settings
@@ -47,7 +48,7 @@ def config(settings: Settings) -> str:
     return "\n".join(
         [
             "port 6379",
-            "bind * -::*",
+            f"bind {BIND}",
             "protected-mode no",
             f"dir {VOLUME}",
             "daemonize no",
@@ -302,6 +303,9 @@ class Keeper:
         self._compared = True
 
     async def follow(self, master: Address) -> None:
+        # First: a replica that was set otherwise would take its clients' writes, and lose them. Who may not set it follows all the same.
+        with contextlib.suppress(ReplyError):
+            await self.own.call("CONFIG", "SET", "replica-read-only", "yes")
         await self.own.call("REPLICAOF", master[0], str(master[1]))
 
     def say(self, text: str) -> None:

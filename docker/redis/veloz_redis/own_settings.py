@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 from typing import Mapping
 
 from .log import log
@@ -15,6 +16,12 @@ from .settings import VOLUME, Settings
 LOOK_EVERY_S = 0.5
 # In the volume for as long as the node's files lack something that it has: its append-only file was off, and is not whole again.
 BEHIND = "files-behind"
+BIND = "* -::*"
+# Redis's own default. With fewer, a replica could not take the clients of its master.
+MAX_CLIENTS = 10_000
+# So many places are free for whoever mends and for the Sentinels, as long as there are no more than MORE clients too many.
+KEPT_FREE = 32
+MORE = 1_000
 
 
 def owned(settings: Settings) -> Mapping[str, str]:
@@ -25,8 +32,17 @@ def owned(settings: Settings) -> Mapping[str, str]:
         "save": "",
         # Of two nodes one alone would take none. Who wants a write on both says WAIT.
         "min-replicas-to-write": "0",
+        # A replica that takes writes acknowledges what nobody gets. A master that is demoted keeps what it was set to.
+        "replica-read-only": "yes",
         # A master needs it too: it is a replica after a failover.
         "masterauth": settings.password,
+        # The password is that of the user default, and the nodes speak without TLS.
+        "masteruser": "",
+        # Connections that are held go on with another one, and no new one gets in: no control, no Sentinel, no replica.
+        "requirepass": settings.password,
+        "port": str(settings.port),
+        "bind": BIND,
+        "tls-replication": "no",
     }
 
 
@@ -48,6 +64,12 @@ def has_whole_file(info: str) -> bool:
     )
 
 
+def max_clients(used: int, at_least: int) -> tuple[int, int]:
+    """How many clients a node lets in at least, with so many connected; and what it is set to where it lets in fewer."""
+    most = at_least + MORE
+    return max(at_least, min(used + KEPT_FREE, most)), max(at_least, min(used + 2 * KEPT_FREE, most))
+
+
 class OwnSettings:
     """Puts back what somebody changed, and marks the volume while its files lack something."""
 
@@ -57,6 +79,7 @@ class OwnSettings:
         self.owned = owned(settings)
         self.volume = volume
         self._trouble = ""
+        self._max_clients = MAX_CLIENTS
 
     async def run(self) -> None:
         while True:
@@ -73,9 +96,30 @@ class OwnSettings:
             found = await self.own.call("CONFIG", "GET", name)
             if found and found[1] != value:
                 await self.put_back(name, value)
+        await self.keep_places()
         if is_behind(self.volume) and has_whole_file(await self.own.call("INFO", "replication", "persistence")):
             os.remove(os.path.join(self.volume, BEHIND))
             log(f"{self.node}: its append-only file has everything again")
+
+    async def keep_places(self) -> None:
+        """Lets in as many clients as ever, and a few more where all places are taken. Redis itself keeps none for anybody."""
+        fields = fields_of(await self.own.call("INFO", "clients"))
+        if "maxclients" not in fields:
+            return
+        used, limit = int(fields["connected_clients"]), int(fields["maxclients"])
+        least, wanted = max_clients(used, self._max_clients)
+        if limit >= least:
+            return
+        try:
+            await self.own.call("CONFIG", "SET", "maxclients", str(wanted))
+        except ReplyError as error:
+            # The container may open fewer files than that. Redis says how many it could.
+            can = re.search(r"try with (\d+)", str(error))
+            if can is not None and int(can[1]) < self._max_clients:
+                self._max_clients = int(can[1])
+            self.say(f"{self.node}: {used} clients are connected, maxclients is {limit}, and could not be {wanted}: {error}")
+            return
+        log(f"{self.node}: maxclients was {limit} with {used} clients connected, and is {wanted}")
 
     async def put_back(self, name: str, value: str) -> None:
         if name == "appendonly":

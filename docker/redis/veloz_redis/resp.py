@@ -28,7 +28,7 @@ class Client:
             async with asyncio.timeout(self._limit_s):
                 if self._writer is None:
                     self._reader, self._writer = await asyncio.open_connection(*self.address)
-                    await self._exchange("AUTH", self._password)
+                    await self._log_in()
                 return await self._exchange(*words)
         except ReplyError:
             raise
@@ -47,6 +47,14 @@ class Client:
         if self._writer is not None:
             self._writer.close()
         self._reader = self._writer = None
+
+    async def _log_in(self) -> None:
+        try:
+            await self._exchange("AUTH", self._password)
+        except ReplyError:
+            # It was not let in: on this connection nothing would ever be answered.
+            self.close()
+            raise
 
     async def _exchange(self, *words: str) -> Any:
         assert self._writer is not None

@@ -1,9 +1,10 @@
+import { apartFrom, notConnected } from '../../cluster/redis/apart';
 import { AWAY_MS, awayFrom, isLooping, type Away } from '../../cluster/redis/away';
 import type { ObservedRedis } from '../../cluster/redis/observed';
 
-/** Tells of nodes and Sentinels that have given no answer for long beside a master that is well. */
+/** Tells of nodes and Sentinels that have given no answer for long beside a master that is well, and of replicas that are not connected to it. */
 export class AwayNodes {
-  /** Since when each of them gives no answer, in milliseconds. */
+  /** Since when each of them gives no answer, or is not connected, in milliseconds. */
   private readonly since = new Map<string, number>();
   /** Those that Docker was seen restarting since then. */
   private readonly looping = new Set<string>();
@@ -13,17 +14,20 @@ export class AwayNodes {
   /** What a look at everything has just shown beside that master. */
   see(observed: ObservedRedis, master: string, now: number): void {
     this.now = now;
+    const apart = apartFrom(observed, master);
+    // One that is being copied is not back before that is over: a copy may break off again and again.
+    const waits = notConnected(observed, master);
     for (const { name, state, container } of [...observed.nodes, ...observed.sentinels]) {
       // One that reads its files is not back yet, and may end over them.
       const reads = state !== null && 'loading' in state && state.loading;
-      if (state === null) this.since.set(name, this.since.get(name) ?? now);
-      else if (!reads) {
+      if (state === null || apart.some((one) => one.name === name)) this.since.set(name, this.since.get(name) ?? now);
+      else if (!reads && !waits.includes(name)) {
         this.since.delete(name);
         this.looping.delete(name);
       }
       if (state === null && isLooping(container)) this.looping.add(name);
     }
-    this.away = awayFrom(observed, master, this.looping);
+    this.away = [...awayFrom(observed, master, this.looping), ...apart];
   }
 
   /** Who is away for long, in a sentence without full stop, with the next command; undefined where nobody is. */

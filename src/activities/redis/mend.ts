@@ -1,5 +1,6 @@
 import { diagnose, type RedisFault } from '../../cluster/redis/faults';
 import { logs } from '../../cluster/commands';
+import { formatMs } from '../../cluster/duration';
 import { connectCommand } from '../../cluster/off-networks';
 import { redisFailover } from '../../cluster/redis/commands';
 import { finalFailure, keepBeating, until } from '../context';
@@ -7,6 +8,7 @@ import type { ActivityDeps } from '../deps';
 import { DoesNotEnd, endContainer, hasEnded } from '../end-container';
 import { messageOf } from '../guard/probe';
 import { offNetworks, putBack, putBackWords } from '../put-back';
+import { startAgain } from '../start-again';
 import { accessRedis, withConnection, type RedisAccess } from './access';
 import { announce, gatherSentinels, watchAnew } from './announce';
 import { observeRedis } from './observe';
@@ -24,6 +26,10 @@ export interface RedisRemedy {
 
 /** A Sentinel that was told whom to watch has the master's answer within this time, in milliseconds: it connects each second. */
 const SEE_LIMIT_MS = 5000;
+/** A replica that follows anew connects at once, and is copied from then on: it has this long, in milliseconds. */
+const CONNECT_LIMIT_MS = 5000;
+/** One that has not been connected since its start, within this time, in milliseconds, is not restarted again: that was in vain. */
+const RESTART_AGAIN_MS = 3_600_000;
 /** A container may take this long, in milliseconds, until what runs in it answers. */
 const START_LIMIT_MS = 20_000;
 
@@ -77,10 +83,59 @@ async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault
         const dropped = fault.kind === 'second master' ? await client.dropClients() : 0;
         return `follows ${fault.master}${dropped === 0 ? '' : `; ${dropped} connections sent to the Sentinels`}`;
       });
+    case 'apart':
+      return connectAnew(deps, access, node, fault.master);
     case 'wrong word':
     case 'blind':
       return watchAndSee(access, node, master);
   }
+}
+
+/**
+ * Has a replica follow its master anew. Where it does not connect, it is ended and started, with the settings of its start; one that was
+ * started lately, and has not been connected since, is not.
+ * @throws Error when it is not connected then
+ */
+async function connectAnew(deps: ActivityDeps, access: RedisAccess, node: string, master: string): Promise<string> {
+  const connected = (limitMs: number) =>
+    until(
+      `${node} being connected to ${master}`,
+      limitMs,
+      50,
+      async () => {
+        const state = await stateOf(access, node);
+        return state?.upstream?.up === true || state?.upstream?.syncing === true ? true : undefined;
+      },
+      () => 'not connected',
+    );
+  const began = steadyMs();
+  const before = await stateOf(access, node);
+  await withConnection(access.node(node), (client) => client.followNow(access.internal(master)));
+  let inVain: string;
+  try {
+    await connected(CONNECT_LIMIT_MS);
+    return `follows ${master} anew, and connected after ${steadyMs() - began} ms`;
+  } catch (error) {
+    inVain = messageOf(error);
+  }
+  const [state, its] = await Promise.all([stateOf(access, node), stateOf(access, master)]);
+  // Not tried again by this run: it has the lock, and the master may fail.
+  const failed = (why: string) => finalFailure('Failed', `L1: ${why}. Next: ${logs(node)}`);
+  // The master may have failed meanwhile: the replica is needed as it is.
+  if (state?.role !== 'replica' || its?.role !== 'master') throw failed(inVain);
+  if (before?.upstream?.downMs == null && (state.upMs ?? 0) < RESTART_AGAIN_MS)
+    throw failed(
+      `${inVain}, as since its start ${formatMs(state.upMs ?? 0)} ago (limit: no second restart in vain within ${formatMs(RESTART_AGAIN_MS)})`,
+    );
+  await endContainer(deps.docker, node);
+  await startAgain(deps.docker, node);
+  const startedAt = steadyMs();
+  try {
+    await connected(START_LIMIT_MS);
+  } catch (error) {
+    throw failed(`${messageOf(error)}, after its restart too`);
+  }
+  return `following ${master} anew was in vain: ended and started, and connected after ${steadyMs() - startedAt} ms`;
 }
 
 /** Tells a Sentinel anew, and returns once the master answers it. @throws Error when it does not */

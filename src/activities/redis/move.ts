@@ -176,7 +176,10 @@ async function holdAndEqual(
     );
 }
 
-/** Makes the source a replica, and proves that the target has all that it ever took. */
+/**
+ * Makes the source a replica, and proves that the target has all that it ever took. A source that can't be set so that a replica takes no
+ * writes stays the master: what waits there would be acknowledged once it goes on, and be lost.
+ */
 async function demote(
   access: RedisAccess,
   { source, target }: RedisMove,

@@ -23,6 +23,7 @@ import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
 import { endOfStretch } from '../guard/stretch';
 import { AwayNodes } from './away-nodes';
+import { BarredMaster } from './barred-master';
 import { HungNodes } from './hung-nodes';
 import { KilledNodes } from './killed-nodes';
 import { RedisObservatory } from './observatory';
@@ -103,6 +104,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
   const killed = new KilledNodes(deps, request.cluster, policy);
   const hung = new HungNodes(deps, request.cluster, policy);
   const away = new AwayNodes();
+  const barred = new BarredMaster();
   const rounds: RedisRound[] = [];
   let notBefore = 0;
   let failedSince: number | undefined;
@@ -203,6 +205,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
 
       // What stays odd is told, so that a person who asks the guard hears it. Not in the middle of a silence that is being counted.
       const patienceMs = round.answer.answered ? TELL_AFTER_MS : limits.silenceMs + TELL_AFTER_MS;
+      barred.see(round);
       if (round.picture !== undefined) {
         looked = true;
         undecided = undecidedSays(round.picture);
@@ -217,11 +220,11 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         }
       }
       if (verdict.state === 'healthy') {
-        const trouble = undecided ?? ailing ?? killed.trouble ?? hung.trouble ?? away.trouble;
+        const trouble = undecided ?? barred.trouble ?? ailing ?? killed.trouble ?? hung.trouble ?? away.trouble;
         // What was told by an earlier stretch stays told until this one knows.
         const unknown =
           request.known.sees === TROUBLE &&
-          (!looked || killed.pending || away.pending || (refused && ailing === undefined));
+          (!looked || killed.pending || away.pending || barred.pending || (refused && ailing === undefined));
         if (trouble !== undefined) Object.assign(seen, { state: 'suspect', sees: trouble, key: TROUBLE });
         else if (unknown) seen.key = TROUBLE;
       }

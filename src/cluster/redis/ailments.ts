@@ -11,10 +11,10 @@ import { answeringNodes, mastersOf, type AnsweringRedis, type ObservedRedis, typ
 /** One such thing. */
 export interface Ailment {
   /**
-   * `refuses`: it was seen refusing a write. `denied`: it refuses what a move asks of it. `apart`: it can follow nobody. `set`: it is set
-   * otherwise than a node has to be.
+   * `refuses`: it was seen refusing a write. `denied`: it refuses what a move asks of it. `apart`: it can follow nobody. `writable`: it would
+   * take writes as a replica. `full`: it soon lets nobody new in. `set`: it is set otherwise than a node has to be.
    */
-  kind: 'refuses' | 'denied' | 'apart' | 'set';
+  kind: 'refuses' | 'denied' | 'apart' | 'writable' | 'full' | 'set';
   /** What is so, in half a sentence. */
   refusal: string;
   measured: string;
@@ -51,6 +51,35 @@ export function dropsKeys(
       name,
       `config set maxmemory ${its?.maxMemory ?? 0} maxmemory-policy ${its?.eviction ?? 'noeviction'}`,
     ),
+  };
+}
+
+/** Control, Sentinels and what connects anew during a move need so many places beside the clients of the master. */
+const PLACES = 50;
+/** Above this share of its places a node soon lets nobody new in. */
+const NEARLY_FULL = 0.9;
+
+/** Why a node does not let in whom it has to; undefined where it does. Pure. */
+function letsInTooFew({ name, state }: AnsweringRedis, master: AnsweringRedis | undefined): Ailment | undefined {
+  const own = state.settings?.clients;
+  if (own === undefined) return undefined;
+  if (own.connected > NEARLY_FULL * own.most)
+    return {
+      kind: 'full',
+      refusal: `${name} soon lets nobody new in`,
+      measured: `${own.connected} clients are connected`,
+      limit: `${NEARLY_FULL * 100} % of maxclients ${own.most}`,
+      next: redisCli(name, 'client list'),
+    };
+  const its = state.role === 'replica' ? master?.state.settings?.clients : undefined;
+  const needed = (its?.connected ?? 0) + PLACES;
+  if (its === undefined || own.most >= needed) return undefined;
+  return {
+    kind: 'set',
+    refusal: `${name} would not let in all clients of its master`,
+    measured: `its maxclients is ${own.most}`,
+    limit: `${needed}: ${its.connected} are connected to its master, and ${PLACES} more`,
+    next: redisCli(name, `config set maxclients ${Math.max(its.most, needed)}`),
   };
 }
 
@@ -99,7 +128,25 @@ export function ailmentsOf(node: AnsweringRedis, master?: AnsweringRedis): Ailme
       next: redisCli(name, 'config set appendonly yes'),
     });
   if (settings === undefined) return found;
-  const { minReplicas, knowsPassword, snapshotsStopWrites, maxMemory, usedMemory, eviction } = settings;
+  const {
+    minReplicas,
+    knowsPassword,
+    followsAsOther,
+    followsByTls,
+    readOnly,
+    snapshotsStopWrites,
+    maxMemory,
+    usedMemory,
+    eviction,
+  } = settings;
+  if (readOnly === false)
+    found.push({
+      kind: 'writable',
+      refusal: `${name} ${state.role === 'replica' ? 'takes' : 'would take'} writes as a replica, and lose${state.role === 'replica' ? 's' : ''} what it acknowledges`,
+      measured: 'replica-read-only is no',
+      limit: 'yes',
+      next: redisCli(name, 'config set replica-read-only yes'),
+    });
   if (!knowsPassword)
     found.push({
       kind: 'apart',
@@ -107,6 +154,22 @@ export function ailmentsOf(node: AnsweringRedis, master?: AnsweringRedis): Ailme
       measured: 'masterauth is not the password of the nodes',
       limit: 'the password of the nodes',
       next: logs(name),
+    });
+  if (followsAsOther === true)
+    found.push({
+      kind: 'apart',
+      refusal: `${name} would log in to a master as another user, and could follow nobody`,
+      measured: 'masteruser is set',
+      limit: 'empty: the user default',
+      next: redisCli(name, `config set masteruser ''`),
+    });
+  if (followsByTls === true)
+    found.push({
+      kind: 'apart',
+      refusal: `${name} would speak TLS to a master, which has none, and could follow nobody`,
+      measured: 'tls-replication is yes',
+      limit: 'no',
+      next: redisCli(name, 'config set tls-replication no'),
     });
   if (minReplicas > 0)
     found.push({
@@ -132,6 +195,8 @@ export function ailmentsOf(node: AnsweringRedis, master?: AnsweringRedis): Ailme
       limit: `maxmemory ${formatSize(maxMemory)}`,
       next: redisCli(name, 'config set maxmemory 0'),
     });
+  const tooFew = letsInTooFew(node, master);
+  if (tooFew !== undefined) found.push(tooFew);
   const drops = state.role === 'replica' ? dropsKeys(node, master) : undefined;
   if (drops !== undefined) found.push({ kind: 'set', ...drops });
   return found;

@@ -46,7 +46,10 @@ function choose(list: Checklist, topology: RedisTopology, observed: ObservedRedi
     return { kind: 'none', faults: [] };
   }
   const left = leftAlone(observed, request);
-  const faults = found.faults.filter(({ kind, node }) => kind !== 'stopped' || !left.includes(node));
+  const faults = found.faults.filter(
+    ({ kind, node }) =>
+      !(kind === 'stopped' && left.includes(node)) && !(kind === 'apart' && request.leaveApart === true),
+  );
   const [master] = mastersOf(observed);
   const failed = master === undefined && !faults.some(({ kind }) => kind === 'no master');
   const source = master?.name ?? lastMaster(observed);

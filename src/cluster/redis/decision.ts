@@ -11,6 +11,8 @@ export interface RedisRequest {
   only?: 'repair';
   /** What a person stopped stays stopped, also the master that failed so. */
   leaveStopped?: true;
+  /** Leave replicas alone that are not connected: for a run that began when that was no fault, and is replayed. */
+  leaveApart?: true;
   /** Decide as it was done before killed and empty nodes were looked at: for a run that began then, and is replayed. */
   asBefore?: true;
 }

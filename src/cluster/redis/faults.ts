@@ -27,6 +27,11 @@ export type RedisFault =
   | { kind: 'second master'; node: string; master: string }
   /** A replica follows nobody, or somebody who is not the master. */
   | { kind: 'astray'; node: string; master: string; follows: string }
+  /**
+   * A replica follows the master and has not been connected to it for {@link APART_MS}, nor is it being copied. Others hear from the master:
+   * where nobody does, it is the master that is cut off, and the replica is to take over.
+   */
+  | { kind: 'apart'; node: string; master: string }
   /** A Sentinel tells clients somebody else, or nothing. */
   | { kind: 'wrong word'; node: string; master: string; says: string }
   /**
@@ -41,6 +46,9 @@ export type RedisFault =
  */
 export const BLIND_MS = 10_000;
 
+/** A replica whose connection is down for this long does not come back by itself, in milliseconds: it tries again each second. */
+export const APART_MS = 10_000;
+
 /** A fault in half a sentence. */
 export function faultSays(fault: RedisFault): string {
   switch (fault.kind) {
@@ -54,6 +62,8 @@ export function faultSays(fault: RedisFault): string {
       return `${fault.node} is a master beside ${fault.master}, which the Sentinels name`;
     case 'astray':
       return `${fault.node} follows ${fault.follows} in place of ${fault.master}`;
+    case 'apart':
+      return `${fault.node} is not connected to ${fault.master}`;
     case 'wrong word':
       return `${fault.node} tells clients ${fault.says} in place of ${fault.master}`;
     case 'blind':
@@ -74,6 +84,8 @@ export function remedySays(fault: RedisFault): string {
       return `Make ${fault.node} a replica of ${fault.master}; what only it had is gone then`;
     case 'astray':
       return `Have ${fault.node} follow ${fault.master}`;
+    case 'apart':
+      return `Have ${fault.node} follow ${fault.master} anew; where that is in vain restart it`;
     case 'wrong word':
       return `Tell ${fault.node} that ${fault.master} is the master`;
     case 'blind':
@@ -157,18 +169,26 @@ function emptyBeside(
   };
 }
 
+/**
+ * For how long a replica has not been connected to whom it follows, in milliseconds; 0 where it is, is being copied or reads its files, and
+ * where nobody knows. One that never was since its server's start has not been for as long.
+ */
+function apartMs({ state: { upstream, loading, upMs } }: AnsweringRedis): number {
+  return upstream === null || upstream.up || upstream.syncing || loading ? 0 : (upstream.downMs ?? upMs ?? 0);
+}
+
 /** Everything that is not in line with that master. */
 function faultsBeside(observed: ObservedRedis, master: string): RedisFault[] {
   const faults: RedisFault[] = [];
+  const heard = whoHears(observed, master).length > 0;
   for (const node of answeringNodes(observed)) {
     if (node.name === master) continue;
     if (node.state.role === 'master') faults.push({ kind: 'second master', node: node.name, master });
     else if (upstreamOf(observed, node) !== master) {
       const { host = 'nobody', port = 0 } = node.state.upstream ?? {};
       faults.push({ kind: 'astray', node: node.name, master, follows: `${host}:${port}` });
-    }
+    } else if (heard && apartMs(node) >= APART_MS) faults.push({ kind: 'apart', node: node.name, master });
   }
-  const heard = whoHears(observed, master).length > 0;
   for (const { name, state } of answeringSentinels(observed)) {
     const said = nodeAt(observed, state.master)?.name;
     if (said === master) {

@@ -3,7 +3,8 @@ import { containerWords, isKilled, wasStoppedByHand } from '../guard/mending';
 import { formatSize } from '../size';
 import type { Checklist } from '../switchover/checklist';
 import { ailmentsOf, dropsKeys } from './ailments';
-import { redisCli, redisFailover, redisStatus, START_STACK, startContainer } from './commands';
+import { knock } from './barred';
+import { redisFailover, redisStatus, START_STACK, startContainer } from './commands';
 import { SILENT_MS, type Decided, type RedisRequest } from './decision';
 import { mostAdvanced, type RedisFault } from './faults';
 import {
@@ -272,6 +273,6 @@ function checkSilence(list: Checklist, observed: ObservedRedis, source: string):
     refusal: `${source} does not answer here, but others hear from it`,
     measured: `${hear.join(', ')} heard from it within ${formatMs(HEARD_MS)}`,
     limit: 'none',
-    next: redisCli(source, 'ping'),
+    next: knock({ name: source, error: node?.error }),
   });
 }

@@ -6,6 +6,7 @@ import { Checklist } from '../switchover/checklist';
 import type { RedisTopology } from '../topology';
 import { ailmentsOf } from './ailments';
 import { isLooping, lookAt, LOOPS } from './away';
+import { heardByOthers, knock } from './barred';
 import { redisCli, redisFailover, redisStatus, START_STACK } from './commands';
 import { BLIND_MS, diagnose, faultSays, withData, type RedisFault } from './faults';
 import { answeringNodes, answeringSentinels, majorityOf, mastersOf, type ObservedRedis } from './observed';
@@ -41,21 +42,32 @@ function checkMaster(list: Checklist, observed: ObservedRedis): void {
   }
   const master = mastersOf(observed).length > 0 || found.faults.some(({ kind }) => kind === 'no master');
   const silent = observed.nodes.find(({ state }) => state === null);
-  list.require('L3', master, {
-    says: 'a master answers',
-    refusal: 'no master answers: the Sentinels promote a replica, where a majority of them can',
-    measured: silent === undefined ? 'every node is a replica' : `${silent.name}: ${silent.error ?? 'no answer'}`,
-    limit: 'one',
-    next: observed.nodes.every(({ container }) => container.status === 'absent')
-      ? START_STACK
-      : redisFailover(observed.cluster),
-  });
+  const heard = master ? undefined : heardByOthers(observed);
+  if (heard !== undefined)
+    list.require('L3', false, {
+      says: '',
+      refusal: heard.refusal,
+      measured: heard.measured,
+      limit: 'a new connection gets an answer',
+      next: knock(heard.node),
+    });
+  else
+    list.require('L3', master, {
+      says: 'a master answers',
+      refusal: 'no master answers: the Sentinels promote a replica, where a majority of them can',
+      measured: silent === undefined ? 'every node is a replica' : `${silent.name}: ${silent.error ?? 'no answer'}`,
+      limit: 'one',
+      next: observed.nodes.every(({ container }) => container.status === 'absent')
+        ? START_STACK
+        : redisFailover(observed.cluster),
+    });
   if (mastersOf(observed).length === 0) tellEmpty(list, observed);
   const masters =
     mastersOf(observed)
       .map(({ name }) => name)
       .join(', ') || 'none';
-  for (const fault of found.faults)
+  // A replica that is not connected is told with the nodes.
+  for (const fault of found.faults.filter(({ kind }) => kind !== 'apart'))
     list.require(['stopped', 'cut off'].includes(fault.kind) ? 'L1' : 'L3', false, {
       says: '',
       refusal: faultSays(fault),
@@ -103,6 +115,8 @@ function checkNodes(list: Checklist, topology: RedisTopology, observed: Observed
         next: lookAt(name, container),
       });
   const [master] = mastersOf(observed);
+  const found = diagnose(observed);
+  const apart = 'faults' in found ? found.faults.filter(({ kind }) => kind === 'apart').map(({ node }) => node) : [];
   for (const node of answeringNodes(observed)) {
     const { name, state } = node;
     const { upstream } = state;
@@ -123,7 +137,7 @@ function checkNodes(list: Checklist, topology: RedisTopology, observed: Observed
       refusal: upstream.syncing ? `${name} is being copied` : `${name} is not connected to its master`,
       measured: upstream.up ? `silent for ${formatMs(upstream.silentMs)}` : 'master_link_status is down',
       limit: `up, heard from within ${formatMs(SILENT_MS)}`,
-      next: logs(name),
+      next: apart.includes(name) ? redisFailover(observed.cluster, '--repair') : logs(name),
     });
   }
 }

@@ -36,6 +36,8 @@ export interface RedisState {
   keepsFile?: boolean;
   /** Keys that it holds, in all databases. */
   keys: number;
+  /** Since its server was started, in milliseconds. Absent where it does not say. */
+  upMs?: number;
   version: string;
 }
 
@@ -45,6 +47,12 @@ export interface RedisSettings {
   minReplicas: number;
   /** It would log in to a master with the right password. */
   knowsPassword: boolean;
+  /** It would log in to a master as a user of its own, which no node has. Absent from a picture of an older version: it would not. */
+  followsAsOther?: boolean;
+  /** It would speak TLS to a master, which has none. Absent from a picture of an older version: it would not. */
+  followsByTls?: boolean;
+  /** As a replica it refuses the writes of clients. Absent from a picture of an older version: it does. */
+  readOnly?: boolean;
   /** Snapshots are asked for, the last one failed, and a master takes no write then. */
   snapshotsStopWrites: boolean;
   /** Bytes; 0: no limit. A replica keeps to none. */
@@ -52,6 +60,8 @@ export interface RedisSettings {
   usedMemory: number;
   /** What a master does that has more: Redis's word. */
   eviction: string;
+  /** How many clients it lets in, and how many are connected, replicas not counted. Absent where it does not say. */
+  clients?: { most: number; connected: number };
 }
 
 /** What a Sentinel says about its group. */

@@ -36,9 +36,9 @@ export function planned(
     next: target === undefined ? startContainer(missing) : logs(target.name),
   });
   if (!fit || target === undefined) return { kind: 'none', faults: [], source: master.name };
-  // What the master refuses its clients, the move may mend; but it has to take part, and to follow afterwards.
+  // What the master refuses its clients, the move may mend; but it has to take part, and to follow afterwards, and to take no writes then.
   for (const ailment of ailmentsOf(master))
-    if (ailment.kind === 'apart' || ailment.kind === 'denied') list.require('L1', false, { says: '', ...ailment });
+    if (['apart', 'denied', 'writable'].includes(ailment.kind)) list.require('L1', false, { says: '', ...ailment });
     else list.advise('L1', false, { says: '', ...ailment });
   for (const ailment of ailmentsOf(target, master)) list.require('L1', false, { says: '', ...ailment });
   const sameHistory = target.state.replicationId === master.state.replicationId;

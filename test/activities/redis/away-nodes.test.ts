@@ -25,3 +25,28 @@ test('one that answers in between begins anew', () => {
   away.see(beside(replica(REPLICA, MASTER)), MASTER, 30_000);
   expect([away.trouble, away.pending]).toEqual([undefined, false]);
 });
+
+const apart = (link = {}) => beside(replica(REPLICA, MASTER, {}, { up: false, downMs: 1000, ...link }));
+
+test('a replica that answers and is not connected is told after ten seconds, until it is', () => {
+  const away = new AwayNodes();
+  away.see(apart(), MASTER, 0);
+  expect([away.trouble, away.pending]).toEqual([undefined, true]);
+  away.see(apart(), MASTER, 10_000);
+  expect(away.trouble).toBe(
+    `${REPLICA} is not connected to ${MASTER}, which it follows: nobody could take over. Next: veloz-ha redis failover --cluster veloz --repair`,
+  );
+  away.see(beside(replica(REPLICA, MASTER)), MASTER, 13_000);
+  expect([away.trouble, away.pending]).toEqual([undefined, false]);
+});
+
+test('a replica that is being copied is not told, and one whose copy breaks off again and again is', () => {
+  const away = new AwayNodes();
+  away.see(apart({ syncing: true }), MASTER, 0);
+  away.see(apart({ syncing: true }), MASTER, 20_000);
+  expect([away.trouble, away.pending]).toEqual([undefined, false]);
+  away.see(apart(), MASTER, 21_000);
+  away.see(apart({ syncing: true }), MASTER, 24_000);
+  away.see(apart(), MASTER, 32_000);
+  expect(away.trouble).toMatch(/is not connected/);
+});

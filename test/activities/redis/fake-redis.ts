@@ -24,6 +24,9 @@ class Speaker {
   /** It takes connections and answers nothing. */
   frozen = false;
 
+  /** What it says to whoever connects anew, and ends the connection. */
+  bars: string | undefined;
+
   constructor(private readonly answer: (words: string[]) => Reply) {}
 
   async listen(): Promise<void> {
@@ -31,6 +34,10 @@ class Speaker {
       this.sockets.add(socket);
       socket.on('close', () => this.sockets.delete(socket));
       socket.on('error', () => undefined);
+      if (this.bars !== undefined) {
+        socket.end(`-${this.bars}\r\n`);
+        return;
+      }
       let buffered = '';
       socket.on('data', (chunk) => {
         buffered += chunk.toString();
@@ -81,12 +88,20 @@ export class FakeRedis {
   refusesRole: string | undefined;
   /** What nodes were asked for, but for questions, with their names. */
   readonly asked: string[] = [];
+  /** One that refuses CONFIG SET. */
+  refusesSettings: string | undefined;
+  /** What nodes were set to, and by what they were told to follow somebody, with their names, in order. */
+  readonly configured: string[] = [];
   /** What it answers to a write. */
   refuses: string | undefined;
   /** What nodes answer to CONFIG GET, as one list. */
   set: string[] = [];
   /** What the master says in INFO beside its role. */
   says: string[] = [];
+  /** The replica has no connection to its master, and its server was started so long ago, in seconds. */
+  apart: { upS: number } | undefined;
+  /** What has it connect again. */
+  connectsBy: 'following' | 'a start' | undefined;
   /** Replicas of the master that the topology does not have, by host. */
   strangers: string[] = [];
   /** The run that holds the lock of Redis; another one holds that of PostgreSQL all the time. */
@@ -127,6 +142,11 @@ export class FakeRedis {
     this.speaker(name).frozen = frozen;
   }
 
+  /** A node lets nobody new in, and answers those who are connected; undefined: it lets in whoever comes. */
+  bar(name: string, says: string | undefined): void {
+    this.speaker(name).bars = says;
+  }
+
   deps(): ActivityDeps {
     const docker: Partial<DockerClient> = {
       inspect: (name) =>
@@ -146,6 +166,8 @@ export class FakeRedis {
       start: async (name) => {
         if (this.broken !== undefined) throw new Error(this.broken);
         this.started.push(name);
+        if (this.connectsBy === 'a start') this.apart = undefined;
+        else if (this.apart !== undefined) this.apart.upS = 0;
         this.containers.delete(name);
         await this.speaker(name).listen();
       },
@@ -203,13 +225,16 @@ export class FakeRedis {
             : [
                 `master_host:${this.named}`,
                 'master_port:6379',
-                `master_link_status:${this.heardMs < 1000 ? 'up' : 'down'}`,
+                `master_link_status:${this.heardMs < 1000 && this.apart === undefined ? 'up' : 'down'}`,
+                ...(this.apart === undefined ? [] : [`uptime_in_seconds:${this.apart.upS}`]),
               ]),
           '',
         ].join('\r\n');
       case 'REPLICAOF': {
         this.asked.push(`${name}: ${words.join(' ').replace('replicaof', 'REPLICAOF')}`);
         const lead = words[1] === 'NO';
+        if (!lead && this.connectsBy === 'following') this.apart = undefined;
+        if (!lead) this.configured.push(`${name}: follow ${words[1]}`);
         if (lead && name === this.refusesRole)
           return new Error("NOPERM User default has no permissions to run the 'replicaof' command");
         if (lead) this.following.delete(name);
@@ -219,7 +244,11 @@ export class FakeRedis {
       case 'ACL':
         return name === this.refusesRole && words[3]?.toUpperCase() === 'REPLICAOF' ? 'no permissions' : 'OK';
       case 'CONFIG':
-        return this.set;
+        if (words[1]?.toUpperCase() !== 'SET') return this.set;
+        if (name === this.refusesSettings)
+          return new Error("NOPERM User default has no permissions to run the 'config|set' command");
+        this.configured.push(`${name}: ${words.slice(2).join(' ')}`);
+        return 'OK';
       case 'PING':
         return isMaster && this.refuses?.startsWith('MISCONF') === true ? new Error(this.refuses) : 'PONG';
       case 'SETRANGE':

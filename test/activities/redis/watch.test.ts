@@ -192,6 +192,21 @@ describe('a stretch of watching Redis', () => {
     });
   }, 40_000);
 
+  test('tells of a master that lets nobody new in, within seconds, until it does', async () => {
+    const watching = watch({ forMs: 20_000 });
+    await pause(500);
+    world.bar(MASTER, 'ERR max number of clients reached');
+    expect(await watching).toMatchObject({
+      why: 'sees',
+      state: 'suspect',
+      key: 'trouble',
+      sees: `${MASTER} lets nobody new in, and goes on for those who are connected (ERR max number of clients reached; limit: a new connection gets an answer). Next: docker restart ${MASTER}`,
+    });
+    world.bar(MASTER, undefined);
+    const told = { ...known, sees: 'trouble' };
+    expect(await watch({ known: told, forMs: 10_000 })).toMatchObject({ why: 'sees', key: 'healthy' });
+  });
+
   test('says nothing of a write that was refused once, as in the hold of a planned move', async () => {
     world.refuses = 'NOREPLICAS Not enough good replicas to write.';
     const watching = watch({ forMs: 9000 });

@@ -78,6 +78,58 @@ describe('planned', () => {
     expect(refusals(decide(picture(nodes, sentinelsNaming(MASTER))).checks)).toEqual(['L1']);
   });
 
+  test.each([
+    ['the master', { readOnly: false }, {}],
+    ['the replica', {}, { readOnly: false }],
+  ])('refuses a move where %s would take writes as a replica: it would lose what it acknowledges', (_who, its, own) => {
+    const nodes = [master(MASTER, settings(its)), replica(REPLICA, MASTER, settings(own))];
+    const { checks, kind } = decide(picture(nodes, sentinelsNaming(MASTER)));
+    expect([kind, refusals(checks)]).toEqual(['none', ['L1']]);
+    const node = 'readOnly' in its ? MASTER : REPLICA;
+    expect(checks.find(({ result }) => result === 'refuse')).toMatchObject({
+      measured: 'replica-read-only is no',
+      next: `docker exec ${node} redis-cli config set replica-read-only yes`,
+    });
+  });
+
+  test('mends a replica that has lost its master for long before it moves anything; an earlier version refused', () => {
+    const apart = replica(REPLICA, MASTER, {}, { up: false, downMs: 60_000 });
+    const seen = picture([master(MASTER), apart], sentinelsNaming(MASTER));
+    const faults = [{ kind: 'apart', node: REPLICA, master: MASTER }];
+    expect(decide(seen)).toMatchObject({ kind: 'repair', faults, target: MASTER });
+    expect(decide(seen, { only: 'repair' })).toMatchObject({ kind: 'repair', faults });
+    expect(refusals(decide(seen, { target: REPLICA }).checks)).toEqual(['L3']);
+    expect(refusals(decide(seen, { leaveApart: true }).checks)).toEqual(['L1']);
+  });
+
+  test.each([
+    ['as another user', { followsAsOther: true }, "config set masteruser ''"],
+    ['by TLS', { followsByTls: true }, 'config set tls-replication no'],
+  ])('refuses a move after which the old master could follow nobody: it would log in %s', (_how, over, next) => {
+    const nodes = [master(MASTER, settings(over)), replica(REPLICA, MASTER, settings())];
+    const { checks } = decide(picture(nodes, sentinelsNaming(MASTER)));
+    expect(refusals(checks)).toEqual(['L1']);
+    expect(checks.find(({ result }) => result === 'refuse')?.next).toBe(`docker exec ${MASTER} redis-cli ${next}`);
+  });
+
+  test.each([
+    ['has places for the clients of the master', 200, 10_000, 10_000, []],
+    ['has too few', 200, 10_000, 249, ['L1']],
+    ['has as few as its master, which soon lets nobody new in', 95, 100, 100, ['L1']],
+  ])('a replica that %s', (_what, connected, itsMost, most, expected) => {
+    const nodes = [
+      master(MASTER, settings({ clients: { most: itsMost, connected } })),
+      replica(REPLICA, MASTER, settings({ clients: { most, connected: 5 } })),
+    ];
+    const { checks } = decide(picture(nodes, sentinelsNaming(MASTER)));
+    expect(refusals(checks)).toEqual(expected);
+    if (expected.length > 0)
+      expect(checks.find(({ result }) => result === 'refuse')).toMatchObject({
+        measured: `its maxclients is ${most}`,
+        next: `docker exec ${REPLICA} redis-cli config set maxclients ${Math.max(itsMost, connected + 50)}`,
+      });
+  });
+
   test('refuses nodes that would refuse what a move asks of them, and a forced one only where nobody could lead', () => {
     const planned = (was: string[], heir: string[]) =>
       decide(

@@ -40,6 +40,24 @@ describe('with one master', () => {
     });
   });
 
+  test.each<[string, Parameters<typeof replica>[2], Parameters<typeof replica>[3], boolean]>([
+    ['lost it long ago', {}, { up: false, downMs: 10_000 }, true],
+    ['has not had one since its start, long ago', { upMs: 10_000 }, { up: false, downMs: null }, true],
+    ['lost it a moment ago', {}, { up: false, downMs: 9000 }, false],
+    ['has just started', { upMs: 9000 }, { up: false, downMs: null }, false],
+    ['is of a version that does not say', {}, { up: false, downMs: null }, false],
+    ['is being copied', { upMs: 60_000 }, { up: false, syncing: true, downMs: null }, false],
+    ['reads its files', { upMs: 60_000, loading: true }, { up: false, downMs: null }, false],
+  ])('a replica without a connection to its master that %s', (_what, over, link, isFault) => {
+    const seen = picture([master(MASTER), replica(REPLICA, MASTER, over, link)], sentinelsNaming(MASTER));
+    expect(diagnose(seen)).toEqual({ faults: isFault ? [{ kind: 'apart', node: REPLICA, master: MASTER }] : [] });
+  });
+
+  test('a replica without a connection is left alone where nobody else hears from the master either', () => {
+    const apart = replica(REPLICA, MASTER, {}, { up: false, downMs: 60_000 });
+    expect(diagnose(picture([master(MASTER), apart], sentinelsNaming(MASTER, 3000)))).toEqual({ faults: [] });
+  });
+
   test('a stopped replica and a stopped Sentinel are faults; a silent one that runs is none that can be mended', () => {
     const sentinels = [sentinel(SENTINELS[0], MASTER), sentinel(SENTINELS[1], MASTER), silentSentinel(SENTINELS[2])];
     expect(diagnose(picture([master(MASTER), silent(REPLICA)], sentinels))).toEqual({
@@ -71,7 +89,7 @@ describe('with one master', () => {
   });
 
   test('a Sentinel that names the master and does not see it is told anew; not where nobody else sees it', () => {
-    const deaf = { up: false, downMs: 12_000 };
+    const deaf = { up: false, downMs: 9000 };
     const [first, second] = sentinelsNaming(MASTER);
     const blind = sentinel(SENTINELS[2], MASTER, {}, { flags: ['s_down', 'master'], lastAnswerMs: 10_001 });
     const faults = [{ kind: 'blind', node: SENTINELS[2], master: MASTER }];

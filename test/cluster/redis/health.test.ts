@@ -155,6 +155,23 @@ test('a replica that is not connected, or can not write its file, is a problem',
   ]);
 });
 
+test('a node whose places are nearly all taken is told, and one of an older version is not', () => {
+  const taken = (connected: number) =>
+    findings(
+      picture(
+        [master(MASTER, settings({ clients: { most: 10_000, connected } })), replica(REPLICA, MASTER, settings())],
+        sentinelsNaming(MASTER),
+      ),
+    );
+  expect(taken(9001)).toEqual([`refuse: docker exec ${MASTER} redis-cli client list`]);
+  expect(taken(9000)).toEqual([]);
+});
+
+test('a replica that lost its master for long is told once, with the repair', () => {
+  const apart = replica(REPLICA, MASTER, {}, { up: false, downMs: 10_000 });
+  expect(findings(picture([master(MASTER), apart], sentinelsNaming(MASTER)))).toEqual([`refuse: ${REPAIR}`]);
+});
+
 describe('Sentinels that lost what they knew', () => {
   // As docker/redis/veloz_redis says it, by way of the client's error.
   const error =
