@@ -1,6 +1,6 @@
 import { frontDoorWriters, Rig } from './support/rig';
 import { sampleOf } from './support/sample';
-import { cli, docker, look, roles, waitUntil, whole } from './support/stack';
+import { cli, docker, look, POOLER, roles, waitUntil, whole } from './support/stack';
 
 /** limits.hold of the topology, the pooler's extra wait for a writable node, and what a busy machine adds. */
 const BOUND_MS = 5000 + 2000 + 4000;
@@ -72,6 +72,34 @@ describe('worker, second worker and Temporal are all killed inside the hold', ()
       }
     },
   );
+
+  test('PgBouncer itself hangs by then: its agent ends it soon after the limit, and clients connect again', async () => {
+    const startedAt = () => docker('inspect', '-f', '{{.State.StartedAt}}', POOLER).trim();
+    const env = rig.dying('hold:promote');
+    const workers = await Promise.all([rig.worker(env), rig.worker(env)]);
+    try {
+      const began = startedAt();
+      const handle = await rig.start({ approval: 'given', soak: '0s' });
+      await waitUntil(
+        'a worker dying',
+        () => workers.some(({ process: { signalCode } }) => signalCode === 'SIGKILL'),
+        20_000,
+      );
+      await Promise.all([...workers.map((worker) => worker.kill()), rig.stand.killTemporal()]);
+      // All but process 1, the agent.
+      docker('exec', '-u', 'root', POOLER, 'sh', '-c', 'kill -s STOP -- -1');
+      await waitUntil('PgBouncer started anew', () => startedAt() !== began, 40_000);
+      expect(docker('logs', '--since', '2m', POOLER)).toContain('was ended: it hung');
+      await rig.stand.startTemporal();
+      const back = await rig.worker();
+      await handle.result().catch(() => undefined);
+      await back.stop();
+      await waitUntil('clients going on', async () => (await look()).pooler.console?.paused === false);
+    } finally {
+      await Promise.all(workers.map((worker) => worker.kill()));
+      await whole();
+    }
+  });
 
   test('the dead-man switch says what it did, in the status and in the log', async () => {
     expect(docker('logs', '--since', '10m', 'veloz-pgbouncer')).toMatch(/dead-man|let go/i);
