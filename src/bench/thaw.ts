@@ -23,13 +23,25 @@ export async function thaw(container: string): Promise<void> {
     if (id === '' || freezer === undefined) throw error;
     await writeFile(freezer.file, freezer.thawed);
     if ((await run('docker', ['inspect', '--format', '{{.State.Paused}}', container])).trim() === 'true')
-      await docker('unpause', container);
+      await docker('unpause', container).catch(() => unpauseFrozen(container, freezer));
   }
 }
 
+/** What the kernel has thawed already Docker calls paused, and refuses to thaw ("container not paused"): it is frozen once more, for that. */
+async function unpauseFrozen(container: string, { file, frozen, thawed }: Freezer): Promise<void> {
+  await writeFile(file, frozen);
+  await docker('unpause', container).finally(() => writeFile(file, thawed));
+}
+
+interface Freezer {
+  file: string;
+  frozen: string;
+  thawed: string;
+}
+
 /** Where the kernel is told: cgroup v1, and v2 with each of Docker's drivers. */
-const freezersOf = (id: string): { file: string; thawed: string }[] => [
-  { file: `/sys/fs/cgroup/freezer/docker/${id}/freezer.state`, thawed: 'THAWED' },
-  { file: `/sys/fs/cgroup/docker/${id}/cgroup.freeze`, thawed: '0' },
-  { file: `/sys/fs/cgroup/system.slice/docker-${id}.scope/cgroup.freeze`, thawed: '0' },
+const freezersOf = (id: string): Freezer[] => [
+  { file: `/sys/fs/cgroup/freezer/docker/${id}/freezer.state`, frozen: 'FROZEN', thawed: 'THAWED' },
+  { file: `/sys/fs/cgroup/docker/${id}/cgroup.freeze`, frozen: '1', thawed: '0' },
+  { file: `/sys/fs/cgroup/system.slice/docker-${id}.scope/cgroup.freeze`, frozen: '1', thawed: '0' },
 ];
