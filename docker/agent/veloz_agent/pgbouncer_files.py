@@ -16,25 +16,23 @@ _SERVER = re.compile(r"host=(\S+) port=(\d+)")
 # PgBouncer runs it on each new connection to a server, before a client is given it: no client reaches a standby, whoever has the
 # primary's address by now, and whatever a primary was restarted as. A node becomes a standby only by a restart, so a connection that
 # was let through once stays one to a primary. PgBouncer ignores errors there, but not that the connection ends. So on a standby any error
-# ends it (`exit_on_error`), and on a primary none does. It waits for a moment instead of ending at once: a standby that is being
-# promoted is used as soon as it is the primary, and one that is not is not logged in to fifty times a second. The wait is shorter than
-# PgBouncer's `server_connect_timeout`. The other settings are those that an application may have for its role or database, and with
-# which the question itself would fail: a standby runs nothing under `serializable`, its replay holds locks, and another role may not
-# end the session of the one that logged in. `SET ROLE NONE` and not `RESET`, which goes back to what the role has set.
+# ends it (`exit_on_error`), whatever an application has for its role or database, and on a primary none does. What comes before that is
+# what it could fail by itself with: a standby runs nothing under `serializable`. It waits for a moment instead of ending at once: a
+# standby that is being promoted is used as soon as it is the primary, and one that is not is not logged in to fifty times a second. The
+# wait is shorter than PgBouncer's `server_connect_timeout`.
 NEVER_A_STANDBY = "; ".join(
     (
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
-        "SET LOCAL statement_timeout = 0",
-        "SET LOCAL lock_timeout = 0",
-        "SELECT pg_catalog.set_config($$exit_on_error$$, pg_catalog.current_setting($$in_hot_standby$$), true)",
-        "SET LOCAL ROLE NONE",
-        "WITH RECURSIVE waited(times) AS (SELECT 1 WHERE pg_catalog.pg_is_in_recovery()"
-        " UNION ALL SELECT times OPERATOR(pg_catalog.+) 1 FROM waited"
-        " WHERE times OPERATOR(pg_catalog.<) 150 AND pg_catalog.pg_sleep(0.01) IS NOT NULL AND pg_catalog.pg_is_in_recovery())"
-        " SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())"
-        " FROM (SELECT pg_catalog.count(*) FROM waited) AS all_of_it WHERE pg_catalog.pg_is_in_recovery()",
+        "SET LOCAL search_path=pg_catalog",
+        "SET LOCAL statement_timeout=0",
+        "SELECT set_config($$exit_on_error$$,current_setting($$in_hot_standby$$),true)",
+        "WITH RECURSIVE waited(n) AS (SELECT 1 WHERE pg_is_in_recovery() UNION ALL SELECT n+1 FROM waited"
+        " WHERE n<150 AND pg_sleep(0.01) IS NOT NULL AND pg_is_in_recovery())"
+        " SELECT pg_terminate_backend(pg_backend_pid()) FROM (SELECT count(*) FROM waited) AS x WHERE pg_is_in_recovery()",
     )
 )
+# PgBouncer 1.24 sends it in one packet of 512 bytes at most, with six of its own, and one that is longer never: clients wait for ever.
+LONGEST_QUERY = 506
 
 
 def route_path(settings: PgBouncerSettings) -> str:
