@@ -131,6 +131,7 @@ describe('what is not proven is not called so', () => {
       expect(result.warnings.join('\n')).toMatch(/^K2: no standby confirmed a commit/m);
       expect(psql(move.target, 'SHOW synchronous_standby_names')).toBe('');
       docker('start', move.source);
+      await waitUntil('the old primary', () => psql(move.source, 'SELECT pg_is_in_recovery()') === 't');
       await activities.settleMove(move);
       await activities.releaseNodes(move);
       expect(await roles()).toEqual({ primary: move.target, standby: move.source });
