@@ -51,7 +51,7 @@ class Server:
 
     async def call(self, *words):
         if words[:2] == ("CONFIG", "GET"):
-            return [words[2], self.values[words[2]]] if words[2] in self.values else []
+            return [part for name in words[2:] if name in self.values for part in (name, self.values[name])]
         if words[:2] == ("CONFIG", "SET"):
             if self.refuses:
                 raise ReplyError("ERR no" if self.refuses is True else self.refuses)

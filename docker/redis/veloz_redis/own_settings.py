@@ -92,9 +92,11 @@ class OwnSettings:
         self.own.close()
 
     async def look(self) -> None:
+        # One question for all of them: it is asked twice a second.
+        found = await self.own.call("CONFIG", "GET", *self.owned)
+        now = dict(zip(found[::2], found[1::2]))
         for name, value in self.owned.items():
-            found = await self.own.call("CONFIG", "GET", name)
-            if found and found[1] != value:
+            if now.get(name, value) != value:
                 await self.put_back(name, value)
         await self.keep_places()
         if is_behind(self.volume) and has_whole_file(await self.own.call("INFO", "replication", "persistence")):
