@@ -61,14 +61,11 @@ class ClientLoginTest(unittest.TestCase):
     def test_only_what_was_well_is_kept_for_as_long_as_who_asks_wants(self):
         refused = ServerError({"C": "28000", "M": "no"})
         for outcome, again in (("off", 0), ("on", 1), (refused, 1)):
-            with mock.patch.object(client_login, "KEPT_S", -1):
-                _, asked = self.tried(outcome, times=2, keptMs=60_000)
-                logins = [each for each in asked if each != "closed"]
-                self.assertEqual(len(logins), 1 + again, outcome)
-                _, asked = self.tried(outcome, times=2)
-                self.assertEqual(len([each for each in asked if each != "closed"]), 2)
+            _, asked = self.tried(outcome, times=2, keptMs=60_000)
+            logins = [each for each in asked if each != "closed"]
+            self.assertEqual(len(logins), 1 + again, outcome)
             _, asked = self.tried(outcome, times=2)
-            self.assertEqual(len([each for each in asked if each != "closed"]), 1 + again)
+            self.assertEqual(len([each for each in asked if each != "closed"]), 2)
 
     def test_a_refusal_is_told_in_the_servers_words_with_its_code(self):
         found, _ = self.tried(ServerError({"C": "28000", "M": "pg_hba.conf rejects connection"}))
@@ -89,10 +86,6 @@ class ClientLoginTest(unittest.TestCase):
     def test_a_node_that_can_not_be_reached_is_tried_twice(self):
         found, asked = self.tried(OSError("connection refused"))
         self.assertEqual((found["ok"], found["problem"], len(asked)), (None, "connection refused", 2))
-
-    def test_several_who_ask_at_once_cost_one_login(self):
-        _, asked = self.tried("off", times=3)
-        self.assertEqual(asked.count("closed"), 1)
 
 
 if __name__ == "__main__":

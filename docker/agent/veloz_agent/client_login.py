@@ -18,8 +18,6 @@ from .wire import Connection, LoginError, ServerError
 LIMITS_S = (1, 1.5)
 # PgBouncer's console answers within a millisecond; without its answer its default counts.
 CONSOLE_LIMIT_S = 0.3
-# A login may run what an application has for it.
-KEPT_S = 3
 # A server tells it at each login (since PostgreSQL 14). A statement would meet the clients' own settings: a standby, for one, runs
 # nothing under `serializable`, and a primary does.
 _READ_ONLY = "default_transaction_read_only"
@@ -57,7 +55,7 @@ class ClientLogin:
     def _of(self, address: dict) -> Kept[dict]:
         key = (address["host"], address["port"])
         if key not in self._kept:
-            self._kept[key] = Kept(lambda: self._try(address), _is_well, KEPT_S)
+            self._kept[key] = Kept(lambda: self._try(address), _is_well)
         return self._kept[key]
 
     async def _try(self, address: dict) -> dict:

@@ -1,6 +1,6 @@
 """An answer that costs something, and for which several workers ask all the time.
 
-What was found well counts for a while. What was found wrong may be mended a moment later, and whoever mended it asks again: that counts
+What was found well counts for a while, where who asks says so: a person who has just changed something is not told of before. What was found wrong may be mended a moment later, and whoever mended it asks again: that counts
 no longer than it took to find, so that a silent peer takes up half of the time at most.
 """
 
@@ -16,7 +16,7 @@ Answer = TypeVar("Answer")
 class Kept(Generic[Answer]):
     """`ask` finds the answer, `is_well` says whether it may be kept for `kept_s` seconds."""
 
-    def __init__(self, ask: Callable[[], Awaitable[Answer]], is_well: Callable[[Answer], bool], kept_s: float) -> None:
+    def __init__(self, ask: Callable[[], Awaitable[Answer]], is_well: Callable[[Answer], bool], kept_s: float = 0) -> None:
         self._ask = ask
         self._is_well = is_well
         self._kept_s = kept_s

@@ -16,8 +16,6 @@ from .wire import LoginError, ServerError
 
 # The first try, and a second one for a peer that was only slow.
 LIMITS_S = (1, 1.5)
-# Each try takes a walsender of the other node for a moment.
-KEPT_S = 3
 
 
 def _is_well(found: list) -> bool:
@@ -29,7 +27,7 @@ class ReplicationPath:
 
     def __init__(self, settings: PostgresSettings) -> None:
         self._settings = settings
-        self._kept = Kept(self._try, _is_well, KEPT_S)
+        self._kept = Kept(self._try, _is_well)
 
     async def answer(self, kept_s: float = 0) -> list:
         """`[{host, port, ok, problem}]`, one for each peer; never raises. `ok` is None where the peer gave no answer in time.
