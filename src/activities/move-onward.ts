@@ -127,8 +127,14 @@ async function confirmOrRelax(
   { pooler, targetSql }: Onward,
 ): Promise<string | undefined> {
   const began = steadyMs();
-  const confirming = confirmCommit(targetSql).then(() => 'confirmed' as const);
-  if (access.topology.guard.onStandbyLost !== 'relax') return confirming.then(() => undefined);
+  const next = `Next: ${logs(request.source)}`;
+  // An earlier attempt may have let commits go on, or the guard: then nobody has confirmed this one.
+  const confirming = confirmCommit(targetSql).then((names) =>
+    names === '' ? ('alone' as const) : ('confirmed' as const),
+  );
+  const alone = `K2: commits of ${request.target} wait for no standby by now: synchronous_standby_names is '', and they are safe there alone until one confirms again. ${next}`;
+  const told = (how: 'alone' | 'confirmed') => (how === 'alone' ? alone : undefined);
+  if (access.topology.guard.onStandbyLost !== 'relax') return told(await confirming);
   // By the clock of its agent, whoever began the hold.
   const { hold } = await pooler.call('observe', {});
   const patience = Math.max(CONFIRM_AT_LEAST_MS, (hold?.remainingMs ?? 0) - LET_GO_MS);
@@ -137,17 +143,21 @@ async function confirmOrRelax(
     timer = setTimeout(() => resolve('late'), patience);
   });
   const first = await Promise.race([confirming, late]).finally(() => clearTimeout(timer));
-  if (first === 'confirmed') return undefined;
+  if (first !== 'late') return told(first);
   confirming.catch(() => undefined);
   const waited = formatMs(steadyMs() - began);
   await withSession(access.sql(request.target, ANSWER_MS), (session) => ensureSynchronousNames(session, ''));
-  return `K2: no standby confirmed a commit of ${request.target} within ${waited}, while clients were held: commits go on without a standby (guard.onStandbyLost: relax), and are safe on ${request.target} alone until one confirms again. Next: ${logs(request.source)}`;
+  return `K2: no standby confirmed a commit of ${request.target} within ${waited}, while clients were held: commits go on without a standby (guard.onStandbyLost: relax), and are safe on ${request.target} alone until one confirms again. ${next}`;
 }
 
 /**
  * A commit that waits for the synchronous standby: when it returns, one has it on disk. `state = streaming` alone proves nothing.
  * The session's own limit ends the waiting on our side only; the commit itself is never cancelled.
+ * @returns whom it waited for, as `synchronous_standby_names` says
  */
-async function confirmCommit(session: PostgresSession): Promise<void> {
-  await session.query(`SELECT pg_logical_emit_message(true, 'veloz-ha', 'confirm')`);
+async function confirmCommit(session: PostgresSession): Promise<string> {
+  const [row] = await session.query<{ names: string }>(
+    `SELECT pg_logical_emit_message(true, 'veloz-ha', 'confirm'), current_setting('synchronous_standby_names') AS names`,
+  );
+  return row?.names ?? '';
 }

@@ -130,6 +130,10 @@ describe('what is not proven is not called so', () => {
       expect(result.warnings.join('\n')).toMatch(new RegExp(`^K2: ${move.source} was not reached any more: `, 'm'));
       expect(result.warnings.join('\n')).toMatch(/^K2: no standby confirmed a commit/m);
       expect(psql(move.target, 'SHOW synchronous_standby_names')).toBe('');
+      // Whoever comes after that finds a commit that waits for nobody: it proves nothing.
+      const again = await dying.movePrimary(move);
+      expect(again.confirmedBeforeRelease).toBe(false);
+      expect(again.warnings.join('\n')).toMatch(/^K2: commits of .* wait for no standby by now/m);
       docker('start', move.source);
       await waitUntil('the old primary', () => psql(move.source, 'SELECT pg_is_in_recovery()') === 't');
       await activities.settleMove(move);
