@@ -1,4 +1,5 @@
 import { Guarded } from './support/guarded';
+import { sampled as test } from './support/sample';
 import { cli, docker, POOLER, psql, recovered, roles, waitUntil, whole } from './support/stack';
 
 /** Settings that an application or its administrator may make, all at once. `veloz_ha` is the control role. */

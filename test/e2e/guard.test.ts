@@ -133,7 +133,7 @@ describe('the guard', () => {
       const { code } = await cli(['guard', 'status', '-o', 'json'], guarded.env);
       expect(code).toBe(8);
       // Longer than a PgBouncer that hangs has.
-      await sleep(20_000);
+      if (command === 'SUSPEND') await sleep(20_000);
       const { mending } = await guarded.state();
       const { byHand } = mending?.nodes.find(told) ?? {};
       expect(byHand).toMatch(command === 'SUSPEND' ? /^veloz-ha repair/ : /-c "?RESUME/);

@@ -13,6 +13,7 @@ import { topologyPath } from '../../src/systems/topology-file';
 import { Guarded } from './support/guarded';
 import { whileClientsWrite } from './support/refusal';
 import { Rig } from './support/rig';
+import { sampled as test } from './support/sample';
 import {
   cli,
   cluster,

@@ -7,6 +7,7 @@ import { openPostgresAgent } from '../../src/systems/agent';
 import { readSecret } from '../../src/systems/secrets';
 import { obey, refused, whileClientsWrite, withFault } from './support/refusal';
 import { Rig } from './support/rig';
+import { sampled as it } from './support/sample';
 import { cli, cluster, deps, docker, look, psql, roles, waitUntil, whole } from './support/stack';
 
 /** A replication connection that asks for nothing: it takes a walsender, as a forgotten pg_receivewal does. */

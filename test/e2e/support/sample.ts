@@ -31,10 +31,10 @@ export function isTried(name: string, env: Environment = process.env): boolean {
   return randomOf(seedOf(env), sum).next() < 0.5;
 }
 
-type Body<Row> = (...args: Row extends readonly unknown[] ? [...Row] : [Row]) => Promise<void>;
+type Body<Row> = (...args: Row extends readonly unknown[] ? [...Row] : [Row]) => Promise<unknown>;
 
 /** A test of a long suite: as `test`, and skipped where the sample leaves it out. */
-export function sampled(name: string, body: () => Promise<void>, timeoutMs?: number): void {
+export function sampled(name: string, body: () => Promise<unknown>, timeoutMs?: number): void {
   (isTried(name) ? test : test.skip)(name, body, timeoutMs);
 }
 
