@@ -82,7 +82,8 @@ export async function afterPromotion(
  * Another attempt finds the old primary gone: its container was killed, or its agent does not answer. Where this run has promoted the
  * target before, clients have a primary, and wait for nothing but the rest of this.
  * @param cause why the nodes could not be taken
- * @returns undefined where it is not known that this run has promoted the target: nothing was done
+ * @returns undefined where it is not known that this run has promoted the target, or the rest did not succeed: the attempt is made again
+ * @throws AgentError `Superseded` or `Busy` when another run has the nodes
  */
 export async function onwardWithoutSource(
   access: ClusterAccess,
@@ -91,7 +92,7 @@ export async function onwardWithoutSource(
   warnings: string[],
   cause: Error,
 ): Promise<{ confirmed: boolean } | undefined> {
-  if (cause instanceof AgentError && ['Superseded', 'Busy'].includes(cause.type)) return undefined;
+  if (isAnothers(cause)) return undefined;
   const token = tokenOf(request.run, 'move');
   const reached = await withSession(access.agent(request.source), (agent) => agent.call('observe', {})).then(
     () => true,
@@ -111,8 +112,15 @@ export async function onwardWithoutSource(
         return { confirmed: await afterPromotion(access, request, { token, pooler, targetSql }, recorder, warnings) };
       });
     }),
-  ).catch(() => undefined);
+  ).catch((error: unknown) => {
+    // Another run has the nodes: this one is over, and must not take them again.
+    if (isAnothers(error)) throw error;
+    return undefined;
+  });
 }
+
+const isAnothers = (error: unknown): boolean =>
+  error instanceof AgentError && ['Superseded', 'Busy'].includes(error.type);
 
 /**
  * Waits until a synchronous standby has a commit on disk. Clients are held, and no commit would come to its end without one: shortly
@@ -147,6 +155,8 @@ async function confirmOrRelax(
   confirming.catch(() => undefined);
   const waited = formatMs(steadyMs() - began);
   await withSession(access.sql(request.target, ANSWER_MS), (session) => ensureSynchronousNames(session, ''));
+  // The very commit that waited tells that commits go on.
+  await confirming;
   return `K2: no standby confirmed a commit of ${request.target} within ${waited}, while clients were held: commits go on without a standby (guard.onStandbyLost: relax), and are safe on ${request.target} alone until one confirms again. ${next}`;
 }
 
