@@ -109,24 +109,25 @@ export async function fenceNode(
 }
 
 /**
- * A name that is gone proves nothing while a container goes on under another one (`docker rename`) with the node's volume: it is ended.
+ * A name that is gone proves nothing while a container goes on under another one (`docker rename`) with the node's volume: it is ended. One that may only read there, such as a backup's, is left alone.
  * @returns what was done, to be said behind "has no container"; empty where there was none
  * @throws ApplicationFailure `Refused` when Docker does not tell, or one of them does not end
  */
 async function endRenamed(deps: ActivityDeps, node: string): Promise<string> {
-  let ended = '';
+  const ended: string[] = [];
   try {
     // The stack names the volume of a node as the node (docker-compose.ha.yml).
-    for (const { id, name } of await deps.docker.livingUsersOf(node)) {
+    for (const { id, name } of await deps.docker.livingWritersOf(node)) {
       await stillMine(`end ${name}, which has the volume of ${node}`);
       await endContainer(deps.docker, id);
-      ended += ` of its name, and ${name}, which had its volume, was ended`;
+      ended.push(name);
     }
   } catch (error) {
     if (error instanceof Overtaken) throw error;
     throw notProven(node, `it has no container of its name, and another one may have its volume: ${messageOf(error)}`);
   }
-  return ended;
+  if (ended.length === 0) return '';
+  return ` of its name, and ${ended.join(' and ')}, which had its volume, ${ended.length === 1 ? 'was' : 'were'} ended`;
 }
 
 /** What becomes of a node that was cut off. */

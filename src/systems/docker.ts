@@ -93,8 +93,8 @@ export interface DockerClient {
   connect(container: string, place: Attachment): Promise<void>;
   /** Makes an empty volume; one that there is already stays as it is, its labels too. */
   createVolume(name: string, labels: Readonly<Record<string, string>>): Promise<void>;
-  /** The containers that have a volume, whatever their names, and that have not ended. */
-  livingUsersOf(volume: string): Promise<{ id: string; name: string; status: string }[]>;
+  /** The containers that may write to a volume, whatever their names, and that have not ended. */
+  livingWritersOf(volume: string): Promise<{ id: string; name: string; status: string }[]>;
   /** The volumes with a label: `key`, or `key=value`. */
   volumes(label: string): Promise<{ name: string; labels: Record<string, string> }[]>;
   /** Removes a volume; where there is none that is no error. */
@@ -337,7 +337,7 @@ export function createDockerClient(socketPath?: string): DockerClient {
     async createVolume(name, labels) {
       await withLimit(docker.createVolume({ Name: name, Labels: { ...labels } }), 5000, `docker volume create ${name}`);
     },
-    async livingUsersOf(volume) {
+    async livingWritersOf(volume) {
       const found = await withLimit(
         docker.listContainers({ all: true, filters: { volume: [volume] } }),
         5000,
@@ -345,6 +345,7 @@ export function createDockerClient(socketPath?: string): DockerClient {
       );
       return found
         .filter(({ State }) => !['created', 'exited', 'dead'].includes(State))
+        .filter(({ Mounts }) => Mounts.some(({ Name, RW }) => Name === volume && RW))
         .map(({ Id, Names, State }) => ({ id: Id, name: (Names[0] ?? Id).replace(/^\//, ''), status: State }));
     },
     async volumes(label) {

@@ -127,7 +127,7 @@ describe('a node is fenced', () => {
     });
 
     test('nothing is proven where Docker does not tell of such containers', async () => {
-      engine.docker.livingUsersOf = () => Promise.reject(new Error('no answer within 5000 ms'));
+      engine.docker.livingWritersOf = () => Promise.reject(new Error('no answer within 5000 ms'));
       await expect(fence()).rejects.toThrow('has no container of its name, and another one may have its volume');
       expect(engine.did).not.toContain(IN_VOLUME);
     });

@@ -28,7 +28,7 @@ const nothing: ActivityDeps = {
     disconnect: silent,
     connect: silent,
     createVolume: silent,
-    livingUsersOf: silent,
+    livingWritersOf: silent,
     volumes: silent,
     removeVolume: silent,
     events: silent,

@@ -160,7 +160,7 @@ export class FakeEngine {
       if (!this.volumes.has(name)) this.volumes.set(name, { ...labels });
       return Promise.resolve();
     },
-    livingUsersOf: (volume: string) =>
+    livingWritersOf: (volume: string) =>
       Promise.resolve(this.usersOf[volume]?.filter(({ id }) => !this.did.includes(`kill ${id}`)) ?? []),
     volumes: (label: string) => {
       const [key = '', value] = label.split('=');
