@@ -121,8 +121,6 @@ async function observeClients(deps: ActivityDeps, access: ClusterAccess): Return
   ).catch(() => new Map());
 }
 
-const nothingKnown = { exists: false, status: '', running: false };
-
 async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise<ObservedPooler> {
   const seen: ObservedPooler = { name: access.poolerName, agent: null, console: null };
   const agent = withSession(openPoolerAgent(deps.docker, access.poolerName), (session) =>
@@ -155,8 +153,9 @@ async function observePooler(deps: ActivityDeps, access: ClusterAccess): Promise
   );
   const [given] = await Promise.all([agent, console]);
   if (seen.agent === null) {
-    const { exists, status, running } = await deps.docker.inspect(access.poolerName).catch(() => nothingKnown);
-    if (status !== '') seen.container = { exists, status, running };
+    const container = await deps.docker.inspect(access.poolerName).catch(() => undefined);
+    if (container !== undefined)
+      seen.container = { exists: container.exists, status: container.status, running: container.running };
   }
   // The agent gives PgBouncer an address; people and decisions speak of the node.
   if (seen.console !== null && given?.routeAddress === seen.console.host)

@@ -1,7 +1,8 @@
 """An answer that costs something, and for which several workers ask all the time.
 
-What was found well counts for a while, where who asks says so: a person who has just changed something is not told of before. What was found wrong may be mended a moment later, and whoever mended it asks again: that counts
-no longer than it took to find, so that a silent peer takes up half of the time at most.
+What was found well counts for a while where whoever asks says so: a person who has just changed something is not told of before. What was
+found wrong may be mended a moment later, and whoever mended it asks again: that counts no longer than it took to find, so that a silent
+peer takes up half of the time at most.
 """
 
 from __future__ import annotations

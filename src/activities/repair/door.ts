@@ -71,11 +71,11 @@ export async function startPooler(deps: ActivityDeps, cluster: string): Promise<
     stillAsked();
     if (status === 'paused') await deps.docker.unpause(name);
     await deps.docker.start(name);
-    await unlessLeft(until(`the agent of ${name}`, BACK_LIMIT_MS, 100, answers, () => last));
+    await unlessLeft(until(`${name} answering`, BACK_LIMIT_MS, 100, answers, () => last));
     return { says: `${name} runs`, up: true };
   } catch (error) {
     if (error instanceof CancelledFailure) throw error;
-    return { says: `${name} can't be started: ${messageOf(error)}`, up: false };
+    return { says: `${name} can't be started: ${messageOf(error).replace(/\.$/, '')}. Next: ${logs(name)}`, up: false };
   } finally {
     stopBeating();
   }
