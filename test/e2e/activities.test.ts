@@ -40,14 +40,16 @@ describe('the activities of a switchover, called twice each', () => {
       .split('\n')
       .filter((name) => name !== '');
 
-  test('prepare and its undo leave the target as it was', async () => {
-    const before = slotsOf(move.target);
+  test('prepare and its undo leave no slot of the source on the target', async () => {
+    const slot = move.source.replace(/-/g, '_');
+    // It may have one from when it was the primary: a rejoin that was ended in its middle drops none.
+    const others = slotsOf(move.target).filter((name) => name !== slot);
     const said = await activities.prepareMove(move);
     expect(await activities.prepareMove(move)).toBe(said);
-    expect(slotsOf(move.target)).toContain(move.source.replace(/-/g, '_'));
+    expect(slotsOf(move.target)).toContain(slot);
     await activities.unprepareMove(move);
     await activities.unprepareMove(move);
-    expect(slotsOf(move.target)).toEqual(before);
+    expect(slotsOf(move.target)).toEqual(others);
     await activities.releaseNodes(move);
   });
 
