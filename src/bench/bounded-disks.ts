@@ -1,39 +1,12 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
-import { packageRoot } from '../cli/paths';
-import { asRoot, docker, inspect, run } from './shell';
+import { join } from 'node:path';
+import { ComposeProject, serviceOf } from './compose-project';
+import { asRoot, docker, run } from './shell';
 
 /** Size of each node's disk, in bytes: enough for some WAL and a rewind, and soon filled. */
 const DISK_BYTES = 1024 ** 3;
 const POSTGRES_UID = 999;
-
-/** A Compose project as its containers' labels tell it. */
-interface Project {
-  name: string;
-  files: string[];
-}
-
-async function projectOf(container: string): Promise<Project> {
-  const label = (name: string) => inspect(container, `{{index .Config.Labels "com.docker.compose.${name}"}}`);
-  const [name, files, folder] = await Promise.all([
-    label('project'),
-    label('project.config_files'),
-    label('project.working_dir'),
-  ]);
-  if (name === '' || files === '') throw new Error(`${container} was not started by Docker Compose`);
-  // Version 1 keeps a path as it was typed, relative to where that was: the checkout, or the folder of the file.
-  const find = (file: string) =>
-    [file, join(packageRoot, file), join(folder, file)].find((path) => isAbsolute(path) && existsSync(path));
-  return {
-    name,
-    files: files.split(',').map((file) => {
-      const path = find(file);
-      if (path === undefined) throw new Error(`the Compose file ${file} of ${container} is not to be found`);
-      return path;
-    }),
-  };
-}
 
 /**
  * Small disks for the PostgreSQL nodes, so that one can be filled: while they are in place, the stack runs with empty databases on
@@ -42,7 +15,7 @@ async function projectOf(container: string): Promise<Project> {
  */
 export class BoundedDisks {
   private constructor(
-    private readonly project: Project,
+    private readonly project: ComposeProject,
     private readonly override: string,
     private readonly folder: string,
     private readonly profiles: string[],
@@ -62,7 +35,7 @@ export class BoundedDisks {
   static async enter(nodes: readonly string[], others: readonly string[], standbys: number): Promise<BoundedDisks> {
     const [first] = nodes;
     if (first === undefined) throw new Error('there are no nodes');
-    const project = await projectOf(first);
+    const project = await ComposeProject.of(first);
     const folder = mkdtempSync(join(tmpdir(), 'veloz-ha-disks-'));
     const disks = new BoundedDisks(
       project,
@@ -80,10 +53,8 @@ export class BoundedDisks {
       for (const other of others) volumes[await volumeOf(other)] = { name: disks.own(other) };
       // JSON is YAML.
       writeFileSync(disks.override, JSON.stringify({ volumes }, null, 2));
-      const service = (container: string) =>
-        inspect(container, '{{index .Config.Labels "com.docker.compose.service"}}');
-      const needed = await Promise.all([...nodes, ...others].map(service));
-      disks.services = await servicesOf(project.name);
+      const needed = await Promise.all([...nodes, ...others].map(serviceOf));
+      disks.services = await project.services();
       await disks.compose(false, 'down');
       // Left by a bench that was killed: they would lead to its disks.
       await docker('volume', 'rm', '--force', ...disks.volumes);
@@ -135,21 +106,9 @@ export class BoundedDisks {
     return data;
   }
 
-  private async compose(bounded: boolean, ...command: string[]): Promise<void> {
-    const files = [...this.project.files, ...(bounded ? [this.override] : [])].flatMap((file) => ['-f', file]);
-    await run(
-      'bash',
-      [join(packageRoot, 'scripts', 'compose.sh'), '-p', this.project.name, ...files, ...this.profiles, ...command],
-      { limitMs: 180_000, cwd: packageRoot },
-    );
+  private compose(bounded: boolean, ...command: string[]): Promise<void> {
+    return this.project.compose(bounded ? [this.override] : [], ...this.profiles, ...command);
   }
-}
-
-/** The services of a project that have a container. */
-async function servicesOf(project: string): Promise<string[]> {
-  const label = '{{.Label "com.docker.compose.service"}}';
-  const names = await docker('ps', '-a', '--filter', `label=com.docker.compose.project=${project}`, '--format', label);
-  return [...new Set(names.split('\n').filter((name) => name !== ''))];
 }
 
 /** The named volume of a container. In the stack's Compose file, the key of a volume is its name. */

@@ -15,6 +15,7 @@ import { Cleanup } from './cleanup';
 import { Guarded } from './guarded';
 import { asIsOption, end, outputOption, positive, say, standbysOption, words } from './options';
 import { Stand } from './stand';
+import { OwnClocks } from './own-clocks';
 import { ensureStack, loadTarget, whole } from './target';
 import { callInterceptors } from '../systems/temporal-calls';
 
@@ -30,6 +31,7 @@ interface Options {
   standbys: 1 | 2;
   postgresOnly?: boolean;
   disks?: boolean;
+  clocks?: boolean;
   asIs?: boolean;
   output: 'json' | 'text';
 }
@@ -40,6 +42,9 @@ const CALM_LIMIT_MS = 120_000;
 const tell = (text: string): void => say(`${new Date().toISOString().slice(11, 23)} ${text}`);
 
 async function setUp(cleanup: Cleanup, options: Options): Promise<Campaign> {
+  // Each starts the containers anew in its own way.
+  if (options.disks === true && options.clocks === true)
+    throw new Error('--disks and --clocks do not go together. Next: one campaign with each');
   const target = loadTarget();
   const { standbys } = options;
   const whole_ = options.postgresOnly !== true;
@@ -60,24 +65,35 @@ async function setUp(cleanup: Cleanup, options: Options): Promise<Campaign> {
     cleanup.defer(() => entered.leave());
     disks = entered;
   }
+  // An engine takes no orders of another database than its own.
+  const redis = whole_ && disks === undefined && target.cluster.redis !== undefined;
+  const engines = whole_ && disks === undefined && target.cluster.engines !== undefined;
+  let clocks: OwnClocks | undefined;
+  if (options.clocks === true) {
+    tell('clocks of its own for each container and worker, for as long as the campaign runs …');
+    const places = placesOf(target.cluster, standbys, []);
+    const taken = (place: string) =>
+      (redis || !/redis|sentinel/.test(place)) && (engines || !/engine|haproxy/.test(place));
+    const names = Object.keys(places).filter(taken);
+    const entered = await OwnClocks.enter(names.map((place) => places[place] ?? ''));
+    cleanup.defer(() => entered.leave());
+    clocks = entered;
+  }
   await whole(target, standbys);
   tell('Temporal, two workers and the guard …');
   const stand = await Stand.start(`veloz-ha-bench-${process.pid}`);
   cleanup.defer(() => stand.close());
-  const processes = new Processes(stand);
+  const processes = new Processes(stand, clocks);
   await processes.complete();
   const connection = await Connection.connect({ address: stand.address, interceptors: callInterceptors() });
   cleanup.defer(() => connection.close());
   const client = new Client({ connection });
   const guarded = await Guarded.start(client, stand.taskQueue, target.name);
   await guarded.calm(CALM_LIMIT_MS);
-  // An engine takes no orders of another database than its own.
-  const redis = whole_ && disks === undefined && target.cluster.redis !== undefined;
-  const engines = whole_ && disks === undefined && target.cluster.engines !== undefined;
-  const means = { redis, engines, disks: disks !== undefined };
+  const means = { redis, engines, disks: disks !== undefined, clocks: clocks !== undefined };
   const looker = new Looker(target, means);
   const { seed, only } = options;
-  return { target, client, stand, processes, guarded, looker, standbys, means, disks, seed, only, tell };
+  return { target, client, stand, processes, guarded, looker, standbys, means, disks, clocks, seed, only, tell };
 }
 
 async function bench(options: Options): Promise<number> {
@@ -162,14 +178,14 @@ async function bench(options: Options): Promise<number> {
 /** Says of a round that was not clean how it is played again alone, and what the guard said meanwhile. */
 async function tellHowToRepeat(
   { guarded }: Campaign,
-  { seed, standbys, postgresOnly, disks }: Options,
+  { seed, standbys, postgresOnly, disks, clocks }: Options,
   { round, began, did, runs }: Round,
 ): Promise<void> {
   const state = await guarded.state().catch(() => undefined);
   for (const { at, kind, says } of state?.events.filter((event) => event.at >= began) ?? [])
     tell(`  guard ${new Date(at).toISOString().slice(11, 23)} ${kind}: ${says}`);
   for (const run of runs) tell(`  run ${run}`);
-  const further = `${standbys === 2 ? ' --standbys 2' : ''}${postgresOnly === true ? ' --postgres-only' : ''}${disks === true ? ' --disks' : ''}`;
+  const further = `${standbys === 2 ? ' --standbys 2' : ''}${postgresOnly === true ? ' --postgres-only' : ''}${disks === true ? ' --disks' : ''}${clocks === true ? ' --clocks' : ''}`;
   tell(`  again: npm run -s bench:chaos -- --rounds 1 --seed ${seed} --round ${round}${further}`);
   tell(`  or:    npm run -s bench:chaos -- --rounds 1 --do ${did}${further}`);
 }
@@ -209,6 +225,7 @@ const program = new Command('bench:chaos')
     '--disks',
     'small disks of the bench for PostgreSQL, which are filled and made to hang; implies --postgres-only',
   )
+  .option('--clocks', 'wall clocks of its own for each container and worker, which are stepped ahead and back')
   .addOption(standbysOption())
   .addOption(asIsOption())
   .addOption(outputOption())

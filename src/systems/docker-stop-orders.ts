@@ -18,7 +18,8 @@ interface EngineEvent {
  * Who ended a container: somebody who told it to stop, or whatever killed it? A `docker stop` whose grace period runs out ends with the
  * same exit code as a kill, and the engine keeps nothing of the difference with the container. Its list of events does: `stop` stands there
  * in the first case only, and before it the container's own stop signal. That list is short (256 events) and lost with the engine's process,
- * so what was proven once is remembered here.
+ * so what was proven once is remembered here. What came before what is told by its order: the worker's clock and the engine's may differ,
+ * and either may be set.
  */
 export class StopOrders {
   /** When a container ended that was told to stop, by its id. */
@@ -34,19 +35,21 @@ export class StopOrders {
   async given({ Id, State, Config }: Pick<ContainerInspectInfo, 'Id' | 'State' | 'Config'>): Promise<boolean> {
     if (!ended.has(State.Status)) return false;
     if (this.proven.get(Id) === State.FinishedAt) return true;
-    const told = (await this.since(Id, State.StartedAt)).some((event) => isStopOrder(event, stopSignalOf(Config)));
+    const happened = await this.happenedTo(Id, Date.parse(State.FinishedAt) / 1000);
+    const inThisLife = happened.slice(happened.findLastIndex(({ Action }) => Action === 'start') + 1);
+    const told = inThisLife.some((event) => isStopOrder(event, stopSignalOf(Config)));
     if (told) this.proven.set(Id, State.FinishedAt);
     return told;
   }
 
-  /** What somebody did to it since, oldest first. */
-  private async since(id: string, startedAt: string): Promise<EngineEvent[]> {
-    const since = Date.parse(startedAt) / 1000;
+  /** What somebody did to it, as far as the list reaches back, oldest first. */
+  private async happenedTo(id: string, endedAt: number): Promise<EngineEvent[]> {
     const stream = (await this.docker.getEvents({
-      since,
+      // All of the list: 0 would be none of it.
+      since: 1,
       // An engine whose clock is behind goes on until then: what it has told by the limit is all that it knows.
-      until: Math.max(since, Date.now() / 1000),
-      filters: { type: ['container'], container: [id], event: ['stop', 'kill'] },
+      until: Math.max(endedAt, Date.now() / 1000),
+      filters: { type: ['container'], container: [id], event: ['start', 'stop', 'kill'] },
     })) as NodeJS.ReadableStream & { destroy(): void };
     let text = '';
     try {

@@ -1,8 +1,9 @@
 import type { OwnSettings } from '../../cluster/failover/own-settings';
 import { decideFailover, type CandidateState, type FailoverDecision } from '../../cluster/failover/decide';
-import { CLOCK_SKEW_MS, confirmedWithinMs, isFresh } from '../../cluster/guard/confirmation';
+import { confirmedWithinMs, isFresh } from '../../cluster/guard/confirmation';
 import { withHeard } from '../../cluster/guard/heard';
 import { confirmedLedger, ledgerKey, type Ledger } from '../../cluster/guard/ledger';
+import { CLOCK_SKEW_MS } from '../../cluster/guard/rounds';
 import type { Lsn } from '../../cluster/lsn';
 import type { PostgresAgent } from '../../systems/agent';
 import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';

@@ -194,15 +194,15 @@ export async function watchCluster(deps: ActivityDeps, request: WatchRequest): P
       lastLsn = round.sql.inRecovery === false ? (round.sql.lsn ?? lastLsn) : lastLsn;
       heard = heardAfter(heard, request.ledger, round, rounds.at(-2)?.sql);
       silentSince = round.sql.answered ? undefined : (silentSince ?? round.at);
-      const verdict = judge(rounds, policy, silentSince);
+      const verdict = judge(rounds, policy, silentSince, heard?.at);
       const now = observatory.clock.now();
       // What has not been confirmed for too long promises nothing: it is told so, or proven anew where the primary answers.
       const age = { confirmedAt, at: round.at, limitMs };
-      const stale = request.ledger.state === 'protected' && !wasFresh(round, confirmedAt, limitMs);
+      const stale = request.ledger.state === 'protected' && !wasFresh(round, confirmedAt, limitMs, heard?.at);
       const known = withHeard(request.ledger, heard);
       const believed = stale ? doubted(known, age, now) : known;
       const ledger = nextLedger(believed, round, policy, now, rounds) ?? (stale ? believed : undefined);
-      confirmedAt = confirmedAfter(ledger ?? request.ledger, round, confirmedAt, limitMs);
+      confirmedAt = confirmedAfter(ledger ?? known, round, confirmedAt, limitMs);
       if (isWritable(round.sql) && confirmedAt === round.at) aliveAt = round.at;
       remember(deps, request, confirmedAt, heard);
       const seen = {

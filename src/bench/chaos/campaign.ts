@@ -5,10 +5,12 @@ import type { Tier } from '../../cluster/maintenance/sides';
 import type { Report } from '../../workflows/run-state';
 import type { BoundedDisks } from '../bounded-disks';
 import type { Guarded } from '../guarded';
+import type { OwnClocks } from '../own-clocks';
 import type { Stand } from '../stand';
 import type { Target } from '../target';
 import type { Round } from './account';
 import { catalogueOf, type Means } from './catalogue';
+import { clockFault } from './clock-faults';
 import { containerFaults, cutLink, type TakeBack } from './container-faults';
 import { diskFault } from './disk-faults';
 import { guardAmiss, type Look, type Looker } from './health';
@@ -37,6 +39,7 @@ export interface Campaign {
   standbys: 1 | 2;
   means: Means;
   disks: BoundedDisks | undefined;
+  clocks: OwnClocks | undefined;
   seed: number;
   only: readonly string[];
   /** Tells what is done, when it is. */
@@ -90,7 +93,7 @@ export function drawn(campaign: Campaign, round: number): Action[] {
 
 async function apply(campaign: Campaign, places: Places, id: string, action: Action): Promise<TakeBack> {
   const { what, where } = action;
-  const { target, client, stand, processes, guarded, disks } = campaign;
+  const { target, client, stand, processes, guarded, disks, clocks } = campaign;
   if (isRunbook(what)) {
     // Of three nodes the optional one is taken away and comes back.
     const standby =
@@ -99,7 +102,7 @@ async function apply(campaign: Campaign, places: Places, id: string, action: Act
       '';
     return startRunbook(client, { taskQueue: stand.taskQueue, cluster: target.name, id, standby }, what, where);
   }
-  if (where.startsWith('worker') || where === 'temporal') return processes.apply(what, where, guarded);
+  if (where.startsWith('worker') || where === 'temporal') return processes.apply(action, guarded);
   const containerAt = (place: string): string => {
     const container = places[place];
     if (container === undefined) throw new Error(`there is no ${place}`);
@@ -111,6 +114,7 @@ async function apply(campaign: Campaign, places: Places, id: string, action: Act
   }
   const container = containerAt(where);
   if (what.startsWith('disk-')) return diskFault(disks, what, container);
+  if (what.startsWith('clock-')) return clockFault(clocks, what, container, action.forMs);
   const fault = containerFaults(target.cluster)[what];
   if (fault === undefined) throw new Error(`nothing is called ${what}`);
   return fault(container, action.forMs);

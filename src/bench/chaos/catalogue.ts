@@ -8,6 +8,8 @@ export interface Means {
   engines: boolean;
   /** The PostgreSQL nodes are on small disks of the campaign's own. */
   disks: boolean;
+  /** Containers and workers have wall clocks of the campaign's own. */
+  clocks: boolean;
 }
 
 const PROCESSES = ['worker-watching', 'worker-other', 'temporal'] as const;
@@ -18,7 +20,7 @@ const CUT = [1000, 60_000] as const;
 const DOWN = [500, 20_000] as const;
 
 /** Everything that can happen to the containers of these places, to the workers and to Temporal. Pure. */
-export function catalogueOf(places: Places, { redis, engines, disks }: Means): Possible[] {
+export function catalogueOf(places: Places, { redis, engines, disks, clocks }: Means): Possible[] {
   const there = (...names: string[]) => names.filter((name) => places[name] !== undefined);
   const postgres = there('primary', 'standby', 'standby-2');
   const others = [
@@ -46,6 +48,14 @@ export function catalogueOf(places: Places, { redis, engines, disks }: Means): P
           { what: 'disk-full', where: postgres, forMs: DOWN, weight: 2 },
           { what: 'disk-hang', where: postgres, forMs: FREEZE, weight: 2 },
         ] as const)
+      : []),
+    ...(clocks
+      ? (['clock-ahead', 'clock-back'] as const).map((what) => ({
+          what,
+          where: [...containers, 'worker-watching', 'worker-other'],
+          forMs: FREEZE,
+          weight: 2,
+        }))
       : []),
     { what: 'switchover', where: endings, forMs: [100, 5000], weight: 3 },
     { what: 'rejoin-copy', where: endings, forMs: [500, 5000] },

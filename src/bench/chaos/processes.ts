@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Guarded } from '../guarded';
+import type { OwnClocks } from '../own-clocks';
 import type { Stand, Started } from '../stand';
+import { clockFault } from './clock-faults';
 import type { TakeBack } from './container-faults';
+import type { Action } from './schedule';
 
 /** Workers that a campaign keeps running. */
 const WORKERS = 2;
@@ -11,20 +14,32 @@ const ASK_MS = 2000;
 /** The workers and the Temporal server of a campaign, and what can be done to them. */
 export class Processes {
   private workers: Started[] = [];
+  /** Whose clock each worker has, by the worker's number. */
+  private readonly clockOf = new Map<number | undefined, string>();
 
-  constructor(private readonly stand: Stand) {}
+  constructor(
+    private readonly stand: Stand,
+    private readonly clocks: OwnClocks | undefined,
+  ) {}
 
   /** Starts the workers that are missing. */
   async complete(): Promise<void> {
     this.workers = this.workers.filter(({ process }) => process.exitCode === null && process.signalCode === null);
     for (let left = 3; this.workers.length < WORKERS; left--) {
       try {
-        this.workers.push(await this.stand.startWorker());
+        this.workers.push(await this.start());
       } catch (error) {
         // Temporal may be dead or frozen at this moment.
         if (left <= 1) throw error;
       }
     }
+  }
+
+  private async start(): Promise<Started> {
+    const clock = `worker-${this.clockOf.size + 1}`;
+    const worker = await this.stand.startWorker(this.clocks?.environment(clock));
+    this.clockOf.set(worker.process.pid, clock);
+    return worker;
   }
 
   /** The worker that watches the cluster now, or another one. */
@@ -38,7 +53,7 @@ export class Processes {
   }
 
   /** Does something to one of the processes. @throws Error for what can't be done */
-  async apply(what: string, where: string, guarded: Guarded): Promise<TakeBack> {
+  async apply({ what, where, forMs }: Action, guarded: Guarded): Promise<TakeBack> {
     if (where === 'temporal') {
       if (what === 'freeze') return stopped(this.stand.serverPid);
       await this.stand.killTemporal();
@@ -46,6 +61,8 @@ export class Processes {
     }
     const worker = await this.worker(where === 'worker-watching', guarded);
     if (what === 'freeze') return stopped(worker.process.pid);
+    if (what.startsWith('clock-'))
+      return clockFault(this.clocks, what, this.clockOf.get(worker.process.pid) ?? where, forMs);
     await worker.kill();
     return () => this.complete();
   }

@@ -2,7 +2,7 @@ import { formatMs } from '../duration';
 import { withHeard, type Heard } from './heard';
 import { confirmedLedger, ledgerKey, type Ledger } from './ledger';
 import type { GuardPolicy } from './policy';
-import { isGone, isWritable } from './rounds';
+import { CLOCK_SKEW_MS, isGone, isWritable, mayHaveEnded } from './rounds';
 import type { Round } from './signals';
 import type { CarriedWatch } from './standby-loss';
 
@@ -30,8 +30,6 @@ export const CONFIRMED_WITHIN_MS = 5000;
  * primary's own files are asked as well (failover/own-settings.ts).
  */
 export const CONFIRMED_BEFORE_END_MS = 1000;
-/** By how much the clock of another worker may be ahead, in milliseconds. A confirmation that lies further in the future is none. */
-export const CLOCK_SKEW_MS = 1000;
 
 /** The limit for a cluster: the time in which a silent primary is certain to have failed belongs to it. */
 export function confirmedWithinMs(policy: Pick<GuardPolicy, 'probeInterval' | 'probeLimit' | 'confirmations'>): number {
@@ -101,16 +99,22 @@ export function confirmedAfter(
     const whole = ledger.state !== 'protected' || sql.weak === undefined;
     return same && whole ? round.at : before;
   }
-  return !sql.answered && isPowerless(round) && wasFresh(round, before, limitMs) ? round.at : before;
+  return !sql.answered && isPowerless(round) && wasFresh(round, before, limitMs, ledger.heard?.at) ? round.at : before;
 }
 
 /**
  * Was the ledger confirmed shortly enough before this round? Where it is known when the primary ended, that is the moment that counts:
  * it acknowledges nothing from then on, so it does not matter for how long nobody looked at it since; and what it did between the last
  * confirmation and its end is not known, so that has to be one moment.
+ * @param heardAt when the primary's last answer was heard, in milliseconds since the epoch; undefined where nobody knows
  */
-export function wasFresh(round: Round, confirmedAt: number | undefined, limitMs: number): boolean {
-  const end = endOf(round);
+export function wasFresh(
+  round: Round,
+  confirmedAt: number | undefined,
+  limitMs: number,
+  heardAt: number | undefined,
+): boolean {
+  const end = endOf(round, heardAt);
   if (end === undefined) return isFresh({ confirmedAt, at: round.at, limitMs });
   return (
     confirmedAt !== undefined && end - confirmedAt <= CONFIRMED_BEFORE_END_MS && confirmedAt - round.at <= CLOCK_SKEW_MS
@@ -118,9 +122,9 @@ export function wasFresh(round: Round, confirmedAt: number | undefined, limitMs:
 }
 
 /** When the primary ended, in milliseconds since the epoch, by Docker's word or its agent's; undefined where that is not known. */
-function endOf({ at, container, endedAt, agent }: Round): number | undefined {
+function endOf({ at, container, endedAt, agent }: Round, heardAt: number | undefined): number | undefined {
   const end = isGone(container) ? endedAt : saysStopped(agent) ? agent?.sinceMs : undefined;
-  return end === undefined || end > at ? undefined : end;
+  return end !== undefined && mayHaveEnded(end, at, heardAt) ? end : undefined;
 }
 
 const saysStopped = (agent: Round['agent']): boolean =>

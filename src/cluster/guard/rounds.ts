@@ -2,6 +2,9 @@ import { lsnBytes, type Lsn } from '../lsn';
 import type { GuardPolicy } from './policy';
 import type { ContainerWord, NodeAnswer, Round } from './signals';
 
+/** By how much the clock of another machine may be off, in milliseconds, for a time by it to prove something. */
+export const CLOCK_SKEW_MS = 1000;
+
 /** Docker's words for a container that is certainly not running. */
 const gone: ReadonlySet<ContainerWord> = new Set<ContainerWord>(['exited', 'dead', 'absent', 'created']);
 
@@ -13,6 +16,16 @@ export function isWritable(answer: NodeAnswer): boolean {
 /** Is the container certainly not there, or ended and not about to be restarted? */
 export function isGone(word: ContainerWord | undefined): boolean {
   return word !== undefined && gone.has(word);
+}
+
+/**
+ * Whether a primary can have ended at this moment, by the word of its own machine: Docker's or its agent's. That machine's clock may be
+ * off: an end in the future is none, and neither is one well before the primary was heard last, however long ago that is by now.
+ * @param at milliseconds since the epoch, now, by the clock of the worker that watches
+ * @param heardAt when its last answer was heard, by a worker's clock; undefined where nobody knows
+ */
+export function mayHaveEnded(end: number, at: number, heardAt: number | undefined): boolean {
+  return end <= at && (heardAt === undefined || heardAt - end <= CLOCK_SKEW_MS);
 }
 
 /**

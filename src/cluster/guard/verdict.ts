@@ -13,6 +13,7 @@ import {
   stalledMs,
   walAdvances,
   type WalAdvance,
+  mayHaveEnded,
 } from './rounds';
 import type { FailureKind, Round, Verdict } from './signals';
 import { judgeWrites } from './writes';
@@ -48,8 +49,9 @@ interface Silence {
  * certainly can't write, or where clients' only way to it is certainly cut.
  * @param rounds oldest first. They should reach back to the primary's last answer
  * @param silentSince milliseconds since the epoch at which the silence began, where it began before the oldest round
+ * @param heardAt when the primary's last answer was heard, in milliseconds since the epoch; absent where nobody knows
  */
-export function judge(rounds: readonly Round[], policy: GuardPolicy, silentSince?: number): Verdict {
+export function judge(rounds: readonly Round[], policy: GuardPolicy, silentSince?: number, heardAt?: number): Verdict {
   const newest = rounds.at(-1);
   if (newest === undefined) return { state: 'suspect', says: 'nobody has looked yet', hold: false, signals: [] };
   if (newest.sql.answered) return judgeAnswer(rounds, newest, policy);
@@ -57,7 +59,7 @@ export function judge(rounds: readonly Round[], policy: GuardPolicy, silentSince
   const silent = silentRounds(rounds);
   const began = silent[0]?.at ?? newest.at;
   const seenSince = silent.length === rounds.length ? Math.min(began, silentSince ?? began) : began;
-  const since = Math.min(seenSince, containerEnd(newest) ?? seenSince);
+  const since = Math.min(seenSince, containerEnd(newest, heardAt) ?? seenSince);
   const advances = walAdvances(silent, policy.confirmations);
   const silence = { newest, silent, since, forMs: newest.at + newest.sql.ms - since, advances, policy };
   return (
@@ -73,8 +75,8 @@ export function judge(rounds: readonly Round[], policy: GuardPolicy, silentSince
  * When the container ended, in milliseconds since the epoch by Docker's word. While no worker or no Temporal was there nobody saw it,
  * and clients waited all the same.
  */
-const containerEnd = ({ at, container, endedAt }: Round): number | undefined =>
-  isGone(container) && endedAt !== undefined && endedAt <= at ? endedAt : undefined;
+const containerEnd = ({ at, container, endedAt }: Round, heardAt: number | undefined): number | undefined =>
+  isGone(container) && endedAt !== undefined && mayHaveEnded(endedAt, at, heardAt) ? endedAt : undefined;
 
 const primaryOf = ({ newest }: Silence): string => newest.sql.name;
 const problemOf = ({ newest }: Silence): string => newest.sql.problem ?? 'no reason given';

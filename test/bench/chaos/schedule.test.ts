@@ -2,7 +2,7 @@ import { catalogueOf } from '../../../src/bench/chaos/catalogue';
 import { actionsOf, actionsText, onlyThese, parseActions, type Possible } from '../../../src/bench/chaos/schedule';
 
 const places = { primary: 'p', standby: 's', pooler: 'b' };
-const possible = catalogueOf(places, { redis: false, engines: false, disks: false });
+const possible = catalogueOf(places, { redis: false, engines: false, disks: false, clocks: false });
 
 describe('what a round does', () => {
   test('is the same for the same seed and round, and another one for others', () => {

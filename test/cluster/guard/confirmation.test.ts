@@ -89,7 +89,16 @@ describe('a primary whose end is known', () => {
   test.each(ends)('%s: what it did for longer than a moment nobody knows', (_by, end) => {
     const before = END - CONFIRMED_BEFORE_END_MS - 1;
     expect(after({ sql: silence(), ...end }, before)).toBe(before);
-    expect(wasFresh(round({ at: AT, sql: silence(), ...end }), before, LIMIT)).toBe(false);
+    expect(wasFresh(round({ at: AT, sql: silence(), ...end }), before, LIMIT, undefined)).toBe(false);
+  });
+  test.each(ends)('%s, whose clock is behind: an end before its last answer proves nothing', (_by, end) => {
+    const heard = (at: number): Ledger => ({ ...ledger, heard: { at } });
+    const seen: Partial<Round> = { sql: silence(), ...end };
+    // It was heard, and changed by hand while nobody watched; then it ended, at a time that its own machine names wrongly.
+    expect(after(seen, END + 30_000, heard(END + 30_000))).toBe(END + 30_000);
+    // Watched all the time, it needs no clock of another machine.
+    expect(after(seen, AT - 300, heard(AT - 300))).toBe(AT);
+    expect(after(seen, END + 1000, heard(END + 1000))).toBe(AT);
   });
   test('also where it ended a moment ago: that it was seen lately is not enough', () => {
     const seen: Partial<Round> = { sql: silence(), container: 'exited', endedAt: AT - 100 };

@@ -528,6 +528,12 @@ describe('a silence that is longer than the rounds that are kept', () => {
   });
 });
 
+test('an end before the last answer was told by a clock that is behind: the silence counts', () => {
+  const rounds = [round({ ...exited, endedAt: T0 - 3000 })];
+  expect(judge(rounds, policy, undefined, T0 - 2500)).toMatchObject({ kind: 'dead', since: T0 - 3000 });
+  expect(judge(rounds, policy, undefined, T0 - 100)).toMatchObject({ kind: 'dead', since: rounds[0]?.at });
+});
+
 describe('the evidence', () => {
   const signalsOf = (rounds: Given[]) => {
     const verdict = judge(story(...rounds), policy);
