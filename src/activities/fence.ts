@@ -109,25 +109,32 @@ export async function fenceNode(
 }
 
 /**
- * A name that is gone proves nothing while a container goes on under another one (`docker rename`) with the node's volume: it is ended. One that may only read there, such as a backup's, is left alone.
+ * A name that is gone proves nothing while a container goes on under another one (`docker rename`) with the node's volume and a server in
+ * it: it is ended. One that may only read there, or in which no PostgreSQL runs, such as a backup's, is left alone.
  * @returns what was done, to be said behind "has no container"; empty where there was none
  * @throws ApplicationFailure `Refused` when Docker does not tell, or one of them does not end
  */
 async function endRenamed(deps: ActivityDeps, node: string): Promise<string> {
   const ended: string[] = [];
+  const left: string[] = [];
   try {
     // The stack names the volume of a node as the node (docker-compose.ha.yml).
-    for (const { id, name } of await deps.docker.livingWritersOf(node)) {
+    for (const { id, name, serves } of await deps.docker.livingWritersOf(node)) {
+      (serves ? ended : left).push(name);
+      if (!serves) continue;
       await stillMine(`end ${name}, which has the volume of ${node}`);
       await endContainer(deps.docker, id);
-      ended.push(name);
     }
   } catch (error) {
     if (error instanceof Overtaken) throw error;
     throw notProven(node, `it has no container of its name, and another one may have its volume: ${messageOf(error)}`);
   }
-  if (ended.length === 0) return '';
-  return ` of its name, and ${ended.join(' and ')}, which had its volume, ${ended.length === 1 ? 'was' : 'were'} ended`;
+  const were = (names: readonly string[]) =>
+    `${names.join(' and ')}, which had its volume, ${names.length === 1 ? 'was' : 'were'}`;
+  return [
+    ...(ended.length === 0 ? [] : [` of its name, and ${were(ended)} ended`]),
+    ...(left.length === 0 ? [] : [` (${were(left)} left alone: no PostgreSQL runs in it)`]),
+  ].join('');
 }
 
 /** What becomes of a node that was cut off. */

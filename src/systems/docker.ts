@@ -93,8 +93,11 @@ export interface DockerClient {
   connect(container: string, place: Attachment): Promise<void>;
   /** Makes an empty volume; one that there is already stays as it is, its labels too. */
   createVolume(name: string, labels: Readonly<Record<string, string>>): Promise<void>;
-  /** The containers that may write to a volume, whatever their names, and that have not ended. */
-  livingWritersOf(volume: string): Promise<{ id: string; name: string; status: string }[]>;
+  /**
+   * The containers that may write to a volume, whatever their names, and that have not ended. `serves`: PostgreSQL or its agent runs
+   * in it, or Docker does not tell what does.
+   */
+  livingWritersOf(volume: string): Promise<{ id: string; name: string; status: string; serves: boolean }[]>;
   /** The volumes with a label: `key`, or `key=value`. */
   volumes(label: string): Promise<{ name: string; labels: Record<string, string> }[]>;
   /** Removes a volume; where there is none that is no error. */
@@ -128,6 +131,17 @@ function withLimit<T>(promise: Promise<T>, limitMs: number, what: string): Promi
   });
   return Promise.race([promise, limit]).finally(() => clearTimeout(timer));
 }
+
+/** The command lines of a container's processes; a frozen container has them too. */
+async function commandsIn(docker: Docker, container: string): Promise<string[]> {
+  const { Processes } = (await docker.getContainer(container).top({ ps_args: '-eo pid,args' })) as {
+    Processes: string[][];
+  };
+  return Processes.map(([, command = '']) => command);
+}
+
+/** A server process by its program or by the title that it gives itself, or the agent, which starts one. */
+const isOfPostgres = /^(?:\S*\/)?postgres(?::|\s|$)|\/veloz-agent\s/;
 
 /** Awaits an engine's answer; the named status codes mean that it was so already. */
 async function tolerating(codes: readonly number[], answer: Promise<unknown>, limitMs: number, what: string) {
@@ -343,10 +357,16 @@ export function createDockerClient(socketPath?: string): DockerClient {
         5000,
         `the list of containers that have the volume ${volume}`,
       );
-      return found
+      const writers = found
         .filter(({ State }) => !['created', 'exited', 'dead'].includes(State))
-        .filter(({ Mounts }) => Mounts.some(({ Name, RW }) => Name === volume && RW))
-        .map(({ Id, Names, State }) => ({ id: Id, name: (Names[0] ?? Id).replace(/^\//, ''), status: State }));
+        .filter(({ Mounts }) => Mounts.some(({ Name, RW }) => Name === volume && RW));
+      return Promise.all(
+        writers.map(async ({ Id, Names, State }) => {
+          const commands = await withLimit(commandsIn(docker, Id), 5000, `docker top ${Id}`).catch(() => undefined);
+          const serves = commands === undefined || commands.some((command) => isOfPostgres.test(command));
+          return { id: Id, name: (Names[0] ?? Id).replace(/^\//, ''), status: State, serves };
+        }),
+      );
     },
     async volumes(label) {
       const list = docker.listVolumes({ filters: { label: [label] } });

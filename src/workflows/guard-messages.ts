@@ -169,6 +169,8 @@ export interface GuardKnowledge {
   failures: number;
   /** Nodes that it fenced and that were not rejoined yet, handed over by a history that begins anew. */
   toRejoin?: { node: string; reason: string }[];
+  /** When a fence that was in vain is tried again, in milliseconds since the epoch. */
+  fenceAgainAt?: number;
   /** Of what is left over. */
   mending?: MendingKnowledge;
   /** The key of the readiness that was told last. */

@@ -36,9 +36,9 @@ import { MendingGuard } from './guard-mending';
 import { NamesGuard } from './guard-names';
 import { emptyRedisState, nothingKnownOfRedis, RedisGuard } from './guard-redis';
 import { GuardRuns, newRunId, type StartedRun } from './guard-runs';
+import { SplitBrainGuard } from './guard-split-brain';
 import { MAX_BACKOFF_MS, stretchMs, watching, watchingAndActing } from './guard-watching';
 import { searchAttributeNames, WORKFLOW_TASK_TIMEOUT } from './messages';
-import { act, changing } from './runbook/activity-options';
 import { describeCluster } from './runbook/begin';
 import { rootMessage } from './runbook/runner';
 import type { RejoinInput } from './standby-input';
@@ -103,8 +103,8 @@ class Guard {
   private readonly known: GuardKnowledge;
   /** The failover that it has a person asked about, and the primary whose failure is the reason. */
   private asking: { workflowId: string; primary: string | null; withdrawn?: string } | undefined;
-  /** Nodes that it fenced, and that are to become standbys one after the other: each needs the lock of PostgreSQL. */
-  private readonly toRejoin: { node: string; reason: string }[];
+  /** Ends a second primary. */
+  private readonly splitBrain: SplitBrainGuard;
   /** The runs that it started. */
   private readonly runs = new GuardRuns();
   /** Changes whom commits wait for. */
@@ -136,18 +136,18 @@ class Guard {
     };
     this.state.runId = runId;
     this.known = input.known ?? { ...nothingTold, sees: 'healthy', failures: 0 };
-    this.toRejoin = this.known.toRejoin ?? [];
-    delete this.known.toRejoin;
-    if (input.carried === undefined)
-      this.note('started', `started by ${input.startedBy ?? 'the Web UI or an API client'}, mode ${this.state.mode}`);
-    this.names = new NamesGuard({
+    const host = {
       state: this.state,
       policy: described.topology.guard,
       known: this.known,
-      note: (kind, says) => this.note(kind, says),
+      note: (kind: GuardEvent['kind'], says: string) => this.note(kind, says),
       acts: () => this.actsInBackOff(),
-      backOff: (says) => this.backOff(says),
-    });
+      backOff: (says: string) => this.backOff(says),
+    };
+    this.splitBrain = new SplitBrainGuard(host);
+    if (input.carried === undefined)
+      this.note('started', `started by ${input.startedBy ?? 'the Web UI or an API client'}, mode ${this.state.mode}`);
+    this.names = new NamesGuard(host);
     this.redis = this.redisGuard();
     this.mending = this.mendingGuard();
     listenToPeople({
@@ -209,8 +209,8 @@ class Guard {
       known: (known.mending ??= {}),
       note: (kind, says, run) => this.note(kind, says, run),
       explain: () => this.explain(),
-      busy: () => this.starting || state.acting !== undefined || this.toRejoin.length > 0,
-      startsAnother: () => this.starting || this.toRejoin.length > 0,
+      busy: () => this.starting || state.acting !== undefined || this.splitBrain.toRejoin.length > 0,
+      startsAnother: () => this.starting || this.splitBrain.toRejoin.length > 0,
       mended: () => {
         if (!this.known.failed) this.tryAgainNow();
       },
@@ -269,7 +269,7 @@ class Guard {
    * hang or copy for hours, and a rejoin may wait for the end of maintenance. These are handed on.
    */
   private busyWith(): string | undefined {
-    const { toRejoin } = this;
+    const { toRejoin } = this.splitBrain;
     const young = holdsUp(this.goingOn(), Date.now());
     if (young !== undefined) return young.workflowId;
     const [old] = this.goingOn();
@@ -291,7 +291,7 @@ class Guard {
   }
 
   private handedOver(): GuardKnowledge {
-    return this.toRejoin.length === 0 ? this.known : { ...this.known, toRejoin: this.toRejoin };
+    return this.splitBrain.toRejoin.length === 0 ? this.known : { ...this.known, toRejoin: this.splitBrain.toRejoin };
   }
 
   /** An earlier history started a run that goes on: without this nobody would hear its end, and nothing else would ever be started. */
@@ -329,9 +329,10 @@ class Guard {
       this.forget();
     }
     this.names.retryWhenDue(now);
+    this.splitBrain.retryWhenDue(now);
     const { primary } = state.ledger;
     const run = `${this.runId('failover')}/${uuid4()}`;
-    const { failures: _failures, redis: _redis, mending: _mending, ...known } = this.known;
+    const { failures: _failures, redis: _redis, mending: _mending, fenceAgainAt: _fenceAgainAt, ...known } = this.known;
     const mayHold =
       this.acts() && state.mode === 'auto' && state.ledger.state === 'protected' && state.acting === undefined;
     // Only what takes no longer than a moment is done outside of the run that follows: with any other ledger the failed primary's own
@@ -356,6 +357,7 @@ class Guard {
             state.backoffUntil,
             state.namesBackoffUntil,
             this.names.looksUntil(now),
+            this.splitBrain.againAt,
             this.handsOnAt(),
           ]),
         }),
@@ -465,7 +467,7 @@ class Guard {
         this.names.commitsGoOn();
         return;
       case 'split brain':
-        return this.splitBrain(result);
+        return this.splitBrain.take(result);
     }
   }
 
@@ -537,7 +539,7 @@ class Guard {
   private async rejoinNext(): Promise<void> {
     const { state } = this;
     if (state.acting !== undefined || state.maintenance !== undefined || state.mode === 'off') return;
-    const next = this.toRejoin.shift();
+    const next = this.splitBrain.toRejoin.shift();
     if (next === undefined) return;
     await this.startRun('rejoin', this.runId('rejoin'), {
       cluster: state.cluster,
@@ -590,6 +592,9 @@ class Guard {
     } else if (what === 'failover' && !this.known.failed && patched('guard-acts-in-back-off')) {
       // It was refused because the primary came back meanwhile, or lost its reason: nothing is to be tried again.
       this.note('failover', says, workflowId);
+    } else if (what !== 'failover' && patched('guard-back-off-of-failovers')) {
+      // Whatever else is left of a node is brought back with a back-off of the node's own, and keeps no failover waiting.
+      this.note('failover', says, workflowId);
     } else this.backOff(says, workflowId);
     this.ended(workflowId);
   }
@@ -611,34 +616,6 @@ class Guard {
     this.known.failures += 1;
     this.state.backoffUntil = Date.now() + ms;
     this.note('backoff', `${says}. Nothing is tried again before ${formatMs(ms)} have passed`, run);
-  }
-
-  private async splitBrain(result: WatchResult): Promise<void> {
-    const { state } = this;
-    const { splitBrain } = result;
-    if (splitBrain === undefined) return;
-    this.known.splitBrain = true;
-    log.error('Two nodes are writable', { cluster: state.cluster, says: splitBrain.says });
-    this.note('split brain', splitBrain.says);
-    const { keep } = splitBrain;
-    if (keep === null || !this.actsInBackOff() || state.acting !== undefined) return;
-    // All of them first: each takes writes until it is fenced, and a rejoin holds the lock meanwhile.
-    for (const node of splitBrain.fence) {
-      try {
-        const run = `${workflowInfo().workflowId}/${uuid4()}`;
-        const says = await act(changing, `Fence ${node}, which is not the primary`).fenceRogue({
-          cluster: state.cluster,
-          run,
-          node,
-          keep,
-          ...(splitBrain.named === undefined ? {} : { named: splitBrain.named }),
-        });
-        this.note('fenced', says);
-        this.toRejoin.push({ node, reason: splitBrain.says });
-      } catch (error) {
-        this.backOff(`${node} could not be fenced: ${rootMessage(error)}`);
-      }
-    }
   }
 
   private runId(what: 'failover' | 'rejoin'): string {

@@ -115,7 +115,7 @@ describe('a node is fenced', () => {
     });
 
     test('a container that has its volume under another name is ended', async () => {
-      engine.usersOf = { [PRIMARY]: [{ id: 'abc', name: 'pg-old', status: 'paused' }] };
+      engine.usersOf = { [PRIMARY]: [{ id: 'abc', name: 'pg-old', status: 'paused', serves: true }] };
       engine.status.abc = 'paused';
       engine.onKill = (id) => (engine.status[id] = 'exited');
       const { how, says } = await fence();
@@ -124,6 +124,16 @@ describe('a node is fenced', () => {
         'has no container of its name, and pg-old, which had its volume, was ended: nobody can write',
       );
       expect(engine.did).toEqual(['kill abc', IN_VOLUME]);
+    });
+
+    test('a backup that has its volume is left alone, and named', async () => {
+      engine.usersOf = { [PRIMARY]: [{ id: 'abc', name: 'backup', status: 'running', serves: false }] };
+      const { how, says } = await fence();
+      expect(how).toBe('container');
+      expect(says).toContain(
+        'has no container (backup, which had its volume, was left alone: no PostgreSQL runs in it): nobody can write',
+      );
+      expect(engine.did).toEqual([IN_VOLUME]);
     });
 
     test('nothing is proven where Docker does not tell of such containers', async () => {

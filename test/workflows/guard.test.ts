@@ -854,6 +854,19 @@ describe('guard', () => {
       });
     });
 
+    test('a rejoin that did not end well keeps no failover waiting', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.sees(rogue());
+        await (await cluster.run('rejoin')).end({ type: 'Failed', says: 'its container was killed' });
+        const state = await cluster.until('the end', ({ acting }) => acting === undefined);
+        expect(event(state, 'failover')?.says).toContain('did not end well: its container was killed');
+        expect(state.backoffUntil).toBeUndefined();
+        await cluster.sees(dead());
+        expect((await cluster.run()).id).toContain('failover');
+      });
+    });
+
     test('every one of several is fenced before the first is made a standby again', async () => {
       const cluster = new GuardedCluster(server);
       const acting: (string | undefined)[] = [];
@@ -886,13 +899,15 @@ describe('guard', () => {
       });
     });
 
-    test('a fence that did not work is tried again after the back-off', async () => {
+    test('a fence that did not work is tried again after the back-off, which keeps no failover waiting', async () => {
       const cluster = new GuardedCluster(server);
       cluster.acts.fence = () => Promise.reject(refused('H2: it can’t be fenced'));
       await cluster.protected(async () => {
         await cluster.sees(rogue());
-        const state = await cluster.until('the back-off', ({ backoffUntil }) => backoffUntil !== undefined);
+        const state = await cluster.until('the back-off', (each) => kinds(each).includes('backoff'));
         expect(event(state, 'backoff')?.says).toContain('H2: it can’t be fenced');
+        expect(state.backoffUntil).toBeUndefined();
+        await cluster.watches(({ known, mayHold }) => mayHold && known.splitBrain);
         cluster.acts.fence = (node) => Promise.resolve(`${node} was fenced`);
         await cluster.sees(rogue(), ({ known, mayHold }) => mayHold && !known.splitBrain);
         expect((await cluster.run('rejoin')).input).toMatchObject({ node: STANDBY });

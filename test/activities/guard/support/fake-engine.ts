@@ -79,7 +79,7 @@ export class FakeEngine {
   /** Nodes that are frozen by the engine's list, whatever it says of the one. */
   frozen: string[] = [];
   /** Containers that have a volume, under any name. */
-  usersOf: Record<string, { id: string; name: string; status: string }[]> = {};
+  usersOf: Record<string, { id: string; name: string; status: string; serves: boolean }[]> = {};
 
   /** Containers whose agents somebody stopped (SIGSTOP): what they are asked waits until they are woken. */
   readonly stopped = new Set<string>();
