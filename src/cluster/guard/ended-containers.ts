@@ -130,7 +130,8 @@ export function hungContainer(name: string, { answered, attempts = 0, problem }:
 
 /**
  * What shows that a container's process lives, when it is asked from outside: engines by HTTP; HAProxy at its front door, its statistics
- * and its runtime API, of which the last does not count against its `maxconn`; Sentinels by PING. Whatever comes is an answer.
+ * and its runtime API, whose socket is not subject to the global `maxconn` (BC_O_UNLIMITED in HAProxy's cli.c), so that it answers when
+ * all places are taken; Sentinels by PING. Whatever comes is an answer.
  */
 export function lifeQuestions(
   name: string,
