@@ -24,7 +24,11 @@ export const isDue = ({ since, notBefore }: Attempts, now: number, settleMs: num
   now >= notBefore && now - since >= settleMs;
 
 /** Counts one that begins now: the next one waits, each time longer. */
-export function countAttempt(attempts: Attempts, now: number, policy: Pick<GuardPolicy, 'backoff'>): void {
+export function countAttempt(
+  attempts: Pick<Attempts, 'attempts' | 'notBefore'>,
+  now: number,
+  policy: Pick<GuardPolicy, 'backoff'>,
+): void {
   attempts.attempts += 1;
   attempts.notBefore = now + mendingBackoffMs(attempts.attempts, policy);
 }

@@ -56,6 +56,10 @@ export function logs(container: string): string {
   return `docker logs --tail 20 ${container}`;
 }
 
+/** What Docker's check of a container's health said the last times. */
+export const healthOf = (container: string): string =>
+  `docker inspect --format '{{json .State.Health.Log}}' ${container}`;
+
 /** Sends the pooler's clients to an endpoint, by hand: takes the node as a run would, routes, and gives it back. */
 export function routeByHand(pooler: string, { host, port }: Endpoint): string {
   const token = String.raw`t="\"token\":{\"run\":\"by-hand-$(date +%s)\",\"attempt\":1}"`;

@@ -1,6 +1,7 @@
 import { isCancellation, patched, proxyActivities, sleep } from '@temporalio/workflow';
 import type { Activities, MembersWatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
+import { STAYS_STOPPED } from '../cluster/guard/ended-containers';
 import { busyPauseMs, isInTheWay, mendingBackoffMs, NOBODY, wordsOf, type LeftOver } from '../cluster/guard/mending';
 import type { GuardPolicy } from '../cluster/guard/policy';
 import type { RunEnd } from '../cluster/guard/run-end';
@@ -143,15 +144,15 @@ export class MendingGuard {
     });
     for (const { node, attempts, started: byWatch } of before) {
       if (leftOver.some((each) => each.node === node)) continue;
+      const stays = startedSays.some((says) => says.startsWith(`${node} ${STAYS_STOPPED}`));
       const after = attempts === 0 ? '' : ` after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`}`;
-      host.note(
-        'mended',
+      const over =
         node === NOBODY
           ? `somebody takes writes again${after}`
           : byWatch === true
             ? `${node} runs again`
-            : `${node} is a standby again${after}`,
-      );
+            : `${node} is a standby again${after}`;
+      if (!stays) host.note('mended', over);
       delete known[node];
       host.mended();
     }

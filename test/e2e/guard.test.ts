@@ -146,6 +146,26 @@ describe('the guard', () => {
     120_000,
   );
 
+  test('a container that answers while the check of its health fails is told, and not ended', async () => {
+    const proxy = 'veloz-haproxy';
+    const startedAt = () => docker('inspect', '-f', '{{.State.StartedAt}}', proxy).trim();
+    const began = startedAt();
+    await guarded.guard();
+    const check = docker('exec', proxy, 'sh', '-c', 'command -v haproxy-health').trim();
+    docker('exec', '-u', 'root', proxy, 'chmod', 'a-x', check);
+    try {
+      const told = ({ node, next }: { node: string; next?: string }) =>
+        node === proxy && next?.startsWith('docker inspect') === true;
+      await guarded.until('the check being told', ({ mending }) => mending?.nodes.some(told) === true, 90_000);
+      await sleep(10_000);
+      expect(startedAt()).toBe(began);
+    } finally {
+      docker('exec', '-u', 'root', proxy, 'chmod', 'a+x', check);
+    }
+    await guarded.until('its end', ({ mending }) => mending?.nodes.length === 0, 30_000);
+    expect(startedAt()).toBe(began);
+  }, 240_000);
+
   test('processes that hang while their containers run are restarted, and nobody is promoted', async () => {
     const before = await roles();
     await guarded.guard();

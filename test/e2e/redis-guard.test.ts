@@ -1,3 +1,4 @@
+import { spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { redisFindings } from '../../src/cluster/redis/health';
 import type { GuardEvent, GuardState } from '../../src/workflows/guard-messages';
@@ -212,6 +213,31 @@ describe('the guard, of Redis', () => {
     await guarded.until('that it is over', ({ redis: seen }) => seen?.trouble === undefined, 60_000);
     expect(runsIn(await guarded.state())).toEqual([]);
   });
+
+  test('a Sentinel that hangs while somebody stops it is ended, and stays stopped', async () => {
+    await wholeRedis();
+    await guarded.guard();
+    const health = () => docker('inspect', '-f', '{{.State.Health.Status}}', sentinel).trim();
+    docker('kill', '-s', 'STOP', sentinel);
+    let stopping: ChildProcess | undefined;
+    try {
+      await waitUntil('its check failing', () => health() === 'unhealthy', 60_000);
+      // It hears no signal, so Docker waits for as long as it is told to.
+      stopping = spawn('docker', ['stop', '-t', '120', sentinel], { stdio: 'ignore' });
+      await guarded.until(
+        'its end',
+        ({ events }) => events.some(({ says }) => says.startsWith(`${sentinel} was ended, and stays so`)),
+        100_000,
+      );
+      await sleep(LONG_MS);
+      expect(runs(sentinel)).toBe(false);
+      expect(runsIn(await guarded.state())).toEqual([]);
+    } finally {
+      stopping?.kill();
+      if (runs(sentinel)) docker('kill', sentinel);
+      docker('start', sentinel);
+    }
+  }, 240_000);
 
   test('a replica whose process hangs is ended and started', async () => {
     const { master, replica } = await wholeRedis();

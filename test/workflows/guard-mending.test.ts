@@ -83,6 +83,25 @@ describe('guard, of what is left over', () => {
     });
   });
 
+  test('one that was told to stop while it hung is not told as running again', async () => {
+    const cluster = new GuardedCluster(server, { mode: 'auto' });
+    const node = 'veloz-redis-sentinel-3';
+    const hangs: LeftOver = {
+      node,
+      says: 'its process does not answer',
+      key: 'hangs',
+      settleMs: 10_000,
+      started: true,
+    };
+    const started = [`${node} was ended, and stays so: somebody told it to stop meanwhile. Next: docker start ${node}`];
+    await cluster.protected(async () => {
+      await cluster.seesMembers({ why: 'sees', leftOver: [hangs], due: [], byHand: [] });
+      await cluster.seesMembers({ why: 'sees', leftOver: [], due: [], byHand: [], started });
+      const state = await cluster.until('the news', (seen) => says(seen, 'mended').length > 0);
+      expect(says(state, 'mended')).toEqual(started);
+    });
+  });
+
   test('a standby that the watch started and that answers ends the back-off of a failover that was refused for it', async () => {
     const cluster = new GuardedCluster(server, { mode: 'auto', backoff: '10m' });
     const started = [`${STANDBY} was started again: its container is exited, exit code 137`];

@@ -4,15 +4,14 @@ import {
   deployedTogether,
   endedContainer,
   ENDS_EACH_TIME,
-  hungContainer,
   LOOP_OVER_MS,
   restartedWhereTheyHang,
 } from '../../cluster/guard/ended-containers';
 import type { LeftOver } from '../../cluster/guard/mending';
 import type { ActivityDeps, ClusterAccess } from '../deps';
-import { endContainer } from '../end-container';
 import { countAttempt, isDue, noAttempts, startAgain, type Attempts } from '../start-again';
 import { howItEnded, type EndedState } from '../how-it-ended';
+import { HungContainers, type AskForLife } from './hung-containers';
 import { withinLimit } from './probe';
 
 /** How often each container is looked at when Docker tells of no end, in milliseconds. */
@@ -22,17 +21,18 @@ const LIMIT_MS = 1000;
 
 interface Left extends Attempts {
   found: LeftOver;
-  /** It runs, and has to be ended first. */
+  /** It runs, and Docker's check of its health fails. */
   hangs: boolean;
 }
 
 /**
  * Looks after the containers through which clients come and the Sentinels, and starts one again that was killed. Docker does so for one
- * that crashed, and neither for one that was killed from outside nor for one whose process hangs: that one is ended and started.
+ * that crashed, and neither for one that was killed from outside nor for one whose process hangs ({@link HungContainers}).
  */
 export class EndedContainers {
   private readonly names: string[];
   private readonly restarted: ReadonlySet<string>;
+  private readonly hung: HungContainers;
   private readonly onlyWay: ReadonlySet<string>;
   /** Sentinels that Docker starts again and again are told by the watch of Redis. */
   private readonly sentinels: ReadonlySet<string>;
@@ -50,13 +50,15 @@ export class EndedContainers {
   private closed = false;
 
   constructor(
-    private readonly deps: Pick<ActivityDeps, 'docker'>,
+    private readonly deps: Pick<ActivityDeps, 'docker' | 'lockHolder'>,
     private readonly access: ClusterAccess,
     private readonly mayAct: boolean,
     /** What an earlier stretch has told: between two starts a container runs for a moment. */
     known: readonly { node: string; says: string }[] = [],
+    ask?: AskForLife,
   ) {
     const { topology } = access;
+    this.hung = new HungContainers(deps, access, mayAct, ask);
     this.names = containersOfTheWay(topology);
     this.restarted = new Set(restartedWhereTheyHang(topology));
     this.onlyWay = new Set(clientsOnlyWay(topology));
@@ -100,12 +102,13 @@ export class EndedContainers {
       const state = await this.stateOf(name);
       if (state.status === 'absent') this.absent.add(name);
       else this.absent.delete(name);
-      const hung = this.restarted.has(name) ? hungContainer(name, state) : undefined;
+      const hung = this.restarted.has(name) ? this.hung.see(name, state) : undefined;
       const way = { loops: this.loops(name, state.status), onlyWay: this.onlyWay.has(name) };
       const found = endedContainer(name, state, way) ?? hung;
       if (found === undefined) this.left.delete(name);
+      else if (found === hung) this.left.set(name, { ...noAttempts(performance.now()), found, hangs: true });
       else if (this.left.get(name)?.found.key !== found.key)
-        this.left.set(name, { ...noAttempts(performance.now()), found, hangs: found === hung });
+        this.left.set(name, { ...noAttempts(performance.now()), found, hangs: false });
     } catch {
       // Nobody knows: what was so before is what is told, and it is asked again.
       this.news = true;
@@ -136,13 +139,13 @@ export class EndedContainers {
 
   private async startWhatIsDue(name: string): Promise<void> {
     const left = this.left.get(name);
+    if (left?.hangs === true) return this.mendHung(name);
     const now = performance.now();
     // What a person froze stays so.
     if (left?.found.leaves !== undefined) return;
     if (!this.mayAct || left === undefined || !isDue(left, now, left.found.settleMs)) return;
     countAttempt(left, now, this.access.topology.guard);
     try {
-      if (left.hangs) await endContainer(this.deps.docker, name);
       await startAgain(this.deps.docker, name);
       await this.lookAt(name);
       if (!this.left.has(name)) this.startedSays.push(`${name} was started again: ${left.found.says}`);
@@ -151,6 +154,13 @@ export class EndedContainers {
       const says = left.found.says.replace(/; it could not be started.*$/, '');
       left.found = { ...left.found, says: `${says}; it could not be started: ${(error as Error).message}` };
     }
+  }
+
+  /** What was asked of it may be told in other words by now, and what was ended is looked at again. */
+  private async mendHung(name: string): Promise<void> {
+    const says = await this.hung.mend(name);
+    if (says !== undefined) this.startedSays.push(says);
+    await this.lookAt(name);
   }
 
   /** Docker tells when one ends or is frozen, so that all of them need not be asked all the time. */

@@ -1,7 +1,6 @@
 import { mendingBackoffMs, type LeftOver } from '../../cluster/guard/mending';
 import type { ActivityDeps, ClusterAccess } from '../deps';
-import { endContainer } from '../end-container';
-import { startAgain } from '../start-again';
+import { endAndStart, staysStopped } from '../end-and-start';
 import { wakeAgent } from '../wake-agent';
 import { messageOf, withinLimit } from './probe';
 
@@ -73,9 +72,8 @@ export class HungPooler {
       this.attempts += 1;
       this.triedAt = now;
       this.notBefore = now + mendingBackoffMs(this.attempts, this.access.topology.guard);
-      await endContainer(docker, poolerName);
-      await startAgain(docker, poolerName);
-      this.startedSays.push(`${poolerName} was ended and started again: ${says}`);
+      const started = await endAndStart(docker, poolerName);
+      this.startedSays.push(started ? `${poolerName} was ended and started again: ${says}` : staysStopped(poolerName));
       this.problem = undefined;
       return true;
     } catch (error) {

@@ -1,9 +1,9 @@
 import { mendingBackoffMs } from '../../cluster/guard/mending';
 import type { GuardPolicy } from '../../cluster/guard/policy';
 import type { ActivityDeps } from '../deps';
-import { endContainer } from '../end-container';
+import { endAndStart, staysStopped } from '../end-and-start';
 import { messageOf, withinLimit } from '../guard/probe';
-import { startAgain } from '../start-again';
+import { keptOf } from '../kept-attempts';
 import { accessRedis, withConnection } from './access';
 
 /**
@@ -28,12 +28,11 @@ interface Silent {
 
 /**
  * Ends and starts Redis nodes whose process hangs beside a master that is well: Docker restarts what ended, and not what hangs. Two ways
- * have to agree: no answer here, and none to Docker's own check, which asks from inside. The watch of the master waits for none of it.
+ * have to agree: no answer here, and none to Docker's own check, which asks from inside. The watch of the master waits for none of it. Attempts are kept when a node answers, and over the stretches of the watch
+ * ({@link keptOf}), so that one that hangs again and again is left in peace for longer.
  */
 export class HungNodes {
   private readonly silent = new Map<string, Silent>();
-  /** Attempts, and when the next one may be; kept when a node answers, so that one that hangs again and again is left in peace for longer. */
-  private readonly tries = new Map<string, { attempts: number; notBefore: number }>();
   private says: string[] = [];
 
   constructor(
@@ -52,7 +51,10 @@ export class HungNodes {
     return [...this.silent.values()].find(({ trouble }) => trouble !== undefined)?.trouble;
   }
 
-  /** The nodes that a look at everything has just shown as running without an answer. One that is not among them any more is forgotten. */
+  /**
+   * The nodes that a look at everything has just shown as running without an answer. One that is not among them any more hangs no more.
+   * @param now milliseconds on the clock that only goes forward, which is the same in each stretch (steadyMs)
+   */
   see(names: readonly string[], now: number): void {
     for (const name of this.silent.keys()) if (!names.includes(name)) this.silent.delete(name);
     for (const name of names) if (!this.silent.has(name)) this.silent.set(name, { since: now, busy: false });
@@ -61,20 +63,19 @@ export class HungNodes {
   /** Begins to end and start those that have been silent for long. To be called only while the master answers. Never throws. */
   restartDue(now: number): void {
     for (const [name, silent] of this.silent) {
-      const { attempts, notBefore } = this.tries.get(name) ?? { attempts: 0, notBefore: 0 };
+      const kept = keptOf(this.deps, name, now);
+      const { attempts, notBefore } = kept;
       if (silent.busy || now < notBefore || now - silent.since < HANGS_MS) continue;
       silent.busy = true;
-      this.tries.set(name, {
-        attempts: attempts + 1,
-        notBefore: now + Math.max(HANGS_MS, mendingBackoffMs(attempts + 1, this.policy)),
-      });
+      kept.attempts = attempts + 1;
+      kept.notBefore = now + Math.max(HANGS_MS, mendingBackoffMs(attempts + 1, this.policy));
       void this.restart(name).then(
         (says) => {
           silent.busy = false;
           delete silent.trouble;
           if (says !== undefined) this.says.push(says);
           // Nothing was done, and it is looked at again soon.
-          else this.tries.set(name, { attempts, notBefore: now + LOOK_AGAIN_MS });
+          else Object.assign(kept, { attempts, notBefore: now + LOOK_AGAIN_MS });
         },
         (error: unknown) => {
           silent.busy = false;
@@ -90,10 +91,11 @@ export class HungNodes {
     const { status, health } = await withinLimit(docker.inspect(name), LIMIT_MS);
     if (status !== 'running' || health !== 'unhealthy' || (await this.answers(name))) return undefined;
     if ((await this.deps.lockHolder(this.cluster, 'redis')) !== undefined) return undefined;
-    await endContainer(docker, name);
-    await startAgain(docker, name);
+    const started = await endAndStart(docker, name);
     this.silent.delete(name);
-    return `${name} was ended and started again: it ran, and its process answered nobody`;
+    return started
+      ? `${name} was ended and started again: it ran, and its process answered nobody`
+      : staysStopped(name);
   }
 
   /** An error that Redis itself says is an answer: a wrong password, a script that goes on. */

@@ -5,10 +5,10 @@ import { connectCommand } from '../../cluster/off-networks';
 import { redisFailover } from '../../cluster/redis/commands';
 import { finalFailure, keepBeating, until } from '../context';
 import type { ActivityDeps } from '../deps';
+import { endAndStart, staysStopped } from '../end-and-start';
 import { DoesNotEnd, endContainer, hasEnded } from '../end-container';
 import { messageOf } from '../guard/probe';
 import { offNetworks, putBack, putBackWords } from '../put-back';
-import { startAgain } from '../start-again';
 import { accessRedis, withConnection, type RedisAccess } from './access';
 import { announce, gatherSentinels, watchAnew } from './announce';
 import { observeRedis } from './observe';
@@ -127,8 +127,7 @@ async function connectAnew(deps: ActivityDeps, access: RedisAccess, node: string
     throw failed(
       `${inVain}, as since its start ${formatMs(state.upMs ?? 0)} ago (limit: no second restart in vain within ${formatMs(RESTART_AGAIN_MS)})`,
     );
-  await endContainer(deps.docker, node);
-  await startAgain(deps.docker, node);
+  if (!(await endAndStart(deps.docker, node))) throw finalFailure('Failed', `L1: ${inVain}; ${staysStopped(node)}`);
   const startedAt = steadyMs();
   try {
     await connected(START_LIMIT_MS);

@@ -19,6 +19,7 @@ import {
   type RedisRound,
   type RedisVerdict,
 } from '../../cluster/redis/watch';
+import { steadyMs } from '../clock';
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
 import { endOfStretch } from '../guard/stretch';
@@ -168,10 +169,10 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
       if (verdict.state === 'healthy' && request.mayStart === true) {
         if (round.picture !== undefined) {
           killed.see(killedBeside(round.picture, request.movedFrom), now);
-          hung.see(silentBeside(round.picture), now);
+          hung.see(silentBeside(round.picture), steadyMs());
         }
         killed.startDue(now);
-        hung.restartDue(now);
+        hung.restartDue(steadyMs());
       }
       if (verdict.state === 'healthy' && round.picture !== undefined && request.master !== null)
         away.see(round.picture, request.master, now);

@@ -1,6 +1,8 @@
-import { logs } from '../commands';
+import type { LifeQuestion } from '../../systems/sign-of-life';
+import { healthOf, logs } from '../commands';
+import type { LockName } from '../locks';
 import { START_STACK, startContainer } from '../redis/commands';
-import type { ClusterTopology } from '../topology';
+import type { ClusterTopology, Endpoint } from '../topology';
 import { containerWords, isKilled, wasStoppedByHand, type LeftOver, type MemberFacts } from './mending';
 
 /**
@@ -14,8 +16,8 @@ export function containersOfTheWay(topology: WayTopology): string[] {
 }
 
 /**
- * Those among them that are ended and started where they hang: Docker's own check of their health asks only whether the process answers,
- * and not whether it has what it needs. A pooler's agent looks after PgBouncer itself.
+ * Those among them that are ended and started where they hang: neither Docker's own check of their health nor {@link lifeQuestions} gets an
+ * answer. A pooler's agent looks after PgBouncer itself.
  */
 export function restartedWhereTheyHang({ engines, haproxy, redis }: Omit<WayTopology, 'pgbouncer'>): string[] {
   return [
@@ -45,7 +47,10 @@ type WayTopology = Pick<ClusterTopology, 'pgbouncer' | 'engines' | 'haproxy' | '
 export const RESTART_MS = 1000;
 
 /** By Docker's check it has not answered several times in a row, for some 15 s. It hangs when that is so for this long, in milliseconds. */
-const HANGS_MS = 10_000;
+export const HANGS_MS = 10_000;
+
+/** One that hangs again after so many restarts is left to a person: each is a kill, and none has helped. */
+export const RESTARTS = 5;
 
 /** A freeze that lasts for a moment is none to tell of, in milliseconds. */
 const FROZEN_MS = 2000;
@@ -65,6 +70,9 @@ export const LOOP_OVER_MS = 10_000;
 /** What is said of a container that Docker starts again and again. */
 export const ENDS_EACH_TIME = 'it ends each time that Docker starts it';
 
+/** What is said of a container that the watch ended and did not start, after its name: somebody told it to stop meanwhile. */
+export const STAYS_STOPPED = 'was ended, and stays so';
+
 /** What else has to be known of a container. */
 export interface WayContainer {
   /** Docker was seen starting it anew, and it has not run for {@link LOOP_OVER_MS} since. */
@@ -73,19 +81,86 @@ export interface WayContainer {
   onlyWay?: boolean;
 }
 
-/** A process that runs and does not answer, although nobody froze its container. Undefined for one that answers, or has just started. */
-export function hungContainer(
-  name: string,
-  { status, health }: { status: string; health?: string },
-): LeftOver | undefined {
-  if (status !== 'running' || health !== 'unhealthy') return undefined;
+/** What else is known of a container whose check of health fails. */
+export interface HungFacts {
+  /** It answered when it was asked from here; absent where nobody asked yet. */
+  answered?: boolean;
+  /** How often it was ended and started in a row. */
+  attempts?: number;
+  /** Why the last attempt was in vain. */
+  problem?: string;
+}
+
+/** Whether Docker's own check gets no answer of a container that runs, and that nobody froze. */
+export const failsItsCheck = ({ status, health }: { status: string; health?: string }): boolean =>
+  status === 'running' && health === 'unhealthy';
+
+/**
+ * A container that runs and whose check of health fails. Docker's word alone ends nothing: a check may ask for more than an answer, or be
+ * what hangs. One that answers from here, or that was ended and started so often that this does not help, is told, for a person.
+ */
+export function hungContainer(name: string, { answered, attempts = 0, problem }: HungFacts = {}): LeftOver {
+  const common = { node: name, started: true as const, settleMs: HANGS_MS };
+  if (answered === true)
+    return {
+      ...common,
+      says: "Docker's check of its health fails, and it answers when it is asked from here",
+      leaves: 'what answers is not ended',
+      next: healthOf(name),
+      key: `${name} unhealthy`,
+    };
+  const says =
+    answered === undefined
+      ? "its container runs, and its process does not answer by Docker's check of its health"
+      : "its container runs, and its process does not answer: neither Docker's check of its health nor a question from here";
+  if (attempts >= RESTARTS)
+    return {
+      ...common,
+      says,
+      leaves: `it was ended and started ${attempts} times, and that did not help`,
+      next: logs(name),
+      key: `${name} hangs on`,
+    };
   return {
-    node: name,
-    says: "its container runs, and its process does not answer by Docker's check of its health",
+    ...common,
+    says: problem === undefined ? says : `${says}; it could not be ended and started: ${problem}`,
     key: `${name} hangs`,
-    started: true,
-    settleMs: HANGS_MS,
   };
+}
+
+/**
+ * What shows that a container's process lives, when it is asked from outside: engines by HTTP; HAProxy at its front door, its statistics
+ * and its runtime API, whose socket is not subject to the global `maxconn` (BC_O_UNLIMITED in HAProxy's cli.c), so that it answers when
+ * all places are taken; Sentinels by PING. Whatever comes is an answer.
+ */
+export function lifeQuestions(
+  name: string,
+  { engines, haproxy, redis }: Omit<WayTopology, 'pgbouncer'>,
+): LifeQuestion[] {
+  const http = (at: Endpoint, path: string) => ({
+    at,
+    says: `GET ${path} HTTP/1.1\r\nHost: ${at.host}\r\nConnection: close\r\n\r\n`,
+  });
+  if (name === haproxy?.name)
+    return [
+      { at: haproxy.runtime, says: 'show info\n' },
+      http(haproxy.stats, '/live'),
+      http(haproxy.address, '/health/live'),
+    ];
+  const engine = engines?.nodes.find((each) => each.name === name);
+  if (engine !== undefined) return [http(engine.address, '/health/live')];
+  const sentinel = redis?.sentinels.find((each) => each.name === name);
+  return sentinel === undefined ? [] : [{ at: sentinel.address, says: 'PING\r\n' }];
+}
+
+/** The lock of the runs that may have a container in hand. */
+export const lockOf = (name: string, { redis }: Pick<WayTopology, 'redis'>): LockName =>
+  redis?.sentinels.some((each) => each.name === name) === true ? 'redis' : 'engine';
+
+/** Those that do the same work: while one of them is started, the others go on, also where they seem to hang. */
+export function othersLike(name: string, { engines, redis }: Pick<WayTopology, 'engines' | 'redis'>): string[] {
+  const groups = [engines?.nodes ?? [], redis?.sentinels ?? []].map((group) => group.map((each) => each.name));
+  return (groups.find((group) => group.includes(name)) ?? []).filter((each) => each !== name);
 }
 
 /**

@@ -11,6 +11,13 @@ class Engine {
   killed: string[] = [];
   hangsInTheKernel = false;
   asked: string[] = [];
+  /** The run that holds a lock, by the lock's name. */
+  holders: Record<string, string> = {};
+  /** Those that answer when they are asked from here. */
+  answering: string[] = [];
+  /** Those that were asked so. */
+  askedFromHere: string[] = [];
+  onKill: (name: string) => void = () => undefined;
   broken: string | undefined;
   silent = false;
   /** By Docker's list. */
@@ -30,6 +37,7 @@ class Engine {
     isFrozen: (name: string) => Promise.resolve(this.frozen.includes(name)),
     kill: (name: string) => {
       this.killed.push(name);
+      this.onKill(name);
       if (!this.hangsInTheKernel) this.states.set(name, killed);
       return Promise.resolve();
     },
@@ -47,6 +55,11 @@ class Engine {
     },
   };
 
+  readonly deps = {
+    docker: this.docker as never,
+    lockHolder: (_cluster: string, lock = 'postgres') => Promise.resolve(this.holders[lock]),
+  };
+
   end(name: string, state: typeof running = killed, action = 'die') {
     this.states.set(name, state);
     this.onEvent?.({ container: name, action });
@@ -54,15 +67,21 @@ class Engine {
 }
 
 const access = {
+  name: 'veloz',
   topology: {
     pgbouncer: { nodes: [{ name: 'pooler' }] },
-    engines: { nodes: [{ name: 'engine-1' }, { name: 'engine-2' }] },
+    engines: {
+      nodes: ['engine-1', 'engine-2'].map((name) => ({ name, address: { host: '127.0.0.1', port: 1 } })),
+    },
     guard: { backoff: 60_000 },
   },
 };
 
 function watched(engine: Engine, mayAct = true, known: { node: string; says: string }[] = []) {
-  return new EndedContainers({ docker: engine.docker as never }, access as never, mayAct, known);
+  return new EndedContainers(engine.deps, access as never, mayAct, known, (name) => {
+    engine.askedFromHere.push(name);
+    return Promise.resolve(engine.answering.includes(name));
+  });
 }
 
 describe('containers through which clients come', () => {
@@ -213,32 +232,167 @@ describe('containers through which clients come', () => {
     expect(engine.started).toEqual(['pooler']);
   });
 
-  test('one whose process hangs is ended and started, and a pooler, whose agent looks after that, is not', async () => {
-    containers = watched(engine);
-    await look();
+  describe('whose check of health fails', () => {
     const unhealthy = { ...running, health: 'unhealthy' };
-    for (const name of ['engine-1', 'pooler']) engine.end(name, unhealthy, 'health_status: unhealthy');
-    const says = "its container runs, and its process does not answer by Docker's check of its health";
-    expect(await look(2000)).toMatchObject([{ node: 'engine-1', says }]);
-    await look(9000);
-    expect([engine.killed, engine.started]).toEqual([[], []]);
-    expect(await look(2000)).toEqual([]);
-    expect([engine.killed, engine.started]).toEqual([['engine-1'], ['engine-1']]);
-    expect(containers.takeStarted()).toEqual([`engine-1 was started again: ${says}`]);
-  });
+    const says =
+      "its container runs, and its process does not answer: neither Docker's check of its health nor a question from here";
+    const begin = async (...names: string[]) => {
+      containers = watched(engine);
+      await look();
+      for (const name of names) engine.end(name, unhealthy, 'health_status: unhealthy');
+      return look(2000);
+    };
 
-  test('one that does not end is not started, and that is told', async () => {
-    containers = watched(engine);
-    engine.hangsInTheKernel = true;
-    await look();
-    engine.end('engine-1', { ...running, health: 'unhealthy' } as never, 'health_status: unhealthy');
-    await look(2000);
-    // Nobody waits for as long as it is given.
-    jest.spyOn(performance, 'now').mockImplementation(() => (now += 500));
-    expect(await look(11_000)).toMatchObject([
-      { says: expect.stringContaining('its container has not ended 3000 ms after it was killed') as string },
-    ]);
-    expect([engine.killed, engine.started]).toEqual([['engine-1'], []]);
+    test('one whose process hangs is ended and started, and a pooler, whose agent looks after that, is not', async () => {
+      expect(await begin('engine-1', 'pooler')).toMatchObject([
+        {
+          node: 'engine-1',
+          says: "its container runs, and its process does not answer by Docker's check of its health",
+        },
+      ]);
+      await look(9000);
+      expect([engine.killed, engine.started, engine.askedFromHere]).toEqual([[], [], []]);
+      expect(await look(2000)).toEqual([]);
+      expect([engine.killed, engine.started]).toEqual([['engine-1'], ['engine-1']]);
+      expect(containers.takeStarted()).toEqual([`engine-1 was started again: ${says}`]);
+    });
+
+    test('one that answers from here is not ended, and it is told what its check says', async () => {
+      engine.answering = ['engine-1'];
+      await begin('engine-1');
+      const told = [
+        {
+          node: 'engine-1',
+          says: "Docker's check of its health fails, and it answers when it is asked from here",
+          next: "docker inspect --format '{{json .State.Health.Log}}' engine-1",
+        },
+      ];
+      expect(await look(11_000)).toMatchObject(told);
+      for (let times = 0; times < 20; times++) expect(await look(15_000)).toMatchObject(told);
+      expect([engine.killed, containers.takeStarted()]).toEqual([[], []]);
+      // The next stretch says the same from its beginning.
+      containers.close();
+      containers = watched(engine);
+      expect(await look()).toMatchObject(told);
+      engine.end('engine-1', { ...running, health: 'healthy' } as never, 'health_status: healthy');
+      expect(await look(2000)).toEqual([]);
+    });
+
+    test('none is ended while a run holds the lock of its tier', async () => {
+      engine.holders = { engine: 'engine-switchover-1' };
+      await begin('engine-1');
+      for (let times = 0; times < 5; times++) await look(11_000);
+      expect(engine.killed).toEqual([]);
+      engine.holders = { postgres: 'switchover-1', redis: 'redis-failover-1' };
+      await look(11_000);
+      expect(engine.killed).toEqual(['engine-1']);
+    });
+
+    test('one that a person freezes while it is asked is not ended', async () => {
+      await begin('engine-1');
+      let inspected = 0;
+      const { inspect } = engine.docker;
+      engine.docker.inspect = (name) =>
+        ++inspected === 1 ? inspect(name) : Promise.resolve({ ...running, status: 'paused' });
+      await look(11_000);
+      expect([engine.askedFromHere, engine.killed]).toEqual([['engine-1'], []]);
+    });
+
+    test('of two that do the same work one is ended, and the other one once that one is well', async () => {
+      const starting = { ...running, health: 'starting' };
+      await begin('engine-1', 'engine-2');
+      const { start } = engine.docker;
+      engine.docker.start = (name) => start(name).then(() => void engine.states.set(name, starting));
+      await look(11_000);
+      expect(engine.killed).toEqual(['engine-1']);
+      for (let times = 0; times < 4; times++) await look(6000);
+      expect(engine.killed).toEqual(['engine-1']);
+      engine.end('engine-1', { ...running, health: 'healthy' } as never, 'health_status: healthy');
+      await look(6000);
+      expect(engine.killed).toEqual(['engine-1', 'engine-2']);
+    });
+
+    test('the other one is not kept waiting for one that does not get well', async () => {
+      await begin('engine-1', 'engine-2');
+      const { start } = engine.docker;
+      engine.docker.start = (name) => start(name).then(() => void engine.states.set(name, unhealthy));
+      await look(11_000);
+      for (let times = 0; times < 9; times++) await look(6000);
+      expect(engine.killed).toEqual(['engine-1']);
+      await look(7000);
+      expect(engine.killed).toContain('engine-2');
+    });
+
+    test('one that fails its check again after each restart is ended more and more rarely, then never, over stretches', async () => {
+      await begin('engine-1');
+      const kills: number[] = [];
+      const began = now;
+      engine.onKill = () => kills.push(now - began);
+      let told: unknown;
+      for (let seconds = 0; seconds < 3600; seconds += 5) {
+        told = await look(5000);
+        if (containers.takeStarted().length > 0) {
+          // Docker says `starting` for a while, and the news ends the stretch.
+          containers.close();
+          containers = watched(engine);
+          await look(5000);
+          engine.end('engine-1', unhealthy, 'health_status: unhealthy');
+        }
+      }
+      const pauses = kills.slice(1).map((at, index) => at - (kills[index] ?? 0));
+      expect(pauses).toHaveLength(4);
+      for (const [index, atLeast] of [60_000, 120_000, 240_000, 300_000].entries())
+        expect(pauses[index]).toBeGreaterThanOrEqual(atLeast);
+      expect(told).toMatchObject([
+        { leaves: 'it was ended and started 5 times, and that did not help', next: 'docker logs --tail 20 engine-1' },
+      ]);
+    });
+
+    test('one that was well for long after its restart counts anew', async () => {
+      await begin('engine-1');
+      await look(11_000);
+      for (let times = 0; times < 2; times++) {
+        engine.end('engine-1', { ...running, health: 'healthy' } as never, 'health_status: healthy');
+        await look(600_000);
+        engine.end('engine-1', unhealthy, 'health_status: unhealthy');
+        await look(2000);
+        await look(11_000);
+        expect(engine.killed).toHaveLength(times + 2);
+      }
+    });
+
+    test('one that somebody told to stop meanwhile is not started, and that is told', async () => {
+      await begin('engine-1');
+      engine.onKill = () => (engine.toldToStop = ['engine-1']);
+      expect(await look(11_000)).toEqual([]);
+      expect([engine.killed, engine.started]).toEqual([['engine-1'], []]);
+      expect(containers.takeStarted()).toEqual([
+        'engine-1 was ended, and stays so: somebody told it to stop meanwhile. Next: docker start engine-1',
+      ]);
+      await look(20_000);
+      expect(engine.started).toEqual([]);
+    });
+
+    test('one that does not end is not started, and that is told', async () => {
+      engine.hangsInTheKernel = true;
+      await begin('engine-1');
+      // Nobody waits for as long as it is given.
+      jest.spyOn(performance, 'now').mockImplementation(() => (now += 500));
+      expect(await look(11_000)).toMatchObject([
+        { says: expect.stringContaining('its container has not ended 3000 ms after it was killed') as string },
+      ]);
+      expect([engine.killed, engine.started]).toEqual([['engine-1'], []]);
+    });
+
+    test('it is only told where nothing may be done', async () => {
+      await begin();
+      containers.close();
+      containers = watched(engine, false);
+      engine.end('engine-1', unhealthy);
+      await look();
+      expect(await look(11_000)).toMatchObject([{ node: 'engine-1', says }]);
+      expect(engine.killed).toEqual([]);
+    });
   });
 
   test('one that answers again in time is left alone', async () => {

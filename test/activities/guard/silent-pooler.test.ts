@@ -135,6 +135,19 @@ describe('a pooler that runs, and at which clients get no answer', () => {
       expect(pooler.takeStarted()).toEqual([]);
     });
 
+    test('is not started where somebody told it to stop meanwhile, and that is told', async () => {
+      engine.onKill = (node) => {
+        engine.status[node] = 'exited';
+        engine.exitCodes[node] = 137;
+        engine.toldToStop.push(node);
+      };
+      await looks(6);
+      expect(engine.did).toEqual([`kill ${POOLER}`]);
+      expect(pooler.takeStarted()).toEqual([
+        `${POOLER} was ended, and stays so: somebody told it to stop meanwhile. Next: docker start ${POOLER}`,
+      ]);
+    });
+
     test('hangs again and again: each time waits longer, also in the next stretch', async () => {
       for (let stretch = 0; stretch < 3; stretch++) {
         await looks(7, 1000);

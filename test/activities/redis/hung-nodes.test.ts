@@ -1,4 +1,6 @@
+import type { ActivityDeps } from '../../../src/activities/deps';
 import { HANGS_MS, HungNodes } from '../../../src/activities/redis/hung-nodes';
+import { FORGOTTEN_MS } from '../../../src/activities/kept-attempts';
 import { REPLICA } from '../../cluster/redis/picture';
 import { FakeRedis } from './fake-redis';
 
@@ -6,10 +8,12 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('a node that runs and answers nobody', () => {
   let world: FakeRedis;
+  let deps: ActivityDeps;
   let hung: HungNodes;
   beforeEach(async () => {
     world = await FakeRedis.start();
-    hung = new HungNodes(world.deps(), 'veloz', { backoff: 15_000 });
+    deps = world.deps();
+    hung = new HungNodes(deps, 'veloz', { backoff: 15_000 });
     world.freeze(REPLICA);
     world.containers.set(REPLICA, { health: 'unhealthy' });
   });
@@ -47,6 +51,36 @@ describe('a node that runs and answers nobody', () => {
     expect(await silentFor(ms)).toEqual([]);
     expect([world.ended, world.started, hung.trouble]).toEqual([[], [], undefined]);
   });
+
+  test('that somebody told to stop meanwhile is not started, and that is told', async () => {
+    world.toldToStop.push(REPLICA);
+    expect(await silentFor(HANGS_MS)).toEqual([
+      `${REPLICA} was ended, and stays so: somebody told it to stop meanwhile. Next: docker start ${REPLICA}`,
+    ]);
+    expect([world.ended, world.started, hung.trouble]).toEqual([[REPLICA], [], undefined]);
+  });
+
+  test('that hangs again waits longer, also in the next stretch, and counts anew when it was well for long', async () => {
+    await silentFor(HANGS_MS);
+    const hangsAgain = async (since: number, at: number) => {
+      world.freeze(REPLICA);
+      world.containers.set(REPLICA, { health: 'unhealthy' });
+      hung = new HungNodes(deps, 'veloz', { backoff: 60_000 });
+      hung.see([REPLICA], since);
+      hung.restartDue(at);
+      await pause(2500);
+      return world.ended.length;
+    };
+    // The first pause is as long as a hang.
+    expect(await hangsAgain(HANGS_MS - 1000, 2 * HANGS_MS - 1)).toBe(1);
+    expect(await hangsAgain(HANGS_MS, 2 * HANGS_MS)).toBe(2);
+    const secondPauseMs = 120_000;
+    expect(await hangsAgain(2 * HANGS_MS, 2 * HANGS_MS + secondPauseMs - 1)).toBe(2);
+    expect(await hangsAgain(2 * HANGS_MS, 2 * HANGS_MS + secondPauseMs)).toBe(3);
+    const longAfter = 2 * HANGS_MS + secondPauseMs + FORGOTTEN_MS;
+    expect(await hangsAgain(longAfter - HANGS_MS, longAfter)).toBe(4);
+    expect(await hangsAgain(longAfter, longAfter + 60_000)).toBe(5);
+  }, 30_000);
 
   test('is told where it does not start, and tried again later', async () => {
     world.broken = 'port is already allocated';

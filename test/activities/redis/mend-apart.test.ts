@@ -34,6 +34,17 @@ describe('a replica that answers and is not connected to its master', () => {
     expect([world.ended, world.started]).toEqual([[REPLICA], [REPLICA]]);
   }, 15_000);
 
+  test('is not started where somebody told it to stop meanwhile', async () => {
+    world.toldToStop.push(REPLICA);
+    await expect(mend()).rejects.toMatchObject({
+      type: 'Failed',
+      message: expect.stringMatching(
+        /^L1: .*; veloz-redis-replica was ended, and stays so: somebody told it to stop meanwhile\. Next: docker start veloz-redis-replica$/,
+      ) as string,
+    });
+    expect([world.ended, world.started]).toEqual([[REPLICA], []]);
+  }, 15_000);
+
   test('was started lately, in vain: that is not tried again', async () => {
     world.apart = { upS: 1200 };
     await expect(mend()).rejects.toMatchObject({

@@ -1,4 +1,11 @@
-import { clientsOnlyWay, containersOfTheWay, endedContainer } from '../../../src/cluster/guard/ended-containers';
+import {
+  clientsOnlyWay,
+  containersOfTheWay,
+  endedContainer,
+  lifeQuestions,
+  lockOf,
+  othersLike,
+} from '../../../src/cluster/guard/ended-containers';
 
 test('the pooler, the engines, HAProxy and the Sentinels are the containers that take up their work by themselves', () => {
   const node = (name: string) => ({ name, address: { host: 'localhost', port: 1 } });
@@ -66,5 +73,35 @@ test.each([
     ...found,
     leaves: expect.any(String) as string,
     started: true,
+  });
+});
+
+describe('what is ended where it hangs', () => {
+  const node = (name: string, port: number) => ({ name, address: { host: '127.0.0.1', port } });
+  const topology = {
+    engines: { nodes: [node('engine-1', 18081), node('engine-2', 18082)] },
+    haproxy: {
+      ...node('proxy', 8080),
+      stats: { host: '127.0.0.1', port: 8404 },
+      runtime: { host: '127.0.0.1', port: 9999 },
+      backend: 'veloz_engines',
+    },
+    redis: { sentinels: [node('sentinel-1', 26379), node('sentinel-2', 26380), node('sentinel-3', 26381)] } as never,
+  };
+
+  test.each([
+    ['engine-1', 'engine', [18081], ['engine-2']],
+    ['proxy', 'engine', [9999, 8404, 8080], []],
+    ['sentinel-2', 'redis', [26380], ['sentinel-1', 'sentinel-3']],
+  ])('%s: by which lock, asked where, and beside whom', (name, lock, ports, others) => {
+    expect(lockOf(name, topology)).toBe(lock);
+    expect(lifeQuestions(name, topology).map(({ at }) => at.port)).toEqual(ports);
+    expect(othersLike(name, topology)).toEqual(others);
+  });
+
+  test('each is asked in its own protocol', () => {
+    expect(lifeQuestions('sentinel-1', topology).map(({ says }) => says)).toEqual(['PING\r\n']);
+    expect(lifeQuestions('engine-1', topology)[0]?.says).toMatch(/^GET \/health\/live HTTP\/1\.1\r\n.*\r\n\r\n$/s);
+    expect(lifeQuestions('proxy', topology)[0]?.says).toBe('show info\n');
   });
 });
