@@ -259,6 +259,7 @@ describe('the guard', () => {
     expect((alarm?.at ?? Infinity) - began).toBeLessThan(10_000);
     expect(alarm?.says).toContain(before.standby);
     await guarded.protectedBy(before.primary);
+    await whole();
     expect(await roles()).toEqual(before);
   });
 
@@ -317,6 +318,7 @@ describe('the guard', () => {
       await link.heal(before.primary);
       await writers.stop();
     }
+    await whole();
     expect(await guarded.runs()).toEqual([]);
     expect(await roles()).toEqual(before);
   });
@@ -569,6 +571,7 @@ describe('the guard', () => {
     expect(docker('inspect', '-f', '{{.State.Status}}', before.primary).trim()).toBe('exited');
     docker('start', before.primary);
     await guarded.protectedBy(before.standby, 120_000);
+    await whole();
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
   }, 400_000);
 

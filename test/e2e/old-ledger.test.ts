@@ -77,6 +77,7 @@ describe('the primary fails while nobody watches', () => {
     );
     await takesWrites(before.primary, guarded);
     const { events } = await guarded.protectedBy(before.primary);
+    await whole();
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_unseen')).toBe('1000');
     expect(await roles()).toEqual(before);
     expect(events.filter(({ says }) => /no acknowledged row was lost/.test(says))).toEqual([]);
@@ -143,6 +144,7 @@ describe('the primary fails while nobody watches', () => {
       await mayReplicateAgain();
     }
     await guarded.protectedBy(before.primary);
+    await whole();
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_unseen')).toBe('1000');
     expect(await roles()).toEqual(before);
     psql(before.primary, 'DROP TABLE e2e_unseen');
@@ -159,6 +161,7 @@ describe('the primary fails while nobody watches', () => {
     await sleep(2000);
     docker('unpause', before.primary);
     await guarded.protectedBy(before.primary);
+    await whole();
     expect(await guarded.runs()).toEqual([]);
     expect(await roles()).toEqual(before);
   }, 180_000);

@@ -406,6 +406,7 @@ describe('what a ledger that says protected does not know by itself', () => {
     await takesWrites(before.primary, guarded);
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_cancelled')).toBe('1');
     await guarded.protectedBy(before.primary, 120_000);
+    await whole();
     expect(await roles()).toEqual(before);
     psql(before.primary, 'DROP TABLE e2e_cancelled');
   }, 240_000);
@@ -443,6 +444,7 @@ describe('what a ledger that says protected does not know by itself', () => {
       );
     }
     await guarded.protectedBy(before.primary, 120_000);
+    await whole();
     expect(await roles()).toEqual(before);
   }, 240_000);
 
@@ -506,6 +508,7 @@ describe('what a ledger that says protected does not know by itself', () => {
     }
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_stranger')).toBe('1');
     await guarded.protectedBy(before.primary, 120_000);
+    await whole();
     expect(await roles()).toEqual(before);
     psql(before.primary, 'DROP TABLE e2e_stranger');
   }, 240_000);
