@@ -268,13 +268,19 @@ describe('a standby whose upstream is set by hand', () => {
         `SELECT count(*) FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid
           WHERE s.slot_name = '${slotName(standby)}' AND r.application_name = 'veloz_standby'`,
       ) === '1';
-    expect(byItsSlot()).toBe(true);
+    await waitUntil('it streaming by its slot', byItsSlot);
     try {
-      psql(standby, `ALTER SYSTEM SET ${setting.replace('HOST', primary)}`);
-      reload(standby);
-      await waitUntil('the change being in force', () => !byItsSlot());
-      await waitUntil('the agent taking it back', byItsSlot);
-      expect(docker('exec', standby, 'cat', '/var/lib/postgresql/data/postgresql.auto.conf')).not.toMatch(/^primary_/m);
+      await waitUntil('the change being in force', () => {
+        // The agent looks every ten seconds, and may have been faster: then once more.
+        psql(standby, `ALTER SYSTEM SET ${setting.replace('HOST', primary)}`);
+        reload(standby);
+        return !byItsSlot();
+      });
+      const conf = '/var/lib/postgresql/data/postgresql.auto.conf';
+      await waitUntil(
+        'the agent taking it back',
+        () => byItsSlot() && !/^primary_/m.test(docker('exec', standby, 'cat', conf)),
+      );
     } finally {
       for (const name of ['primary_slot_name', 'primary_conninfo']) psql(standby, `ALTER SYSTEM RESET ${name}`);
       reload(standby);
