@@ -97,7 +97,7 @@ describe('the control path needs nothing of the application', () => {
     );
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
     expect(alone(before.standby, 'SHOW server_version')).toMatch(/^\d/);
-  }, 180_000);
+  });
 
   test('nor the rights of everybody in its own database, also where somebody takes what the role has by name', async () => {
     const before = await roles();
@@ -166,7 +166,7 @@ describe('the control path needs nothing of the application', () => {
     } finally {
       for (const role of own) alone(primary, `${role} RESET session_preload_libraries`);
     }
-  }, 120_000);
+  });
 
   test('nor ALTER SYSTEM allowed by the files of the nodes', async () => {
     const before = await roles();
@@ -192,7 +192,7 @@ describe('the control path needs nothing of the application', () => {
         docker('exec', '-u', 'root', node, 'sed', '-i', '/# e2e$/d', conf);
       }
     }
-  }, 180_000);
+  });
 
   test('nor the database of the application, nor rights in it', async () => {
     const before = await roles();
@@ -213,7 +213,7 @@ describe('the control path needs nothing of the application', () => {
     expect(psql(before.standby, 'SELECT node FROM veloz_ha.epoch ORDER BY epoch DESC LIMIT 1', 'veloz_ha')).toBe(
       before.standby,
     );
-  }, 180_000);
+  });
 
   test('a PgBouncer that would disconnect whom a run holds refuses a planned move with the command that mends it, and no failover', async () => {
     const before = await roles();
@@ -270,5 +270,5 @@ describe('the control path needs nothing of the application', () => {
     expect(report.outcome).toBe('completed with warnings');
     expect(report.warnings.join('\n')).toContain(`F5: ${before.standby} refuses clients, as ${before.primary} does`);
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
-  }, 180_000);
+  });
 });

@@ -143,7 +143,6 @@ describe('the guard', () => {
       await trading();
       await guarded.until('its end', (state) => state.mending?.nodes.length === 0, 30_000);
     },
-    120_000,
   );
 
   test('processes that hang while their containers run are restarted, and nobody is promoted', async () => {
@@ -408,7 +407,6 @@ describe('the guard', () => {
         set(cluster.postgres.synchronousStandbyNames);
       }
     },
-    120_000,
   );
 
   test.each<[string, (before: { primary: string; standby: string }) => string]>([
@@ -497,7 +495,7 @@ describe('the guard', () => {
       docker('exec', '-u', 'root', primary, 'sh', '-c', `kill -CONT ${checkpointer}`);
     }
     await guarded.protectedBy(primary);
-  }, 180_000);
+  });
 
   test('a killed primary is started in its place where its only standby is cut off', async () => {
     const before = await roles();

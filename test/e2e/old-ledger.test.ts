@@ -88,7 +88,7 @@ describe('the primary fails while nobody watches', () => {
     expect(await roles()).toEqual(before);
     expect(events.filter(({ says }) => /no acknowledged row was lost/.test(says))).toEqual([]);
     psql(before.primary, 'DROP TABLE e2e_unseen');
-  }, 180_000);
+  });
 
   test('one that can not start is read: the standby has all of it, is promoted, and the report says by what that is known', async () => {
     const before = await roles();
@@ -154,7 +154,7 @@ describe('the primary fails while nobody watches', () => {
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_unseen')).toBe('1000');
     expect(await roles()).toEqual(before);
     psql(before.primary, 'DROP TABLE e2e_unseen');
-  }, 180_000);
+  });
 
   test('frozen, and woken before its time is over: nothing is done', async () => {
     const before = await roles();
@@ -170,7 +170,7 @@ describe('the primary fails while nobody watches', () => {
     await whole();
     expect(await guarded.runs()).toEqual([]);
     expect(await roles()).toEqual(before);
-  }, 180_000);
+  });
 
   describe('cut off its network', () => {
     let cut: string | undefined;

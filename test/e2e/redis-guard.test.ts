@@ -29,7 +29,7 @@ describe('the guard, of Redis', () => {
   afterEach(async () => {
     await guarded.rest();
     await recoveredRedis();
-  }, 120_000);
+  });
 
   const calm = () =>
     guarded.until(

@@ -162,14 +162,29 @@ export const takesWrites = (node: string, guarded?: { state(): Promise<{ events:
     throw new Error(`${(error as Error).message}; the guard: ${JSON.stringify(events, null, 1)}`);
   });
 
-/** Who is primary and who standby now. */
-export async function roles(): Promise<{ primary: string; standby: string }> {
-  const members = membersOf(await look());
-  const primary = members.filter((member) => member.role === 'primary');
-  const standby = members.filter((member) => member.role === 'standby');
-  if (primary.length !== 1 || standby[0] === undefined)
-    throw new Error(`not one primary and a standby: ${JSON.stringify(members)}`);
-  return { primary: primary[0]?.name ?? '', standby: standby[0].name };
+/**
+ * Who is primary and who standby, at the first look that tells one of each: a node that answers late, or restarts, tells nothing.
+ * @throws Error with what was seen last, where none does within `limitMs`
+ */
+export async function roles(limitMs = 15_000): Promise<{ primary: string; standby: string }> {
+  let seen = 'nothing was seen';
+  let found: { primary: string; standby: string } | undefined;
+  await waitUntil(
+    'one primary and a standby',
+    async () => {
+      const members = membersOf(await look());
+      seen = JSON.stringify(members);
+      const [primary, second] = members.filter(({ role }) => role === 'primary');
+      const standby = members.find(({ role }) => role === 'standby');
+      if (primary === undefined || second !== undefined || standby === undefined) return false;
+      found = { primary: primary.name, standby: standby.name };
+      return true;
+    },
+    limitMs,
+  ).catch((error: Error) => {
+    throw new Error(`${error.message}: ${seen}`);
+  });
+  return found!;
 }
 
 /** Waits until there is one primary, routed to, with a synchronous standby, and nobody holds anything. */
