@@ -283,7 +283,8 @@ describe('the primary fails while clients write, and the guard is in auto', () =
         () => !/^veloz-fence-/m.test(docker('ps', '--all', '--format', '{{.Names}}')),
         10_000,
       );
-      await cli(['stack', 'up']);
+      const { code, stderr } = await cli(['stack', 'up']);
+      expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
       await guarded.protectedBy(before.standby);
       expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
     },

@@ -1,4 +1,5 @@
-import { frontDoorWriters, Rig } from './support/rig';
+import type { Report } from '../../src/workflows/run-state';
+import { frontDoorWriters, Rig, startedUntil } from './support/rig';
 import { sampleOf } from './support/sample';
 import { roles, whole } from './support/stack';
 
@@ -56,7 +57,12 @@ describe('a worker is killed in the middle of a switchover, and a second one is 
       try {
         await writers.start();
         writers.beginWindow();
-        const report = await rig.switchover();
+        const handle = await startedUntil(
+          'a worker dying',
+          () => workers.some((worker) => worker.process.signalCode === 'SIGKILL'),
+          () => rig.start({ approval: 'given', soak: '0s', startedBy: 'e2e' }),
+        );
+        const report = (await handle.result()) as Report;
         await new Promise((resolve) => setTimeout(resolve, 200));
         const seen = await writers.endWindow();
 

@@ -12,7 +12,7 @@ import type { Report } from '../../src/workflows/run-state';
 import { failureOf, Rig } from './support/rig';
 import { lookAtRedis, recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
 import { sampled as test } from './support/sample';
-import { cli, deps, docker, waitUntil } from './support/stack';
+import { cli, deps, docker, waitUntil, wake } from './support/stack';
 
 let rig: Rig;
 let counter = 0;
@@ -54,6 +54,10 @@ const answerOf = (command: () => string): string => {
     return '';
   }
 };
+
+/** Everything written before is on the replica, which says so once a second. */
+const replicated = (master: string) =>
+  expect(docker('exec', master, 'redis-cli', 'wait', '1', '10000').trim()).toBe('1');
 
 const roleOf = (node: string) => docker('exec', node, 'redis-cli', 'role').split('\n')[0];
 
@@ -299,7 +303,7 @@ describe('a master that comes back empty', () => {
   test('takes no role: the replica keeps what it has, is chosen by the Sentinels, and gives it back', async () => {
     const { master, replica } = await wholeRedis();
     docker('exec', master, 'redis-cli', 'set', 'e2e:precious', 'kept');
-    docker('exec', master, 'redis-cli', 'wait', '1', '1000');
+    replicated(master);
     docker('exec', master, 'rm', '-rf', '/var/lib/redis/appendonlydir');
     // Sooner back than the Sentinels notice that it was away.
     docker('kill', master);
@@ -364,7 +368,7 @@ describe('Sentinels that lost what they knew', () => {
   test('watch the node that a person made the master, where the last one is gone', async () => {
     const { master, replica } = await wholeRedis();
     docker('exec', master, 'redis-cli', 'set', 'e2e:copied', 'kept');
-    docker('exec', master, 'redis-cli', 'wait', '1', '1000');
+    replicated(master);
     removeSentinels();
     docker('stop', master);
     compose('up', '-d', '--no-deps', ...services.filter((name) => `veloz-${name}` !== master));
@@ -411,7 +415,7 @@ describe('a master whose append-only file is switched off', () => {
       ),
     );
     cli('set', 'e2e:precious', 'kept');
-    expect(cli('wait', '1', '1000').trim()).toBe('1');
+    replicated(master);
     docker('restart', master);
     await waitUntil('the replica being the master', async () => (await wholeRedis()).master === replica, 60_000);
     for (const node of [master, replica])
@@ -455,7 +459,7 @@ describe('a replica whose append-only file is damaged', () => {
     const volume = '/var/lib/redis';
     const damage = `for f in ${volume}/appendonlydir/*.incr.aof; do printf XXXXXXXX | dd of=$f bs=1 seek=20 conv=notrunc; done`;
     docker('exec', master, 'redis-cli', 'set', 'e2e:precious', 'kept');
-    docker('exec', master, 'redis-cli', 'wait', '1', '1000');
+    replicated(master);
     docker('exec', replica, 'sh', '-c', damage);
     docker('kill', replica);
     docker('start', replica);
@@ -558,7 +562,7 @@ test('a replica that has no data yet is not chosen by the Sentinels, and nothing
     await sleep(20_000);
     expect(roleOf(replica)).toBe('slave');
   } finally {
-    docker('unpause', master);
+    wake([master]);
   }
   expect(await wholeRedis()).toEqual({ master, replica });
   for (const node of [master, replica])

@@ -40,6 +40,12 @@ describe('an old primary becomes a standby again', () => {
        case $(ls -U | grep -E '^[0-9A-F]{24}$' | head -1) in "$f") chown --reference=. "$f"; exit 0;; esac; rm "$f"; done; exit 1`,
     );
 
+  /** An ANALYZE of autovacuum would be one more commit that is lost. The setting goes with the files, which are the new primary's then. */
+  const writesNothingByItself = (node: string) => {
+    psql(node, 'ALTER SYSTEM SET autovacuum = off');
+    psql(node, 'SELECT pg_reload_conf()');
+  };
+
   const rows = (node: string) => psql(node, 'SELECT what FROM e2e_rejoin ORDER BY 1').split('\n');
 
   test('it was killed with a row that nobody else has: rewound, the row is gone, and kept in quarantine', async () => {
@@ -47,7 +53,7 @@ describe('an old primary becomes a standby again', () => {
       psql(primary, `SET synchronous_commit = local; INSERT INTO e2e_rejoin VALUES ('only here')`);
       docker('kill', primary);
       emptySegmentFirst(primary);
-    });
+    }, writesNothingByItself);
     psql(now, `INSERT INTO e2e_rejoin VALUES ('stays')`);
     const report = await run(rig, 'rejoin');
     expect(report.outcome).toBe('completed');
@@ -90,7 +96,7 @@ describe('an old primary becomes a standby again', () => {
     const { old } = await promotedByHand((primary) => {
       psql(primary, `SET synchronous_commit = local; INSERT INTO e2e_rejoin VALUES ('only here')`);
       docker('kill', primary);
-    });
+    }, writesNothingByItself);
     const report = await withBrokenTool(old, 'pg_rewind', () => run(rig, 'rejoin'));
     expect(report.outcome).toBe('completed with warnings');
     expect(report.rejoin).toMatchObject({ node: old, method: 'copy', lost: { commits: 1 } });
