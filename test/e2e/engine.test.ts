@@ -4,7 +4,7 @@ import type { Endpoint } from '../../src/cluster/topology';
 import { connectPostgres, type PostgresSession } from '../../src/systems/postgres';
 import { readSecret } from '../../src/systems/secrets';
 import { anOrder, ask, order, OrderFlow, type Flow } from './support/orders';
-import { cluster, docker, waitUntil, wake } from './support/stack';
+import { cluster, docker, thenAlways, waitUntil, wake } from './support/stack';
 
 const nodes = cluster.engines?.nodes ?? [];
 const [one, two] = nodes;
@@ -219,15 +219,18 @@ describe('a step-down', () => {
   test('a drained engine hands over, does not take the lock, and stays drained when it is restarted', async () => {
     const { active, standby } = await actors();
     expect(await admin(active, 'drain', { run: 'e2e' })).toMatchObject({ status: 200, body: { drained: true } });
-    try {
-      expect((await ask(active.address, '/health')).status).toBe(503);
-      docker('restart', active.name);
-      await waitUntil('the drained engine being back', async () => (await health(active)).drained === true);
-      expect(await admin(standby, 'step-down', { run: 'e2e', to: active.name })).toMatchObject({ status: 409 });
-      expect(await health(standby)).toMatchObject({ role: 'active', ready: true });
-    } finally {
-      await waitUntil('ready', async () => (await admin(active, 'ready', { run: 'e2e' })).status === 200);
-    }
+    await thenAlways(
+      async () => {
+        expect((await ask(active.address, '/health')).status).toBe(503);
+        docker('restart', active.name);
+        await waitUntil('the drained engine being back', async () => (await health(active)).drained === true);
+        expect(await admin(standby, 'step-down', { run: 'e2e', to: active.name })).toMatchObject({ status: 409 });
+        expect(await health(standby)).toMatchObject({ role: 'active', ready: true });
+      },
+      async () => {
+        await waitUntil('ready', async () => (await admin(active, 'ready', { run: 'e2e' })).status === 200);
+      },
+    );
     await actors();
   });
 });
@@ -390,14 +393,17 @@ describe('the lock', () => {
   test('out of reach with every Redis: the active engine goes on in its epoch', async () => {
     let now = await actors();
     const scenario = async () => {
-      try {
-        // At once: the Sentinels shall not find one of them gone before the other.
-        await Promise.all(redisNodes.map((name) => faultsOf(cluster).hang.inject(name)));
-        await sleep(4000);
-        expect(await health(now.active)).toMatchObject({ ready: true, epoch: now.epoch });
-      } finally {
-        wake(redisNodes);
-      }
+      await thenAlways(
+        async () => {
+          // At once: the Sentinels shall not find one of them gone before the other.
+          await Promise.all(redisNodes.map((name) => faultsOf(cluster).hang.inject(name)));
+          await sleep(4000);
+          expect(await health(now.active)).toMatchObject({ ready: true, epoch: now.epoch });
+        },
+        () => {
+          wake(redisNodes);
+        },
+      );
     };
     // Where the lock moved all the same, the next turn is about who has it now.
     await failsNothing(scenario, async () => {

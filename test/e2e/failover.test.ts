@@ -12,6 +12,7 @@ import {
   recovered,
   roles,
   signalAgent,
+  thenAlways,
   waitUntil,
   whole,
 } from './support/stack';
@@ -141,12 +142,15 @@ describe('the primary fails while clients write, and the guard is in auto', () =
     const signal = (name: string) =>
       docker('exec', '-u', 'root', before.standby, 'sh', '-c', `kill -${name} $(${pid}) || true`);
     signal('STOP');
-    try {
-      docker('kill', before.primary);
-      await guarded.protectedBy(before.standby);
-    } finally {
-      signal('CONT');
-    }
+    await thenAlways(
+      async () => {
+        docker('kill', before.primary);
+        await guarded.protectedBy(before.standby);
+      },
+      () => {
+        signal('CONT');
+      },
+    );
     await whole(60_000);
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
   });
@@ -231,37 +235,40 @@ describe('the primary fails while clients write, and the guard is in auto', () =
       psql(before.standby, 'ALTER SYSTEM SET max_standby_streaming_delay = -1');
       psql(before.standby, 'ALTER SYSTEM SET hot_standby_feedback = off');
       psql(before.standby, 'SELECT pg_reload_conf()');
-      try {
-        await waitUntil(
-          'the end of feedback',
-          () => psql(before.primary, 'SELECT bool_and(xmin IS NULL) FROM pg_replication_slots') === 't',
-        );
-        const reading = 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM e2e_read; SELECT pg_sleep(120)';
-        docker('exec', '-d', before.standby, 'psql', '-U', 'postgres', '-d', 'veloz', '-c', reading);
-        await waitUntil(
-          'the reader',
-          () =>
-            psql(
-              before.standby,
-              `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)' AND pid <> pg_backend_pid()`,
-            ) === '1',
-        );
-        psql(before.primary, 'DELETE FROM e2e_read WHERE i > 1000');
-        psql(before.primary, 'VACUUM e2e_read');
-        const { gapMs } = await underLoad(async () => {
-          docker('kill', before.primary);
-          await guarded.protectedBy(before.standby);
-        });
-        expect(gapMs).toBeLessThan(5000);
-        expect((await guarded.report()).warnings.join('\n')).toMatch(
-          /M6: 1 unlogged table, index or sequence is empty on \S+ since its promotion/,
-        );
-      } finally {
-        for (const name of patience) psql(before.standby, `ALTER SYSTEM RESET ${name}`);
-        psql(before.standby, 'SELECT pg_reload_conf()');
-        const { primary } = await roles();
-        psql(primary, 'DROP TABLE IF EXISTS e2e_read, e2e_unlogged');
-      }
+      await thenAlways(
+        async () => {
+          await waitUntil(
+            'the end of feedback',
+            () => psql(before.primary, 'SELECT bool_and(xmin IS NULL) FROM pg_replication_slots') === 't',
+          );
+          const reading = 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM e2e_read; SELECT pg_sleep(120)';
+          docker('exec', '-d', before.standby, 'psql', '-U', 'postgres', '-d', 'veloz', '-c', reading);
+          await waitUntil(
+            'the reader',
+            () =>
+              psql(
+                before.standby,
+                `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)' AND pid <> pg_backend_pid()`,
+              ) === '1',
+          );
+          psql(before.primary, 'DELETE FROM e2e_read WHERE i > 1000');
+          psql(before.primary, 'VACUUM e2e_read');
+          const { gapMs } = await underLoad(async () => {
+            docker('kill', before.primary);
+            await guarded.protectedBy(before.standby);
+          });
+          expect(gapMs).toBeLessThan(5000);
+          expect((await guarded.report()).warnings.join('\n')).toMatch(
+            /M6: 1 unlogged table, index or sequence is empty on \S+ since its promotion/,
+          );
+        },
+        async () => {
+          for (const name of patience) psql(before.standby, `ALTER SYSTEM RESET ${name}`);
+          psql(before.standby, 'SELECT pg_reload_conf()');
+          const { primary } = await roles();
+          psql(primary, 'DROP TABLE IF EXISTS e2e_read, e2e_unlogged');
+        },
+      );
     },
   );
 

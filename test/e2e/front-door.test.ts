@@ -1,5 +1,5 @@
 import { frontDoorWriters } from './support/rig';
-import { docker, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { docker, psql, recovered, roles, thenAlways, waitUntil, whole } from './support/stack';
 import type { Writers } from '../../src/bench/writers';
 
 /** SQLSTATE 25006, as PostgreSQL says it. */
@@ -71,12 +71,15 @@ describe('a client at the front door never reaches a standby', () => {
       ...all,
       "ALTER ROLE veloz SET role = 'app_owner'",
     ];
-    try {
-      for (const statement of made) psql(primary, statement, 'veloz');
-      await startedInItsPlace(primary, standby);
-    } finally {
-      for (const statement of ['ALTER ROLE veloz RESET role', 'DROP OWNED BY app_owner', 'DROP ROLE app_owner'])
-        psql((await roles()).primary, statement, 'veloz');
-    }
+    await thenAlways(
+      async () => {
+        for (const statement of made) psql(primary, statement, 'veloz');
+        await startedInItsPlace(primary, standby);
+      },
+      async () => {
+        for (const statement of ['ALTER ROLE veloz RESET role', 'DROP OWNED BY app_owner', 'DROP ROLE app_owner'])
+          psql((await roles()).primary, statement, 'veloz');
+      },
+    );
   });
 });

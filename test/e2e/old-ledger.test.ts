@@ -2,7 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { faultsOf } from '../../src/bench/faults';
 import { Guarded } from './support/guarded';
 import { sampled as test } from './support/sample';
-import { cluster, docker, look, psql, recovered, roles, takesWrites, waitUntil, whole } from './support/stack';
+import {
+  cluster,
+  docker,
+  look,
+  psql,
+  recovered,
+  roles,
+  takesWrites,
+  thenAlways,
+  waitUntil,
+  whole,
+} from './support/stack';
 
 /** Longer than PostgreSQL takes to note the running transactions in its WAL once it is idle: 15 s, and its writer sleeps for 10 s. */
 const IDLE_LIMIT_MS = 30_000;
@@ -99,16 +110,19 @@ describe('the primary fails while nobody watches', () => {
     docker('exec', before.primary, 'kill', '-KILL', pid);
     await sleep(OLD_MS);
 
-    try {
-      await guarded.work(1);
-      await takesWrites(before.standby, guarded);
-      expect(psql(before.standby, 'SELECT count(*) FROM e2e_read')).toBe('1000');
-      const report = await guarded.report();
-      expect(report.failover?.proof).toMatch(new RegExp(`the WAL of ${before.primary} itself ends at `));
-      expect(report.failover?.lossBound).toBe(0);
-    } finally {
-      docker('exec', before.primary, 'sed', '-i', '/shared_preload_libraries/d', `${DATA}/postgresql.auto.conf`);
-    }
+    await thenAlways(
+      async () => {
+        await guarded.work(1);
+        await takesWrites(before.standby, guarded);
+        expect(psql(before.standby, 'SELECT count(*) FROM e2e_read')).toBe('1000');
+        const report = await guarded.report();
+        expect(report.failover?.proof).toMatch(new RegExp(`the WAL of ${before.primary} itself ends at `));
+        expect(report.failover?.lossBound).toBe(0);
+      },
+      () => {
+        docker('exec', before.primary, 'sed', '-i', '/shared_preload_libraries/d', `${DATA}/postgresql.auto.conf`);
+      },
+    );
     psql(before.standby, 'DROP TABLE e2e_read');
     await guarded.protectedBy(before.standby, 120_000);
   }, 240_000);
@@ -141,14 +155,17 @@ describe('the primary fails while nobody watches', () => {
     await sleep(OLD_MS);
 
     await guarded.work(1);
-    try {
-      await guarded.until('the guard refusing', ({ events }) =>
-        events.some(({ kind, says }) => kind === 'backoff' && says.includes('I7') && says.includes('itself goes to')),
-      );
-      await takesWrites(before.primary, guarded);
-    } finally {
-      await mayReplicateAgain();
-    }
+    await thenAlways(
+      async () => {
+        await guarded.until('the guard refusing', ({ events }) =>
+          events.some(({ kind, says }) => kind === 'backoff' && says.includes('I7') && says.includes('itself goes to')),
+        );
+        await takesWrites(before.primary, guarded);
+      },
+      async () => {
+        await mayReplicateAgain();
+      },
+    );
     await guarded.protectedBy(before.primary);
     await whole();
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_unseen')).toBe('1000');

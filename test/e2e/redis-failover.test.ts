@@ -12,7 +12,7 @@ import type { Report } from '../../src/workflows/run-state';
 import { failureOf, Rig } from './support/rig';
 import { lookAtRedis, recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
 import { sampled as test } from './support/sample';
-import { cli, deps, docker, waitUntil, wake } from './support/stack';
+import { cli, deps, docker, thenAlways, waitUntil, wake } from './support/stack';
 
 let rig: Rig;
 let counter = 0;
@@ -463,14 +463,17 @@ describe('a replica whose append-only file is damaged', () => {
     docker('exec', replica, 'sh', '-c', damage);
     docker('kill', replica);
     docker('start', replica);
-    try {
-      expect(await wholeRedis()).toEqual({ master, replica });
-      expect(docker('exec', replica, 'redis-cli', 'get', 'e2e:precious').trim()).toBe('kept');
-      expect(docker('exec', replica, 'ls', volume)).toContain('appendonlydir.damaged-');
-    } finally {
-      docker('exec', replica, 'sh', '-c', `rm -rf ${volume}/appendonlydir.damaged-*`);
-      docker('exec', master, 'redis-cli', 'del', 'e2e:precious');
-    }
+    await thenAlways(
+      async () => {
+        expect(await wholeRedis()).toEqual({ master, replica });
+        expect(docker('exec', replica, 'redis-cli', 'get', 'e2e:precious').trim()).toBe('kept');
+        expect(docker('exec', replica, 'ls', volume)).toContain('appendonlydir.damaged-');
+      },
+      () => {
+        docker('exec', replica, 'sh', '-c', `rm -rf ${volume}/appendonlydir.damaged-*`);
+        docker('exec', master, 'redis-cli', 'del', 'e2e:precious');
+      },
+    );
   });
 });
 
@@ -506,20 +509,23 @@ describe('a repair', () => {
     // Without the password it reads no gossip.
     sentinel('monitor', redis.master, address, '6379', '2');
     sentinel('set', redis.master, 'down-after-milliseconds', '7000', 'failover-timeout', '90000');
-    try {
-      // It is warned of: nobody but itself watches there. The others may be faster, and tell it who is the master: without the
-      // password it does not see that one either.
-      await waitUntil('the Sentinel seeing the master', async () => {
-        expect((await run({ only: 'repair' })).outcome).toMatch(/^completed/);
-        return sees(1);
-      });
-      await wholeRedis();
-      const settings = sentinel('master', redis.master).split('\n');
-      const of = (name: string) => settings[settings.indexOf(name) + 1];
-      expect([of('down-after-milliseconds'), of('failover-timeout')]).toEqual(['7000', '90000']);
-    } finally {
-      sentinel('set', redis.master, 'down-after-milliseconds', '5000', 'failover-timeout', '60000');
-    }
+    await thenAlways(
+      async () => {
+        // It is warned of: nobody but itself watches there. The others may be faster, and tell it who is the master: without the
+        // password it does not see that one either.
+        await waitUntil('the Sentinel seeing the master', async () => {
+          expect((await run({ only: 'repair' })).outcome).toMatch(/^completed/);
+          return sees(1);
+        });
+        await wholeRedis();
+        const settings = sentinel('master', redis.master).split('\n');
+        const of = (name: string) => settings[settings.indexOf(name) + 1];
+        expect([of('down-after-milliseconds'), of('failover-timeout')]).toEqual(['7000', '90000']);
+      },
+      () => {
+        sentinel('set', redis.master, 'down-after-milliseconds', '5000', 'failover-timeout', '60000');
+      },
+    );
   });
 
   test('has a Sentinel watch anew that names the master and does not see it', async () => {
@@ -552,18 +558,21 @@ test('a replica that has no data yet is not chosen by the Sentinels, and nothing
   const { master, replica } = await wholeRedis();
   docker('exec', master, 'redis-cli', 'set', 'veloz:e2e:precious', 'yes');
   const service = replica.replace(/^veloz-/, '');
-  try {
-    docker('rm', '-f', replica);
-    docker('volume', 'rm', replica);
-    docker('pause', master);
-    const compose = composeArguments(1, ['up', '-d', '--no-deps', service]);
-    execFileSync('bash', [join('scripts', 'compose.sh'), ...compose], { cwd: packageRoot, stdio: 'pipe' });
-    // Longer than the Sentinels wait, and than their failover takes.
-    await sleep(20_000);
-    expect(roleOf(replica)).toBe('slave');
-  } finally {
-    wake([master]);
-  }
+  await thenAlways(
+    async () => {
+      docker('rm', '-f', replica);
+      docker('volume', 'rm', replica);
+      docker('pause', master);
+      const compose = composeArguments(1, ['up', '-d', '--no-deps', service]);
+      execFileSync('bash', [join('scripts', 'compose.sh'), ...compose], { cwd: packageRoot, stdio: 'pipe' });
+      // Longer than the Sentinels wait, and than their failover takes.
+      await sleep(20_000);
+      expect(roleOf(replica)).toBe('slave');
+    },
+    () => {
+      wake([master]);
+    },
+  );
   expect(await wholeRedis()).toEqual({ master, replica });
   for (const node of [master, replica])
     expect(docker('exec', node, 'redis-cli', 'get', 'veloz:e2e:precious').trim()).toBe('yes');

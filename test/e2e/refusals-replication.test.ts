@@ -1,7 +1,7 @@
 import { slotName } from '../../src/cluster/topology';
 import { obey, refused, topologyWith, whileClientsWrite, withFault } from './support/refusal';
 import { Rig } from './support/rig';
-import { docker, look, psql, roles, waitUntil, whole } from './support/stack';
+import { docker, look, psql, roles, thenAlways, waitUntil, whole } from './support/stack';
 
 /** The worker's limit of what a standby may lack, so that a few MiB are too much. */
 const LIMIT_BYTES = 1024 * 1024;
@@ -269,22 +269,25 @@ describe('a standby whose upstream is set by hand', () => {
           WHERE s.slot_name = '${slotName(standby)}' AND r.application_name = 'veloz_standby'`,
       ) === '1';
     await waitUntil('it streaming by its slot', byItsSlot);
-    try {
-      await waitUntil('the change being in force', () => {
-        // The agent looks every ten seconds, and may have been faster: then once more.
-        psql(standby, `ALTER SYSTEM SET ${setting.replace('HOST', primary)}`);
+    await thenAlways(
+      async () => {
+        await waitUntil('the change being in force', () => {
+          // The agent looks every ten seconds, and may have been faster: then once more.
+          psql(standby, `ALTER SYSTEM SET ${setting.replace('HOST', primary)}`);
+          reload(standby);
+          return !byItsSlot();
+        });
+        const conf = '/var/lib/postgresql/data/postgresql.auto.conf';
+        await waitUntil(
+          'the agent taking it back',
+          () => byItsSlot() && !/^primary_/m.test(docker('exec', standby, 'cat', conf)),
+        );
+      },
+      async () => {
+        for (const name of ['primary_slot_name', 'primary_conninfo']) psql(standby, `ALTER SYSTEM RESET ${name}`);
         reload(standby);
-        return !byItsSlot();
-      });
-      const conf = '/var/lib/postgresql/data/postgresql.auto.conf';
-      await waitUntil(
-        'the agent taking it back',
-        () => byItsSlot() && !/^primary_/m.test(docker('exec', standby, 'cat', conf)),
-      );
-    } finally {
-      for (const name of ['primary_slot_name', 'primary_conninfo']) psql(standby, `ALTER SYSTEM RESET ${name}`);
-      reload(standby);
-      await whole();
-    }
+        await whole();
+      },
+    );
   });
 });

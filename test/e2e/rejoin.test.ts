@@ -11,7 +11,7 @@ import {
   syncStates,
   withBrokenTool,
 } from './support/standby-runs';
-import { docker, psql, roles, waitUntil, whole } from './support/stack';
+import { docker, psql, roles, thenAlways, waitUntil, whole } from './support/stack';
 
 /** The standby was promoted, and the old primary is made its standby. */
 describe('an old primary becomes a standby again', () => {
@@ -170,14 +170,17 @@ describe('a standby that is well', () => {
       const { standby } = await roles();
       const env = rig.dying(point);
       const workers = await Promise.all([rig.worker(env), rig.worker(env)]);
-      try {
-        const report = await run(rig, 'rejoin', { node: standby, method: 'copy' });
-        expect(workers.filter((worker) => worker.process.signalCode === 'SIGKILL')).toHaveLength(1);
-        expect(report.outcome).toMatch(/^completed/);
-      } finally {
-        await Promise.all(workers.map((worker) => worker.kill()));
-        await whole();
-      }
+      await thenAlways(
+        async () => {
+          const report = await run(rig, 'rejoin', { node: standby, method: 'copy' });
+          expect(workers.filter((worker) => worker.process.signalCode === 'SIGKILL')).toHaveLength(1);
+          expect(report.outcome).toMatch(/^completed/);
+        },
+        async () => {
+          await Promise.all(workers.map((worker) => worker.kill()));
+          await whole();
+        },
+      );
     },
   );
 });

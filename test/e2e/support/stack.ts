@@ -150,6 +150,26 @@ export async function waitUntil(
 }
 
 /**
+ * Runs `body`, and `always` after it, whatever happens. Where both fail, what `body` failed with is thrown, and the other failure, which
+ * mostly comes of it, is told on stderr: from a `finally` that one alone would be heard of.
+ */
+export async function thenAlways<T>(body: () => Promise<T>, always: () => unknown): Promise<T> {
+  let result: T;
+  try {
+    result = await body();
+  } catch (error) {
+    try {
+      await always();
+    } catch (second) {
+      process.stderr.write(`After the test had failed: ${(second as Error).message}\n`);
+    }
+    throw error;
+  }
+  await always();
+  return result;
+}
+
+/**
  * Waits until a node takes writes.
  * @param guarded whose events are told where it does not
  */
