@@ -191,7 +191,12 @@ describe('a planned switchover of the engines', () => {
     expect(failure.message).toMatch(
       new RegExp(`^E4: ${standby.node} does not answer: .*Next: docker start ${standby.node}$`),
     );
-    expect((await healths()).find((health) => health?.role === 'active')?.node).toBe(active.node);
+    let goesOn: string | undefined;
+    await waitUntil('an active engine', async () => {
+      goesOn = (await healths()).find((health) => health?.role === 'active')?.node;
+      return goesOn !== undefined;
+    });
+    expect(goesOn).toBe(active.node);
   });
 });
 

@@ -106,7 +106,7 @@ describe('the primary is killed, and whoever should help dies too', () => {
       await guarded.protectedBy(before.standby, 120_000);
     });
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
-  });
+  }, 300_000);
 
   test('a switchover is under way when the primary dies: it ends, and there is one primary with every row', async () => {
     const before = await roles();
@@ -124,5 +124,5 @@ describe('the primary is killed, and whoever should help dies too', () => {
       );
     });
     await whole(120_000);
-  });
+  }, 400_000);
 });

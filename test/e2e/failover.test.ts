@@ -204,7 +204,12 @@ describe('the primary fails while clients write, and the guard is in auto', () =
       });
       await faultsOf(cluster).partition.heal(before.primary);
       await guarded.until('the failover having ended', ({ acting }) => acting === undefined, 120_000);
-      if ((await look()).nodes.find(({ name }) => name === before.primary)?.agent?.desired === 'fenced') {
+      let desired: string | undefined;
+      await waitUntil('its agent answering', async () => {
+        desired = (await look()).nodes.find(({ name }) => name === before.primary)?.agent?.desired;
+        return desired !== undefined;
+      });
+      if (desired === 'fenced') {
         const { code, stderr } = await cli(['postgres', 'rejoin', before.primary, '--yes'], guarded.env);
         expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
       }
@@ -295,41 +300,50 @@ describe('the primary fails while clients write, and the guard is in auto', () =
       await guarded.protectedBy(before.standby);
       expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
     },
+    400_000,
   );
 
-  sampled('twice in a row, there and back: every setting, slot, route and policy is as it was', async () => {
-    const before = await roles();
-    const settings = async () => {
-      const seen = await look();
-      const primary = seen.nodes.find(({ sql }) => sql?.inRecovery === false);
-      return {
-        names: primary?.sql?.settings.synchronous_standby_names,
-        slots: primary?.sql?.slots.map(({ name, active }) => ({ name, active })),
-        policies: seen.nodes.map(({ container }) => container.restartPolicy),
-        desired: seen.nodes.map(({ agent }) => agent?.desired ?? null),
-        claims: seen.nodes.map(({ agent }) => agent?.claimedBy ?? null),
-        route: seen.pooler.agent?.route,
-        paused: seen.pooler.console?.paused,
+  sampled(
+    'twice in a row, there and back: every setting, slot, route and policy is as it was',
+    async () => {
+      const before = await roles();
+      const settings = async () => {
+        const seen = await look();
+        const primary = seen.nodes.find(({ sql }) => sql?.inRecovery === false);
+        return {
+          names: primary?.sql?.settings.synchronous_standby_names,
+          slots: primary?.sql?.slots.map(({ name, active }) => ({ name, active })),
+          policies: seen.nodes.map(({ container }) => container.restartPolicy),
+          desired: seen.nodes.map(({ agent }) => agent?.desired ?? null),
+          claims: seen.nodes.map(({ agent }) => agent?.claimedBy ?? null),
+          route: seen.pooler.agent?.route,
+          paused: seen.pooler.console?.paused,
+        };
       };
-    };
-    await guarded.protectedBy(before.primary);
-    const first = await settings();
-    // A run that was ended with an earlier test leaves its claims until the next one, and may leave a slot.
-    const was = {
-      ...first,
-      claims: first.claims.map(() => null),
-      slots: [{ name: slotName(before.standby), active: true }],
-    };
-    await underLoad(async () => {
-      docker('kill', before.primary);
-      await guarded.protectedBy(before.standby);
-      docker('kill', before.standby);
       await guarded.protectedBy(before.primary);
-    });
-    // A rejoin has the nodes until its end.
-    await waitUntil('no run having a node', async () => (await settings()).claims.every((run) => run === null), 30_000);
-    expect(await roles()).toEqual(before);
-    expect(await settings()).toEqual(was);
-    expect(await guarded.runs()).toHaveLength(2);
-  });
+      const first = await settings();
+      // A run that was ended with an earlier test leaves its claims until the next one, and may leave a slot.
+      const was = {
+        ...first,
+        claims: first.claims.map(() => null),
+        slots: [{ name: slotName(before.standby), active: true }],
+      };
+      await underLoad(async () => {
+        docker('kill', before.primary);
+        await guarded.protectedBy(before.standby);
+        docker('kill', before.standby);
+        await guarded.protectedBy(before.primary);
+      });
+      // A rejoin has the nodes until its end.
+      await waitUntil(
+        'no run having a node',
+        async () => (await settings()).claims.every((run) => run === null),
+        30_000,
+      );
+      expect(await roles()).toEqual(before);
+      expect(await settings()).toEqual(was);
+      expect(await guarded.runs()).toHaveLength(2);
+    },
+    400_000,
+  );
 });

@@ -411,7 +411,7 @@ describe('the guard', () => {
     );
     await guarded.protectedBy(before.primary, 120_000);
     await whole();
-  });
+  }, 360_000);
 
   test.each([
     ['that nobody who streams answers to', 'somebody_else'],
@@ -672,5 +672,6 @@ describe('the guard', () => {
       expect(psql(primary, 'SELECT what FROM e2e_both')).toBe('kept');
       psql(primary, 'DROP TABLE e2e_both');
     },
+    400_000,
   );
 });

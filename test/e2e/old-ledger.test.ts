@@ -143,7 +143,7 @@ describe('the primary fails while nobody watches', () => {
     expect(failover?.proof).toMatch(new RegExp(`the WAL of ${before.primary} itself ends at `));
     psql(before.standby, 'DROP TABLE e2e_frozen');
     await guarded.protectedBy(before.standby, 120_000);
-  }, 240_000);
+  }, 300_000);
 
   test('frozen, with rows that only it has: it is ended, read and started again in its place', async () => {
     const before = await roles();
@@ -230,7 +230,7 @@ describe('the primary fails while nobody watches', () => {
       expect(failover?.proof).toMatch(new RegExp(`the WAL of ${before.primary} itself ends at `));
       psql(before.standby, 'DROP TABLE e2e_cut');
       await guarded.protectedBy(before.standby, 120_000);
-    }, 240_000);
+    }, 360_000);
 
     test('with rows that only it has it is not touched, and a person is told the bound', async () => {
       const before = await roles();
