@@ -119,7 +119,11 @@ describe('the primary is killed, and whoever should help dies too', () => {
       await handle.result().catch(() => undefined);
       await guarded.until(
         'a protected primary',
-        ({ ledger, acting }) => acting === undefined && ledger.state === 'protected' && ledger.synchronous.length === 1,
+        ({ ledger, acting, mending }) =>
+          acting === undefined &&
+          mending?.acting === undefined &&
+          ledger.state === 'protected' &&
+          ledger.synchronous.length === 1,
         150_000,
       );
     });

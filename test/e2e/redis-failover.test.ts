@@ -9,7 +9,7 @@ import { packageRoot } from '../../src/cli/paths';
 import type { RedisWindow } from '../../src/bench/redis-writers';
 import type { RedisFailoverInput } from '../../src/workflows/redis-input';
 import type { Report } from '../../src/workflows/run-state';
-import { failureOf, Rig } from './support/rig';
+import { failureOf, Rig, startedUntil } from './support/rig';
 import { lookAtRedis, recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
 import { sampled as test } from './support/sample';
 import { cli, deps, docker, thenAlways, waitUntil, wake } from './support/stack';
@@ -55,9 +55,11 @@ const answerOf = (command: () => string): string => {
   }
 };
 
-/** Everything written before is on the replica, which says so once a second. */
-const replicated = (master: string) =>
-  expect(docker('exec', master, 'redis-cli', 'wait', '1', '10000').trim()).toBe('1');
+/** Writes `kept` under a key, and waits until the replica has it: by one client, since WAIT is about what the client itself wrote. */
+const keeps = (master: string, key: string) => {
+  const script = `printf 'set ${key} kept\\nwait 1 10000\\n' | redis-cli`;
+  expect(docker('exec', master, 'sh', '-c', script).trim().split('\n')).toEqual(['OK', '1']);
+};
 
 const roleOf = (node: string) => docker('exec', node, 'redis-cli', 'role').split('\n')[0];
 
@@ -106,7 +108,9 @@ describe('a planned move of the master', () => {
     const { master, replica } = await wholeRedis();
     let report: Report | undefined;
     const writes = await underWrites(async () => {
-      report = await run();
+      const died = () => dead().length > 0;
+      const handle = await startedUntil(`a worker dying at ${point}`, died, () => start());
+      report = (await handle.result()) as Report;
     });
     expect(dead()).toHaveLength(1);
     expect(writes).toMatchObject(nothingLost);
@@ -302,8 +306,7 @@ describe('containers that start again', () => {
 describe('a master that comes back empty', () => {
   test('takes no role: the replica keeps what it has, is chosen by the Sentinels, and gives it back', async () => {
     const { master, replica } = await wholeRedis();
-    docker('exec', master, 'redis-cli', 'set', 'e2e:precious', 'kept');
-    replicated(master);
+    keeps(master, 'e2e:precious');
     docker('exec', master, 'rm', '-rf', '/var/lib/redis/appendonlydir');
     // Sooner back than the Sentinels notice that it was away.
     docker('kill', master);
@@ -367,8 +370,7 @@ describe('Sentinels that lost what they knew', () => {
 
   test('watch the node that a person made the master, where the last one is gone', async () => {
     const { master, replica } = await wholeRedis();
-    docker('exec', master, 'redis-cli', 'set', 'e2e:copied', 'kept');
-    replicated(master);
+    keeps(master, 'e2e:copied');
     removeSentinels();
     docker('stop', master);
     compose('up', '-d', '--no-deps', ...services.filter((name) => `veloz-${name}` !== master));
@@ -405,7 +407,6 @@ describe('a master whose append-only file is switched off', () => {
 
   test('is told where it can’t switch it on, and comes back as the replica of the node that has more', async () => {
     const { master, replica } = await wholeRedis();
-    const cli = (...words: string[]) => docker('exec', master, 'redis-cli', ...words);
     // The node can't mend itself: it may not. The rule is gone with the server.
     const words = 'multi\\nconfig set appendonly no\\nacl setuser default -config|set\\nexec\\n';
     docker('exec', master, 'sh', '-c', `printf '${words}' | redis-cli`);
@@ -414,8 +415,7 @@ describe('a master whose append-only file is switched off', () => {
         ({ id, refusal }) => id === 'L1' && /no append-only file/.test(refusal ?? ''),
       ),
     );
-    cli('set', 'e2e:precious', 'kept');
-    replicated(master);
+    keeps(master, 'e2e:precious');
     docker('restart', master);
     await waitUntil('the replica being the master', async () => (await wholeRedis()).master === replica, 60_000);
     for (const node of [master, replica])
@@ -458,8 +458,7 @@ describe('a replica whose append-only file is damaged', () => {
     const { master, replica } = await wholeRedis();
     const volume = '/var/lib/redis';
     const damage = `for f in ${volume}/appendonlydir/*.incr.aof; do printf XXXXXXXX | dd of=$f bs=1 seek=20 conv=notrunc; done`;
-    docker('exec', master, 'redis-cli', 'set', 'e2e:precious', 'kept');
-    replicated(master);
+    keeps(master, 'e2e:precious');
     docker('exec', replica, 'sh', '-c', damage);
     docker('kill', replica);
     docker('start', replica);

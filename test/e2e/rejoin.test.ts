@@ -23,9 +23,13 @@ describe('an old primary becomes a standby again', () => {
     psql((await roles()).primary, 'CREATE TABLE IF NOT EXISTS e2e_rejoin (what text)');
   });
   afterAll(async () => {
-    await whole();
-    psql((await roles()).primary, 'DROP TABLE IF EXISTS e2e_rejoin, e2e_rejoin_big');
-    await rig.close();
+    await thenAlways(
+      async () => {
+        await whole();
+        psql((await roles()).primary, 'DROP TABLE IF EXISTS e2e_rejoin, e2e_rejoin_big');
+      },
+      () => rig.close(),
+    );
   });
 
   /**
