@@ -23,7 +23,8 @@ module.exports = {
   maxWorkers: 1,
   // A killed worker or server leaves sockets in the test process that close only minutes later.
   forceExit: true,
-  testTimeout: 120_000,
+  // Longer than what a test on the stack waits for: one that is cut off goes on beside the next, and leaves its fault behind.
+  testTimeout: 240_000,
   projects: [
     project('unit', ['{cluster,cli,report,workflows,worker,systems,activities,bench,docs,engine}/**/*.test.ts']),
     project('e2e', ['e2e/**/*.test.ts'], onStack),

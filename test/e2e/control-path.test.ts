@@ -1,6 +1,6 @@
 import { Guarded } from './support/guarded';
 import { sampled as test } from './support/sample';
-import { cli, docker, POOLER, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { cli, docker, POOLER, psql, recovered, roles, thenAlways, waitUntil, whole } from './support/stack';
 
 /** Settings that an application or its administrator may make, all at once. `veloz_ha` is the control role. */
 const settings = [
@@ -70,13 +70,15 @@ describe('the control path needs nothing of the application', () => {
   beforeEach(() => guarded.work(1));
   afterEach(async () => {
     await guarded.rest();
+    // None of what is taken back here is in the way of that.
+    await recovered();
     const { primary } = await roles();
     for (const statement of reset) alone(primary, statement);
     if (alone(primary, "SELECT count(*) FROM pg_database WHERE datname = 'veloz'") === '0')
       alone(primary, 'CREATE DATABASE veloz OWNER veloz');
     alone(primary, 'ALTER DATABASE veloz RESET ALL');
     alone(primary, 'ALTER DATABASE veloz ALLOW_CONNECTIONS true');
-    await recovered();
+    await whole();
   }, 240_000);
 
   test('whatever role, database and server are set to, and whatever the application names as the catalog does', async () => {
@@ -97,7 +99,7 @@ describe('the control path needs nothing of the application', () => {
     );
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
     expect(alone(before.standby, 'SHOW server_version')).toMatch(/^\d/);
-  }, 180_000);
+  });
 
   test('nor the rights of everybody in its own database, also where somebody takes what the role has by name', async () => {
     const before = await roles();
@@ -110,89 +112,101 @@ describe('the control path needs nothing of the application', () => {
         "SELECT has_function_privilege('veloz_ha', 'pg_logical_emit_message(boolean,text,text,boolean)', 'EXECUTE')",
         'veloz_ha',
       ) === 't';
-    try {
-      // Granted by name by the primary's agent: nothing comes of it.
-      inControl(
-        before.primary,
-        `REVOKE EXECUTE ON FUNCTION ${hardened} FROM PUBLIC`,
-        `REVOKE SELECT ON ${unread} FROM PUBLIC`,
-      );
-      await waitUntil('what the role has by name', mayEmit, 30_000);
-      // What it has by name is told, and comes back.
-      inControl(before.primary, 'REVOKE EXECUTE ON FUNCTION pg_drop_replication_slot(name) FROM veloz_ha, PUBLIC');
-      await waitUntil(
-        'the right being granted again',
-        () =>
-          alone(
-            before.primary,
-            "SELECT has_function_privilege('veloz_ha', 'pg_drop_replication_slot(name)', 'EXECUTE')",
-            'veloz_ha',
-          ) === 't',
-        30_000,
-      );
-      const status = await cli(['postgres', 'status'], guarded.env);
-      expect(status.stdout + status.stderr).not.toMatch(/permission denied|lacks rights/);
-      await guarded.guard();
-      const moved = await cli(['postgres', 'switchover', '--yes', '--reason', 'e2e'], guarded.env);
-      expect(moved.stdout + moved.stderr).not.toMatch(/permission denied/);
-      expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
-      await guarded.protectedBy(before.standby);
-      // Protection is taken back where the standby was away.
-      docker('kill', before.primary);
-      await guarded.until('the standby being lost', ({ ledger }) => ledger.state !== 'protected');
-      await guarded.protectedBy(before.standby);
-    } finally {
-      const { primary } = await roles();
-      inControl(primary, `GRANT EXECUTE ON FUNCTION ${hardened} TO PUBLIC`, `GRANT SELECT ON ${unread} TO PUBLIC`);
-    }
+    await thenAlways(
+      async () => {
+        // Granted by name by the primary's agent: nothing comes of it.
+        inControl(
+          before.primary,
+          `REVOKE EXECUTE ON FUNCTION ${hardened} FROM PUBLIC`,
+          `REVOKE SELECT ON ${unread} FROM PUBLIC`,
+        );
+        await waitUntil('what the role has by name', mayEmit, 30_000);
+        // What it has by name is told, and comes back.
+        inControl(before.primary, 'REVOKE EXECUTE ON FUNCTION pg_drop_replication_slot(name) FROM veloz_ha, PUBLIC');
+        await waitUntil(
+          'the right being granted again',
+          () =>
+            alone(
+              before.primary,
+              "SELECT has_function_privilege('veloz_ha', 'pg_drop_replication_slot(name)', 'EXECUTE')",
+              'veloz_ha',
+            ) === 't',
+          30_000,
+        );
+        const status = await cli(['postgres', 'status'], guarded.env);
+        expect(status.stdout + status.stderr).not.toMatch(/permission denied|lacks rights/);
+        await guarded.guard();
+        const moved = await cli(['postgres', 'switchover', '--yes', '--reason', 'e2e'], guarded.env);
+        expect(moved.stdout + moved.stderr).not.toMatch(/permission denied/);
+        expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+        await guarded.protectedBy(before.standby);
+        // Protection is taken back where the standby was away.
+        docker('kill', before.primary);
+        await guarded.until('the standby being lost', ({ ledger }) => ledger.state !== 'protected');
+        await guarded.protectedBy(before.standby);
+      },
+      async () => {
+        const { primary } = await roles();
+        inControl(primary, `GRANT EXECUTE ON FUNCTION ${hardened} TO PUBLIC`, `GRANT SELECT ON ${unread} TO PUBLIC`);
+      },
+    );
   }, 240_000);
 
   test('nor what somebody has its roles load in its own database, which the agent of the primary takes back', async () => {
     const { primary } = await roles();
     const own = ['veloz_ha', 'replicator'].map((role) => `ALTER ROLE ${role} IN DATABASE veloz_ha`);
-    try {
-      for (const role of own) alone(primary, `${role} SET session_preload_libraries = 'missing'`);
-      const status = await cli(['postgres', 'status'], guarded.env);
-      expect(status.stdout + status.stderr).not.toMatch(/could not access file/);
-      await waitUntil(
-        'the empty list of libraries again',
-        () =>
-          alone(
-            primary,
-            "SELECT count(*) FROM pg_db_role_setting WHERE 'session_preload_libraries=' = ANY (setconfig)",
-          ) === '2',
-        30_000,
-      );
-    } finally {
-      for (const role of own) alone(primary, `${role} RESET session_preload_libraries`);
-    }
-  }, 120_000);
+    await thenAlways(
+      async () => {
+        for (const role of own) alone(primary, `${role} SET session_preload_libraries = 'missing'`);
+        const status = await cli(['postgres', 'status'], guarded.env);
+        expect(status.stdout + status.stderr).not.toMatch(/could not access file/);
+        await waitUntil(
+          'the empty list of libraries again',
+          () =>
+            alone(
+              primary,
+              "SELECT count(*) FROM pg_db_role_setting WHERE 'session_preload_libraries=' = ANY (setconfig)",
+            ) === '2',
+          30_000,
+        );
+      },
+      () => {
+        for (const role of own) alone(primary, `${role} RESET session_preload_libraries`);
+      },
+    );
+  });
 
   test('nor ALTER SYSTEM allowed by the files of the nodes', async () => {
     const before = await roles();
     const nodes = [before.primary, before.standby];
     const conf = '/etc/veloz/postgresql.conf';
-    try {
-      for (const node of nodes) {
-        docker('exec', '-u', 'root', node, 'sh', '-c', `echo 'allow_alter_system = off # e2e' >> ${conf}`);
-        psql(node, 'SELECT pg_reload_conf()');
-        expect(psql(node, 'SHOW allow_alter_system')).toBe('on');
-      }
-      const status = await cli(['postgres', 'status'], guarded.env);
-      expect((status.stdout + status.stderr).replace(/\s+/g, ' ')).toContain('allow_alter_system does nothing');
-      await guarded.guard();
-      docker('kill', before.primary);
-      await guarded.until('a failover that ended', ({ events }) =>
-        events.some(({ kind, says }) => kind === 'failover' && /no acknowledged row was lost/.test(says)),
-      );
-      expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
-    } finally {
-      for (const node of nodes) {
-        await waitUntil(`${node} running`, () => docker('inspect', '-f', '{{.State.Running}}', node).trim() === 'true');
-        docker('exec', '-u', 'root', node, 'sed', '-i', '/# e2e$/d', conf);
-      }
-    }
-  }, 180_000);
+    await thenAlways(
+      async () => {
+        for (const node of nodes) {
+          docker('exec', '-u', 'root', node, 'sh', '-c', `echo 'allow_alter_system = off # e2e' >> ${conf}`);
+          psql(node, 'SELECT pg_reload_conf()');
+          expect(psql(node, 'SHOW allow_alter_system')).toBe('on');
+        }
+        const status = await cli(['postgres', 'status'], guarded.env);
+        expect((status.stdout + status.stderr).replace(/\s+/g, ' ')).toContain('allow_alter_system does nothing');
+        await guarded.guard();
+        docker('kill', before.primary);
+        await guarded.until('a failover that ended', ({ events }) =>
+          events.some(({ kind, says }) => kind === 'failover' && /no acknowledged row was lost/.test(says)),
+        );
+        expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+      },
+      async () => {
+        for (const node of nodes) {
+          await waitUntil(
+            `${node} running`,
+            () => docker('inspect', '-f', '{{.State.Running}}', node).trim() === 'true',
+          );
+          docker('exec', '-u', 'root', node, 'sed', '-i', '/# e2e$/d', conf);
+        }
+      },
+    );
+  });
 
   test('nor the database of the application, nor rights in it', async () => {
     const before = await roles();
@@ -213,34 +227,39 @@ describe('the control path needs nothing of the application', () => {
     expect(psql(before.standby, 'SELECT node FROM veloz_ha.epoch ORDER BY epoch DESC LIMIT 1', 'veloz_ha')).toBe(
       before.standby,
     );
-  }, 180_000);
+  });
 
   test('a PgBouncer that would disconnect whom a run holds refuses a planned move with the command that mends it, and no failover', async () => {
     const before = await roles();
     const oneLine = (result: { stdout: string; stderr: string }) =>
       (result.stdout + result.stderr).replace(/\s+/g, ' ');
     const move = () => cli(['postgres', 'switchover', '--yes', '--reason', 'e2e'], guarded.env);
-    try {
-      console("SET query_wait_timeout = '0.3'");
-      expect(oneLine(await cli(['postgres', 'status'], guarded.env))).toMatch(/query_wait_timeout of \S+ is 300 ms/);
-      const refused = oneLine(await move());
-      expect(refused).toMatch(/would disconnect clients that are held.*query_wait_timeout of \S+ is 300 ms \(limit: /);
-      expect(await roles()).toEqual(before);
-      console('RELOAD');
-      expect(console('SHOW CONFIG')).toMatch(/^query_wait_timeout\|60\|/m);
-      await move();
-      expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+    await thenAlways(
+      async () => {
+        console("SET query_wait_timeout = '0.3'");
+        expect(oneLine(await cli(['postgres', 'status'], guarded.env))).toMatch(/query_wait_timeout of \S+ is 300 ms/);
+        const refused = oneLine(await move());
+        expect(refused).toMatch(
+          /would disconnect clients that are held.*query_wait_timeout of \S+ is 300 ms \(limit: /,
+        );
+        expect(await roles()).toEqual(before);
+        console('RELOAD');
+        expect(console('SHOW CONFIG')).toMatch(/^query_wait_timeout\|60\|/m);
+        await move();
+        expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
 
-      console("SET query_wait_timeout = '0.3'");
-      await guarded.guard();
-      docker('kill', before.standby);
-      await guarded.until('a failover that ended', ({ events }) =>
-        events.some(({ kind, says }) => kind === 'failover' && /no acknowledged row was lost/.test(says)),
-      );
-      expect(await roles()).toEqual(before);
-    } finally {
-      console('RELOAD');
-    }
+        console("SET query_wait_timeout = '0.3'");
+        await guarded.guard();
+        docker('kill', before.standby);
+        await guarded.until('a failover that ended', ({ events }) =>
+          events.some(({ kind, says }) => kind === 'failover' && /no acknowledged row was lost/.test(says)),
+        );
+        expect(await roles()).toEqual(before);
+      },
+      () => {
+        console('RELOAD');
+      },
+    );
   }, 240_000);
 
   test('a repair brings a standby back without that database, and leaves PgBouncer alone', async () => {
@@ -270,5 +289,5 @@ describe('the control path needs nothing of the application', () => {
     expect(report.outcome).toBe('completed with warnings');
     expect(report.warnings.join('\n')).toContain(`F5: ${before.standby} refuses clients, as ${before.primary} does`);
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
-  }, 180_000);
+  });
 });

@@ -2,7 +2,7 @@ import { openPostgresAgent } from '../../src/systems/agent';
 import { createDockerClient } from '../../src/systems/docker';
 import { observePooledDatabase } from '../../src/systems/pgbouncer';
 import { connectPostgres } from '../../src/systems/postgres';
-import { docker as dockerCommand, POOLER, roles } from './support/stack';
+import { docker as dockerCommand, POOLER, roles, thenAlways } from './support/stack';
 
 const docker = createDockerClient();
 const admin = { user: 'pgbouncer_admin', password: 'pgbouncer_admin' };
@@ -67,15 +67,18 @@ describe('the agent driver', () => {
 describe('the PostgreSQL driver', () => {
   test('gives up a connection to a frozen pooler within its limit', async () => {
     dockerCommand('pause', POOLER);
-    try {
-      const began = Date.now();
-      await expect(
-        connectPostgres({ host: '127.0.0.1', port: 6432 }, { user: 'veloz', password: 'veloz', database: 'veloz' }),
-      ).rejects.toThrow(/timeout/i);
-      expect(Date.now() - began).toBeLessThan(15_000);
-    } finally {
-      dockerCommand('unpause', POOLER);
-    }
+    await thenAlways(
+      async () => {
+        const began = Date.now();
+        await expect(
+          connectPostgres({ host: '127.0.0.1', port: 6432 }, { user: 'veloz', password: 'veloz', database: 'veloz' }),
+        ).rejects.toThrow(/timeout/i);
+        expect(Date.now() - began).toBeLessThan(15_000);
+      },
+      () => {
+        dockerCommand('unpause', POOLER);
+      },
+    );
   });
 
   test('a wrong password is an error that does not contain it', async () => {

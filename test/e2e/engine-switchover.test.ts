@@ -8,7 +8,7 @@ import { createEngineClient, type EngineHealthAnswer } from '../../src/systems/e
 import { readSecret } from '../../src/systems/secrets';
 import type { Report } from '../../src/workflows/run-state';
 import { failureOf, Rig } from './support/rig';
-import { cli, cluster, docker, waitUntil, wake } from './support/stack';
+import { cli, cluster, docker, thenAlways, waitUntil, wake } from './support/stack';
 
 const engines = present(cluster.engines);
 const haproxy = present(cluster.haproxy);
@@ -191,7 +191,12 @@ describe('a planned switchover of the engines', () => {
     expect(failure.message).toMatch(
       new RegExp(`^E4: ${standby.node} does not answer: .*Next: docker start ${standby.node}$`),
     );
-    expect((await healths()).find((health) => health?.role === 'active')?.node).toBe(active.node);
+    let goesOn: string | undefined;
+    await waitUntil('an active engine', async () => {
+      goesOn = (await healths()).find((health) => health?.role === 'active')?.node;
+      return goesOn !== undefined;
+    });
+    expect(goesOn).toBe(active.node);
   });
 });
 
@@ -232,27 +237,30 @@ test('an engine that comes back with another address is found, and takes the ord
   docker('stop', '-t', '5', standby.node);
   // Somebody else gets the address meanwhile.
   const squatters: string[] = [];
-  try {
-    while (squatters.length < 5) {
-      const id = docker('run', '-d', '--rm', '--network', network, '--entrypoint', 'sleep', image, '120').trim();
-      squatters.push(id);
-      if (docker('inspect', '-f', ADDRESS, id).trim() === address) break;
-    }
-    docker('start', standby.node);
-    expect((await addresses(standby.node)).address).not.toBe(address);
-    await waitUntil('HAProxy having the new address', async () => {
-      const now = await addresses(standby.node);
-      return now.atProxy === now.address;
-    });
-    const worker = await rig.worker();
-    await actors();
-    const orders = await underOrders(async () => void (await run('engineSwitchover')));
-    await worker.stop();
-    expect(orders).toMatchObject(nothingLost);
-    expect((await actors()).active.node).toBe(standby.node);
-  } finally {
-    for (const id of squatters) docker('rm', '-f', id);
-  }
+  await thenAlways(
+    async () => {
+      while (squatters.length < 5) {
+        const id = docker('run', '-d', '--rm', '--network', network, '--entrypoint', 'sleep', image, '600').trim();
+        squatters.push(id);
+        if (docker('inspect', '-f', ADDRESS, id).trim() === address) break;
+      }
+      docker('start', standby.node);
+      expect((await addresses(standby.node)).address).not.toBe(address);
+      await waitUntil('HAProxy having the new address', async () => {
+        const now = await addresses(standby.node);
+        return now.atProxy === now.address;
+      });
+      const worker = await rig.worker();
+      await actors();
+      const orders = await underOrders(async () => void (await run('engineSwitchover')));
+      await worker.stop();
+      expect(orders).toMatchObject(nothingLost);
+      expect((await actors()).active.node).toBe(standby.node);
+    },
+    () => {
+      for (const id of squatters) docker('rm', '-f', id);
+    },
+  );
 });
 
 /** Where an engine is, and where HAProxy looks for it. */

@@ -1,5 +1,5 @@
 import { frontDoorWriters } from './support/rig';
-import { docker, psql, recovered, roles, waitUntil, whole } from './support/stack';
+import { docker, psql, recovered, roles, thenAlways, waitUntil, whole } from './support/stack';
 import type { Writers } from '../../src/bench/writers';
 
 /** SQLSTATE 25006, as PostgreSQL says it. */
@@ -15,8 +15,10 @@ describe('a client at the front door never reaches a standby', () => {
     writers.beginWindow();
   });
   afterEach(async () => {
-    await writers.stop();
-    await recovered();
+    await thenAlways(
+      () => writers.stop(),
+      () => recovered(),
+    );
   });
 
   const writesAgain = async () => {
@@ -71,12 +73,15 @@ describe('a client at the front door never reaches a standby', () => {
       ...all,
       "ALTER ROLE veloz SET role = 'app_owner'",
     ];
-    try {
-      for (const statement of made) psql(primary, statement, 'veloz');
-      await startedInItsPlace(primary, standby);
-    } finally {
-      for (const statement of ['ALTER ROLE veloz RESET role', 'DROP OWNED BY app_owner', 'DROP ROLE app_owner'])
-        psql((await roles()).primary, statement, 'veloz');
-    }
+    await thenAlways(
+      async () => {
+        for (const statement of made) psql(primary, statement, 'veloz');
+        await startedInItsPlace(primary, standby);
+      },
+      async () => {
+        for (const statement of ['ALTER ROLE veloz RESET role', 'DROP OWNED BY app_owner', 'DROP ROLE app_owner'])
+          psql((await roles()).primary, statement, 'veloz');
+      },
+    );
   });
 });

@@ -18,6 +18,7 @@ import {
   roles,
   signalAgent,
   stopAgentForGood,
+  thenAlways,
   trading,
   waitUntil,
   wake,
@@ -93,15 +94,18 @@ describe('the guard', () => {
     const { primary } = await roles();
     await guarded.guard();
     docker('pause', 'veloz-haproxy');
-    try {
-      const frozen = ({ node, byHand }: { node: string; byHand?: string }) =>
-        node === 'veloz-haproxy' && byHand === 'docker unpause veloz-haproxy';
-      await guarded.until('the freeze being told', ({ mending }) => mending?.nodes.some(frozen) === true, 30_000);
-      const { code } = await cli(['guard', 'status', '-o', 'json'], guarded.env);
-      expect(code).toBe(8);
-    } finally {
-      docker('unpause', 'veloz-haproxy');
-    }
+    await thenAlways(
+      async () => {
+        const frozen = ({ node, byHand }: { node: string; byHand?: string }) =>
+          node === 'veloz-haproxy' && byHand === 'docker unpause veloz-haproxy';
+        await guarded.until('the freeze being told', ({ mending }) => mending?.nodes.some(frozen) === true, 30_000);
+        const { code } = await cli(['guard', 'status', '-o', 'json'], guarded.env);
+        expect(code).toBe(8);
+      },
+      () => {
+        docker('unpause', 'veloz-haproxy');
+      },
+    );
     await guarded.until('its end', ({ mending }) => mending?.nodes.length === 0, 30_000);
     expect((await roles()).primary).toBe(primary);
     expect(await guarded.runs()).toEqual([]);
@@ -143,7 +147,6 @@ describe('the guard', () => {
       await trading();
       await guarded.until('its end', (state) => state.mending?.nodes.length === 0, 30_000);
     },
-    120_000,
   );
 
   test('a container that answers while the check of its health fails is told, and not ended', async () => {
@@ -180,7 +183,9 @@ describe('the guard', () => {
     await trading();
     await guarded.until('nothing being left over', ({ mending }) => mending?.nodes.length === 0, 30_000);
     const mended = (await guarded.state()).events.filter(({ kind }) => kind === 'mended').map(({ says }) => says);
-    expect(mended.filter((says) => says.includes('does not answer'))).toHaveLength(2);
+    // On a machine that starves others may hang for a moment too.
+    const restarted = mended.filter((says) => says.includes('does not answer')).map((says) => says.split(' ')[0]);
+    expect(restarted).toEqual(expect.arrayContaining(hung.slice(1)));
     expect(await roles()).toEqual(before);
     expect(await guarded.runs()).toEqual([]);
   }, 240_000);
@@ -215,13 +220,16 @@ describe('the guard', () => {
       await guarded.guard();
       await guarded.until('the protection', (state) => state.ledger.state === 'protected');
       say(set);
-      try {
-        const { ledger, waitsFor } = await guarded.until('the end', (state) => state.ledger.state === 'degraded');
-        expect(ledger.why).toContain(`synchronous_commit is off for ${told}`);
-        expect(waitsFor).toContain('B4');
-      } finally {
-        say(reset);
-      }
+      await thenAlways(
+        async () => {
+          const { ledger, waitsFor } = await guarded.until('the end', (state) => state.ledger.state === 'degraded');
+          expect(ledger.why).toContain(`synchronous_commit is off for ${told}`);
+          expect(waitsFor).toContain('B4');
+        },
+        () => {
+          say(reset);
+        },
+      );
       await guarded.until('the protection', (state) => state.ledger.state === 'protected');
     },
   );
@@ -240,12 +248,15 @@ describe('the guard', () => {
     await guarded.guard();
     await guarded.until('ready', (state) => state.readiness?.ready === true);
     psql(primary, set());
-    try {
-      const { readiness } = await guarded.until('not ready', (state) => state.readiness?.ready === false);
-      expect(readiness?.findings.filter(({ result }) => result === 'refuse').map((found) => found.id)).toContain(id);
-    } finally {
-      psql(primary, reset(verifier));
-    }
+    await thenAlways(
+      async () => {
+        const { readiness } = await guarded.until('not ready', (state) => state.readiness?.ready === false);
+        expect(readiness?.findings.filter(({ result }) => result === 'refuse').map((found) => found.id)).toContain(id);
+      },
+      () => {
+        psql(primary, reset(verifier));
+      },
+    );
     await guarded.until('ready again', (state) => state.readiness?.ready === true);
   });
 
@@ -260,25 +271,30 @@ describe('the guard', () => {
     asRoot(
       `cp -p ${hba} /tmp/e2e-hba && { echo 'local all postgres reject'; cat /tmp/e2e-hba; } > ${hba} && ${reload}`,
     );
-    try {
-      const { readiness } = await guarded.until('not ready', (state) => state.readiness?.ready === false);
-      expect(readiness?.findings.map(({ id }) => id)).toEqual(expect.arrayContaining(['M9', 'M10']));
-    } finally {
-      asRoot(`cat /tmp/e2e-hba > ${hba} && rm /tmp/e2e-hba && ${reload}`);
-    }
+    await thenAlways(
+      async () => {
+        const { readiness } = await guarded.until('not ready', (state) => state.readiness?.ready === false);
+        expect(readiness?.findings.map(({ id }) => id)).toEqual(expect.arrayContaining(['M9', 'M10']));
+      },
+      () => {
+        asRoot(`cat /tmp/e2e-hba > ${hba} && rm /tmp/e2e-hba && ${reload}`);
+      },
+    );
     await guarded.until('ready again', (state) => state.readiness?.ready === true);
   });
 
   test('a standby promoted by hand behind its back is seen, fenced and made a standby again', async () => {
     const before = await roles();
     await guarded.guard();
-    const began = Date.now();
     psql(before.standby, 'SELECT pg_promote(true, 10)');
+    // It has just become writable.
+    const began = Date.now();
     const state = await guarded.until('the alarm', ({ events }) => events.some(({ kind }) => kind === 'split brain'));
     const alarm = state.events.find(({ kind }) => kind === 'split brain');
     expect((alarm?.at ?? Infinity) - began).toBeLessThan(10_000);
     expect(alarm?.says).toContain(before.standby);
     await guarded.protectedBy(before.primary);
+    await whole();
     expect(await roles()).toEqual(before);
   });
 
@@ -287,23 +303,26 @@ describe('the guard', () => {
     psql(before.primary, "ALTER SYSTEM SET synchronous_standby_names = ''");
     psql(before.primary, 'SELECT pg_reload_conf()');
     psql(before.standby, 'SELECT pg_promote(true, 10)');
-    try {
-      await guarded.rig.client.workflow.start('guard', {
-        taskQueue: guarded.rig.stand.taskQueue,
-        workflowId: guardWorkflowId('veloz'),
-        args: [{ mode: 'auto', startedBy: 'e2e' }],
-      });
-      const { events } = await guarded.until('the refusal', ({ backoffUntil }) => backoffUntil !== undefined);
-      expect(events.find(({ kind }) => kind === 'backoff')?.says).toContain(`A3: ${before.standby} is on the newest`);
-      expect(psql(before.primary, 'SELECT pg_is_in_recovery()')).toBe('f');
-    } finally {
-      await guarded.rest();
-      psql(before.primary, 'ALTER SYSTEM RESET synchronous_standby_names');
-      psql(before.primary, 'SELECT pg_reload_conf()');
-      await cli(['stack', 'reset', '--yes']);
-      await cli(['stack', 'up']);
-      await whole();
-    }
+    await thenAlways(
+      async () => {
+        await guarded.rig.client.workflow.start('guard', {
+          taskQueue: guarded.rig.stand.taskQueue,
+          workflowId: guardWorkflowId('veloz'),
+          args: [{ mode: 'auto', startedBy: 'e2e' }],
+        });
+        const { events } = await guarded.until('the refusal', ({ backoffUntil }) => backoffUntil !== undefined);
+        expect(events.find(({ kind }) => kind === 'backoff')?.says).toContain(`A3: ${before.standby} is on the newest`);
+        expect(psql(before.primary, 'SELECT pg_is_in_recovery()')).toBe('f');
+      },
+      async () => {
+        await guarded.rest();
+        psql(before.primary, 'ALTER SYSTEM RESET synchronous_standby_names');
+        psql(before.primary, 'SELECT pg_reload_conf()');
+        await cli(['stack', 'reset', '--yes']);
+        await cli(['stack', 'up']);
+        await whole();
+      },
+    );
   }, 240_000);
 
   test('a second primary that was fenced, and whose rejoin never began: it becomes a standby all the same', async () => {
@@ -322,21 +341,25 @@ describe('the guard', () => {
     await guarded.guard();
     const link = linkFault(before.primary, before.standby);
     const writers = frontDoorWriters(2, 20);
-    try {
-      await writers.start();
-      writers.beginWindow();
-      await link.inject(before.primary);
-      await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded');
-      const soFar = writers.acknowledgedSoFar();
-      await waitUntil('clients writing again', () => writers.acknowledgedSoFar() > soFar + 20, 30_000);
-      await link.heal(before.primary);
-      await guarded.protectedBy(before.primary);
-      const seen = await writers.endWindow();
-      expect(seen.lost).toBe(0);
-    } finally {
-      await link.heal(before.primary);
-      await writers.stop();
-    }
+    await thenAlways(
+      async () => {
+        await writers.start();
+        writers.beginWindow();
+        await link.inject(before.primary);
+        await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded');
+        const soFar = writers.acknowledgedSoFar();
+        await waitUntil('clients writing again', () => writers.acknowledgedSoFar() > soFar + 20, 30_000);
+        await link.heal(before.primary);
+        await guarded.protectedBy(before.primary);
+        const seen = await writers.endWindow();
+        expect(seen.lost).toBe(0);
+      },
+      async () => {
+        await link.heal(before.primary);
+        await writers.stop();
+      },
+    );
+    await whole();
     expect(await guarded.runs()).toEqual([]);
     expect(await roles()).toEqual(before);
   });
@@ -346,22 +369,25 @@ describe('the guard', () => {
     await guarded.guard();
     const writers = frontDoorWriters(2, 20);
     const wakeAgent = stopAgentForGood(before.standby);
-    try {
-      await writers.start();
-      writers.beginWindow();
-      docker('exec', before.standby, 'sh', '-c', 'kill -9 "$(head -1 /var/lib/postgresql/data/postmaster.pid)"');
-      // Before the repair, which waits 20 s, could have ended its container.
-      await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded', 15_000);
-      const soFar = writers.acknowledgedSoFar();
-      await waitUntil('clients writing again', () => writers.acknowledgedSoFar() > soFar + 20, 15_000);
-      await guarded.protectedBy(before.primary, 120_000);
-      expect((await writers.endWindow()).lost).toBe(0);
-    } finally {
-      // No harm to one that was ended and started meanwhile.
-      docker('start', before.standby);
-      wakeAgent();
-      await writers.stop();
-    }
+    await thenAlways(
+      async () => {
+        await writers.start();
+        writers.beginWindow();
+        docker('exec', before.standby, 'sh', '-c', 'kill -9 "$(head -1 /var/lib/postgresql/data/postmaster.pid)"');
+        // Before the repair, which waits 20 s, could have ended its container.
+        await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded', 15_000);
+        const soFar = writers.acknowledgedSoFar();
+        await waitUntil('clients writing again', () => writers.acknowledgedSoFar() > soFar + 20, 15_000);
+        await guarded.protectedBy(before.primary, 120_000);
+        expect((await writers.endWindow()).lost).toBe(0);
+      },
+      async () => {
+        // No harm to one that was ended and started meanwhile.
+        docker('start', before.standby);
+        wakeAgent();
+        await writers.stop();
+      },
+    );
     await whole(120_000);
     expect(await roles()).toEqual(before);
   });
@@ -372,18 +398,21 @@ describe('the guard', () => {
     const record = '/var/lib/postgresql/veloz/agent.json';
     const inStandby = (script: string) => docker('exec', before.standby, 'sh', '-c', script);
     const wakeAgent = stopAgentForGood(before.standby);
-    try {
-      // Nobody says whether it was promoted, so nothing proves that it is no primary.
-      inStandby(`mv ${record} ${record}.e2e && kill -9 "$(head -1 /var/lib/postgresql/data/postmaster.pid)"`);
-      const { namesFailed } = await guarded.until('the refusal', (state) => state.namesFailed !== undefined, 30_000);
-      expect(namesFailed?.says).toContain(`A3: ${before.standby} may be a primary`);
-      const { code, stdout } = await cli(['guard', 'status'], guarded.env);
-      expect([code, stdout]).toEqual([8, expect.stringContaining('COMMITS WAIT')]);
-    } finally {
-      docker('start', before.standby);
-      inStandby(`[ ! -e ${record}.e2e ] || mv ${record}.e2e ${record}`);
-      wakeAgent();
-    }
+    await thenAlways(
+      async () => {
+        // Nobody says whether it was promoted, so nothing proves that it is no primary.
+        inStandby(`mv ${record} ${record}.e2e && kill -9 "$(head -1 /var/lib/postgresql/data/postmaster.pid)"`);
+        const { namesFailed } = await guarded.until('the refusal', (state) => state.namesFailed !== undefined, 30_000);
+        expect(namesFailed?.says).toContain(`A3: ${before.standby} may be a primary`);
+        const { code, stdout } = await cli(['guard', 'status'], guarded.env);
+        expect([code, stdout]).toEqual([8, expect.stringContaining('COMMITS WAIT')]);
+      },
+      () => {
+        docker('start', before.standby);
+        inStandby(`[ ! -e ${record}.e2e ] || mv ${record}.e2e ${record}`);
+        wakeAgent();
+      },
+    );
     await guarded.protectedBy(before.primary, 120_000);
     // Looked at anew once the back-off is over.
     await guarded.until('nothing being told of it any more', ({ namesFailed }) => namesFailed === undefined, 60_000);
@@ -402,32 +431,31 @@ describe('the guard', () => {
     );
     await guarded.protectedBy(before.primary, 120_000);
     await whole();
-  });
+  }, 360_000);
 
   test.each([
     ['that nobody who streams answers to', 'somebody_else'],
     ['that ask for more standbys than stream', 'ANY 2 (veloz_standby)'],
-  ])(
-    'names %s, set by hand: commits go on, and the names become right',
-    async (_what, names) => {
-      const { primary } = await roles();
-      const set = (value: string) => {
-        psql(primary, `ALTER SYSTEM SET synchronous_standby_names = '${value}'`);
-        psql(primary, 'SELECT pg_reload_conf()');
-      };
-      await guarded.guard();
-      set(names);
-      try {
+  ])('names %s, set by hand: commits go on, and the names become right', async (_what, names) => {
+    const { primary } = await roles();
+    const set = (value: string) => {
+      psql(primary, `ALTER SYSTEM SET synchronous_standby_names = '${value}'`);
+      psql(primary, 'SELECT pg_reload_conf()');
+    };
+    await guarded.guard();
+    set(names);
+    await thenAlways(
+      async () => {
         await guarded.until('the names being right', ({ events }) => events.some(({ kind }) => kind === 'restored'));
         await guarded.protectedBy(primary);
         expect(psql(primary, 'SHOW synchronous_standby_names')).toBe(cluster.postgres.synchronousStandbyNames);
         expect((await guarded.state()).events.map(({ kind }) => kind)).toContain('relaxed');
-      } finally {
+      },
+      () => {
         set(cluster.postgres.synchronousStandbyNames);
-      }
-    },
-    120_000,
-  );
+      },
+    );
+  });
 
   test.each<[string, (before: { primary: string; standby: string }) => string]>([
     ['the pooler', () => POOLER],
@@ -484,17 +512,20 @@ describe('the guard', () => {
     await guarded.guard();
     docker('exec', '-u', 'root', POOLER, 'sh', '-c', 'kill -s STOP -- -1');
     const wakeAgent = stopAgentForGood(POOLER);
-    try {
-      const state = await guarded.until('its start', ({ events }) =>
-        events.some(({ says }) => says.startsWith(`${POOLER} was ended and started again`)),
-      );
-      expect(state.ledger.state).toBe('protected');
-      await whole();
-      expect(await guarded.runs()).toEqual([]);
-    } finally {
-      docker('start', POOLER);
-      wakeAgent();
-    }
+    await thenAlways(
+      async () => {
+        const state = await guarded.until('its start', ({ events }) =>
+          events.some(({ says }) => says.startsWith(`${POOLER} was ended and started again`)),
+        );
+        expect(state.ledger.state).toBe('protected');
+        await whole();
+        expect(await guarded.runs()).toEqual([]);
+      },
+      () => {
+        docker('start', POOLER);
+        wakeAgent();
+      },
+    );
   });
 
   test('names that the checkpointer has not taken protect nothing, whatever sessions show', async () => {
@@ -505,17 +536,20 @@ describe('the guard', () => {
     await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded');
     const checkpointer = psql(primary, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
     docker('exec', '-u', 'root', primary, 'sh', '-c', `kill -STOP ${checkpointer}`);
-    try {
-      wake([standby]);
-      const { events } = await guarded.until('the names not being in force', (state) =>
-        state.events.some(({ kind, says }) => kind === 'backoff' && says.includes('not in force yet')),
-      );
-      expect(events.map(({ kind }) => kind)).not.toContain('restored');
-    } finally {
-      docker('exec', '-u', 'root', primary, 'sh', '-c', `kill -CONT ${checkpointer}`);
-    }
+    await thenAlways(
+      async () => {
+        wake([standby]);
+        const { events } = await guarded.until('the names not being in force', (state) =>
+          state.events.some(({ kind, says }) => kind === 'backoff' && says.includes('not in force yet')),
+        );
+        expect(events.map(({ kind }) => kind)).not.toContain('restored');
+      },
+      () => {
+        docker('exec', '-u', 'root', primary, 'sh', '-c', `kill -CONT ${checkpointer}`);
+      },
+    );
     await guarded.protectedBy(primary);
-  }, 180_000);
+  });
 
   test('a killed primary is started in its place where its only standby is cut off', async () => {
     const before = await roles();
@@ -523,21 +557,25 @@ describe('the guard', () => {
     await guarded.guard();
     psql(before.primary, 'CREATE TABLE IF NOT EXISTS e2e_revived (what text)');
     await partition.inject(before.standby);
-    try {
-      await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded');
-      psql(before.primary, "INSERT INTO e2e_revived VALUES ('only on the primary')");
-      docker('kill', before.primary);
-      await guarded.until('the failure being seen', ({ events }) =>
-        events.some(({ kind }) => kind === 'primary failed'),
-      );
-      await waitUntil(
-        'the primary taking writes again',
-        async () => (await look()).nodes.some(({ name, sql }) => name === before.primary && sql?.inRecovery === false),
-        120_000,
-      );
-    } finally {
-      await partition.heal(before.standby);
-    }
+    await thenAlways(
+      async () => {
+        await guarded.until('commits going on alone', ({ ledger }) => ledger.state === 'degraded');
+        psql(before.primary, "INSERT INTO e2e_revived VALUES ('only on the primary')");
+        docker('kill', before.primary);
+        await guarded.until('the failure being seen', ({ events }) =>
+          events.some(({ kind }) => kind === 'primary failed'),
+        );
+        await waitUntil(
+          'the primary taking writes again',
+          async () =>
+            (await look()).nodes.some(({ name, sql }) => name === before.primary && sql?.inRecovery === false),
+          120_000,
+        );
+      },
+      async () => {
+        await partition.heal(before.standby);
+      },
+    );
     await guarded.protectedBy(before.primary, 120_000);
     expect(await roles()).toEqual(before);
     expect(psql(before.primary, 'SELECT what FROM e2e_revived')).toBe('only on the primary');
@@ -589,6 +627,7 @@ describe('the guard', () => {
     expect(docker('inspect', '-f', '{{.State.Status}}', before.primary).trim()).toBe('exited');
     docker('start', before.primary);
     await guarded.protectedBy(before.standby, 120_000);
+    await whole();
     expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
   }, 400_000);
 
@@ -637,18 +676,22 @@ describe('the guard', () => {
         docker('start', node);
         await sleep(2500);
       }
-      const state = await guarded.until(
+      // The ledger goes on saying what was so before, until somebody takes writes.
+      await whole(120_000);
+      const { primary } = await roles();
+      await guarded.until(
         'a protected primary',
-        ({ ledger, acting }) =>
+        ({ ledger, acting, mending }) =>
           acting === undefined &&
+          mending?.acting === undefined &&
           ledger.state === 'protected' &&
           ledger.synchronous.length === 1 &&
-          ledger.primary !== null,
+          ledger.primary === primary,
         120_000,
       );
-      await whole(120_000);
-      expect(psql(state.ledger.primary ?? '', 'SELECT what FROM e2e_both')).toBe('kept');
-      psql(state.ledger.primary ?? '', 'DROP TABLE e2e_both');
+      expect(psql(primary, 'SELECT what FROM e2e_both')).toBe('kept');
+      psql(primary, 'DROP TABLE e2e_both');
     },
+    400_000,
   );
 });

@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packageRoot } from '../../src/cli/paths';
 import { codeIn, rowsBelow } from '../docs/documents';
-import { docker, recovered, roles, trading } from './support/stack';
+import { docker, recovered, roles, thenAlways, trading } from './support/stack';
 
 const PAGE = 'docs/guide-commands.md';
 const looking = rowsBelow(PAGE, 'Commands that only look').flatMap(([cell]) => codeIn(cell) ?? []);
@@ -94,13 +94,16 @@ test('an engine that is stopped under the load test costs no order', async () =>
   // The one that takes orders, whichever it is.
   const { output: health } = await typed('curl -s http://localhost:8080/health');
   const active = (JSON.parse(health) as { node: string }).node;
-  try {
-    const load = typed(line.replace(/ &$/, ' --duration 6s --max-errors 0'));
-    await sleep(2500);
-    expect((await typed(stop.replace('veloz-engine-1', active))).code).toBe(0);
-    expect(await load).toEqual({ code: 0, output: expect.stringContaining('(0.00 % errors') as string });
-  } finally {
-    docker('start', active);
-  }
+  await thenAlways(
+    async () => {
+      const load = typed(line.replace(/ &$/, ' --duration 6s --max-errors 0'));
+      await sleep(2500);
+      expect((await typed(stop.replace('veloz-engine-1', active))).code).toBe(0);
+      expect(await load).toEqual({ code: 0, output: expect.stringContaining('(0.00 % errors') as string });
+    },
+    () => {
+      docker('start', active);
+    },
+  );
   await recovered('all');
 });

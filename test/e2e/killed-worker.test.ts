@@ -1,6 +1,7 @@
-import { frontDoorWriters, Rig } from './support/rig';
+import type { Report } from '../../src/workflows/run-state';
+import { frontDoorWriters, Rig, startedUntil } from './support/rig';
 import { sampleOf } from './support/sample';
-import { roles, whole } from './support/stack';
+import { roles, thenAlways, whole } from './support/stack';
 
 /** After every activity of the runbook, whose next one has not begun then, and in every sub-step of the hold. */
 const points = [
@@ -53,28 +54,36 @@ describe('a worker is killed in the middle of a switchover, and a second one is 
       const env = rig.dying(point);
       const workers = await Promise.all([rig.worker(env), rig.worker(env)]);
       const writers = frontDoorWriters(4, 25);
-      try {
-        await writers.start();
-        writers.beginWindow();
-        const report = await rig.switchover();
-        await new Promise((resolve) => setTimeout(resolve, 200));
-        const seen = await writers.endWindow();
+      await thenAlways(
+        async () => {
+          await writers.start();
+          writers.beginWindow();
+          const handle = await startedUntil(
+            'a worker dying',
+            () => workers.some((worker) => worker.process.signalCode === 'SIGKILL'),
+            () => rig.start({ approval: 'given', soak: '0s', startedBy: 'e2e' }),
+          );
+          const report = (await handle.result()) as Report;
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          const seen = await writers.endWindow();
 
-        expect(workers.filter((worker) => worker.process.signalCode === 'SIGKILL')).toHaveLength(1);
-        expect(report.outcome).toMatch(/^completed/);
-        expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
-        expect({ failed: seen.failed, lost: seen.lost, failures: seen.failures }).toEqual({
-          failed: 0,
-          lost: 0,
-          failures: [],
-        });
-        expect(seen.acknowledged).toBeGreaterThan(50);
-        expect(seen.gapMs).toBeLessThan(HELD_LIMIT_MS);
-      } finally {
-        await writers.stop();
-        await Promise.all(workers.map((worker) => worker.kill()));
-        await whole();
-      }
+          expect(workers.filter((worker) => worker.process.signalCode === 'SIGKILL')).toHaveLength(1);
+          expect(report.outcome).toMatch(/^completed/);
+          expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
+          expect({ failed: seen.failed, lost: seen.lost, failures: seen.failures }).toEqual({
+            failed: 0,
+            lost: 0,
+            failures: [],
+          });
+          expect(seen.acknowledged).toBeGreaterThan(50);
+          expect(seen.gapMs).toBeLessThan(HELD_LIMIT_MS);
+        },
+        async () => {
+          await writers.stop();
+          await Promise.all(workers.map((worker) => worker.kill()));
+          await whole();
+        },
+      );
     },
   );
 });

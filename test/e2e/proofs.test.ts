@@ -25,6 +25,7 @@ import {
   recovered,
   roles,
   takesWrites,
+  thenAlways,
   waitUntil,
   whole,
 } from './support/stack';
@@ -78,14 +79,19 @@ describe('what is not proven is not called so', () => {
   test('G2: a target that has not replayed the shutdown checkpoint is not promoted; everything is put back', async () => {
     await whileClientsWrite(async () => {
       psql(move.target, 'SELECT pg_wal_replay_pause()');
-      try {
-        await activities.prepareMove(move);
-        await expect(activities.movePrimary(move)).rejects.toThrow(
-          new RegExp(`${move.target} receiving the shutdown checkpoint .* Everything was put back, and clients go on`),
-        );
-      } finally {
-        psql(move.target, 'SELECT pg_wal_replay_resume()');
-      }
+      await thenAlways(
+        async () => {
+          await activities.prepareMove(move);
+          await expect(activities.movePrimary(move)).rejects.toThrow(
+            new RegExp(
+              `${move.target} receiving the shutdown checkpoint .* Everything was put back, and clients go on`,
+            ),
+          );
+        },
+        () => {
+          psql(move.target, 'SELECT pg_wal_replay_resume()');
+        },
+      );
       await activities.unprepareMove(move);
       await activities.releaseNodes(move);
       expect(await roles()).toEqual({ primary: move.source, standby: move.target });
@@ -98,14 +104,17 @@ describe('what is not proven is not called so', () => {
     const seen = await whileClientsWrite(async () => {
       await activities.prepareMove(move);
       junk('mkdir');
-      try {
-        const result = await activities.movePrimary(move);
-        expect(result.confirmedBeforeRelease).toBe(false);
-        expect(result.heldMs).toBeLessThan(move.holdLimitMs);
-        expect(result.warnings.join('\n')).toMatch(/^K2: no standby confirmed a commit of .* commits go on without/m);
-      } finally {
-        junk('rmdir');
-      }
+      await thenAlways(
+        async () => {
+          const result = await activities.movePrimary(move);
+          expect(result.confirmedBeforeRelease).toBe(false);
+          expect(result.heldMs).toBeLessThan(move.holdLimitMs);
+          expect(result.warnings.join('\n')).toMatch(/^K2: no standby confirmed a commit of .* commits go on without/m);
+        },
+        () => {
+          junk('rmdir');
+        },
+      );
       await activities.settleMove(move);
       await activities.releaseNodes(move);
       expect(await roles()).toEqual({ primary: move.target, standby: move.source });
@@ -155,67 +164,75 @@ describe('what is not proven is not called so', () => {
     );
     const reading = `BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM e2e_read; SELECT pg_sleep(120)`;
     docker('exec', '-d', move.target, 'psql', '-U', 'postgres', '-d', 'veloz', '-c', reading);
-    try {
-      await waitUntil(
-        'the reader',
-        () =>
-          psql(
-            move.target,
-            `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' AND pid <> pg_backend_pid()`,
-          ) === '1',
-      );
-      await activities.prepareMove(move);
-      psql(move.source, 'DELETE FROM e2e_read WHERE i > 1000');
-      psql(move.source, 'VACUUM e2e_read');
-      await waitUntil('replay being held up', () =>
-        psql(move.target, `SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'`).startsWith(
-          'RecoveryConflict',
-        ),
-      );
-      const { heldMs } = await activities.movePrimary(move);
-      expect(heldMs).toBeLessThan(2500);
-      await activities.settleMove(move);
-      await activities.releaseNodes(move);
-      expect(await roles()).toEqual({ primary: move.target, standby: move.source });
-    } finally {
-      for (const name of patience) psql(move.target, `ALTER SYSTEM RESET ${name}`);
-      psql(move.target, 'SELECT pg_reload_conf()');
-      const { primary } = await roles();
-      psql(primary, 'DROP TABLE IF EXISTS e2e_read');
-    }
+    await thenAlways(
+      async () => {
+        await waitUntil(
+          'the reader',
+          () =>
+            psql(
+              move.target,
+              `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' AND pid <> pg_backend_pid()`,
+            ) === '1',
+        );
+        await activities.prepareMove(move);
+        psql(move.source, 'DELETE FROM e2e_read WHERE i > 1000');
+        psql(move.source, 'VACUUM e2e_read');
+        await waitUntil('replay being held up', () =>
+          psql(move.target, `SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'`).startsWith(
+            'RecoveryConflict',
+          ),
+        );
+        const { heldMs } = await activities.movePrimary(move);
+        expect(heldMs).toBeLessThan(2500);
+        await activities.settleMove(move);
+        await activities.releaseNodes(move);
+        expect(await roles()).toEqual({ primary: move.target, standby: move.source });
+      },
+      async () => {
+        for (const name of patience) psql(move.target, `ALTER SYSTEM RESET ${name}`);
+        psql(move.target, 'SELECT pg_reload_conf()');
+        const { primary } = await roles();
+        psql(primary, 'DROP TABLE IF EXISTS e2e_read');
+      },
+    );
   });
 
   test("a receiver of somebody else's that gets no further does not hold the stop up", async () => {
     const receivewal = `mkdir -p /tmp/e2e-wal && exec pg_receivewal -h /var/run/postgresql -U postgres -D /tmp/e2e-wal -s 1`;
     docker('exec', '-d', move.source, 'sh', '-c', `PATH=/usr/lib/postgresql/17/bin:$PATH; ${receivewal}`);
     const inSource = (script: string) => docker('exec', '-u', 'root', move.source, 'sh', '-c', script);
-    try {
-      await waitUntil(
-        'the receiver',
-        () =>
-          psql(move.source, `SELECT state FROM pg_stat_replication WHERE application_name = 'pg_receivewal'`) ===
-          'streaming',
-      );
-      psql(move.source, `ALTER SYSTEM SET wal_sender_timeout = '60s'`);
-      psql(move.source, 'SELECT pg_reload_conf()');
-      inSource('for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = pg_receivewal ] && kill -STOP ${p#/proc/}; done; true');
-      psql(
-        move.source,
-        `SELECT count(pg_logical_emit_message(true, 'e2e', repeat('x', 1048576))) FROM generate_series(1, 16)`,
-      );
-      await activities.prepareMove(move);
-      const { heldMs } = await activities.movePrimary(move);
-      expect(heldMs).toBeLessThan(3000);
-      await activities.settleMove(move);
-      await activities.releaseNodes(move);
-      expect(await roles()).toEqual({ primary: move.target, standby: move.source });
-    } finally {
-      inSource(
-        'for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = pg_receivewal ] && kill -KILL ${p#/proc/}; done; rm -rf /tmp/e2e-wal',
-      );
-      psql(move.source, 'ALTER SYSTEM RESET wal_sender_timeout');
-      psql(move.source, 'SELECT pg_reload_conf()');
-    }
+    await thenAlways(
+      async () => {
+        await waitUntil(
+          'the receiver',
+          () =>
+            psql(move.source, `SELECT state FROM pg_stat_replication WHERE application_name = 'pg_receivewal'`) ===
+            'streaming',
+        );
+        psql(move.source, `ALTER SYSTEM SET wal_sender_timeout = '60s'`);
+        psql(move.source, 'SELECT pg_reload_conf()');
+        inSource(
+          'for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = pg_receivewal ] && kill -STOP ${p#/proc/}; done; true',
+        );
+        psql(
+          move.source,
+          `SELECT count(pg_logical_emit_message(true, 'e2e', repeat('x', 1048576))) FROM generate_series(1, 16)`,
+        );
+        await activities.prepareMove(move);
+        const { heldMs } = await activities.movePrimary(move);
+        expect(heldMs).toBeLessThan(3000);
+        await activities.settleMove(move);
+        await activities.releaseNodes(move);
+        expect(await roles()).toEqual({ primary: move.target, standby: move.source });
+      },
+      () => {
+        inSource(
+          'for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = pg_receivewal ] && kill -KILL ${p#/proc/}; done; rm -rf /tmp/e2e-wal',
+        );
+        psql(move.source, 'ALTER SYSTEM RESET wal_sender_timeout');
+        psql(move.source, 'SELECT pg_reload_conf()');
+      },
+    );
   });
 
   test('H7: a promotion that takes longer than its limit is not given up: the next attempt goes forward', async () => {
@@ -273,12 +290,15 @@ describe('what is not proven is not called so', () => {
       settled = true;
     });
     settling.catch(() => undefined);
-    try {
-      await sleep(3000);
-      expect(settled).toBe(false);
-    } finally {
-      psql(request.source, 'SELECT pg_wal_replay_resume()');
-    }
+    await thenAlways(
+      async () => {
+        await sleep(3000);
+        expect(settled).toBe(false);
+      },
+      () => {
+        psql(request.source, 'SELECT pg_wal_replay_resume()');
+      },
+    );
     await settling;
     await activities.releaseNodes(request);
   });
@@ -295,14 +315,17 @@ describe('what is not proven is not called so', () => {
       await pooler.call('hold', { token, pauseLimitMs: 2000, limitMs: 5000, candidates });
       await pooler.call('route', { token, ...access.internal(request.source) });
       await pooler.call('release', { token });
-      try {
-        await expect(activities.verifyMove(request, 0)).rejects.toThrow(
-          /^F5: no client gets through veloz-pgbouncer, /,
-        );
-      } finally {
-        await pooler.call('route', { token, ...access.internal(request.target) });
-        await pooler.call('forget', { token });
-      }
+      await thenAlways(
+        async () => {
+          await expect(activities.verifyMove(request, 0)).rejects.toThrow(
+            /^F5: no client gets through veloz-pgbouncer, /,
+          );
+        },
+        async () => {
+          await pooler.call('route', { token, ...access.internal(request.target) });
+          await pooler.call('forget', { token });
+        },
+      );
     });
     await waitUntil('the pool reaching the primary again', async () => {
       await activities.verifyMove(request, 0);
@@ -331,13 +354,16 @@ describe('what is not proven is not called so', () => {
     const before = psql(request.target, 'SHOW synchronous_standby_names');
     const watching = activities.verifyMove(request, 20_000);
     watching.catch(() => undefined);
-    try {
-      await sleep(1000);
-      setNames('');
-      await expect(watching).rejects.toThrow(/^synchronous_standby_names is '', expected '/);
-    } finally {
-      setNames(before);
-    }
+    await thenAlways(
+      async () => {
+        await sleep(1000);
+        setNames('');
+        await expect(watching).rejects.toThrow(/^synchronous_standby_names is '', expected '/);
+      },
+      () => {
+        setNames(before);
+      },
+    );
     expect((await activities.verifyMove(request, 600)).soakedMs).toBeGreaterThanOrEqual(600);
   });
 });
@@ -391,21 +417,25 @@ describe('what a ledger that says protected does not know by itself', () => {
     const waiting = `FROM pg_stat_activity WHERE wait_event = 'SyncRep'`;
     const count = () => psql(before.primary, `SELECT count(*) ${waiting}`);
     await faultsOf(cluster).partition.inject(before.standby);
-    try {
-      const insert = 'INSERT INTO e2e_cancelled VALUES (1)';
-      docker('exec', '-d', before.primary, 'psql', '-U', 'postgres', '-d', 'veloz', '-c', insert);
-      await waitUntil('the commit waiting', () => count() !== '0');
-      psql(before.primary, `SELECT pg_cancel_backend(pid) ${waiting}`);
-      await waitUntil('the commit being acknowledged', () => count() === '0');
-      // Two rounds of the watch.
-      await sleep(500);
-      docker('kill', before.primary);
-    } finally {
-      await faultsOf(cluster).partition.heal(before.standby);
-    }
+    await thenAlways(
+      async () => {
+        const insert = 'INSERT INTO e2e_cancelled VALUES (1)';
+        docker('exec', '-d', before.primary, 'psql', '-U', 'postgres', '-d', 'veloz', '-c', insert);
+        await waitUntil('the commit waiting', () => count() !== '0');
+        psql(before.primary, `SELECT pg_cancel_backend(pid) ${waiting}`);
+        await waitUntil('the commit being acknowledged', () => count() === '0');
+        // Two rounds of the watch.
+        await sleep(500);
+        docker('kill', before.primary);
+      },
+      async () => {
+        await faultsOf(cluster).partition.heal(before.standby);
+      },
+    );
     await takesWrites(before.primary, guarded);
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_cancelled')).toBe('1');
     await guarded.protectedBy(before.primary, 120_000);
+    await whole();
     expect(await roles()).toEqual(before);
     psql(before.primary, 'DROP TABLE e2e_cancelled');
   }, 240_000);
@@ -426,23 +456,27 @@ describe('what a ledger that says protected does not know by itself', () => {
     await waitUntil('the standby confirming again', () => psql(before.primary, streams) === '1', 60_000);
     await guarded.protectedBy(before.primary, 120_000);
     docker('exec', '-d', before.primary, 'sh', '-c', `PATH=/usr/lib/postgresql/17/bin:$PATH; ${receive}`);
-    try {
-      await waitUntil('the stranger', () => state() === 'potential');
-      await guarded.until(
-        'the ledger telling it',
-        ({ ledger }) =>
-          ledger.state === 'degraded' && ledger.why.includes('veloz_standby, which has no slot, may confirm commits'),
-      );
-      // While it is there, nothing is promised.
-      const told = await cli(['guard', 'status'], guarded.env);
-      expect((told.stdout + told.stderr).replace(/\s+/g, ' ')).toContain('may confirm commits');
-    } finally {
-      docker(
-        ...['exec', before.primary, 'sh', '-c'],
-        'for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = pg_receivewal ] && kill -KILL ${p#/proc/}; done; rm -rf /tmp/e2e-next',
-      );
-    }
+    await thenAlways(
+      async () => {
+        await waitUntil('the stranger', () => state() === 'potential');
+        await guarded.until(
+          'the ledger telling it',
+          ({ ledger }) =>
+            ledger.state === 'degraded' && ledger.why.includes('veloz_standby, which has no slot, may confirm commits'),
+        );
+        // While it is there, nothing is promised.
+        const told = await cli(['guard', 'status'], guarded.env);
+        expect((told.stdout + told.stderr).replace(/\s+/g, ' ')).toContain('may confirm commits');
+      },
+      () => {
+        docker(
+          ...['exec', before.primary, 'sh', '-c'],
+          'for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = pg_receivewal ] && kill -KILL ${p#/proc/}; done; rm -rf /tmp/e2e-next',
+        );
+      },
+    );
     await guarded.protectedBy(before.primary, 120_000);
+    await whole();
     expect(await roles()).toEqual(before);
   }, 240_000);
 
@@ -490,22 +524,26 @@ describe('what a ledger that says protected does not know by itself', () => {
     const receive = `pg_receivewal -n --synchronous -S ${slotName(before.standby)} -D /tmp/e2e-stranger -d "host=/var/run/postgresql user=postgres application_name=veloz_standby"`;
     const loop = `PATH=/usr/lib/postgresql/17/bin:$PATH; mkdir -p /tmp/e2e-stranger; while [ -d /tmp/e2e-stranger ]; do ${receive}; sleep 0.05; done`;
     docker('exec', '-d', before.primary, 'sh', '-c', loop);
-    try {
-      docker('stop', before.standby);
-      docker('start', before.standby);
-      psql(before.primary, 'INSERT INTO e2e_stranger VALUES (1)');
-      await guarded.until(
-        'the ledger telling it',
-        ({ ledger }) => ledger.state === 'degraded' && ledger.why.startsWith('somebody else may confirm commits'),
-      );
-      docker('kill', before.primary);
-      await takesWrites(before.primary, guarded);
-    } finally {
-      docker('start', before.primary, before.standby);
-      docker('exec', '-u', 'root', before.primary, 'rm', '-rf', '/tmp/e2e-stranger');
-    }
+    await thenAlways(
+      async () => {
+        docker('stop', before.standby);
+        docker('start', before.standby);
+        psql(before.primary, 'INSERT INTO e2e_stranger VALUES (1)');
+        await guarded.until(
+          'the ledger telling it',
+          ({ ledger }) => ledger.state === 'degraded' && ledger.why.startsWith('somebody else may confirm commits'),
+        );
+        docker('kill', before.primary);
+        await takesWrites(before.primary, guarded);
+      },
+      () => {
+        docker('start', before.primary, before.standby);
+        docker('exec', '-u', 'root', before.primary, 'rm', '-rf', '/tmp/e2e-stranger');
+      },
+    );
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_stranger')).toBe('1');
     await guarded.protectedBy(before.primary, 120_000);
+    await whole();
     expect(await roles()).toEqual(before);
     psql(before.primary, 'DROP TABLE e2e_stranger');
   }, 240_000);

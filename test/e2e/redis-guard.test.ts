@@ -6,7 +6,7 @@ import type { Report } from '../../src/workflows/run-state';
 import { Guarded } from './support/guarded';
 import { lookAtRedis, password, recoveredRedis, redis, underWrites, wholeRedis } from './support/redis';
 import { sampled as test } from './support/sample';
-import { docker, roles, waitUntil, whole } from './support/stack';
+import { docker, roles, thenAlways, waitUntil, whole } from './support/stack';
 
 /** Longer than anything that the guard waits for, and than the Sentinels wait. */
 const LONG_MS = 8000;
@@ -30,7 +30,7 @@ describe('the guard, of Redis', () => {
   afterEach(async () => {
     await guarded.rest();
     await recoveredRedis();
-  }, 120_000);
+  });
 
   const calm = () =>
     guarded.until(
@@ -168,21 +168,24 @@ describe('the guard, of Redis', () => {
     const dump = '/var/lib/redis/dump.rdb';
     const cli = (...words: string[]) => docker('exec', master, 'redis-cli', ...words).trim();
     docker('exec', '-u', 'root', master, 'sh', '-c', `rm -rf ${dump}; mkdir -p ${dump}/x`);
-    try {
-      // As a person might, or a tool that saves what it runs beside.
-      cli('config', 'set', 'save', '3600 1');
-      cli('bgsave');
-      await waitUntil(
-        'the snapshot having failed',
-        () => cli('info', 'persistence').includes('bgsave_status:err'),
-        30_000,
-      );
-      await waitUntil('a write', () => cli('setrange', 'veloz:e2e:nothing', '0', '') === '0', 10_000);
-      expect(cli('config', 'get', 'save').split(/\s+/)).toEqual(['save']);
-    } finally {
-      docker('exec', '-u', 'root', master, 'rm', '-rf', dump);
-      cli('bgsave');
-    }
+    await thenAlways(
+      async () => {
+        // As a person might, or a tool that saves what it runs beside.
+        cli('config', 'set', 'save', '3600 1');
+        cli('bgsave');
+        await waitUntil(
+          'the snapshot having failed',
+          () => cli('info', 'persistence').includes('bgsave_status:err'),
+          30_000,
+        );
+        await waitUntil('a write', () => cli('setrange', 'veloz:e2e:nothing', '0', '') === '0', 10_000);
+        expect(cli('config', 'get', 'save').split(/\s+/)).toEqual(['save']);
+      },
+      () => {
+        docker('exec', '-u', 'root', master, 'rm', '-rf', dump);
+        cli('bgsave');
+      },
+    );
     expect(runsIn(await guarded.state())).toEqual([]);
   });
 
@@ -190,13 +193,16 @@ describe('the guard, of Redis', () => {
     const { master } = await wholeRedis();
     await guarded.guard();
     docker('exec', master, 'redis-cli', 'client', 'pause', '600000', 'write');
-    try {
-      const state = await guarded.until('what is told', ({ redis: seen }) => seen?.trouble !== undefined, 60_000);
-      expect(state.redis?.trouble).toContain(`${master}, the master, takes no writes (it waits`);
-      expect(state.redis?.trouble).toContain(`Next: docker exec ${master} redis-cli client unpause`);
-    } finally {
-      docker('exec', master, 'redis-cli', 'client', 'unpause');
-    }
+    await thenAlways(
+      async () => {
+        const state = await guarded.until('what is told', ({ redis: seen }) => seen?.trouble !== undefined, 60_000);
+        expect(state.redis?.trouble).toContain(`${master}, the master, takes no writes (it waits`);
+        expect(state.redis?.trouble).toContain(`Next: docker exec ${master} redis-cli client unpause`);
+      },
+      () => {
+        docker('exec', master, 'redis-cli', 'client', 'unpause');
+      },
+    );
     await guarded.until('that it is over', ({ redis: seen }) => seen?.trouble === undefined, 60_000);
     expect(runsIn(await guarded.state())).toEqual([]);
   });
@@ -251,17 +257,20 @@ describe('the guard, of Redis', () => {
         `for p in /proc/[0-9]*; do if [ "$(cat $p/comm)" = redis-server ]; then kill -${name} \${p#/proc/}; fi; done`,
       );
     signal('STOP');
-    try {
-      const state = await guarded.until(
-        'its start',
-        ({ events }) => events.some(({ says }) => says.startsWith(`${replica} was ended and started again`)),
-        120_000,
-      );
-      expect(runsIn(state)).toEqual([]);
-      expect(await wholeRedis()).toEqual({ master, replica });
-    } finally {
-      signal('CONT');
-    }
+    await thenAlways(
+      async () => {
+        const state = await guarded.until(
+          'its start',
+          ({ events }) => events.some(({ says }) => says.startsWith(`${replica} was ended and started again`)),
+          120_000,
+        );
+        expect(runsIn(state)).toEqual([]);
+        expect(await wholeRedis()).toEqual({ master, replica });
+      },
+      () => {
+        signal('CONT');
+      },
+    );
   }, 240_000);
 
   test('a replica that the topology does not have makes the report doubt what was acknowledged with WAIT 1', async () => {
@@ -273,24 +282,27 @@ describe('the guard, of Redis', () => {
     const server = ['redis-server', '--replicaof', master, '6379', '--masterauth', password, '--requirepass', password];
     const [program = '', ...args] = server;
     docker('run', '-d', '--name', stranger, '--network', network, '--entrypoint', program, of('{{.Image}}'), ...args);
-    try {
-      await waitUntil('the stranger being told of', async () =>
-        redisFindings(redis, await lookAtRedis()).some(({ id }) => id === 'L2'),
-      );
-      // The guard reads the list every three seconds.
-      await sleep(5000);
-      docker('kill', master);
-      const state = await guarded.until('the failover', ({ redis: seen }) => seen?.master === replica, 30_000);
-      const [run = ''] = runsIn(state);
-      const report = (await guarded.rig.client.workflow.getHandle(run).result()) as Report;
-      expect(report.says).toContain(`which the topology does not have, was a replica of ${master}`);
-      expect(report.says).toContain('those acknowledged with WAIT 1 may be among them');
-    } finally {
-      docker('rm', '-f', '-v', stranger);
-      // The Sentinels would remember it.
-      for (const { name } of redis.sentinels)
-        docker('exec', name, 'redis-cli', '-p', '26379', 'sentinel', 'reset', redis.master);
-    }
+    await thenAlways(
+      async () => {
+        await waitUntil('the stranger being told of', async () =>
+          redisFindings(redis, await lookAtRedis()).some(({ id }) => id === 'L2'),
+        );
+        // The guard reads the list every three seconds.
+        await sleep(5000);
+        docker('kill', master);
+        const state = await guarded.until('the failover', ({ redis: seen }) => seen?.master === replica, 30_000);
+        const [run = ''] = runsIn(state);
+        const report = (await guarded.rig.client.workflow.getHandle(run).result()) as Report;
+        expect(report.says).toContain(`which the topology does not have, was a replica of ${master}`);
+        expect(report.says).toContain('those acknowledged with WAIT 1 may be among them');
+      },
+      () => {
+        docker('rm', '-f', '-v', stranger);
+        // The Sentinels would remember it.
+        for (const { name } of redis.sentinels)
+          docker('exec', name, 'redis-cli', '-p', '26379', 'sentinel', 'reset', redis.master);
+      },
+    );
   });
 
   test('where every node is a replica, and the Sentinels do nothing, it makes one the master', async () => {
@@ -303,18 +315,21 @@ describe('the guard, of Redis', () => {
       }
     };
     patience(600_000);
-    try {
-      // A node takes this back within a second or two.
-      docker('exec', replica, 'redis-cli', 'config', 'set', 'replica-priority', '0');
-      docker('exec', master, 'redis-cli', 'replicaof', replica, '6379');
-      const state = await guarded.until('a run', (each) => runsIn(each).length > 0, 90_000);
-      expect(event(state, 'redis doubt')?.says).toContain(`no node is a master; ${master} has everything`);
-      expect(await wholeRedis()).toEqual({ master, replica });
-      expect(docker('exec', replica, 'redis-cli', 'config', 'get', 'replica-priority')).toContain('100');
-      await calm();
-    } finally {
-      patience(5000);
-    }
+    await thenAlways(
+      async () => {
+        // A node takes this back within a second or two.
+        docker('exec', replica, 'redis-cli', 'config', 'set', 'replica-priority', '0');
+        docker('exec', master, 'redis-cli', 'replicaof', replica, '6379');
+        const state = await guarded.until('a run', (each) => runsIn(each).length > 0, 90_000);
+        expect(event(state, 'redis doubt')?.says).toContain(`no node is a master; ${master} has everything`);
+        expect(await wholeRedis()).toEqual({ master, replica });
+        expect(docker('exec', replica, 'redis-cli', 'config', 'get', 'replica-priority')).toContain('100');
+        await calm();
+      },
+      () => {
+        patience(5000);
+      },
+    );
   }, 240_000);
 
   test('in off the Sentinels act alone; in auto it mends what they left', async () => {

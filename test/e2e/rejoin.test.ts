@@ -11,7 +11,7 @@ import {
   syncStates,
   withBrokenTool,
 } from './support/standby-runs';
-import { docker, psql, roles, waitUntil, whole } from './support/stack';
+import { docker, psql, roles, thenAlways, waitUntil, whole } from './support/stack';
 
 /** The standby was promoted, and the old primary is made its standby. */
 describe('an old primary becomes a standby again', () => {
@@ -23,9 +23,13 @@ describe('an old primary becomes a standby again', () => {
     psql((await roles()).primary, 'CREATE TABLE IF NOT EXISTS e2e_rejoin (what text)');
   });
   afterAll(async () => {
-    await whole();
-    psql((await roles()).primary, 'DROP TABLE IF EXISTS e2e_rejoin, e2e_rejoin_big');
-    await rig.close();
+    await thenAlways(
+      async () => {
+        await whole();
+        psql((await roles()).primary, 'DROP TABLE IF EXISTS e2e_rejoin, e2e_rejoin_big');
+      },
+      () => rig.close(),
+    );
   });
 
   /**
@@ -40,6 +44,12 @@ describe('an old primary becomes a standby again', () => {
        case $(ls -U | grep -E '^[0-9A-F]{24}$' | head -1) in "$f") chown --reference=. "$f"; exit 0;; esac; rm "$f"; done; exit 1`,
     );
 
+  /** An ANALYZE of autovacuum would be one more commit that is lost. The setting goes with the files, which are the new primary's then. */
+  const writesNothingByItself = (node: string) => {
+    psql(node, 'ALTER SYSTEM SET autovacuum = off');
+    psql(node, 'SELECT pg_reload_conf()');
+  };
+
   const rows = (node: string) => psql(node, 'SELECT what FROM e2e_rejoin ORDER BY 1').split('\n');
 
   test('it was killed with a row that nobody else has: rewound, the row is gone, and kept in quarantine', async () => {
@@ -47,7 +57,7 @@ describe('an old primary becomes a standby again', () => {
       psql(primary, `SET synchronous_commit = local; INSERT INTO e2e_rejoin VALUES ('only here')`);
       docker('kill', primary);
       emptySegmentFirst(primary);
-    });
+    }, writesNothingByItself);
     psql(now, `INSERT INTO e2e_rejoin VALUES ('stays')`);
     const report = await run(rig, 'rejoin');
     expect(report.outcome).toBe('completed');
@@ -90,7 +100,7 @@ describe('an old primary becomes a standby again', () => {
     const { old } = await promotedByHand((primary) => {
       psql(primary, `SET synchronous_commit = local; INSERT INTO e2e_rejoin VALUES ('only here')`);
       docker('kill', primary);
-    });
+    }, writesNothingByItself);
     const report = await withBrokenTool(old, 'pg_rewind', () => run(rig, 'rejoin'));
     expect(report.outcome).toBe('completed with warnings');
     expect(report.rejoin).toMatchObject({ node: old, method: 'copy', lost: { commits: 1 } });
@@ -164,14 +174,17 @@ describe('a standby that is well', () => {
       const { standby } = await roles();
       const env = rig.dying(point);
       const workers = await Promise.all([rig.worker(env), rig.worker(env)]);
-      try {
-        const report = await run(rig, 'rejoin', { node: standby, method: 'copy' });
-        expect(workers.filter((worker) => worker.process.signalCode === 'SIGKILL')).toHaveLength(1);
-        expect(report.outcome).toMatch(/^completed/);
-      } finally {
-        await Promise.all(workers.map((worker) => worker.kill()));
-        await whole();
-      }
+      await thenAlways(
+        async () => {
+          const report = await run(rig, 'rejoin', { node: standby, method: 'copy' });
+          expect(workers.filter((worker) => worker.process.signalCode === 'SIGKILL')).toHaveLength(1);
+          expect(report.outcome).toMatch(/^completed/);
+        },
+        async () => {
+          await Promise.all(workers.map((worker) => worker.kill()));
+          await whole();
+        },
+      );
     },
   );
 });

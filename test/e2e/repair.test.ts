@@ -6,7 +6,7 @@ import { topologyPath } from '../../src/systems/topology-file';
 import type { FailoverInput } from '../../src/workflows/failover-input';
 import type { Report } from '../../src/workflows/run-state';
 import type { RepairInput } from '../../src/workflows/standby-input';
-import { frontDoorWriters, Rig } from './support/rig';
+import { frontDoorWriters, Rig, startedUntil } from './support/rig';
 import { docker, fingerprint, look, POOLER, recovered, roles, waitUntil, whole } from './support/stack';
 import { sampled } from './support/sample';
 
@@ -47,30 +47,12 @@ describe('a run is terminated in its middle, and the cluster is repaired', () =>
       args: [{ approval: 'given', soak: '0s', startedBy: 'e2e', ...input }],
     });
 
-  /**
-   * Starts a run whose only worker dies at that point, and terminates it there. On a machine that stalls a switchover
-   * gives up before (clients are held for two seconds at most), and is rolled back: then it is started again.
-   */
+  /** Starts a run whose only worker dies at that point, and terminates it there. */
   async function dies(at: string, type: string, input: object = {}, topology = env): Promise<void> {
     const worker = await rig.worker({ ...topology, ...rig.dying(at) });
     const dead = () => worker.process.signalCode === 'SIGKILL';
-    const ends: string[] = [];
-    while (ends.length < 3) {
-      const handle = await start(type, input);
-      const run = { ended: '' };
-      handle.result().then(
-        (report) => (run.ended = JSON.stringify(report)),
-        (error: unknown) => (run.ended = String((error as Error).cause ?? error)),
-      );
-      await waitUntil(`the worker dying at ${at}`, () => dead() || run.ended !== '', 30_000).catch(
-        async (error: unknown) => {
-          throw new Error(`${(error as Error).message}: ${JSON.stringify(await handle.query('status'))}`);
-        },
-      );
-      if (dead()) return void (await handle.terminate('ended in its middle by the test'));
-      ends.push(run.ended);
-    }
-    throw new Error(`The worker did not die at ${at}; the runs ended before it:\n${ends.join('\n')}`);
+    const handle = await startedUntil(`the worker dying at ${at}`, dead, () => start(type, input));
+    await handle.terminate('ended in its middle by the test');
   }
 
   async function failOver(at: string): Promise<void> {

@@ -9,7 +9,7 @@ import { giveWaySignal } from '../../src/workflows/messages';
 import { obey, untouched, whileClientsWrite } from './support/refusal';
 import { failureOf, Rig } from './support/rig';
 import { relax, run, slotsOf, syncStates } from './support/standby-runs';
-import { cli, docker, look, POOLER, psql, roles, waitUntil, whole } from './support/stack';
+import { cli, docker, look, POOLER, psql, roles, thenAlways, waitUntil, whole } from './support/stack';
 
 const THIRD = 'veloz-postgres-standby-2';
 
@@ -75,27 +75,30 @@ describe('a second standby', () => {
       psql(THIRD, setting);
       psql(THIRD, 'SELECT pg_reload_conf()');
     };
-    try {
-      delay(`ALTER SYSTEM SET recovery_min_apply_delay = '30min'`);
-      await waitUntil('the delay', () => psql(THIRD, 'SHOW recovery_min_apply_delay') === '30min');
-      await whileClientsWrite(async () => {
-        const report = await rig.switchover({ target: standby });
-        expect(report.outcome).toBe('completed with warnings');
-        expect(report.warnings.join('\n')).toContain(`${THIRD} follows ${standby} only once it replays`);
-        expect(report.primaryAfter).toBe(standby);
-      });
-      expect(psql(standby, 'SHOW synchronous_standby_names')).toBe('ANY 1 (veloz_standby)');
-    } finally {
-      delay('ALTER SYSTEM RESET recovery_min_apply_delay');
-      await waitUntil('the third node following', async () => {
-        const now = (await roles()).primary;
-        return syncStates(now)
-          .join()
-          .includes(`${slotName(THIRD)} quorum`);
-      });
-      if ((await roles()).primary !== primary)
-        expect((await rig.switchover({ target: primary })).outcome).toMatch(/^completed/);
-    }
+    await thenAlways(
+      async () => {
+        delay(`ALTER SYSTEM SET recovery_min_apply_delay = '30min'`);
+        await waitUntil('the delay', () => psql(THIRD, 'SHOW recovery_min_apply_delay') === '30min');
+        await whileClientsWrite(async () => {
+          const report = await rig.switchover({ target: standby });
+          expect(report.outcome).toBe('completed with warnings');
+          expect(report.warnings.join('\n')).toContain(`${THIRD} follows ${standby} only once it replays`);
+          expect(report.primaryAfter).toBe(standby);
+        });
+        expect(psql(standby, 'SHOW synchronous_standby_names')).toBe('ANY 1 (veloz_standby)');
+      },
+      async () => {
+        delay('ALTER SYSTEM RESET recovery_min_apply_delay');
+        await waitUntil('the third node following', async () => {
+          const now = (await roles()).primary;
+          return syncStates(now)
+            .join()
+            .includes(`${slotName(THIRD)} quorum`);
+        });
+        if ((await roles()).primary !== primary)
+          expect((await rig.switchover({ target: primary })).outcome).toMatch(/^completed/);
+      },
+    );
     expect(syncStates(primary)).toEqual(both());
   }, 300_000);
 
@@ -145,17 +148,20 @@ describe('a second standby', () => {
   /** The first standby can't reach the primary during `body`, and both of them know; then all is mended. */
   async function whileCutOff(body: () => Promise<void>): Promise<void> {
     const link = linkFault(standby, primary);
-    try {
-      await link.inject(standby);
-      psql(standby, 'SELECT pg_terminate_backend(pid) FROM pg_stat_wal_receiver');
-      psql(
-        primary,
-        `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${slotName(standby)}' AND active`,
-      );
-      await body();
-    } finally {
-      await link.heal(standby);
-    }
+    await thenAlways(
+      async () => {
+        await link.inject(standby);
+        psql(standby, 'SELECT pg_terminate_backend(pid) FROM pg_stat_wal_receiver');
+        psql(
+          primary,
+          `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${slotName(standby)}' AND active`,
+        );
+        await body();
+      },
+      async () => {
+        await link.heal(standby);
+      },
+    );
     await (await repair('mend')).result();
     expect(syncStates(primary)).toEqual(both());
   }
@@ -240,22 +246,25 @@ describe('a node that begins anew with the role of the primary', () => {
     const says = async () => (await look()).nodes.find(({ name }) => name === standby)?.agent?.startGuard ?? '';
     // The copy can't begin, so that it does not end before the primary does.
     psql(primary, 'ALTER ROLE replicator NOLOGIN');
-    try {
-      docker('rm', '--force', standby);
-      docker('volume', 'rm', standby);
-      const up = composeArguments(1, ['up', '-d', '--no-deps', standby.replace(/^veloz-/, '')]);
-      execFileSync('bash', [join('scripts', 'compose.sh'), ...up], { cwd: packageRoot, stdio: 'pipe' });
-      await waitUntil('the copy being tried', async () => (await says()).includes('is begun anew'));
-      docker('kill', primary);
-      await waitUntil('the node waiting', async () => (await says()).includes(`database system ${system}`));
-      // It knows that from its volume too.
-      docker('restart', standby);
-      await waitUntil('the node waiting again', async () => (await says()).includes(`database system ${system}`));
-    } finally {
-      docker('start', primary);
-      await waitUntil('the primary being back', () => psql(primary, 'SELECT pg_is_in_recovery()') === 'f');
-      psql(primary, 'SET synchronous_commit = local; ALTER ROLE replicator LOGIN');
-    }
+    await thenAlways(
+      async () => {
+        docker('rm', '--force', standby);
+        docker('volume', 'rm', standby);
+        const up = composeArguments(1, ['up', '-d', '--no-deps', standby.replace(/^veloz-/, '')]);
+        execFileSync('bash', [join('scripts', 'compose.sh'), ...up], { cwd: packageRoot, stdio: 'pipe' });
+        await waitUntil('the copy being tried', async () => (await says()).includes('is begun anew'));
+        docker('kill', primary);
+        await waitUntil('the node waiting', async () => (await says()).includes(`database system ${system}`));
+        // It knows that from its volume too.
+        docker('restart', standby);
+        await waitUntil('the node waiting again', async () => (await says()).includes(`database system ${system}`));
+      },
+      async () => {
+        docker('start', primary);
+        await waitUntil('the primary being back', () => psql(primary, 'SELECT pg_is_in_recovery()') === 'f');
+        psql(primary, 'SET synchronous_commit = local; ALTER ROLE replicator LOGIN');
+      },
+    );
     await whole(120_000);
     expect(await roles()).toEqual({ primary, standby });
     expect(psql(standby, 'SELECT system_identifier FROM pg_control_system()')).toBe(system);

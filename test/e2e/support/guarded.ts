@@ -96,11 +96,15 @@ export class Guarded {
     return last;
   }
 
-  /** Waits until the cluster is protected with this node as primary, and nothing is under way. */
+  /** Waits until the cluster is protected with this node as primary, and nothing is under way: no failover, no rejoin, no repair. */
   protectedBy(primary: string, limitMs = 90_000): Promise<GuardState> {
     return this.until(
       `${primary} being a protected primary`,
-      ({ ledger, acting }) => ledger.state === 'protected' && ledger.primary === primary && acting === undefined,
+      ({ ledger, acting, mending }) =>
+        ledger.state === 'protected' &&
+        ledger.primary === primary &&
+        acting === undefined &&
+        mending?.acting === undefined,
       limitMs,
     );
   }

@@ -8,7 +8,7 @@ import type { ErrorDocument } from '../../../src/cli/errors';
 import type { WindowResult } from '../../../src/bench/writers';
 import type { Report } from '../../../src/workflows/run-state';
 import { frontDoorWriters, type Rig } from './rig';
-import { cli, fingerprint, whole } from './stack';
+import { cli, fingerprint, thenAlways, whole } from './stack';
 
 /** What a person reads of a refusal. */
 export interface Refusal {
@@ -78,13 +78,16 @@ export async function withFault<T>(
   { inject, takeAway }: { inject: () => unknown; takeAway: () => unknown },
   body: () => Promise<T>,
 ): Promise<T> {
-  try {
-    await inject();
-    return await body();
-  } finally {
-    await takeAway();
-    await whole();
-  }
+  return thenAlways(
+    async () => {
+      await inject();
+      return body();
+    },
+    async () => {
+      await takeAway();
+      await whole();
+    },
+  );
 }
 
 /** Clients write at the front door while `body` runs: they may wait, but none sees an error, and no row is lost. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
+import { Client, Connection, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { Stand, type Started } from '../../../src/bench/stand';
 import { Writers } from '../../../src/bench/writers';
@@ -9,6 +9,7 @@ import { callInterceptors } from '../../../src/systems/temporal-calls';
 import { loadTopology } from '../../../src/systems/topology-file';
 import type { Report } from '../../../src/workflows/run-state';
 import type { SwitchoverInput } from '../../../src/workflows/switchover-input';
+import { waitUntil } from './stack';
 
 /** Temporal, workers and a client of one test file. */
 export class Rig {
@@ -67,6 +68,37 @@ export class Rig {
     await this.connection.close();
     await this.stand.close();
   }
+}
+
+/** How often a run is started that ends before its worker dies. */
+const START_TRIES = 3;
+
+/**
+ * Starts a run whose worker dies at a point of it, and waits for that death. On a machine that stalls a switchover gives up before (clients
+ * are held for two seconds at most), and is rolled back: then it is started again.
+ * @returns the run whose worker died
+ * @throws Error with how they ended, where several in a row end before that
+ */
+export async function startedUntil(
+  what: string,
+  died: () => boolean,
+  start: () => Promise<WorkflowHandle>,
+): Promise<WorkflowHandle> {
+  const ends: string[] = [];
+  while (ends.length < START_TRIES) {
+    const handle = await start();
+    const run = { ended: '' };
+    handle.result().then(
+      (report) => (run.ended = JSON.stringify(report)),
+      (error: unknown) => (run.ended = String((error as Error).cause ?? error)),
+    );
+    await waitUntil(what, () => died() || run.ended !== '').catch(async (error: unknown) => {
+      throw new Error(`${(error as Error).message}: ${JSON.stringify(await handle.query('status'))}`);
+    });
+    if (died()) return handle;
+    ends.push(run.ended);
+  }
+  throw new Error(`${what}: the runs ended before it:\n${ends.join('\n')}`);
 }
 
 /** The failure with which a run ended: its type, its sentence, its report. */

@@ -150,6 +150,26 @@ export async function waitUntil(
 }
 
 /**
+ * Runs `body`, and `always` after it, whatever happens. Where both fail, what `body` failed with is thrown, and the other failure, which
+ * mostly comes of it, is told on stderr: from a `finally` that one alone would be heard of.
+ */
+export async function thenAlways<T>(body: () => Promise<T>, always: () => unknown): Promise<T> {
+  let result: T;
+  try {
+    result = await body();
+  } catch (error) {
+    try {
+      await always();
+    } catch (second) {
+      process.stderr.write(`After the test had failed: ${(second as Error).message}\n`);
+    }
+    throw error;
+  }
+  await always();
+  return result;
+}
+
+/**
  * Waits until a node takes writes.
  * @param guarded whose events are told where it does not
  */
@@ -162,14 +182,29 @@ export const takesWrites = (node: string, guarded?: { state(): Promise<{ events:
     throw new Error(`${(error as Error).message}; the guard: ${JSON.stringify(events, null, 1)}`);
   });
 
-/** Who is primary and who standby now. */
-export async function roles(): Promise<{ primary: string; standby: string }> {
-  const members = membersOf(await look());
-  const primary = members.filter((member) => member.role === 'primary');
-  const standby = members.filter((member) => member.role === 'standby');
-  if (primary.length !== 1 || standby[0] === undefined)
-    throw new Error(`not one primary and a standby: ${JSON.stringify(members)}`);
-  return { primary: primary[0]?.name ?? '', standby: standby[0].name };
+/**
+ * Who is primary and who standby, at the first look that tells one of each: a node that answers late, or restarts, tells nothing.
+ * @throws Error with what was seen last, where none does within `limitMs`
+ */
+export async function roles(limitMs = 15_000): Promise<{ primary: string; standby: string }> {
+  let seen = 'nothing was seen';
+  let found: { primary: string; standby: string } | undefined;
+  await waitUntil(
+    'one primary and a standby',
+    async () => {
+      const members = membersOf(await look());
+      seen = JSON.stringify(members);
+      const [primary, second] = members.filter(({ role }) => role === 'primary');
+      const standby = members.find(({ role }) => role === 'standby');
+      if (primary === undefined || second !== undefined || standby === undefined) return false;
+      found = { primary: primary.name, standby: standby.name };
+      return true;
+    },
+    limitMs,
+  ).catch((error: Error) => {
+    throw new Error(`${error.message}: ${seen}`);
+  });
+  return found!;
 }
 
 /** Waits until there is one primary, routed to, with a synchronous standby, and nobody holds anything. */

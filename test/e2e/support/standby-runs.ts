@@ -6,7 +6,7 @@ import type { Report } from '../../../src/workflows/run-state';
 import type { RejoinInput, StandbyInput } from '../../../src/workflows/standby-input';
 import { obey } from './refusal';
 import { type Rig } from './rig';
-import { docker, POOLER, psql, roles } from './stack';
+import { docker, POOLER, psql, roles, thenAlways } from './stack';
 
 let counter = 0;
 
@@ -62,11 +62,9 @@ export async function withBrokenTool<T>(node: string, tool: string, body: () => 
   const path = `/usr/lib/postgresql/17/bin/${tool}`;
   const original = execFileSync('docker', ['cp', `${node}:${path}`, '-'], { maxBuffer: 1 << 26 });
   put(node, path, '#!/bin/sh\necho "this tool is broken" >&2\nexit 1\n');
-  try {
-    return await body();
-  } finally {
+  return thenAlways(body, () => {
     execFileSync('docker', ['cp', '-', `${node}:/usr/lib/postgresql/17/bin`], { input: original });
-  }
+  });
 }
 
 function put(node: string, path: string, content: string): void {
