@@ -32,6 +32,8 @@ export interface RepairBegun {
   givesWay: boolean;
   /** It restarts the pooler last, by itself, and not where the primary itself refuses clients. */
   poolerLast: boolean;
+  /** It starts a pooler that does not run after whatever decides who takes writes, and not before all else. */
+  poolerInOrder: boolean;
 }
 
 /** What a repair leaves to people. */
@@ -83,7 +85,7 @@ export async function lookUntilSettled(
   woken: readonly string[],
   limits: RepairLimits,
   seen: PrimarySeen,
-  { givesWay, poolerLast }: RepairBegun,
+  { givesWay, poolerLast, poolerInOrder }: RepairBegun,
 ): Promise<RepairLook> {
   const { state } = run;
   const waited = new Map<string, number>();
@@ -109,6 +111,7 @@ export async function lookUntilSettled(
       woken: left,
       door,
       poolerFirst: !poolerLast,
+      poolerAlone: !poolerInOrder,
       leavesStopped: limits.unattended,
     });
     const { agent } = observed.pooler;
