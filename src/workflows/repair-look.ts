@@ -61,7 +61,7 @@ export function withinLimits(
   tasks: readonly RepairTask[],
   { leave = [], unattended, copied = [], pausedByHand }: RepairLimits,
 ): RepairTask[] {
-  return tasks.filter((task) => {
+  const done = tasks.filter((task) => {
     const { kind, node } = task;
     const slot = task.kind === 'drop-slot' ? task.slot : undefined;
     // The slot keeps the WAL that the copy needs at its end.
@@ -71,6 +71,11 @@ export function withinLimits(
     if (unattended === true && kind === 'release' && pausedByHand === true) return false;
     return !(['wake', 'rejoin', 'start-primary', 'restart-pooler'].includes(kind) && leave.includes(node ?? ''));
   });
+  // What is left out was to decide who takes writes: no client is let in without it.
+  const undecided = tasks.some(
+    (task) => ['fence', 'failover', 'start-primary'].includes(task.kind) && !done.includes(task),
+  );
+  return undecided ? done.filter(({ kind }) => kind !== 'start-pooler') : done;
 }
 
 /**

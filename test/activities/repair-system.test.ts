@@ -103,8 +103,22 @@ describe('a pooler whose container does not run', () => {
     writable = [PRIMARY, STANDBY];
     await expect(start()).rejects.toMatchObject({
       type: 'Refused',
-      message: `A3: ${POOLER} is not started: ${PRIMARY} and ${STANDBY} take writes (limit: exactly 1 before clients are let in). Next: veloz-ha postgres status --cluster veloz`,
+      message: `A3: ${POOLER} is not started: ${PRIMARY} and ${STANDBY} take writes, or run as primaries (limit: exactly 1 before clients are let in). Next: veloz-ha postgres status --cluster veloz`,
     });
+    expect(engine.did).toEqual([]);
+  });
+
+  test('is left down where one that gives no answer runs as a primary, by its own agent', async () => {
+    const { answer } = servers;
+    servers.answer = (node, sql) => {
+      if (node === STANDBY) throw new Error('connect ETIMEDOUT');
+      return answer(node, sql);
+    };
+    expect(await start()).toMatchObject({ up: true });
+    engine.did.length = 0;
+    const observed = { ...wellObserved, control: { state: 'in production' } };
+    engine.agent = (_node, command) => (command === 'observe' ? observed : {});
+    await expect(start()).rejects.toMatchObject({ type: 'Refused' });
     expect(engine.did).toEqual([]);
   });
 

@@ -71,16 +71,21 @@ export async function requirePrimary(deps: ActivityDeps, access: ClusterAccess, 
 
 /**
  * A3 and A4: proof that exactly one node takes writes, each asked directly, and that it is of the database system of the guard's ledger.
- * Whoever gives no answer takes none: what starts beside a primary is kept down by its own agent.
+ * Whoever gives no answer takes none, unless its agent says that it runs and is in production: it may answer the pooler.
  * @param what what is not done without it, for the refusal: "veloz-pgbouncer is not started"
  * @throws Error when nobody takes writes; ApplicationFailure `Refused` when several do, or one of another system
  */
 export async function requireOnePrimary(deps: ActivityDeps, access: ClusterAccess, what: string): Promise<void> {
   const names = await presentNodeNames(deps, access);
-  const takesWrites = async (name: string): Promise<boolean> =>
+  const runsAsPrimary = (name: string): Promise<boolean> =>
+    withSession(access.agent(name), (agent) => agent.call('observe', {}, 2000)).then(
+      ({ postgres, control }) => postgres.state === 'running' && control?.state === 'in production',
+      () => false,
+    );
+  const takesWrites = (name: string): Promise<boolean> =>
     withSession(access.sql(name, 3000), recoveryOf).then(
       ({ inRecovery }) => !inRecovery,
-      () => false,
+      () => runsAsPrimary(name),
     );
   const answers = await Promise.all(names.map(takesWrites));
   const writable = names.filter((_name, index) => answers[index]);
@@ -89,7 +94,7 @@ export async function requireOnePrimary(deps: ActivityDeps, access: ClusterAcces
   if (another !== undefined)
     throw finalFailure(
       'Refused',
-      `A3: ${what}: ${writable.join(' and ')} take writes (limit: exactly 1 before clients are let in). Next: ${clusterStatus(access.name)}`,
+      `A3: ${what}: ${writable.join(' and ')} take writes, or run as primaries (limit: exactly 1 before clients are let in). Next: ${clusterStatus(access.name)}`,
     );
   await requirePrimary(deps, access, only);
 }

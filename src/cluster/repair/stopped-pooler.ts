@@ -42,7 +42,7 @@ export function roundWithPooler(
     };
   }
   const [before, after] = [
-    actions.filter(({ kind }) => beforeClients.has(kind)),
+    [...actions.filter(({ kind }) => beforeClients.has(kind)), ...fencesOfSilent(observed, actions)],
     actions.filter(({ kind }) => !beforeClients.has(kind)),
   ];
   const starts = `${pooler.node} is started: ${pooler.why}`;
@@ -54,6 +54,25 @@ export function roundWithPooler(
     says: actions.length === 0 ? starts : `${decision.says}; ${then}`,
   };
 }
+
+/**
+ * A node that is silent to a worker may answer the pooler: one that may take writes is fenced before a client can be led to it, and not
+ * only by its rejoin.
+ */
+const fencesOfSilent = ({ nodes }: ObservedCluster, actions: readonly RepairAction[]): RepairAction[] =>
+  actions
+    .filter(({ kind, node }) => kind === 'rejoin' && nodes.some((each) => each.name === node && isSilentPrimary(each)))
+    .map(({ node, upstream }) => ({
+      kind: 'fence',
+      ...(node === undefined ? {} : { node }),
+      ...(upstream === undefined ? {} : { upstream }),
+      why: `it gives no answer, and its agent says that it runs and is "in production"`,
+      check: 'A3',
+    }));
+
+/** Its own agent says that it takes writes, and it gives no answer. */
+const isSilentPrimary = ({ sql, agent }: ObservedNode): boolean =>
+  sql === null && agent?.postgresState === 'running' && agent.controlState === 'in production';
 
 /** Why no client may be let in: after these actions not exactly one node of the right system takes writes. Undefined when one may. */
 function whyKeptOut(

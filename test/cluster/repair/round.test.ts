@@ -71,6 +71,16 @@ describe('what a round of a repair does', () => {
       expect(words(decide(seen).tasks)).toEqual([`start-pooler ${POOLER}`, `rejoin ${STANDBY}`]);
     });
 
+    test('a node that gives a worker no answer, and runs as a primary, may answer the pooler: it is fenced first', () => {
+      const seen = silent('exited');
+      down(seen.node(STANDBY), { postgresState: 'running', desired: 'up' });
+      seen.node(PRIMARY).sql.replication = [];
+      const tasks = words(decide(seen).tasks);
+      expect(tasks).toEqual([`fence ${STANDBY}`, `start-pooler ${POOLER}`, `rejoin ${STANDBY}`]);
+      Object.assign(seen.node(STANDBY).agent ?? {}, { controlState: 'in archive recovery' });
+      expect(words(decide(seen).tasks)).toEqual([`start-pooler ${POOLER}`, `rejoin ${STANDBY}`]);
+    });
+
     describe.each(['exited', 'paused'])('%s, while it is not known who takes writes', (status) => {
       /** Promoted beside the primary. */
       const split = () => {
