@@ -125,12 +125,15 @@ export class RepairEnds {
   stop(since: number, why: string): Report {
     const { command, status } = this;
     const { run, seen } = this.soFar;
+    const waits = seen?.round.tasks.find(({ kind }) => kind === 'start-pooler')?.node;
+    const down = seen?.round.staysDown ?? (waits === undefined ? undefined : `${waits} stays down until that is done`);
+    const says = `The cluster is not right yet, and it takes something ${why}${down === undefined ? '' : `. ${down}`}`;
     if (this.soFar.failed.size > 0)
       return this.partly(since, {
-        says: `The cluster is not right yet, and it takes something ${why}`,
+        says,
         next: nextOf(seen?.round.findings ?? []),
       });
-    return run.end('incomplete', `The cluster is not right yet, and it takes something ${why}. Next: ${command}`, {
+    return run.end('incomplete', `${says}. Next: ${command}`, {
       ...this.facts(since),
       next: [...nextOf(seen?.round.findings ?? []), { command, why: 'plans it anew' }, status],
     });

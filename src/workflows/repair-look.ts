@@ -32,6 +32,8 @@ export interface RepairBegun {
   givesWay: boolean;
   /** It restarts the pooler last, by itself, and not where the primary itself refuses clients. */
   poolerLast: boolean;
+  /** It starts a pooler that does not run after whatever decides who takes writes, and not before all else. */
+  poolerInOrder: boolean;
 }
 
 /** What a repair leaves to people. */
@@ -59,7 +61,7 @@ export function withinLimits(
   tasks: readonly RepairTask[],
   { leave = [], unattended, copied = [], pausedByHand }: RepairLimits,
 ): RepairTask[] {
-  return tasks.filter((task) => {
+  const done = tasks.filter((task) => {
     const { kind, node } = task;
     const slot = task.kind === 'drop-slot' ? task.slot : undefined;
     // The slot keeps the WAL that the copy needs at its end.
@@ -69,6 +71,11 @@ export function withinLimits(
     if (unattended === true && kind === 'release' && pausedByHand === true) return false;
     return !(['wake', 'rejoin', 'start-primary', 'restart-pooler'].includes(kind) && leave.includes(node ?? ''));
   });
+  // What is left out was to decide who takes writes: no client is let in without it.
+  const undecided = tasks.some(
+    (task) => ['fence', 'failover', 'start-primary'].includes(task.kind) && !done.includes(task),
+  );
+  return undecided ? done.filter(({ kind }) => kind !== 'start-pooler') : done;
 }
 
 /**
@@ -83,7 +90,7 @@ export async function lookUntilSettled(
   woken: readonly string[],
   limits: RepairLimits,
   seen: PrimarySeen,
-  { givesWay, poolerLast }: RepairBegun,
+  { givesWay, poolerLast, poolerInOrder }: RepairBegun,
 ): Promise<RepairLook> {
   const { state } = run;
   const waited = new Map<string, number>();
@@ -109,6 +116,7 @@ export async function lookUntilSettled(
       woken: left,
       door,
       poolerFirst: !poolerLast,
+      poolerAlone: !poolerInOrder,
       leavesStopped: limits.unattended,
     });
     const { agent } = observed.pooler;

@@ -6,7 +6,7 @@ import { durationMs, formatMs } from '../cluster/duration';
 import type { Ledger } from '../cluster/guard/ledger';
 import { membersOf } from '../cluster/members';
 import { presentNodes, primaries } from '../cluster/observed';
-import { beyondPlan, sameTasks, type RepairTask } from '../cluster/repair/round';
+import { beyondPlan, sameTasks, type RepairRound, type RepairTask } from '../cluster/repair/round';
 import { planQuestion } from '../report/runbooks';
 import { nextOf, primaryOf, RepairEnds, sentence, START, type Failed, type RepairSoFar } from './repair-ends';
 import { lookUntilSettled, type PrimarySeen, type RepairLook } from './repair-look';
@@ -55,6 +55,8 @@ class Repair implements RepairSoFar {
   readonly givesWay = patched('repair-gives-way');
   /** One that was begun by a version which restarted the pooler first, and ended where that failed, does so. */
   readonly poolerLast = patched('repair-pooler-last');
+  /** One that was begun by a version which started a pooler before all else does so; the step asks who takes writes all the same. */
+  readonly poolerInOrder = patched('repair-pooler-in-order');
 
   private readonly ends = new RepairEnds(this);
 
@@ -160,7 +162,8 @@ class Repair implements RepairSoFar {
   private nothingToDo(look: RepairLook): Report {
     const { run, rest } = this;
     const { round } = look;
-    const refusal = refusalSentence(round.findings, 'Nothing was changed');
+    const nothing = ['Nothing was changed', ...(round.staysDown === undefined ? [] : [round.staysDown])];
+    const refusal = refusalSentence(round.findings, nothing.join('. '));
     if (refusal !== undefined)
       return run.end('refused', refusal, { ...rest, next: [...nextOf(round.findings), this.ends.status] });
     for (const warning of this.shutOut(look)) run.warn(warning);
@@ -175,8 +178,8 @@ class Repair implements RepairSoFar {
   private planOf(look: RepairLook): Plan {
     const { described, run } = this;
     const steps = roundSteps(this.settingOf(look, { woken: [] }));
-    const follows = look.round.tasks.some(({ kind }) => ['wake', 'failover', 'start-primary', 'fence'].includes(kind));
     const primary = look.round.primary ?? run.state.members.find(({ role }) => role === 'primary')?.name;
+    const follows = followsFrom(look.round, primary);
     return {
       primary: primary ?? 'the right node',
       target: primary ?? 'the right node',
@@ -188,18 +191,7 @@ class Repair implements RepairSoFar {
           ...(expectedMs === undefined ? {} : { expectedMs }),
           pointOfNoReturn: pointOfNoReturn !== undefined,
         })),
-        ...(follows
-          ? [
-              {
-                id: 'then',
-                says:
-                  primary === undefined
-                    ? 'Look again: who was the primary is started as such, or else the most advanced standby is promoted; clients are led there, the others follow it and confirm commits'
-                    : `Look again: clients are led to ${primary}, the others follow it and confirm commits`,
-                pointOfNoReturn: false,
-              },
-            ]
-          : []),
+        ...(follows === undefined ? [] : [{ id: 'then', says: follows, pointOfNoReturn: false }]),
         { id: 'verify', says: 'Verify: one primary, its standbys confirm, clients reach it', pointOfNoReturn: false },
       ],
       expectedHoldMs: 0,
@@ -266,7 +258,7 @@ class Repair implements RepairSoFar {
       now = await this.look();
     }
     const others = this.failed.size === 0 ? now.round.findings : now.round.findings.filter(this.isOfOthers);
-    const refusal = refusalSentence(others);
+    const refusal = refusalSentence(others, now.round.staysDown);
     if (refusal !== undefined) {
       const next = nextOf(others);
       if (this.failed.size > 0)
@@ -392,6 +384,20 @@ const ofMissingStandbys: ReadonlySet<string> = new Set(['B1', 'B2']);
 /** Does a check tell of this node? Names may begin alike. */
 const names = ({ says, measured }: Check, node: string): boolean =>
   new RegExp(`${node.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(?![\\w-])`).test(`${says} ${measured ?? ''}`);
+
+/** What the looks after this round may find to do, for its plan; undefined where they find nothing. */
+function followsFrom({ tasks, startsLater }: RepairRound, primary: string | undefined): string | undefined {
+  if (tasks.some(({ kind }) => ['wake', 'failover', 'start-primary', 'fence'].includes(kind))) {
+    const starts = startsLater === undefined ? '' : `${startsLater} is started, `;
+    const led = starts === '' ? 'clients are led' : 'its clients are led';
+    return primary === undefined
+      ? `Look again: who was the primary is started as such, or else the most advanced standby is promoted; ${starts}${led} there, the others follow it and confirm commits`
+      : `Look again: ${starts}${led} to ${primary}, the others follow it and confirm commits`;
+  }
+  const pooler = tasks.find(({ kind }) => kind === 'start-pooler')?.node;
+  if (pooler === undefined) return undefined;
+  return `Look again: where ${pooler} leads clients elsewhere, or holds them, they are led to ${primary ?? 'the primary'} and let go`;
+}
 
 const words = ({ kind, node }: RepairTask): string => (node === undefined ? kind : `${kind} ${node}`);
 

@@ -1,5 +1,5 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { restartPooler } from '../../src/activities/repair/door';
+import { restartPooler, startPooler } from '../../src/activities/repair/door';
 import { fenceSecondPrimary } from '../../src/activities/repair/second-primary';
 import { restoreNames } from '../../src/activities/repair/settings';
 import { startOldPrimary } from '../../src/activities/repair/start-primary';
@@ -19,8 +19,10 @@ describe('a node that was made anew as another database system since the repair 
   beforeEach(() => {
     engine = new FakeEngine();
     servers = new FakeServers();
-    servers.answer = (_node, sql) =>
-      sql.includes('pg_control_system') ? { system: '78' } : { in_recovery: false, received: null, replayed: null };
+    servers.answer = (node, sql) =>
+      sql.includes('pg_control_system')
+        ? { system: '78' }
+        : { in_recovery: node !== PRIMARY, received: null, replayed: null };
     engine.agent = (node, command) =>
       node === PRIMARY && command === 'observe'
         ? {
@@ -45,6 +47,7 @@ describe('a node that was made anew as another database system since the repair 
     ['no client is led to it', () => routeClients(engine.deps, request)],
     ['no client that waits is let go to it', () => letClientsGo(engine.deps, request)],
     ['no pooler is restarted for it', () => restartPooler(engine.deps, request)],
+    ['no pooler that is down is started for it', () => startPooler(engine.deps, 'veloz')],
     ['no other node is fenced beside it', () => fenceSecondPrimary(engine.deps, { ...request, node: STANDBY })],
     ['it gets no names', () => restoreNames(engine.deps, request)],
   ])('%s', async (_what, activity) => {
@@ -72,5 +75,56 @@ describe('a node that was made anew as another database system since the repair 
   ])('nothing is refused beside a ledger %s', async (_what, state) => {
     guardState = state;
     expect(await run(() => routeClients(engine.deps, request))).toBe(`clients' route leads to ${PRIMARY}`);
+  });
+});
+
+describe('a pooler whose container does not run', () => {
+  let engine: FakeEngine;
+  let writable: string[];
+  beforeEach(() => {
+    engine = new FakeEngine();
+    servers = new FakeServers();
+    writable = [PRIMARY];
+    servers.answer = (node, sql) =>
+      sql.includes('pg_control_system')
+        ? { system: '77' }
+        : { in_recovery: !writable.includes(node), received: null, replayed: null };
+    Object.assign(engine.deps, { environment: { VELOZ_PG_HA_PASSWORD: 'x', VELOZ_PG_PASSWORD: 'x' } });
+    engine.status[POOLER] = 'exited';
+  });
+  const start = () => new MockActivityEnvironment().run(() => startPooler(engine.deps, 'veloz'));
+
+  test('is started where exactly one node takes writes', async () => {
+    expect(await start()).toEqual({ says: `${POOLER} runs`, up: true });
+    expect(engine.did).toEqual([`start ${POOLER}`]);
+  });
+
+  test('is left down where two do, whatever the repair saw before', async () => {
+    writable = [PRIMARY, STANDBY];
+    await expect(start()).rejects.toMatchObject({
+      type: 'Refused',
+      message: `A3: ${POOLER} is not started: ${PRIMARY} and ${STANDBY} take writes, or run as primaries (limit: exactly 1 before clients are let in). Next: veloz-ha postgres status --cluster veloz`,
+    });
+    expect(engine.did).toEqual([]);
+  });
+
+  test('is left down where one that gives no answer runs as a primary, by its own agent', async () => {
+    const { answer } = servers;
+    servers.answer = (node, sql) => {
+      if (node === STANDBY) throw new Error('connect ETIMEDOUT');
+      return answer(node, sql);
+    };
+    expect(await start()).toMatchObject({ up: true });
+    engine.did.length = 0;
+    const observed = { ...wellObserved, control: { state: 'in production' } };
+    engine.agent = (_node, command) => (command === 'observe' ? observed : {});
+    await expect(start()).rejects.toMatchObject({ type: 'Refused' });
+    expect(engine.did).toEqual([]);
+  });
+
+  test('is left down where nobody does, and that is asked again', async () => {
+    writable = [];
+    await expect(start()).rejects.toThrow(`A2: ${POOLER} is not started: no node takes writes`);
+    expect(engine.did).toEqual([]);
   });
 });

@@ -7,7 +7,7 @@ import type { FailoverInput } from '../../src/workflows/failover-input';
 import type { Report } from '../../src/workflows/run-state';
 import type { RepairInput } from '../../src/workflows/standby-input';
 import { frontDoorWriters, Rig, startedUntil } from './support/rig';
-import { docker, fingerprint, look, POOLER, recovered, roles, waitUntil, whole } from './support/stack';
+import { docker, fingerprint, look, POOLER, psql, recovered, roles, waitUntil, whole } from './support/stack';
 import { sampled } from './support/sample';
 
 /** Somebody accepts whatever is lost: without a guard there is no ledger, and a failover would be refused. */
@@ -183,6 +183,28 @@ describe('a run is terminated in its middle, and the cluster is repaired', () =>
       return report;
     });
     expect(await roles()).toEqual(before);
+  });
+
+  test('the pooler is killed and two nodes take writes: nobody is let in before a person has decided', async () => {
+    const before = await roles();
+    await underLoad(async () => {
+      docker('kill', POOLER);
+      psql(before.standby, 'SELECT pg_promote(true, 10)');
+      const worker = await rig.worker(env);
+      try {
+        await expect((await start('repair', {})).result()).rejects.toMatchObject({
+          cause: { type: 'Refused', message: expect.stringContaining(`${POOLER} stays down`) as unknown },
+        });
+        expect((await look()).pooler.container?.status).toBe('exited');
+      } finally {
+        await worker.kill();
+      }
+      docker('stop', before.primary);
+      const report = await repair();
+      expect(report.steps.map(({ id }) => id)).toEqual(expect.arrayContaining(['start pooler', 'verify']));
+      return report;
+    });
+    expect(await roles()).toEqual({ primary: before.standby, standby: before.primary });
   });
 
   sampled('a failover after the promotion, and then the repair in its own middle too: it is run again', async () => {

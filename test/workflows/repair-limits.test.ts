@@ -12,4 +12,14 @@ describe("a repair within a person's limits", () => {
   ])('lets %s', (_what, limits, done) => {
     expect(withinLimits([release], limits)).toEqual(done ? [release] : []);
   });
+
+  test('no pooler is started where what decides who takes writes is left out', () => {
+    const tasks = [
+      { kind: 'start-primary', node: 'veloz-postgres-primary' },
+      { kind: 'start-pooler', node: 'veloz-pgbouncer' },
+    ] as RepairTask[];
+    expect(withinLimits(tasks, {})).toEqual(tasks);
+    expect(withinLimits(tasks, { leave: ['veloz-postgres-primary'] })).toEqual([]);
+    expect(withinLimits(tasks, { copied: ['veloz-postgres-primary'] })).toEqual([]);
+  });
 });

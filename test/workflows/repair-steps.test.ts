@@ -63,8 +63,15 @@ describe('the steps of a round', () => {
     expect(parts([restart, rejoin]).map(({ restarts }) => restarts)).toEqual([undefined, undefined]);
   });
 
-  test('to start the pooler takes nothing before, and it is not tried twice', () => {
+  test('to start the pooler takes nothing before; beside a fence it comes after that, and before what may take long', () => {
     expect(ids([task('start-pooler', POOLER)])).toEqual(['start pooler']);
+    const fence = task('fence', STANDBY, { upstream: PRIMARY });
+    const rejoin = task('rejoin', STANDBY, { upstream: PRIMARY });
+    const found = parts([fence, task('start-pooler', POOLER), rejoin]);
+    expect(found.map((part) => part.steps.map(({ id }) => id).slice(0, 3))).toEqual([
+      ['take', `fence ${STANDBY}`, 'start pooler'],
+      expect.arrayContaining([`look ${STANDBY}`]),
+    ]);
   });
 
   test('every node answers: the most advanced is promoted on their own word', () => {

@@ -117,6 +117,84 @@ describe('repair', () => {
     });
   });
 
+  describe.each(['exited', 'paused'])('beside a pooler that is %s', (status) => {
+    beforeEach(() => {
+      cluster.poolerIs = status;
+    });
+    const changes = () => cluster.did.filter((each) => !['takeNodes', 'endClaims', 'verifyRepair'].includes(each));
+    /** Approves as soon as the run asks. */
+    const approved = async (_asks: unknown, approve: () => Promise<unknown>) => {
+      await eventually('the question', () =>
+        approve().then(
+          () => true as const,
+          () => undefined,
+        ),
+      );
+    };
+
+    test('where two nodes take writes and nobody decides: nothing is changed, and it is said why it stays down', async () => {
+      cluster.promoted.add(STANDBY);
+      const { type, report } = await cluster.run();
+      expect(type).toBe('Refused');
+      expect(report.says).toMatch(/^A3: two nodes are writable: /);
+      expect(report.says).toContain(
+        `Nothing was changed. ${POOLER} stays down (its container is ${status}): ${PRIMARY} and ${STANDBY} take writes, and nothing tells which one is right, and clients`,
+      );
+      expect(report.next.map(({ command }) => command)).not.toContain(`docker start ${POOLER}`);
+      expect(cluster.did).toEqual([]);
+    });
+
+    test('where the only primary is of another database system: the same', async () => {
+      cluster.ledger = { ...protectedLedger(), systemIdentifier: '88' };
+      const { type, report } = await cluster.run();
+      expect(type).toBe('Refused');
+      expect(report.says).toContain(`${POOLER} stays down (its container is ${status}): ${PRIMARY} belongs to`);
+      expect(cluster.did).toEqual([]);
+    });
+
+    test('where the ledger decides: the other one is fenced before a client is let in', async () => {
+      cluster.promoted.add(STANDBY);
+      cluster.ledger = protectedLedger();
+      const { report } = await cluster.run({ approval: 'required' }, approved);
+      expect(report).toMatchObject({ outcome: 'completed', primaryAfter: PRIMARY });
+      expect(changes().slice(0, 3)).toEqual([
+        `fenceSecondPrimary ${STANDBY}`,
+        'startPooler',
+        `lookAtRejoin ${STANDBY}`,
+      ]);
+    });
+
+    test('where nobody takes writes: the plan names all that follows, and a run that is approved does it in one go', async () => {
+      cluster.fenced.add(PRIMARY);
+      const { report: plan } = await cluster.run({ mode: 'plan' });
+      const ids = plan.plan?.steps.map(({ id }) => id) ?? [];
+      expect(ids).toEqual(['take', `primary ${PRIMARY}`, 'start pooler', 'then', 'verify']);
+      expect(cluster.did).toEqual([]);
+      const { report } = await cluster.run({ approval: 'required' }, approved);
+      expect(report).toMatchObject({ outcome: 'completed', primaryAfter: PRIMARY });
+      expect(changes()).toEqual([`startOldPrimary ${PRIMARY}`, 'startPooler']);
+    });
+
+    test('where a node has to be woken first: the plan says that the pooler follows', async () => {
+      cluster.dead.add(PRIMARY);
+      const { report: plan } = await cluster.run({ mode: 'plan' });
+      expect(plan.plan?.steps.find(({ id }) => id === 'then')?.says).toContain(
+        `${POOLER} is started, its clients are led there`,
+      );
+      const { report } = await cluster.run({ approval: 'required' }, approved);
+      expect(report.outcome).toBe('completed');
+      expect(changes()).toEqual([`wakeNode ${PRIMARY}`, 'startPooler']);
+    });
+
+    test('where only that is wrong: it is started, and the plan says what may follow', async () => {
+      const { report: plan } = await cluster.run({ mode: 'plan' });
+      expect(plan.plan?.steps.map(({ id }) => id)).toEqual(['start pooler', 'then', 'verify']);
+      const { report } = await cluster.run();
+      expect(report.outcome).toBe('completed');
+      expect(changes()).toEqual(['startPooler']);
+    });
+  });
+
   describe('a rejoin that a person asks for', () => {
     beforeEach(() => {
       cluster.can.endSilentNode = () => Promise.resolve('it was ended');

@@ -8,7 +8,7 @@ import { openDoor } from '../front-door';
 import { messageOf, withinLimit } from '../guard/probe';
 import { stillAsked, unlessLeft } from '../give-way';
 import { whyShutOut } from '../shut-out';
-import { requirePrimary } from './parts';
+import { requireOnePrimary, requirePrimary } from './parts';
 import { stillMine } from '../still-mine';
 import type { Woken } from './wake';
 
@@ -48,8 +48,9 @@ export async function lookThroughDoor(deps: ActivityDeps, cluster: string): Prom
 }
 
 /**
- * Starts PgBouncer's container, or ends its freeze, and waits until its agent answers. Idempotent. One that can't be started is no failure
- * of the repair: it goes on without.
+ * Starts PgBouncer's container, or ends its freeze, and waits until its agent answers. Clients are let in by that, on the route that it
+ * had: who takes writes is asked right before. Idempotent. One that can't be started is no failure of the repair: it goes on without.
+ * @throws Error when nobody takes writes; ApplicationFailure `Refused` when several nodes do, or one of another database system
  */
 export async function startPooler(deps: ActivityDeps, cluster: string): Promise<Woken> {
   const access = accessCluster(deps, cluster);
@@ -65,7 +66,7 @@ export async function startPooler(deps: ActivityDeps, cluster: string): Promise<
       return undefined;
     }
   };
-  try {
+  const started = async (): Promise<Woken> => {
     const { status } = await deps.docker.inspect(name);
     await stillMine(`start ${name}`);
     stillAsked();
@@ -73,9 +74,14 @@ export async function startPooler(deps: ActivityDeps, cluster: string): Promise<
     await deps.docker.start(name);
     await unlessLeft(until(`${name} answering`, BACK_LIMIT_MS, 100, answers, () => last));
     return { says: `${name} runs`, up: true };
-  } catch (error) {
-    if (error instanceof CancelledFailure) throw error;
-    return { says: `${name} can't be started: ${messageOf(error).replace(/\.$/, '')}. Next: ${logs(name)}`, up: false };
+  };
+  try {
+    await requireOnePrimary(deps, access, `${name} is not started`);
+    return await started().catch((error: unknown): Woken => {
+      if (error instanceof CancelledFailure) throw error;
+      const why = messageOf(error).replace(/\.$/, '');
+      return { says: `${name} can't be started: ${why}. Next: ${logs(name)}`, up: false };
+    });
   } finally {
     stopBeating();
   }

@@ -1,4 +1,5 @@
 import { refusalSentence } from '../../cluster/check';
+import { clusterStatus } from '../../cluster/commands';
 import { isOfLedgersSystem } from '../../cluster/failover/repair-system';
 import type { Ledger } from '../../cluster/guard/ledger';
 import { copyLock } from '../../cluster/locks';
@@ -66,6 +67,36 @@ export async function requirePrimary(deps: ActivityDeps, access: ClusterAccess, 
   ]);
   if (inRecovery) throw new Error(`${primary} is no primary: it is in recovery`);
   requireLedgersSystem(access, ledger, primary, system, 'takes writes');
+}
+
+/**
+ * A3 and A4: proof that exactly one node takes writes, each asked directly, and that it is of the database system of the guard's ledger.
+ * Whoever gives no answer takes none, unless its agent says that it runs and is in production: it may answer the pooler.
+ * @param what what is not done without it, for the refusal: "veloz-pgbouncer is not started"
+ * @throws Error when nobody takes writes; ApplicationFailure `Refused` when several do, or one of another system
+ */
+export async function requireOnePrimary(deps: ActivityDeps, access: ClusterAccess, what: string): Promise<void> {
+  const names = await presentNodeNames(deps, access);
+  const runsAsPrimary = (name: string): Promise<boolean> =>
+    withSession(access.agent(name), (agent) => agent.call('observe', {}, 2000)).then(
+      ({ postgres, control }) => postgres.state === 'running' && control?.state === 'in production',
+      () => false,
+    );
+  const takesWrites = (name: string): Promise<boolean> =>
+    withSession(access.sql(name, 3000), recoveryOf).then(
+      ({ inRecovery }) => !inRecovery,
+      () => runsAsPrimary(name),
+    );
+  const answers = await Promise.all(names.map(takesWrites));
+  const writable = names.filter((_name, index) => answers[index]);
+  const [only, another] = writable;
+  if (only === undefined) throw new Error(`A2: ${what}: no node takes writes`);
+  if (another !== undefined)
+    throw finalFailure(
+      'Refused',
+      `A3: ${what}: ${writable.join(' and ')} take writes, or run as primaries (limit: exactly 1 before clients are let in). Next: ${clusterStatus(access.name)}`,
+    );
+  await requirePrimary(deps, access, only);
 }
 
 /** The guard's ledger; undefined without a guard, and where it can't be asked. */

@@ -6,12 +6,13 @@ import { decideRepair, type RepairAction } from '../failover/repair';
 import type { Ledger } from '../guard/ledger';
 import { presentNodes, primaries, type ObservedCluster, type ObservedNode } from '../observed';
 import type { ClusterTopology } from '../topology';
+import { roundWithPooler, stoppedPooler } from './stopped-pooler';
 
 /** One thing that a repair does, beyond {@link RepairAction}. */
 export interface OwnTask {
   /**
    * `wake`: start a container that does not run, or end its freeze, while nobody is writable; what it holds decides what follows.
-   * `start-pooler`: start PgBouncer's container, which does not run.
+   * `start-pooler`: start PgBouncer's container, which does not run, once it is known who takes writes.
    * `restart-pooler`: restart PgBouncer, whose clients end up elsewhere than its route says.
    */
   kind: 'wake' | 'start-pooler' | 'restart-pooler';
@@ -38,6 +39,10 @@ export interface RepairRound {
   findings: Check[];
   /** The primary as it will be; undefined while that is not known. */
   primary?: string;
+  /** A pooler that does not run, and is started in a later round: who takes writes is not known before this one. */
+  startsLater?: string;
+  /** Why a pooler that does not run is not started, as a clause. */
+  staysDown?: string;
   /** The whole in one sentence. */
   says: string;
 }
@@ -52,6 +57,8 @@ export interface RoundKnowledge {
   door?: Door | undefined;
   /** The run was begun by a version that restarted the pooler before all else, whoever refused its clients: it goes on so. */
   poolerFirst?: boolean | undefined;
+  /** The run was begun by a version that started a pooler before all else, in a round of its own: it goes on so. */
+  poolerAlone?: boolean | undefined;
   /** What does not run may be meant so, and no person asks for it now: a pooler is left as it is. */
   leavesStopped?: boolean | undefined;
 }
@@ -59,12 +66,12 @@ export interface RoundKnowledge {
 /**
  * What to do now. As {@link decideRepair} says, with one thing before it: while nobody is writable, a node that merely does not run
  * is started before anybody else is promoted. It may be the primary, or have what nobody else has; its own agent keeps it from becoming
- * a second primary, and as nobody is writable there is none yet. Pure.
+ * a second primary, and as nobody is writable there is none yet. A pooler that does not run is started by {@link roundWithPooler}. Pure.
  */
 export function decideRound(
   topology: ClusterTopology,
   seen: ObservedCluster,
-  { ledger, woken, door, poolerFirst = false, leavesStopped = false }: RoundKnowledge,
+  { ledger, woken, door, poolerFirst = false, poolerAlone = false, leavesStopped = false }: RoundKnowledge,
 ): RepairRound {
   const observed = onNewestTimelines(seen);
   const pooler = leavesStopped ? undefined : stoppedPooler(observed, woken);
@@ -85,9 +92,11 @@ export function decideRound(
     return {
       tasks,
       findings,
+      ...(pooler === undefined ? {} : { startsLater: pooler.node }),
       says: `nobody is writable: ${names} ${sleepers.length === 1 ? 'is' : 'are'} started first, and what is found there decides the rest`,
     };
   }
+  if (pooler !== undefined && !poolerAlone) return roundWithPooler(observed, pooler, decision, ledger);
   if (pooler !== undefined)
     return {
       tasks: [pooler],
@@ -149,14 +158,6 @@ const whyAsleep = (name: string, { running, status, offNetworks }: ObservedNode[
   running && offNetworks !== undefined
     ? `${name} is off its networks: ${offNetworksSays(offNetworks)}`
     : `the container of ${name} is ${status}`;
-
-/** The pooler, where its container is there and does not run: no client gets through, and nothing can be proven of them. */
-function stoppedPooler({ pooler }: ObservedCluster, woken: readonly string[]): OwnTask | undefined {
-  const { name, container } = pooler;
-  if (container === undefined || !container.exists || container.status === 'restarting') return undefined;
-  if ((container.running && container.status !== 'paused') || woken.includes(name)) return undefined;
-  return { kind: 'start-pooler', node: name, why: `its container is ${container.status}`, check: 'E4' };
-}
 
 /** Nodes whose container is there and does not run, or was taken off its networks by a run that could not end it. */
 function asleep(observed: ObservedCluster): ObservedNode[] {

@@ -56,20 +56,142 @@ describe('what a round of a repair does', () => {
       return seen;
     };
 
-    test.each(['exited', 'created', 'paused'])('%s: it is started before all that it is needed for', (status) => {
+    test.each(['exited', 'created', 'paused'])('%s: it is started where one node takes writes', (status) => {
       const round = decide(silent(status));
       expect(words(round.tasks)).toEqual([`start-pooler ${POOLER}`]);
-      expect(round).toMatchObject({
-        primary: PRIMARY,
-        says: `${POOLER} is started first: its container is ${status}`,
-      });
+      expect(round).toMatchObject({ primary: PRIMARY, says: `${POOLER} is started: its container is ${status}` });
+      expect(round.staysDown).toBeUndefined();
       expect(beyondPlan([], round.tasks)).toEqual([]);
+    });
+
+    test('beside a standby that is stopped too: both are in the plan, and clients are not kept waiting for a copy', () => {
+      const seen = silent('exited');
+      stopped(seen.node(STANDBY));
+      seen.node(PRIMARY).sql.replication = [];
+      expect(words(decide(seen).tasks)).toEqual([`start-pooler ${POOLER}`, `rejoin ${STANDBY}`]);
+    });
+
+    test('a node that gives a worker no answer, and runs as a primary, may answer the pooler: it is fenced first', () => {
+      const seen = silent('exited');
+      down(seen.node(STANDBY), { postgresState: 'running', desired: 'up' });
+      seen.node(PRIMARY).sql.replication = [];
+      const tasks = words(decide(seen).tasks);
+      expect(tasks).toEqual([`fence ${STANDBY}`, `start-pooler ${POOLER}`, `rejoin ${STANDBY}`]);
+      Object.assign(seen.node(STANDBY).agent ?? {}, { controlState: 'in archive recovery' });
+      expect(words(decide(seen).tasks)).toEqual([`start-pooler ${POOLER}`, `rejoin ${STANDBY}`]);
+    });
+
+    describe.each(['exited', 'paused'])('%s, while it is not known who takes writes', (status) => {
+      /** Promoted beside the primary. */
+      const split = () => {
+        const seen = silent(status);
+        Object.assign(seen.node(STANDBY).sql, { inRecovery: false, timeline: 4, receiver: null });
+        seen.node(PRIMARY).sql.replication = [];
+        return seen;
+      };
+      const e4 = ({ findings }: ReturnType<typeof decide>) =>
+        findings.find(({ id, says }) => id === 'E4' && says === `${POOLER} is ready`);
+
+      test('two nodes take writes, and nobody can say to whom clients write: nothing, and it stays down', () => {
+        const round = decide(split());
+        expect(round.tasks).toEqual([]);
+        expect(round.primary).toBeUndefined();
+        expect(round.staysDown).toBe(
+          `${POOLER} stays down (its container is ${status}): ${PRIMARY} and ${STANDBY} take writes, and nothing tells which one is right, and clients are let in only where exactly one node of the right database system takes writes`,
+        );
+        expect(round.says).toContain(`${POOLER} stays down`);
+        expect(e4(round)).toMatchObject({
+          result: 'refuse',
+          measured: expect.stringContaining(`${PRIMARY} and ${STANDBY} take writes`) as string,
+          next: 'veloz-ha repair --cluster veloz',
+        });
+      });
+
+      test('the only one that takes writes belongs to another database system than the ledger: the same', () => {
+        const seen = silent(status);
+        seen.node(PRIMARY).sql.systemIdentifier = '88';
+        const round = decide(seen, { ledger: { ...ledgerOf(STANDBY), systemIdentifier: '7711207839503429655' } });
+        expect(round.tasks).toEqual([]);
+        expect(round.findings[0]).toMatchObject({ id: 'A4', result: 'refuse' });
+        expect(round.staysDown).toContain(
+          `${PRIMARY} belongs to database system 88, and not to 7711207839503429655 of the ledger`,
+        );
+      });
+
+      test('it belongs to another one than its standby, and no ledger says which is right: the same', () => {
+        const seen = silent(status);
+        seen.node(PRIMARY).sql.systemIdentifier = '88';
+        const round = decide(seen);
+        expect(words(round.tasks)).not.toContain(`start-pooler ${POOLER}`);
+        expect(round.staysDown).toContain(
+          `${PRIMARY} belongs to database system 88, ${STANDBY} to 7711207839503429655`,
+        );
+        const ledger = { ...ledgerOf(STANDBY), systemIdentifier: '88' };
+        expect(words(decide(seen, { ledger }).tasks)).toContain(`start-pooler ${POOLER}`);
+      });
+
+      test('two take writes, one of another system: no one of them is let in to', () => {
+        const seen = split();
+        seen.node(STANDBY).sql.systemIdentifier = '88';
+        const round = decide(seen, { ledger: { ...ledgerOf(STANDBY), systemIdentifier: '7711207839503429655' } });
+        expect(words(round.tasks)).not.toContain(`start-pooler ${POOLER}`);
+        expect(round.staysDown).toBeDefined();
+      });
+
+      test.each([PRIMARY, STANDBY])(
+        'two take writes, and the ledger names %s: after the fence of the other',
+        (keep) => {
+          const other = keep === PRIMARY ? STANDBY : PRIMARY;
+          const round = decide(split(), { ledger: { ...ledgerOf(other), primary: keep } });
+          expect(words(round.tasks)).toEqual([`fence ${other}`, `start-pooler ${POOLER}`, `rejoin ${other}`]);
+          expect(round).toMatchObject({ primary: keep });
+          expect(round.staysDown).toBeUndefined();
+        },
+      );
+
+      test('nobody does: after the start of the old primary, in a plan that an approved run stays within', () => {
+        const seen = silent(status);
+        down(seen.node(PRIMARY), { desired: 'fenced', claimedBy: RUN, standbySignal: true, controlTimeline: 3 });
+        Object.assign(seen.node(STANDBY).sql, { receiver: null });
+        const round = decide(seen);
+        expect(words(round.tasks)).toEqual([
+          `start-primary ${PRIMARY}`,
+          `start-pooler ${POOLER}`,
+          `forget-claim ${PRIMARY}`,
+        ]);
+        expect(beyondPlan(round.tasks, decide(seen).tasks)).toEqual([]);
+      });
+
+      test('nobody does: after the promotion', () => {
+        const seen = silent(status);
+        absent(seen.node(PRIMARY));
+        seen.node(STANDBY).sql.receiver = null;
+        expect(words(decide(seen).tasks).slice(0, 2)).toEqual([`failover ${STANDBY}`, `start-pooler ${POOLER}`]);
+      });
+
+      test('nobody does, and nobody can be promoted: it stays down', () => {
+        const seen = silent(status);
+        for (const name of [PRIMARY, STANDBY]) absent(seen.node(name));
+        const round = decide(seen);
+        expect(round.tasks).toEqual([]);
+        expect(round.staysDown).toContain('nobody takes writes, and who is to be the primary is not known');
+      });
+    });
+
+    test('a run that was begun by a version which started it first goes on so', () => {
+      const seen = silent('exited');
+      stopped(seen.node(STANDBY));
+      seen.node(PRIMARY).sql.replication = [];
+      expect(words(decide(seen, { poolerAlone: true }).tasks)).toEqual([`start-pooler ${POOLER}`]);
     });
 
     test('a node that nobody could write to is started before it', () => {
       const seen = silent('exited');
       stopped(seen.node(PRIMARY));
-      expect(words(decide(seen).tasks)).toEqual([`wake ${PRIMARY}`]);
+      const round = decide(seen);
+      expect(words(round.tasks)).toEqual([`wake ${PRIMARY}`]);
+      expect(round.startsLater).toBe(POOLER);
+      expect(decide(seen, { leavesStopped: true }).startsLater).toBeUndefined();
     });
 
     test.each([
@@ -80,7 +202,9 @@ describe('what a round of a repair does', () => {
       ['there is none', silent('absent', false), {}],
     ])('it is left alone: %s', (_, seen, known) => {
       if (seen.observed.pooler.container?.status === 'running') seen.observed.pooler.container.running = true;
-      expect(words(decide(seen, known).tasks)).toEqual([]);
+      const round = decide(seen, known);
+      expect(words(round.tasks)).toEqual([]);
+      expect(round.staysDown).toBeUndefined();
     });
   });
 

@@ -3,7 +3,7 @@ import type { Activities } from '../../../src/activities';
 import type { Ledger } from '../../../src/cluster/guard/ledger';
 import type { ObservedCluster } from '../../../src/cluster/observed';
 import { slotName } from '../../../src/cluster/topology';
-import { giveWaySignal } from '../../../src/workflows/messages';
+import { approveUpdate, giveWaySignal, type Decision } from '../../../src/workflows/messages';
 import type { Report } from '../../../src/workflows/run-state';
 import type { RejoinInput, RepairInput } from '../../../src/workflows/standby-input';
 import { clusterTopology, picture, POOLER, PRIMARY, STANDBY, STANDBY_2, stopped } from '../../cluster/support/picture';
@@ -20,6 +20,10 @@ export class RepairedCluster {
   /** Neither the agent nor the server answers, and the container runs. */
   readonly silent = new Set<string>();
   readonly dead = new Set<string>();
+  /** Take writes beside the primary, on a newer timeline. */
+  readonly promoted = new Set<string>();
+  /** Docker's word on the pooler's container, where it does not run. */
+  poolerIs: string | undefined;
   ledger: Ledger | undefined;
   /** With these words the primary refuses clients. */
   refuses: string | undefined;
@@ -29,6 +33,15 @@ export class RepairedCluster {
 
   observed(): ObservedCluster {
     const seen = picture({ three: true });
+    if (this.poolerIs !== undefined)
+      Object.assign(seen.observed.pooler, {
+        agent: null,
+        agentError: `container ${POOLER} is ${this.poolerIs === 'paused' ? 'paused' : 'not running'}`,
+        console: null,
+        container: { exists: true, status: this.poolerIs, running: this.poolerIs === 'paused' },
+      });
+    for (const name of this.promoted)
+      Object.assign(seen.node(name).sql, { inRecovery: false, timeline: 4, receiver: null });
     const off = new Set([...this.fenced, ...this.silent, ...this.dead]);
     for (const name of off) {
       const node = seen.node(name);
@@ -76,6 +89,19 @@ export class RepairedCluster {
         this.dead.delete(node);
         return Promise.resolve({ says: `${node} is a primary`, up: true });
       },
+      startPooler: () => {
+        this.poolerIs = undefined;
+        return Promise.resolve({ says: `${POOLER} runs`, up: true });
+      },
+      fenceSecondPrimary: ({ node }) => {
+        this.promoted.delete(node);
+        this.fenced.add(node);
+        return Promise.resolve(`${node} is fenced`);
+      },
+      startOldPrimary: ({ node }) => {
+        this.fenced.delete(node);
+        return Promise.resolve(`${node} is the primary again`);
+      },
       restoreNames: () => Promise.resolve({ detail: 'names' }),
       verifyRepair: () => Promise.resolve('verified'),
       verifyStandbys: () => Promise.resolve({ detail: 'verified', soakedMs: 0 }),
@@ -98,7 +124,7 @@ export class RepairedCluster {
   /** Runs a repair beside `body`, to its end. */
   run(
     input: RepairInput = {},
-    body?: (asks: (primary: string) => Promise<void>) => Promise<unknown>,
+    body?: (asks: (primary: string) => Promise<void>, approve: () => Promise<unknown>) => Promise<unknown>,
   ): Promise<{ type?: string; report: Report }> {
     return this.runOf('repair', input, body);
   }
@@ -107,7 +133,8 @@ export class RepairedCluster {
   async runOf(
     runbook: 'repair' | 'rejoin',
     input: RepairInput | RejoinInput,
-    body: (asks: (primary: string) => Promise<void>) => Promise<unknown> = () => Promise.resolve(),
+    body: (asks: (primary: string) => Promise<void>, approve: () => Promise<unknown>) => Promise<unknown> = () =>
+      Promise.resolve(),
   ): Promise<{ type?: string; report: Report }> {
     return this.server.withWorker(this.activities(), async (taskQueue) => {
       const args = [{ cluster: this.name, approval: 'given', soak: '0s', ...input }];
@@ -116,7 +143,8 @@ export class RepairedCluster {
         workflowId: `${runbook}-${this.name}`,
         args,
       });
-      await body((primary) => handle.signal(giveWaySignal, { primary, why: `${primary} is dead` }));
+      const approve = () => handle.executeUpdate<string, [Decision]>(approveUpdate.name, { args: [{ by: 'test' }] });
+      await body((primary) => handle.signal(giveWaySignal, { primary, why: `${primary} is dead` }), approve);
       try {
         return { report: (await handle.result()) as Report };
       } catch (error) {
