@@ -6,6 +6,7 @@ import {
   namedMaster,
   nodeAt,
   upstreamOf,
+  waitsForCopy,
   whoHears,
   type AnsweringRedis,
   type ObservedRedis,
@@ -28,8 +29,9 @@ export type RedisFault =
   /** A replica follows nobody, or somebody who is not the master. */
   | { kind: 'astray'; node: string; master: string; follows: string }
   /**
-   * A replica follows the master and has not been connected to it for {@link APART_MS}, nor is it being copied. Others hear from the master:
-   * where nobody does, it is the master that is cut off, and the replica is to take over.
+   * A replica follows the master and has not been connected to it for {@link APART_MS}, is not being copied, and does not wait for that
+   * ({@link waitsForCopy}). Others hear from the master: where nobody does, it is the master that is cut off, and the replica is to take
+   * over.
    */
   | { kind: 'apart'; node: string; master: string }
   /** A Sentinel tells clients somebody else, or nothing. */
@@ -181,13 +183,15 @@ function apartMs({ state: { upstream, loading, upMs } }: AnsweringRedis): number
 function faultsBeside(observed: ObservedRedis, master: string): RedisFault[] {
   const faults: RedisFault[] = [];
   const heard = whoHears(observed, master).length > 0;
+  const its = observed.nodes.find(({ name }) => name === master)?.state;
   for (const node of answeringNodes(observed)) {
     if (node.name === master) continue;
     if (node.state.role === 'master') faults.push({ kind: 'second master', node: node.name, master });
     else if (upstreamOf(observed, node) !== master) {
       const { host = 'nobody', port = 0 } = node.state.upstream ?? {};
       faults.push({ kind: 'astray', node: node.name, master, follows: `${host}:${port}` });
-    } else if (heard && apartMs(node) >= APART_MS) faults.push({ kind: 'apart', node: node.name, master });
+    } else if (heard && apartMs(node) >= APART_MS && waitsForCopy(node.internal, its) === undefined)
+      faults.push({ kind: 'apart', node: node.name, master });
   }
   for (const { name, state } of answeringSentinels(observed)) {
     const said = nodeAt(observed, state.master)?.name;
