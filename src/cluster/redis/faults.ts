@@ -51,6 +51,15 @@ export const BLIND_MS = 10_000;
 /** A replica whose connection is down for this long does not come back by itself, in milliseconds: it tries again each second. */
 export const APART_MS = 10_000;
 
+/**
+ * Names a fault, by kind and node, so that a later look tells it from a new one. A Sentinel that was told in vain may be left with another
+ * word, and one of several nodes with the same data may be named as the next master: neither is another fault.
+ */
+export function faultKey({ kind, node }: RedisFault): string {
+  if (kind === 'no master') return kind;
+  return `${kind === 'blind' ? 'wrong word' : kind} ${node}`;
+}
+
 /** A fault in half a sentence. */
 export function faultSays(fault: RedisFault): string {
   switch (fault.kind) {
