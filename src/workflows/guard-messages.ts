@@ -135,9 +135,18 @@ export interface RedisGuardState {
   /** Evidence of what is going on now; empty while all is well. */
   signals: Signal[];
   /** A run that it started and that has not ended, or that waits for approval. */
-  acting?: StartedRun & { asks: boolean };
-  /** It does nothing about Redis before this time. Milliseconds since the epoch. */
+  acting?: StartedRun & {
+    asks: boolean;
+    /** The keys of the faults that it was started for; absent in a guard of an older version. */
+    faults?: string[];
+  };
+  /** It tries nothing again about Redis before this time. Milliseconds since the epoch. Where there are `waits`, the first of them. */
   backoffUntil?: number;
+  /**
+   * Each fault for which an attempt did not end well: it is not tried again for that one before `until`, in milliseconds since the epoch;
+   * how many in a row did not end well. Absent in a guard of an older version: `backoffUntil` counts for all of them.
+   */
+  waits?: Record<string, { until: number; failures: number }>;
   /**
    * When it began to move a master away whose disk takes no writes, in milliseconds since the epoch; absent where that did not end well, or
    * none was moved.
@@ -188,6 +197,8 @@ export interface RedisGuardKnowledge {
   failures: number;
   /** Nodes that hung, off their networks, when something was last left over. */
   hanging?: string[];
+  /** The keys of the faults that were last told as left over; absent where a watch of an older version told them. */
+  left?: string[];
 }
 
 /** The whole live state of the guard. */

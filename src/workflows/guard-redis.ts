@@ -16,6 +16,10 @@ const BUSY_MS = 2000;
 /** A reason has to fit into the input of a run. */
 const REASON_LENGTH = 480;
 
+/** Keys of what waits for its own back-off alone, beside those of faults. */
+const FAILED = 'failed';
+const REFUSES = 'refuses';
+
 /** With this everything that is found is told. */
 export const nothingKnownOfRedis: RedisGuardKnowledge = {
   failed: false,
@@ -110,7 +114,7 @@ export class RedisGuard {
     const { state } = host;
     const now = Date.now();
     if (redis.backoffUntil !== undefined && now >= redis.backoffUntil) {
-      delete redis.backoffUntil;
+      this.nextWait(now);
       this.forget();
     }
     const { failures: _failures, ...known } = host.known;
@@ -136,19 +140,39 @@ export class RedisGuard {
   /** What was told while nothing could be done about it is to be told again. */
   private forget(): void {
     Object.assign(this.host.known, { failed: false, leftOver: false });
+    delete this.host.known.left;
   }
 
-  /** Nothing but people keeps it from acting. */
-  private acts(): boolean {
+  /** People let it act, and of these faults one at least waits for no back-off. */
+  private acts(faults: readonly string[]): boolean {
     const { state } = this.host;
-    return state.mode !== 'off' && state.maintenance === undefined && this.redis.backoffUntil === undefined;
+    const { waits, backoffUntil } = this.redis;
+    if (state.mode === 'off' || state.maintenance !== undefined) return false;
+    if (waits === undefined) return backoffUntil === undefined;
+    return faults.some((fault) => (waits[fault]?.until ?? 0) <= Date.now());
+  }
+
+  /** When the next of the back-offs is over. One that is over goes on to count how often in a row its fault was tried in vain. */
+  private nextWait(now: number): void {
+    const untils = Object.values(this.redis.waits ?? {}).flatMap(({ until }) => (until > now ? [until] : []));
+    if (untils.length === 0) delete this.redis.backoffUntil;
+    else this.redis.backoffUntil = Math.min(...untils);
+  }
+
+  /** Whatever was in vain has lost its reason. */
+  private waitNoMore(): void {
+    delete this.redis.backoffUntil;
+    delete this.redis.waits;
   }
 
   /** A master whose disk takes no writes may be moved away: not again and again, where the disks of all nodes fail. */
   private movesAway(now: number): boolean {
     const { acting, movedAwayAt = -Infinity } = this.redis;
     return (
-      this.host.state.mode === 'auto' && this.acts() && acting === undefined && now - movedAwayAt >= MAX_BACKOFF_MS
+      this.host.state.mode === 'auto' &&
+      this.acts([REFUSES]) &&
+      acting === undefined &&
+      now - movedAwayAt >= MAX_BACKOFF_MS
     );
   }
 
@@ -174,22 +198,28 @@ export class RedisGuard {
         if (known.failed) host.note('redis back', result.sees);
         Object.assign(known, nothingKnownOfRedis);
         delete known.hanging;
+        delete known.left;
         redis.movedFrom = null;
-        delete redis.backoffUntil;
+        this.waitNoMore();
         return this.withdraw(`${redis.master ?? 'the master'} is well again`);
       case 'failed':
         known.failed = true;
         known.sees = result.key;
         host.note('redis failed', result.sees);
-        if (this.acts() && redis.acting === undefined && redis.master !== null) await this.failOver(redis.master);
+        if (this.acts([FAILED]) && redis.acting === undefined && redis.master !== null)
+          await this.failOver(redis.master);
         return;
-      case 'left over':
+      case 'left over': {
+        const faults = result.faults ?? ['left over'];
         known.leftOver = true;
+        if (result.faults === undefined) delete known.left;
+        else known.left = result.faults;
         this.hang(result.hanging);
         host.note('redis doubt', result.sees);
         // A person is not asked about it: what is left over can wait until one looks.
-        if (this.acts() && redis.acting === undefined && host.state.mode === 'auto') await this.start({});
+        if (this.acts(faults) && redis.acting === undefined && host.state.mode === 'auto') await this.start(faults, {});
         return;
+      }
       case 'refuses':
         if (known.sees !== result.key) host.note('redis doubt', result.sees);
         known.sees = result.key;
@@ -207,10 +237,10 @@ export class RedisGuard {
 
   /** A node that hung has ended: what was in vain then is no reason to wait now. */
   private hang(now: string[] = []): void {
-    const { redis, host } = this;
+    const { host } = this;
     const { known } = host;
     if ((known.hanging ?? []).some((node) => !now.includes(node))) {
-      delete redis.backoffUntil;
+      this.waitNoMore();
       known.failures = 0;
     }
     if (now.length === 0) delete known.hanging;
@@ -224,8 +254,9 @@ export class RedisGuard {
     redis.movedFrom = before;
     Object.assign(host.known, nothingKnownOfRedis);
     delete host.known.hanging;
+    delete host.known.left;
     // The attempt that did not end well has lost its reason.
-    delete redis.backoffUntil;
+    this.waitNoMore();
     if (before !== null) {
       const run = by ?? redis.acting?.workflowId;
       host.note('redis moved', run === undefined ? `${sees}; no run moved it${this.lossBy(before)}` : sees, run);
@@ -241,19 +272,21 @@ export class RedisGuard {
   }
 
   private failOver(master: string): Promise<void> {
-    return this.start({ expectedMaster: master });
+    return this.start([FAILED], { expectedMaster: master });
   }
 
   private moveAway(master: string, target: string): Promise<void> {
     this.redis.movedAwayAt = Date.now();
-    return this.start({ expectedMaster: master, target }, {});
+    return this.start([REFUSES], { expectedMaster: master, target }, {});
   }
 
   /**
    * Starts the runbook, which looks again itself, lives on by itself, and whose end is listened for.
+   * @param faults the keys of what it is started for, and that waits where it does not end well
    * @param how a master that answers by then stays the master, unless it is to be moved away
    */
   private async start(
+    faults: string[],
     what: { expectedMaster?: string; target?: string },
     how: Pick<RedisFailoverInput, 'only'> = { only: 'repair' },
   ): Promise<void> {
@@ -288,11 +321,18 @@ export class RedisGuard {
     } catch (error) {
       if (isCancellation(error)) throw error;
       delete redis.movedAwayAt;
-      this.backOff(`the failover of Redis could not be started: ${rootMessage(error)}`);
+      this.backOff(faults, `the failover of Redis could not be started: ${rootMessage(error)}`);
       return;
     }
     const asks = approval === 'required';
-    redis.acting = { workflowId, runId: run.firstExecutionRunId, since: Date.now(), what: 'redis failover', asks };
+    redis.acting = {
+      workflowId,
+      runId: run.firstExecutionRunId,
+      since: Date.now(),
+      what: 'redis failover',
+      asks,
+      faults,
+    };
     if (asks) this.asking = { workflowId };
     host.note('redis run', `redis failover started: ${workflowId}`, workflowId);
     this.runs.hear(run, (end) => this.runEnded(workflowId, end));
@@ -307,16 +347,19 @@ export class RedisGuard {
   }
 
   private runEnded(workflowId: string, end: RunEnd): void {
-    const { host } = this;
+    const { host, redis } = this;
+    const faults = redis.acting?.faults ?? [];
     const withdrawn = this.asking?.workflowId === workflowId ? this.asking.withdrawn : undefined;
     if (!end.well) delete this.redis.movedAwayAt;
     if (end.well) {
       host.note('redis run', `redis failover ended: ${end.says}`, workflowId);
       host.known.failures = 0;
+      for (const fault of faults) delete redis.waits?.[fault];
+      if (redis.waits !== undefined) this.nextWait(Date.now());
     } else if (withdrawn !== undefined)
       host.note('redis run', `redis failover withdrawn before anybody approved it: ${withdrawn}`, workflowId);
-    else if (end.type === 'Busy') this.wait(BUSY_MS, `another run holds the lock of Redis: ${end.says}`, workflowId);
-    else this.backOff(`redis failover ${workflowId} did not end well: ${end.says}`, workflowId);
+    else if (end.type === 'Busy') this.wait(faults, 0, `another run holds the lock of Redis: ${end.says}`, workflowId);
+    else this.backOff(faults, `redis failover ${workflowId} did not end well: ${end.says}`, workflowId);
     delete this.redis.acting;
     this.asking = undefined;
     this.forget();
@@ -324,15 +367,33 @@ export class RedisGuard {
     this.waiting.cancel();
   }
 
-  private backOff(says: string, run?: string): void {
-    const { known, policy } = this.host;
-    const ms = Math.min(MAX_BACKOFF_MS, policy.backoff * 2 ** known.failures);
-    known.failures += 1;
-    this.wait(ms, says, run);
+  private backOff(faults: readonly string[], says: string, run?: string): void {
+    this.wait(faults, 1, says, run);
+    this.host.known.failures += 1;
   }
 
-  private wait(ms: number, says: string, run?: string): void {
-    this.redis.backoffUntil = Date.now() + ms;
-    this.host.note('redis run', `${says}. Nothing is tried again before ${formatMs(ms)} have passed`, run);
+  /**
+   * Each fault waits for itself: one that is new, a failed master above all, is tried at once.
+   * @param failed 1 where the attempt did not end well, 0 where it only found the lock taken
+   */
+  private wait(faults: readonly string[], failed: 0 | 1, says: string, run?: string): void {
+    const { redis, host } = this;
+    const now = Date.now();
+    const after = (failures: number) =>
+      failed === 0 ? BUSY_MS : Math.min(MAX_BACKOFF_MS, host.policy.backoff * 2 ** failures);
+    if (faults.length > 0 && patched('redis-backoff-by-fault')) {
+      const waits = (redis.waits ??= {});
+      for (const fault of faults) {
+        const failures = waits[fault]?.failures ?? 0;
+        waits[fault] = { until: now + after(failures), failures: failures + failed };
+      }
+      this.nextWait(now);
+    } else {
+      delete redis.waits;
+      redis.backoffUntil = now + after(host.known.failures);
+    }
+    const own = faults.flatMap((fault) => redis.waits?.[fault]?.until ?? []);
+    const ms = (own.length > 0 ? Math.min(...own) : (redis.backoffUntil ?? now)) - now;
+    host.note('redis run', `${says}. Nothing is tried again before ${formatMs(ms)} have passed`, run);
   }
 }

@@ -273,6 +273,40 @@ describe('the guard, of Redis', () => {
     );
   }, 240_000);
 
+  test('a replica that waits for its copy while the master rewrites its file is told, and left running', async () => {
+    const { master, replica } = await wholeRedis();
+    await guarded.guard();
+    const cli = (...words: string[]) => docker('exec', master, 'redis-cli', ...words).trim();
+    const startedAt = () => docker('inspect', '-f', '{{.State.StartedAt}}', replica).trim();
+    const before = startedAt();
+    const keys = (command: string) =>
+      `for i=1,2000 do redis.call(${command.replace('KEY', "'veloz:e2e:copy:'..i")}) end return 'OK'`;
+    cli('config', 'set', 'repl-backlog-size', '16kb');
+    cli('eval', keys("'set',KEY,'x'"), '0');
+    // Microseconds for each key: a rewrite takes 40 s.
+    cli('config', 'set', 'rdb-key-save-delay', String(Math.round(40_000_000 / Number(cli('dbsize')))));
+    try {
+      docker('pause', replica);
+      cli('client', 'kill', 'type', 'replica');
+      // More than the backlog holds.
+      cli('eval', keys("'set',KEY,string.rep('x',100)"), '0');
+      cli('bgrewriteaof');
+      docker('unpause', replica);
+      cli('config', 'set', 'rdb-key-save-delay', '0');
+      const state = await guarded.until('what is told', ({ redis: seen }) => seen?.trouble !== undefined, 30_000);
+      expect(state.redis?.trouble).toContain(`${replica} is not connected to ${master}, which it follows, and`);
+      expect(state.redis?.trouble).toContain('wait');
+      expect(state.redis?.trouble).toContain(`Next: docker exec ${master} redis-cli info persistence`);
+      expect(await wholeRedis(90_000)).toEqual({ master, replica });
+      expect(startedAt()).toBe(before);
+      expect(runsIn(await guarded.state())).toEqual([]);
+    } finally {
+      cli('config', 'set', 'rdb-key-save-delay', '0');
+      cli('config', 'set', 'repl-backlog-size', '64mb');
+      cli('eval', keys("'del',KEY"), '0');
+    }
+  }, 240_000);
+
   test('a replica that the topology does not have makes the report doubt what was acknowledged with WAIT 1', async () => {
     const { master, replica } = await wholeRedis();
     const stranger = 'veloz-e2e-redis-stranger';

@@ -68,6 +68,15 @@ describe('INFO', () => {
     expect(replicaOf('uptime_in_seconds:12').upMs).toBe(12_000);
   });
 
+  test.each([
+    [['rdb_bgsave_in_progress:0', 'aof_rewrite_in_progress:0'], false],
+    [['rdb_bgsave_in_progress:1', 'aof_rewrite_in_progress:0'], true],
+    [['rdb_bgsave_in_progress:0', 'aof_rewrite_in_progress:1'], true],
+    [[], undefined],
+  ])('with %j says whether a child is at work: %s', (lines, expected) => {
+    expect(parseState(info('role:master', ...lines)).childAtWork).toBe(expected);
+  });
+
   test('without a role is an error', () => {
     expect(() => parseState('redis_version:8.0.2')).toThrow('no role');
   });

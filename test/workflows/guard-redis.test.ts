@@ -269,6 +269,47 @@ describe('guard, of Redis', () => {
     });
   });
 
+  const BLIND = 'wrong word veloz-redis-sentinel-3';
+  const blind = redisSeen('left over', { sees: 'veloz-redis-sentinel-3 gets no answer', faults: [BLIND] });
+  /** Runs `body` once a run for a Sentinel that can't be mended has ended, and the back-off of it is long. */
+  const inVain = async (body: (cluster: GuardedCluster) => Promise<void>) => {
+    const cluster = withRedis({ backoff: '10m' });
+    await watching(cluster, async () => {
+      await cluster.seesRedis(blind);
+      await (await cluster.run('redis failover')).end({ type: 'Failed', says: 'L3: no answer' });
+      await cluster.until('the wait', ({ redis }) => redis?.backoffUntil !== undefined && redis.acting === undefined);
+      await body(cluster);
+    });
+  };
+
+  test('a fault that can not be mended waits for itself, and keeps no failover of a failed master waiting', async () => {
+    await inVain(async (cluster) => {
+      await cluster.seesRedis(blind, ({ known }) => !known.leftOver);
+      await cluster.watchesRedis(({ known }) => known.leftOver && known.left?.[0] === BLIND);
+      expect((await cluster.state()).redis?.acting).toBeUndefined();
+      await cluster.seesRedis(redisDead(), ({ known }) => known.leftOver);
+      expect((await cluster.run('redis failover')).input).toMatchObject({ expectedMaster: MASTER });
+    });
+  });
+
+  test('nor a second master, nor a master whose disk takes no writes', async () => {
+    await inVain(async (cluster) => {
+      expect((await cluster.watchesRedis(({ known }) => !known.leftOver)).mayMove).toBe(true);
+      const second = `second master ${REPLICA}`;
+      const faults = [second, BLIND];
+      const sees = `${REPLICA} is a master beside ${MASTER}`;
+      await cluster.seesRedis(redisSeen('left over', { sees, faults }));
+      const { input, end } = await cluster.run('redis failover');
+      expect(input).toMatchObject({ only: 'repair', reason: sees });
+      await end({ type: 'Failed', says: 'L3: no answer' });
+      const { redis } = await cluster.until('both waiting', (state) => state.redis?.waits?.[second] !== undefined);
+      expect(redis?.waits).toMatchObject({ [second]: { failures: 1 }, [BLIND]: { failures: 2 } });
+      await cluster.seesRedis(redisSeen('left over', { sees, faults }), ({ known }) => !known.leftOver);
+      await cluster.watchesRedis(({ known }) => known.leftOver);
+      expect((await cluster.state()).redis?.acting).toBeUndefined();
+    });
+  });
+
   test('what an earlier failover left is only told in approve: nobody waits for it', async () => {
     const cluster = withRedis({ mode: 'approve' });
     await watching(cluster, async () => {

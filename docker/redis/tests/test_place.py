@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import unittest
+from unittest import mock
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -26,6 +27,7 @@ from veloz_redis.settings import SettingsError, read  # noqa: E402
 
 A = ("a", 6379)
 B = ("b", 6379)
+C = ("c", 6379)
 
 
 def says(master, busy=False):
@@ -96,8 +98,9 @@ sentinel current-epoch 7
 """
 
 
-def info(role="slave", link="down", keys=0, loading=0):
-    lines = ["# Replication", f"role:{role}", *([f"master_link_status:{link}"] if role == "slave" else [])]
+def info(role="slave", link="down", keys=0, loading=0, priority=100):
+    lines = ["# Replication", f"role:{role}"]
+    lines += [f"master_link_status:{link}", f"slave_priority:{priority}"] if role == "slave" else []
     lines += ["# Persistence", f"loading:{loading}", "# Keyspace"]
     return "\r\n".join([*lines, *([f"db0:keys={keys},expires=0,avg_ttl=0"] if keys else []), ""])
 
@@ -214,13 +217,46 @@ class KeeperTest(unittest.TestCase):
             self.assertEqual(keeper.eligible, said != [])
 
 
-    def test_one_that_has_the_data_can_be_chosen_whatever_somebody_says(self):
-        put_back = [("CONFIG", "SET", "replica-priority", "100")]
-        for eligible, value, said in ((True, "0", put_back), (True, "50", []), (False, "0", [])):
-            keeper = self.keeper({"CONFIG": ["replica-priority", value]}, {})
-            keeper.eligible = eligible
-            asyncio.run(keeper.stay_eligible())
-            self.assertEqual([words for words in keeper.own.said if words[1:2] == ("SET",)], said)
+    def put_back(self, others, value="0", eligible=True, after=0.0):
+        """Whether a replica sets its number back; `others`: what they say in INFO, by address. The Sentinels name B."""
+        keeper = self.keeper({"CONFIG": ["replica-priority", value], "ROLE": ["slave", "b", 6379, "connected", 1]}, {})
+        keeper.others = {address: Server({"INFO": text}) for address, text in others.items()}
+        keeper.eligible = eligible
+
+        async def rounds():
+            await keeper.watch()
+            await keeper.stay_eligible()
+            if after > 0 and keeper._alone_since is not None:
+                keeper._alone_since -= after
+                await keeper.stay_eligible()
+
+        with mock.patch.object(node, "keep"):
+            asyncio.run(rounds())
+        said = [words for words in keeper.own.said if words[1:2] == ("SET",)]
+        self.assertIn(said, ([], [("CONFIG", "SET", "replica-priority", "100")]))
+        return said != []
+
+    def test_one_that_has_the_data_can_be_chosen_where_nobody_else_can(self):
+        beside = {B: info(role="master", keys=3)}
+        self.assertTrue(self.put_back(beside))
+        self.assertFalse(self.put_back(beside, value="50"))
+        self.assertFalse(self.put_back(beside, eligible=False))
+        # Of two nodes each may be the replica, whatever the other one says.
+        self.assertTrue(self.put_back({B: info(keys=3)}))
+        # Somebody made the master that the Sentinels name a replica: it is the one to be replaced all the same.
+        self.assertTrue(self.put_back({B: info(keys=3), C: None}, after=30))
+
+    def test_which_of_several_is_never_chosen_is_a_persons(self):
+        beside = {B: info(role="master", keys=3)}
+        self.assertFalse(self.put_back({**beside, C: info(link="up")}, after=100))
+        # Its master has failed this moment.
+        self.assertFalse(self.put_back({B: None, C: info(keys=3)}, after=100))
+
+    def test_another_one_that_is_away_may_be_back_in_a_moment(self):
+        beside = {B: info(role="master", keys=3)}
+        for other in (None, info(priority=0), info(keys=3, loading=1), info(link="up", priority=0)):
+            self.assertFalse(self.put_back({**beside, C: other}, after=29))
+            self.assertTrue(self.put_back({**beside, C: other}, after=30))
 
 
 class SentinelConfigTest(unittest.TestCase):

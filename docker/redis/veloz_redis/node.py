@@ -14,6 +14,7 @@ from .opinion import (
     agreed,
     copy_from,
     has_loaded,
+    is_heir,
     keys_in,
     may_lead,
     opinion,
@@ -38,6 +39,8 @@ ROUNDS = 3
 # Sentinels never choose a replica with this one; of the others that with the lowest.
 NEVER_CHOSEN = 0
 MAY_BE_CHOSEN = 100
+# Another replica that was restarted, or is started as the master that was replaced, may be chosen again within this time.
+NOBODY_ELSE_S = 30.0
 # A node that is empty or behind asks for its own replacement this often: a Sentinel that could not choose may be able to a moment later.
 ASK_EVERY_S = 5.0
 BEHIND_SAYS = "its append-only file was off, and may lack what it had"
@@ -111,7 +114,9 @@ class Keeper:
         self._compared = False
         self._said: Optional[str] = None
         self._rounds = 0
+        self._named: Optional[Address] = None
         self._asked_at: Optional[float] = None
+        self._alone_since: Optional[float] = None
         self._watched_at = float("-inf")
 
     async def run(self) -> None:
@@ -154,15 +159,35 @@ class Keeper:
 
     async def stay_eligible(self) -> None:
         """
-        Where every node says by hand that it is never to be chosen, the Sentinels have nobody for a master that fails. Which of several
-        they prefer (any other number) is a person's.
+        Where every other node is the master, is gone, or says by hand too that it is never to be chosen, the Sentinels have nobody for a
+        master that fails. Which of several they prefer, and which of several they never choose, is a person's.
         """
         if not self.eligible:
             return
         found = await self.own.call("CONFIG", "GET", "replica-priority")
-        if found and found[1] == str(NEVER_CHOSEN):
-            await self.own.call("CONFIG", "SET", "replica-priority", str(MAY_BE_CHOSEN))
-            log(f"{self.settings.node}: replica-priority was changed while it ran, and is put back")
+        if not found or found[1] != str(NEVER_CHOSEN):
+            self._alone_since = None
+            return
+        if not await self.is_only_heir():
+            return
+        await self.own.call("CONFIG", "SET", "replica-priority", str(MAY_BE_CHOSEN))
+        log(f"{self.settings.node}: replica-priority was changed while it ran, nobody else could be chosen, and it is put back")
+
+    async def is_only_heir(self) -> bool:
+        """Whether the Sentinels could choose no other node, and another one is not on its way back."""
+        if len(self.others) < 2:
+            # Of two nodes the one that is not the master is the only one, whichever that is after the next move.
+            return True
+        # The one that they name is the one to be replaced, whatever it says that it is.
+        others = [client for address, client in self.others.items() if address != self._named]
+        infos = await asyncio.gather(*(client.ask("INFO", "replication", "persistence", "keyspace") for client in others))
+        if any(is_heir(info) for info in infos):
+            self._alone_since = None
+            return False
+        clock = asyncio.get_running_loop().time()
+        if self._alone_since is None:
+            self._alone_since = clock
+        return clock - self._alone_since >= NOBODY_ELSE_S
 
     async def opinions(self) -> list[Optional[Opinion]]:
         replies = await asyncio.gather(
@@ -254,6 +279,7 @@ class Keeper:
         role = await self.own.call("ROLE")
         opinions = await self.opinions()
         named: Optional[Address] = agreed(opinions, self.settings.majority)
+        self._named = named
         await self.remember(role, opinions, named)
         if role[0] != "master" or named is None or named[0] == self.settings.node:
             self._rounds = 0

@@ -72,6 +72,14 @@ def may_lead(info: str, behind: bool = False) -> bool:
     return fields.get("role") == "master" or fields.get("master_link_status") == "up" or (keys_in(info) > 0 and not behind)
 
 
+def is_heir(info: Optional[str]) -> bool:
+    """Whether the Sentinels may choose that node, by its INFO (None: no answer): a replica that has the data, and says a number above 0."""
+    if info is None or not may_lead(info):
+        return False
+    fields = fields_of(info)
+    return fields.get("role") == "slave" and int(fields.get("slave_priority", "0")) > 0
+
+
 def would_wipe(keys: int, named: Optional[Other]) -> bool:
     """Whether a second master with that many keys would lose them by following the master that the Sentinels name."""
     return keys > 0 and (named is None or not named.answers or named.keys == 0)

@@ -1,4 +1,5 @@
 import { diagnose, type RedisFault } from '../../cluster/redis/faults';
+import { waitsForCopy } from '../../cluster/redis/observed';
 import { logs } from '../../cluster/commands';
 import { formatMs } from '../../cluster/duration';
 import { connectCommand } from '../../cluster/off-networks';
@@ -93,7 +94,7 @@ async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault
 
 /**
  * Has a replica follow its master anew. Where it does not connect, it is ended and started, with the settings of its start; one that was
- * started lately, and has not been connected since, is not.
+ * started lately, and has not been connected since, is not, nor one whose copy only waits for the master.
  * @throws Error when it is not connected then
  */
 async function connectAnew(deps: ActivityDeps, access: RedisAccess, node: string, master: string): Promise<string> {
@@ -123,6 +124,8 @@ async function connectAnew(deps: ActivityDeps, access: RedisAccess, node: string
   const failed = (why: string) => finalFailure('Failed', `L1: ${why}. Next: ${logs(node)}`);
   // The master may have failed meanwhile: the replica is needed as it is.
   if (state?.role !== 'replica' || its?.role !== 'master') throw failed(inVain);
+  const waits = waitsForCopy(access.internal(node), its);
+  if (waits !== undefined) return `follows ${master} anew, and ${waits}: left running`;
   if (before?.upstream?.downMs == null && (state.upMs ?? 0) < RESTART_AGAIN_MS)
     throw failed(
       `${inVain}, as since its start ${formatMs(state.upMs ?? 0)} ago (limit: no second restart in vain within ${formatMs(RESTART_AGAIN_MS)})`,

@@ -1,6 +1,7 @@
 import type { Signal } from '../../cluster/guard/signals';
 import { ailmentSays, refusesWrites } from '../../cluster/redis/ailments';
 import { silentBeside } from '../../cluster/redis/away';
+import { faultKey, type RedisFault } from '../../cluster/redis/faults';
 import { headless, HEADLESS_MS } from '../../cluster/redis/headless';
 import { isStopped, mastersOf, namedMaster, type ObservedRedis, type SeenReplicas } from '../../cluster/redis/observed';
 import { moveThatMends, REFUSES_MS } from '../../cluster/redis/refusal';
@@ -39,7 +40,14 @@ export interface RedisWatchRequest {
   /** The primary of PostgreSQL, whose failover goes first; null while it is not known. */
   postgresPrimary: string | null;
   /** What the guard knows already: the same news is not told again. */
-  known: { failed: boolean; leftOver: boolean; sees: string; hanging?: string[] };
+  known: {
+    failed: boolean;
+    leftOver: boolean;
+    sees: string;
+    hanging?: string[];
+    /** The keys of the faults that were told as left over; another one is news. Absent from a guard of an older version: none is. */
+    left?: string[];
+  };
   /** What an earlier stretch saw last in the master's own list of replicas. */
   seen?: SeenReplicas;
   /** Nodes that were killed, or hang, beside a master that is well may be started. Absent from a guard of an older version: they may not. */
@@ -67,6 +75,8 @@ export interface RedisWatchResult {
   key: string;
   /** Of `refuses`: the replica that is fit to be the master. */
   heir?: string;
+  /** Of `left over`: the keys of the faults. Absent from a watch of an older version. */
+  faults?: string[];
   /** Of `left over`: the nodes that hang, off their networks. */
   hanging?: string[];
   /** Nodes that were killed or hung and that the watch has started, each in a sentence. */
@@ -100,6 +110,7 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
   const observatory = new RedisObservatory(deps, request.cluster, redis, request.master, policy, waitsForAnEnd);
   const odd = new Since();
   const left = new Since();
+  const lasts = new Map<string, number>();
   const without = new Since();
   const refusing = new Since();
   const killed = new KilledNodes(deps, request.cluster, policy);
@@ -186,11 +197,21 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
           const hanging = hangingIn(faults);
           // What an attempt was in vain for is over: the next one does not wait.
           const ended = (request.known.hanging ?? []).some((node) => !hanging.includes(node));
-          const due = ended || (left.holds(now) >= REPAIR_AFTER_MS && !request.known.leftOver);
+          const lasting = lastingOf(faults, lasts, now);
+          // One that is new has its time, too, however long others last.
+          const news = leftOver ? isNews(request.known, lasting) : left.holds(now) >= REPAIR_AFTER_MS;
+          const due = ended || news;
           if (due && (await deps.lockHolder(request.cluster, 'redis')) === undefined)
-            return { why: 'left over', ...seen, sees: says, ...(hanging.length > 0 || ended ? { hanging } : {}) };
+            return {
+              why: 'left over',
+              ...seen,
+              sees: says,
+              faults: faults.map(faultKey),
+              ...(hanging.length > 0 || ended ? { hanging } : {}),
+            };
         } else {
           left.ends();
+          lasts.clear();
           if (failed || leftOver || isBack(round.picture, request.movedFrom)) return { why: 'healthy', ...seen };
         }
       }
@@ -198,9 +219,10 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
       if (round.picture !== undefined) {
         const faults = headless(round.picture);
         if (faults.length === 0) without.ends();
-        else if (without.holds(now) >= HEADLESS_MS && !request.known.leftOver) {
+        else if (without.holds(now) >= HEADLESS_MS && isNews(request.known, faults)) {
           const holder = await deps.lockHolder(request.cluster, 'redis');
-          if (holder === undefined) return { why: 'left over', ...seen, sees: leftBehindSays(faults) };
+          if (holder === undefined)
+            return { why: 'left over', ...seen, sees: leftBehindSays(faults), faults: faults.map(faultKey) };
         }
       }
 
@@ -283,6 +305,18 @@ async function endedPrimary(deps: ActivityDeps, primary: string | null): Promise
   const container = await deps.docker.inspect(primary).catch(() => undefined);
   return container !== undefined && isStopped(container) ? primary : undefined;
 }
+
+/** Those of the faults that have lasted for {@link REPAIR_AFTER_MS}; `since` says when each began, and forgets those that are over. */
+function lastingOf(faults: readonly RedisFault[], since: Map<string, number>, now: number): RedisFault[] {
+  const keys = faults.map(faultKey);
+  for (const key of since.keys()) if (!keys.includes(key)) since.delete(key);
+  for (const key of keys) since.set(key, since.get(key) ?? now);
+  return faults.filter((fault) => now - (since.get(faultKey(fault)) ?? now) >= REPAIR_AFTER_MS);
+}
+
+/** Nothing left over was told yet, or one of these was not. */
+const isNews = ({ leftOver, left }: RedisWatchRequest['known'], faults: readonly RedisFault[]): boolean =>
+  !leftOver || (left !== undefined && faults.some((fault) => !left.includes(faultKey(fault))));
 
 /** For how long something has been so. */
 class Since {

@@ -1,6 +1,6 @@
 import type { Away } from './away';
-import { redisFailover } from './commands';
-import { answeringNodes, upstreamOf, type AnsweringRedis, type ObservedRedis } from './observed';
+import { redisCli, redisFailover } from './commands';
+import { answeringNodes, upstreamOf, waitsForCopy, type AnsweringRedis, type ObservedRedis } from './observed';
 
 /*
  * Replicas that answer and are not connected to the master that they follow: another password, a firewall between the two, a copy that
@@ -17,16 +17,21 @@ export const notConnected = (observed: ObservedRedis, master: string): string[] 
     .filter((node) => isApart(observed, node, master))
     .map(({ name }) => name);
 
-/** Those of them that are not being copied either, and read no files. Pure. */
+/** Those of them that are not being copied either, and read no files. Pure. A copy that only waits is for nobody to mend. */
 export function apartFrom(observed: ObservedRedis, master: string): Away[] {
   const others = answeringNodes(observed).filter(({ name }) => name !== master);
   const apart = others.filter(
     (node) => isApart(observed, node, master) && node.state.upstream?.syncing !== true && !node.state.loading,
   );
   const heirs = others.some((node) => upstreamOf(observed, node) === master && node.state.upstream?.up === true);
-  return apart.map(({ name }) => ({
-    name,
-    says: `${name} is not connected to ${master}, which it follows${heirs ? '' : ': nobody could take over'}`,
-    next: redisFailover(observed.cluster, '--repair'),
-  }));
+  const its = observed.nodes.find(({ name }) => name === master)?.state;
+  return apart.map(({ name, internal }) => {
+    const waits = waitsForCopy(internal, its);
+    const why = waits === undefined ? '' : `, and ${waits}`;
+    return {
+      name,
+      says: `${name} is not connected to ${master}, which it follows${why}${heirs ? '' : ': nobody could take over'}`,
+      next: waits === undefined ? redisFailover(observed.cluster, '--repair') : redisCli(master, 'info persistence'),
+    };
+  });
 }

@@ -6,6 +6,7 @@ import {
   namedMaster,
   nodeAt,
   upstreamOf,
+  waitsForCopy,
   whoHears,
   type AnsweringRedis,
   type ObservedRedis,
@@ -28,8 +29,9 @@ export type RedisFault =
   /** A replica follows nobody, or somebody who is not the master. */
   | { kind: 'astray'; node: string; master: string; follows: string }
   /**
-   * A replica follows the master and has not been connected to it for {@link APART_MS}, nor is it being copied. Others hear from the master:
-   * where nobody does, it is the master that is cut off, and the replica is to take over.
+   * A replica follows the master and has not been connected to it for {@link APART_MS}, is not being copied, and does not wait for that
+   * ({@link waitsForCopy}). Others hear from the master: where nobody does, it is the master that is cut off, and the replica is to take
+   * over.
    */
   | { kind: 'apart'; node: string; master: string }
   /** A Sentinel tells clients somebody else, or nothing. */
@@ -48,6 +50,15 @@ export const BLIND_MS = 10_000;
 
 /** A replica whose connection is down for this long does not come back by itself, in milliseconds: it tries again each second. */
 export const APART_MS = 10_000;
+
+/**
+ * Names a fault, by kind and node, so that a later look tells it from a new one. A Sentinel that was told in vain may be left with another
+ * word, and one of several nodes with the same data may be named as the next master: neither is another fault.
+ */
+export function faultKey({ kind, node }: RedisFault): string {
+  if (kind === 'no master') return kind;
+  return `${kind === 'blind' ? 'wrong word' : kind} ${node}`;
+}
 
 /** A fault in half a sentence. */
 export function faultSays(fault: RedisFault): string {
@@ -181,13 +192,15 @@ function apartMs({ state: { upstream, loading, upMs } }: AnsweringRedis): number
 function faultsBeside(observed: ObservedRedis, master: string): RedisFault[] {
   const faults: RedisFault[] = [];
   const heard = whoHears(observed, master).length > 0;
+  const its = observed.nodes.find(({ name }) => name === master)?.state;
   for (const node of answeringNodes(observed)) {
     if (node.name === master) continue;
     if (node.state.role === 'master') faults.push({ kind: 'second master', node: node.name, master });
     else if (upstreamOf(observed, node) !== master) {
       const { host = 'nobody', port = 0 } = node.state.upstream ?? {};
       faults.push({ kind: 'astray', node: node.name, master, follows: `${host}:${port}` });
-    } else if (heard && apartMs(node) >= APART_MS) faults.push({ kind: 'apart', node: node.name, master });
+    } else if (heard && apartMs(node) >= APART_MS && waitsForCopy(node.internal, its) === undefined)
+      faults.push({ kind: 'apart', node: node.name, master });
   }
   for (const { name, state } of answeringSentinels(observed)) {
     const said = nodeAt(observed, state.master)?.name;

@@ -9,7 +9,14 @@ import { isLooping, lookAt, LOOPS } from './away';
 import { heardByOthers, knock } from './barred';
 import { redisCli, redisFailover, redisStatus, START_STACK } from './commands';
 import { BLIND_MS, diagnose, faultSays, withData, type RedisFault } from './faults';
-import { answeringNodes, answeringSentinels, majorityOf, mastersOf, type ObservedRedis } from './observed';
+import {
+  answeringNodes,
+  answeringSentinels,
+  majorityOf,
+  mastersOf,
+  waitsForCopy,
+  type ObservedRedis,
+} from './observed';
 import { moveThatMends } from './refusal';
 import { strangersOf } from './strangers';
 import { waitingSentinel } from './waiting';
@@ -132,12 +139,19 @@ function checkNodes(list: Checklist, topology: RedisTopology, observed: Observed
       next: redisCli(name, 'info persistence'),
     });
     if (upstream === null) continue;
+    const waits = upstream.up || upstream.syncing ? undefined : waitsForCopy(node.internal, master?.state);
     list.require('L1', upstream.up && upstream.silentMs <= SILENT_MS, {
       says: `${name} is connected to its master`,
       refusal: upstream.syncing ? `${name} is being copied` : `${name} is not connected to its master`,
-      measured: upstream.up ? `silent for ${formatMs(upstream.silentMs)}` : 'master_link_status is down',
+      measured: upstream.up
+        ? `silent for ${formatMs(upstream.silentMs)}`
+        : `master_link_status is down${waits === undefined ? '' : `; it ${waits}`}`,
       limit: `up, heard from within ${formatMs(SILENT_MS)}`,
-      next: apart.includes(name) ? redisFailover(observed.cluster, '--repair') : logs(name),
+      next: apart.includes(name)
+        ? redisFailover(observed.cluster, '--repair')
+        : waits === undefined || master === undefined
+          ? logs(name)
+          : redisCli(master.name, 'info persistence'),
     });
   }
 }

@@ -20,7 +20,9 @@ export interface RedisState {
     /** For how long the connection has been down; 0 while it is up; null where there was none since the node's start. */
     downMs: number | null;
   } | null;
-  /** On a master: the replicas that are connected. */
+  /**
+   * On a master: the replicas that are connected; `state` is Redis's word: `online`, or one of {@link waitsForCopy}.
+   */
   replicas: { host: string; port: number; state: string; offset: number; silentMs: number }[];
   /** It still reads its files. */
   loading: boolean;
@@ -34,6 +36,11 @@ export interface RedisState {
   settings?: RedisSettings;
   /** It keeps an append-only file. Absent where it does not say: it does. */
   keepsFile?: boolean;
+  /**
+   * A child process of it is at work: a snapshot, a copy for a replica, or the append-only file that is written anew (`INFO persistence`).
+   * Absent where it does not say, and in a picture of an older version.
+   */
+  childAtWork?: boolean;
   /** Keys that it holds, in all databases. */
   keys: number;
   /** Since its server was started, in milliseconds. Absent where it does not say. */
@@ -195,6 +202,23 @@ export function whoHears(observed: ObservedRedis, master: string): string[] {
     ({ state }) => nodeAt(observed, state.master)?.name === master && (state.master?.lastAnswerMs ?? 0) < HEARD_MS,
   );
   return [...replicas, ...sentinels].map(({ name }) => name);
+}
+
+/** Words of a master for a replica that waits for its copy, or gets one (Redis: `SLAVE_STATE_*`). */
+const COPIES = /^(wait_|send_bulk)/;
+
+/**
+ * Why a replica that has no connection to that master is to be left alone, in half a sentence: a copy waits as long as the master has a
+ * child at work, and the replica itself says then that it is not being copied. Pure. Undefined where it does not wait, and where an older
+ * version looked.
+ */
+export function waitsForCopy(replica: Endpoint, master: RedisState | null | undefined): string | undefined {
+  if (master?.childAtWork === undefined) return undefined;
+  const listed = master.replicas.find(({ host, port }) => host === replica.host && port === replica.port);
+  if (listed !== undefined && COPIES.test(listed.state)) return `waits for its copy (state=${listed.state})`;
+  return master.childAtWork
+    ? 'may wait for its copy: the master has a child process at work (INFO persistence)'
+    : undefined;
 }
 
 /** A node's address inside the network. @throws Error when the topology has no such node */

@@ -40,6 +40,20 @@ test('a replica that answers and is not connected is told after ten seconds, unt
   expect([away.trouble, away.pending]).toEqual([undefined, false]);
 });
 
+test('one that waits for its copy is told with that, and not for a repair', () => {
+  const away = new AwayNodes();
+  const replicas = [{ host: REPLICA, port: 6379, state: 'wait_bgsave', offset: 0, silentMs: 0 }];
+  const waits = picture(
+    [master(MASTER, { childAtWork: true, replicas }), replica(REPLICA, MASTER, {}, { up: false, downMs: 1000 })],
+    sentinelsNaming(MASTER),
+  );
+  away.see(waits, MASTER, 0);
+  away.see(waits, MASTER, 10_000);
+  expect(away.trouble).toBe(
+    `${REPLICA} is not connected to ${MASTER}, which it follows, and waits for its copy (state=wait_bgsave): nobody could take over. Next: docker exec ${MASTER} redis-cli info persistence`,
+  );
+});
+
 test('a replica that is being copied is not told, and one whose copy breaks off again and again is', () => {
   const away = new AwayNodes();
   away.see(apart({ syncing: true }), MASTER, 0);

@@ -100,8 +100,10 @@ export class FakeRedis {
   says: string[] = [];
   /** The replica has no connection to its master, and its server was started so long ago, in seconds. */
   apart: { upS: number } | undefined;
-  /** What has it connect again. */
-  connectsBy: 'following' | 'a start' | undefined;
+  /** What has it connect again; of `a copy`: it waits for one once it was told to follow. */
+  connectsBy: 'following' | 'a start' | 'a copy' | undefined;
+  /** The master's word for it. */
+  listedAs = 'online';
   /** Replicas of the master that the topology does not have, by host. */
   strangers: string[] = [];
   /** The run that holds the lock of Redis; another one holds that of PostgreSQL all the time. */
@@ -220,7 +222,8 @@ export class FakeRedis {
           ...(name === this.alsoMaster ? ['db0:keys=1,expires=0,avg_ttl=0'] : []),
           ...(isMaster
             ? [REPLICA, ...this.strangers].map(
-                (host, index) => `slave${index}:ip=${host},port=6379,state=online,offset=1000,lag=0`,
+                (host, index) =>
+                  `slave${index}:ip=${host},port=6379,state=${index === 0 ? this.listedAs : 'online'},offset=1000,lag=0`,
               )
             : [
                 `master_host:${this.named}`,
@@ -234,6 +237,7 @@ export class FakeRedis {
         this.asked.push(`${name}: ${words.join(' ').replace('replicaof', 'REPLICAOF')}`);
         const lead = words[1] === 'NO';
         if (!lead && this.connectsBy === 'following') this.apart = undefined;
+        if (!lead && this.connectsBy === 'a copy') this.listedAs = 'wait_bgsave';
         if (!lead) this.configured.push(`${name}: follow ${words[1]}`);
         if (lead && name === this.refusesRole)
           return new Error("NOPERM User default has no permissions to run the 'replicaof' command");

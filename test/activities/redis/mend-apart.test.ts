@@ -45,6 +45,21 @@ describe('a replica that answers and is not connected to its master', () => {
     expect([world.ended, world.started]).toEqual([[REPLICA], []]);
   }, 15_000);
 
+  test('is left running where it waits for its copy, since the master has a child at work', async () => {
+    world.connectsBy = 'a copy';
+    world.says = ['rdb_bgsave_in_progress:0', 'aof_rewrite_in_progress:0'];
+    expect(await mend()).toBe(
+      'follows veloz-redis-master anew, and waits for its copy (state=wait_bgsave): left running',
+    );
+    expect([world.ended, world.started]).toEqual([[], []]);
+  }, 15_000);
+
+  test('is not touched at all while the master rewrites its file', async () => {
+    world.says = ['rdb_bgsave_in_progress:0', 'aof_rewrite_in_progress:1'];
+    expect(await mend()).toBe('it is so no longer');
+    expect([world.asked, world.ended]).toEqual([[], []]);
+  });
+
   test('was started lately, in vain: that is not tried again', async () => {
     world.apart = { upS: 1200 };
     await expect(mend()).rejects.toMatchObject({

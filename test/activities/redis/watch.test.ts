@@ -132,6 +132,22 @@ describe('a stretch of watching Redis', () => {
     });
   });
 
+  test('tells it beside what was told already, and the same not again', async () => {
+    world.named = REPLICA;
+    await world.kill(MASTER);
+    const told = (left?: string[]) =>
+      watch({
+        master: REPLICA,
+        movedFrom: MASTER,
+        known: { ...known, leftOver: true, ...(left === undefined ? {} : { left }) },
+        forMs: 7000,
+      });
+    const key = `stopped ${MASTER}`;
+    const [news, same, older] = await Promise.all([told([`wrong word ${SENTINELS[2]}`]), told([key]), told()]);
+    expect(news).toMatchObject({ why: 'left over', faults: [key] });
+    expect([same.why, older.why]).toEqual(['quiet', 'quiet']);
+  }, 20_000);
+
   test('has a Redis without any master mended once the Sentinels had their time', async () => {
     const real = performance.now.bind(performance);
     const began = real();

@@ -53,6 +53,23 @@ describe('with one master', () => {
     expect(diagnose(seen)).toEqual({ faults: isFault ? [{ kind: 'apart', node: REPLICA, master: MASTER }] : [] });
   });
 
+  test.each<[string, string | undefined, boolean | undefined, boolean]>([
+    ['wait_bgsave', 'wait_bgsave', false, false],
+    ['send_bulk', 'send_bulk', true, false],
+    ['send_bulk_and_stream', 'send_bulk_and_stream', true, false],
+    ['a child of the master at work', undefined, true, false],
+    ['an old connection that the master has not given up', 'online', false, true],
+    ['nothing that explains it', undefined, false, true],
+    ['a picture of an older version', 'wait_bgsave', undefined, true],
+  ])('a replica that has no connection for long, with %s', (_what, state, childAtWork, isFault) => {
+    const replicas = state === undefined ? [] : [{ host: REPLICA, port: 6379, state, offset: 0, silentMs: 0 }];
+    const its = master(MASTER, { replicas, ...(childAtWork === undefined ? {} : { childAtWork }) });
+    const apart = replica(REPLICA, MASTER, {}, { up: false, downMs: 60_000 });
+    expect(diagnose(picture([its, apart], sentinelsNaming(MASTER)))).toEqual({
+      faults: isFault ? [{ kind: 'apart', node: REPLICA, master: MASTER }] : [],
+    });
+  });
+
   test('a replica without a connection is left alone where nobody else hears from the master either', () => {
     const apart = replica(REPLICA, MASTER, {}, { up: false, downMs: 60_000 });
     expect(diagnose(picture([master(MASTER), apart], sentinelsNaming(MASTER, 3000)))).toEqual({ faults: [] });

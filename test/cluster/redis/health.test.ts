@@ -172,6 +172,19 @@ test('a replica that lost its master for long is told once, with the repair', ()
   expect(findings(picture([master(MASTER), apart], sentinelsNaming(MASTER)))).toEqual([`refuse: ${REPAIR}`]);
 });
 
+test('a replica that waits for its copy is told with what the master is at', () => {
+  const apart = replica(REPLICA, MASTER, {}, { up: false, downMs: 60_000 });
+  const seen = picture([master(MASTER, { childAtWork: true }), apart], sentinelsNaming(MASTER));
+  expect(redisFindings(redisTopology(), seen)).toMatchObject([
+    {
+      refusal: `${REPLICA} is not connected to its master`,
+      measured:
+        'master_link_status is down; it may wait for its copy: the master has a child process at work (INFO persistence)',
+      next: `docker exec ${MASTER} redis-cli info persistence`,
+    },
+  ]);
+});
+
 describe('Sentinels that lost what they knew', () => {
   // As docker/redis/veloz_redis says it, by way of the client's error.
   const error =
