@@ -103,6 +103,11 @@ async function bench(options: Options): Promise<number> {
   let foundLate: Loss[] = [];
   let reports: Awaited<ReturnType<typeof allReports>> = [];
   let broken: string | undefined;
+  const interrupted = () => {
+    say('Interrupted. What the rounds came to, without a look at the reports and at all of it once more:');
+    for (const line of summaryLines(chaosSummary(rounds, []), 0)) say(line);
+  };
+  process.once('SIGINT', interrupted);
   try {
     const campaign = await setUp(cleanup, options);
     const { target, means } = campaign;
@@ -150,6 +155,7 @@ async function bench(options: Options): Promise<number> {
     reports = await allReports(campaign, began);
   } finally {
     await cleanup.run();
+    process.off('SIGINT', interrupted);
   }
   const claims = reports.flatMap((report) => claimOf(report) ?? []);
   const chaos = chaosSummary(rounds, claims, foundLate);
@@ -167,12 +173,17 @@ async function bench(options: Options): Promise<number> {
     ...(broken === undefined ? {} : { broken }),
   };
   if (output === 'json') process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
-  say(
-    `${chaos.rounds} rounds, ${chaos.faults} faults: ${chaos.acknowledged} rows acknowledged, lost ${chaos.lost}, dual ${chaos.dualWrites}; ${chaos.ordersAcknowledged} orders, lost ${chaos.ordersLost}, double ${chaos.ordersDouble}; ${chaos.redisAcknowledged} writes to Redis, lost ${chaos.redisLost}; falsely told ${chaos.falselyTold} of ${claims.length}; needed help ${chaos.needsHelp}; SQLSTATE 25006 ${chaos.readOnlyErrors}`,
-  );
-  say(`  worst gap ${formatMs(chaos.worstGapMs)}, protected again ${words(chaos.protectedAgainMs)}`);
+  for (const line of summaryLines(chaos, claims.length)) say(line);
   if (broken !== undefined) say(`Error: ${broken}`);
   return isClean(chaos) && broken === undefined ? 0 : 1;
+}
+
+/** A campaign's end in words, for people. */
+function summaryLines(chaos: ReturnType<typeof chaosSummary>, claims: number): string[] {
+  return [
+    `${chaos.rounds} rounds, ${chaos.faults} faults: ${chaos.acknowledged} rows acknowledged, lost ${chaos.lost}, dual ${chaos.dualWrites}; ${chaos.ordersAcknowledged} orders, lost ${chaos.ordersLost}, double ${chaos.ordersDouble}; ${chaos.redisAcknowledged} writes to Redis, lost ${chaos.redisLost}; falsely told ${chaos.falselyTold} of ${claims}; needed help ${chaos.needsHelp}; SQLSTATE 25006 ${chaos.readOnlyErrors}`,
+    `  worst gap ${formatMs(chaos.worstGapMs)}, protected again ${words(chaos.protectedAgainMs)}`,
+  ];
 }
 
 /** Says of a round that was not clean how it is played again alone, and what the guard said meanwhile. */
