@@ -180,6 +180,8 @@ export interface GuardKnowledge {
   toRejoin?: { node: string; reason: string }[];
   /** When a fence that was in vain is tried again, in milliseconds since the epoch. */
   fenceAgainAt?: number;
+  /** Fences in a row that were in vain. */
+  fencesInVain?: number;
   /** Of what is left over. */
   mending?: MendingKnowledge;
   /** The key of the readiness that was told last. */

@@ -1,6 +1,7 @@
 import { log, patched, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { WatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
+import { mendingBackoffMs } from '../cluster/guard/mending';
 import type { GuardPolicy } from '../cluster/guard/policy';
 import type { GuardEvent, GuardKnowledge, GuardState } from './guard-messages';
 import { act, changing } from './runbook/activity-options';
@@ -48,6 +49,14 @@ export class SplitBrainGuard {
     known.splitBrain = false;
   }
 
+  /** One node alone is writable: whatever was in vain is over. */
+  isOver(): void {
+    const { known } = this.host;
+    known.splitBrain = false;
+    delete known.fenceAgainAt;
+    delete known.fencesInVain;
+  }
+
   /** Two nodes are writable: the ones that are not the primary are fenced, where it is known which that is. */
   async take({ splitBrain }: WatchResult): Promise<void> {
     if (splitBrain === undefined) return;
@@ -68,6 +77,7 @@ export class SplitBrainGuard {
           keep,
           ...(splitBrain.named === undefined ? {} : { named: splitBrain.named }),
         });
+        delete known.fencesInVain;
         this.host.note('fenced', says);
         this.toRejoin.push({ node, reason: splitBrain.says });
       } catch (error) {
@@ -80,8 +90,10 @@ export class SplitBrainGuard {
   private fenceLater(says: string): void {
     // A guard that was started by a version in which everything waited goes on as it began, until its history begins anew.
     if (!patched('guard-back-off-of-failovers')) return this.host.backOff(says);
-    const { backoff } = this.host.policy;
-    this.host.known.fenceAgainAt = Date.now() + backoff;
-    this.host.note('backoff', `${says}. It is tried again after ${formatMs(backoff)}`);
+    const { known, policy } = this.host;
+    known.fencesInVain = (known.fencesInVain ?? 0) + 1;
+    const ms = mendingBackoffMs(known.fencesInVain, policy);
+    known.fenceAgainAt = Date.now() + ms;
+    this.host.note('backoff', `${says}. It is tried again after ${formatMs(ms)}`);
   }
 }

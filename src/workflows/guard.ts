@@ -332,7 +332,14 @@ class Guard {
     this.splitBrain.retryWhenDue(now);
     const { primary } = state.ledger;
     const run = `${this.runId('failover')}/${uuid4()}`;
-    const { failures: _failures, redis: _redis, mending: _mending, fenceAgainAt: _fenceAgainAt, ...known } = this.known;
+    const {
+      failures: _failures,
+      redis: _redis,
+      mending: _mending,
+      fenceAgainAt: _again,
+      fencesInVain: _vain,
+      ...known
+    } = this.known;
     const mayHold =
       this.acts() && state.mode === 'auto' && state.ledger.state === 'protected' && state.acting === undefined;
     // Only what takes no longer than a moment is done outside of the run that follows: with any other ledger the failed primary's own
@@ -438,7 +445,7 @@ class Guard {
       case 'healthy':
         if (this.known.failed) this.note('primary back', result.sees);
         this.known.failed = false;
-        this.known.splitBrain = false;
+        this.splitBrain.isOver();
         this.known.failures = 0;
         delete state.backoffUntil;
         // A failover that nobody has approved yet has lost its reason. One that was approved is why another node is well now.
