@@ -11,6 +11,8 @@ export interface KeptAttempts extends Omit<Attempts, 'since'> {
   seenAt: number;
   /** When it was ended last. */
   triedAt?: number;
+  /** How often it was ended and started in a row. */
+  restarts?: number;
   /** When it was asked last, and whether it answered. */
   askedAt?: number;
   answered?: boolean;

@@ -2,7 +2,7 @@ import { CONFIRMED_WITHIN_MS } from '../cluster/guard/confirmation';
 import { problemSentence, type Check } from '../cluster/check';
 import type { Ledger } from '../cluster/guard/ledger';
 import type { GuardMode } from '../cluster/guard/policy';
-import type { GuardEvent, GuardState, RedisGuardState } from '../workflows/guard-messages';
+import { holdsFailoverUp, type GuardEvent, type GuardState, type RedisGuardState } from '../workflows/guard-messages';
 import type { StartedRun } from '../workflows/guard-runs';
 import { namesTrouble } from '../workflows/guard-explain';
 import { evidenceTable } from './evidence';
@@ -282,7 +282,7 @@ function redisPart(redis: RedisGuardState, now: number, style: Style): string {
       ? [
           fact(
             '',
-            `Nothing before ${style.clock(until)} (${formatSeconds(until - now)}): the last attempt did not end well`,
+            `${holdsFailoverUp(redis) ? 'Nothing' : 'It is not tried again'} before ${style.clock(until)} (${formatSeconds(until - now)}): the last attempt did not end well`,
           ),
         ]
       : []),

@@ -1,7 +1,8 @@
 import { formatMs } from '../cluster/duration';
 import { SOME_PASS } from '../cluster/guard/ledger-rules';
 import type { GuardPolicy } from '../cluster/guard/policy';
-import type { GuardState, RedisGuardState } from './guard-messages';
+import { redisFailover } from '../cluster/redis/commands';
+import { holdsFailoverUp, type GuardState, type RedisGuardState } from './guard-messages';
 
 /** What follows from names that could not be set, and why they could not, in half a sentence. Pure. */
 export function namesTrouble({ what, says }: NonNullable<GuardState['namesFailed']>): string {
@@ -88,11 +89,15 @@ export function explainRedis(state: GuardState, redis: RedisGuardState, silenceM
       : `It waits for the end of ${redis.acting.workflowId}.`;
   if (state.maintenance !== undefined || state.mode === 'off')
     return 'It watches and changes nothing; the Sentinels fail over by themselves.';
-  if (redis.backoffUntil !== undefined)
+  if (redis.backoffUntil !== undefined && holdsFailoverUp(redis))
     return `It tries again at ${new Date(redis.backoffUntil).toISOString()}. A person can go first: veloz-ha redis failover --cluster ${state.cluster}`;
   if (redis.master === null) return 'It does nothing while no master is known.';
   const when = `When ${redis.master} is killed, or answers nobody for ${formatMs(silenceMs)},`;
+  const again =
+    redis.backoffUntil === undefined
+      ? ''
+      : ` What did not end well is tried again at ${new Date(redis.backoffUntil).toISOString()}; a person can go first: ${redisFailover(state.cluster, '--repair')}`;
   return state.mode === 'auto'
-    ? `${when} a replica takes over.`
-    : `${when} it plans a failover and asks; the Sentinels wait for nobody's answer.`;
+    ? `${when} a replica takes over.${again}`
+    : `${when} it plans a failover and asks; the Sentinels wait for nobody's answer.${again}`;
 }

@@ -126,7 +126,7 @@ export class MendingGuard {
   /** What is left over now, for people; what is over is told once. */
   private tell({ leftOver, started: startedSays = [], answering = [] }: MembersWatchResult): void {
     const { host, mending } = this;
-    for (const says of startedSays) host.note('mended', says);
+    for (const says of startedSays) host.note(says.includes(` ${STAYS_STOPPED}`) ? 'mending' : 'mended', says);
     if (answering.length > 0) host.standbyAnswers();
     const { known } = host;
     const before = mending.nodes;
@@ -152,8 +152,9 @@ export class MendingGuard {
           : byWatch === true
             ? `${node} runs again`
             : `${node} is a standby again${after}`;
-      if (!stays) host.note('mended', over);
       delete known[node];
+      if (stays) continue;
+      host.note('mended', over);
       host.mended();
     }
     for (const { node, key } of leftOver) {

@@ -190,6 +190,13 @@ export interface GuardKnowledge {
   redis?: RedisGuardKnowledge;
 }
 
+/** Keys of what waits for its own back-off alone, beside those of faults of Redis. */
+export const REDIS_WAITS = { failed: 'failed', refuses: 'refuses' } as const;
+
+/** Whether a master that fails now would wait for the back-off after an attempt in vain; else only what was in vain does. */
+export const holdsFailoverUp = ({ waits, backoffUntil }: RedisGuardState): boolean =>
+  waits === undefined || (waits[REDIS_WAITS.failed]?.until ?? 0) >= (backoffUntil ?? 0);
+
 /** News of Redis that the guard has told already. */
 export interface RedisGuardKnowledge {
   failed: boolean;

@@ -5,7 +5,13 @@ import type { GuardPolicy } from '../cluster/guard/policy';
 import type { RunEnd } from '../cluster/guard/run-end';
 import { strangersSay } from '../cluster/redis/strangers';
 import { TROUBLE } from '../cluster/redis/watch';
-import type { GuardEvent, GuardState, RedisGuardKnowledge, RedisGuardState } from './guard-messages';
+import {
+  REDIS_WAITS,
+  type GuardEvent,
+  type GuardState,
+  type RedisGuardKnowledge,
+  type RedisGuardState,
+} from './guard-messages';
 import { GuardRuns, newRunId } from './guard-runs';
 import { MAX_BACKOFF_MS, stretchMs, watching, Wait } from './guard-watching';
 import type { RedisFailoverInput } from './redis-input';
@@ -16,9 +22,7 @@ const BUSY_MS = 2000;
 /** A reason has to fit into the input of a run. */
 const REASON_LENGTH = 480;
 
-/** Keys of what waits for its own back-off alone, beside those of faults. */
-const FAILED = 'failed';
-const REFUSES = 'refuses';
+const { failed: FAILED, refuses: REFUSES } = REDIS_WAITS;
 
 /** With this everything that is found is told. */
 export const nothingKnownOfRedis: RedisGuardKnowledge = {
@@ -394,6 +398,7 @@ export class RedisGuard {
     }
     const own = faults.flatMap((fault) => redis.waits?.[fault]?.until ?? []);
     const ms = (own.length > 0 ? Math.min(...own) : (redis.backoffUntil ?? now)) - now;
-    host.note('redis run', `${says}. Nothing is tried again before ${formatMs(ms)} have passed`, run);
+    const what = own.length > 0 ? 'It is not' : 'Nothing is';
+    host.note('redis run', `${says}. ${what} tried again before ${formatMs(ms)} have passed`, run);
   }
 }

@@ -7,6 +7,9 @@ import type { GuardEvent, GuardKnowledge, GuardState } from './guard-messages';
 import { act, changing } from './runbook/activity-options';
 import { rootMessage } from './runbook/runner';
 
+/** Nobody watches meanwhile: what is in vain twice is tried again later. */
+const fencing = { ...changing, retry: { ...changing.retry, maximumAttempts: 2 } } as const;
+
 /** The guard, as the part of it that ends a second primary needs it. */
 export interface SplitBrainHost {
   readonly state: GuardState;
@@ -49,12 +52,11 @@ export class SplitBrainGuard {
     known.splitBrain = false;
   }
 
-  /** One node alone is writable: whatever was in vain is over. */
+  /** One node alone is seen writable. One that could not be fenced may only have missed a round: it has to stay so for its back-off. */
   isOver(): void {
     const { known } = this.host;
     known.splitBrain = false;
-    delete known.fenceAgainAt;
-    delete known.fencesInVain;
+    if (known.fenceAgainAt === undefined) delete known.fencesInVain;
   }
 
   /** Two nodes are writable: the ones that are not the primary are fenced, where it is known which that is. */
@@ -66,11 +68,12 @@ export class SplitBrainGuard {
     this.host.note('split brain', splitBrain.says);
     const { keep } = splitBrain;
     if (keep === null || !this.host.acts() || state.acting !== undefined) return;
+    if (known.fenceAgainAt !== undefined && Date.now() < known.fenceAgainAt) return;
     // All of them first: each takes writes until it is fenced, and a rejoin holds the lock meanwhile.
     for (const node of splitBrain.fence) {
       try {
         const run = `${workflowInfo().workflowId}/${uuid4()}`;
-        const says = await act(changing, `Fence ${node}, which is not the primary`).fenceRogue({
+        const says = await act(fencing, `Fence ${node}, which is not the primary`).fenceRogue({
           cluster: state.cluster,
           run,
           node,

@@ -574,7 +574,9 @@ class Guard {
         summary: `Started by the guard: ${state.sees}`,
       });
     } catch (error) {
-      this.backOff(`the ${what} could not be started: ${rootMessage(error)}`);
+      const says = `the ${what} could not be started: ${rootMessage(error)}`;
+      if (what === 'failover' || !patched('guard-back-off-of-failovers')) this.backOff(says);
+      else this.note('failover', says);
       return;
     } finally {
       this.starting = false;

@@ -33,6 +33,8 @@ export class EndedContainers {
   private readonly names: string[];
   private readonly restarted: ReadonlySet<string>;
   private readonly hung: HungContainers;
+  /** Those that hang and are being asked, or ended and started. */
+  private readonly inHand = new Map<string, Promise<void>>();
   private readonly onlyWay: ReadonlySet<string>;
   /** Sentinels that Docker starts again and again are told by the watch of Redis. */
   private readonly sentinels: ReadonlySet<string>;
@@ -156,11 +158,26 @@ export class EndedContainers {
     }
   }
 
-  /** What was asked of it may be told in other words by now, and what was ended is looked at again. */
-  private async mendHung(name: string): Promise<void> {
-    const says = await this.hung.mend(name);
-    if (says !== undefined) this.startedSays.push(says);
-    await this.lookAt(name);
+  /** Whatever else has ended does not wait for that: to ask, end and start one may take 20 s. */
+  private mendHung(name: string): void {
+    if (this.inHand.has(name)) return;
+    const mended = this.hung.mend(name).then(async (says) => {
+      if (says !== undefined) this.startedSays.push(says);
+      // What was asked of it may be told in other words by now, and what was ended is looked at again.
+      await this.lookAt(name);
+      this.inHand.delete(name);
+    });
+    this.inHand.set(name, mended);
+  }
+
+  /** One that hangs is being asked, or ended and started. */
+  get isBusy(): boolean {
+    return this.inHand.size > 0;
+  }
+
+  /** Waits until none is. */
+  async idle(): Promise<void> {
+    await Promise.all(this.inHand.values());
   }
 
   /** Docker tells when one ends or is frozen, so that all of them need not be asked all the time. */

@@ -13,6 +13,7 @@ import type { ActivityDeps, ClusterAccess } from '../deps';
 import { endAndStart, staysStopped } from '../end-and-start';
 import { keptOf, lastKeptOf } from '../kept-attempts';
 import { countAttempt } from '../start-again';
+import { Overtaken } from '../still-mine';
 import { messageOf, withinLimit } from './probe';
 
 /** How long Docker may take to answer, in milliseconds. */
@@ -75,7 +76,7 @@ export class HungContainers {
     const kept = lastKeptOf(this.deps, name);
     const now = performance.now();
     if (kept?.since === undefined || now - kept.since < HANGS_MS) return undefined;
-    const mayTry = this.mayAct && kept.attempts < RESTARTS && now >= kept.notBefore;
+    const mayTry = this.mayAct && (kept.restarts ?? 0) < RESTARTS && now >= kept.notBefore;
     const askedMs = now - (kept.askedAt ?? -Infinity);
     if (askedMs < ASK_EVERY_MS) return undefined;
     const mayEnd = mayTry && (await this.mayEnd(name));
@@ -94,9 +95,11 @@ export class HungContainers {
       kept.triedAt = performance.now();
       countAttempt(kept, kept.triedAt, topology.guard);
       const started = await endAndStart(this.deps.docker, name);
+      delete kept.problem;
+      if (started) kept.restarts = (kept.restarts ?? 0) + 1;
       return started ? `${name} was started again: ${hungContainer(name, { answered }).says}` : staysStopped(name);
     } catch (error) {
-      kept.problem = messageOf(error);
+      if (!(error instanceof Overtaken)) kept.problem = messageOf(error);
       return undefined;
     } finally {
       for (const each of others) this.spared.delete(each);
@@ -107,7 +110,8 @@ export class HungContainers {
   private async mayEnd(name: string): Promise<boolean> {
     const { name: cluster, topology } = this.access;
     try {
-      if ((await this.deps.lockHolder(cluster, lockOf(name, topology))) !== undefined) return false;
+      const holder = await withinLimit(this.deps.lockHolder(cluster, lockOf(name, topology)), LIMIT_MS);
+      if (holder !== undefined) return false;
       const others = othersLike(name, topology);
       return !this.anyGoesFirst(name, others) && !(await this.anyStarts(others));
     } catch {
@@ -117,10 +121,12 @@ export class HungContainers {
 
   /** Another one hangs, too, and was tried less often: else the first one could keep it waiting by each of its own attempts. */
   private anyGoesFirst(name: string, names: readonly string[]): boolean {
+    const now = performance.now();
     const attempts = lastKeptOf(this.deps, name)?.attempts ?? 0;
     return names.some((each) => {
       const its = lastKeptOf(this.deps, each);
-      return its?.since !== undefined && its.answered !== true && its.attempts < attempts;
+      const hangs = its?.since !== undefined && its.answered !== true && now - its.seenAt < GAP_MS;
+      return hangs && its.attempts < attempts;
     });
   }
 

@@ -1,4 +1,5 @@
 import type { Signal } from '../../cluster/guard/signals';
+import { notConnected } from '../../cluster/redis/apart';
 import { ailmentSays, refusesWrites } from '../../cluster/redis/ailments';
 import { silentBeside } from '../../cluster/redis/away';
 import { faultKey, type RedisFault } from '../../cluster/redis/faults';
@@ -210,9 +211,14 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
               ...(hanging.length > 0 || ended ? { hanging } : {}),
             };
         } else {
-          left.ends();
-          lasts.clear();
-          if (failed || leftOver || isBack(round.picture, request.movedFrom)) return { why: 'healthy', ...seen };
+          // A replica that waits for its copy is no fault, and what was one is not over by that.
+          const waits = request.master !== null && notConnected(round.picture, request.master).length > 0;
+          if (!waits) {
+            left.ends();
+            lasts.clear();
+          }
+          if (failed || (leftOver && !waits) || isBack(round.picture, request.movedFrom))
+            return { why: 'healthy', ...seen };
         }
       }
 

@@ -76,7 +76,8 @@ export async function startPooler(deps: ActivityDeps, cluster: string): Promise<
     return { says: `${name} runs`, up: true };
   };
   try {
-    await requireOnePrimary(deps, access, `${name} is not started`);
+    stillAsked();
+    await unlessLeft(requireOnePrimary(deps, access, `${name} is not started`));
     return await started().catch((error: unknown): Woken => {
       if (error instanceof CancelledFailure) throw error;
       const why = messageOf(error).replace(/\.$/, '');

@@ -86,7 +86,7 @@ export interface HungFacts {
   /** It answered when it was asked from here; absent where nobody asked yet. */
   answered?: boolean;
   /** How often it was ended and started in a row. */
-  attempts?: number;
+  restarts?: number;
   /** Why the last attempt was in vain. */
   problem?: string;
 }
@@ -99,7 +99,7 @@ export const failsItsCheck = ({ status, health }: { status: string; health?: str
  * A container that runs and whose check of health fails. Docker's word alone ends nothing: a check may ask for more than an answer, or be
  * what hangs. One that answers from here, or that was ended and started so often that this does not help, is told, for a person.
  */
-export function hungContainer(name: string, { answered, attempts = 0, problem }: HungFacts = {}): LeftOver {
+export function hungContainer(name: string, { answered, restarts = 0, problem }: HungFacts = {}): LeftOver {
   const common = { node: name, started: true as const, settleMs: HANGS_MS };
   if (answered === true)
     return {
@@ -113,11 +113,11 @@ export function hungContainer(name: string, { answered, attempts = 0, problem }:
     answered === undefined
       ? "its container runs, and its process does not answer by Docker's check of its health"
       : "its container runs, and its process does not answer: neither Docker's check of its health nor a question from here";
-  if (attempts >= RESTARTS)
+  if (restarts >= RESTARTS)
     return {
       ...common,
       says,
-      leaves: `it was ended and started ${attempts} times, and that did not help`,
+      leaves: `it was ended and started ${restarts} times, and that did not help`,
       next: logs(name),
       key: `${name} hangs on`,
     };

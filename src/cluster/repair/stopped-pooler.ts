@@ -1,4 +1,5 @@
 import type { Check } from '../check';
+import { clusterStatus } from '../commands';
 import type { RepairAction, RepairDecision, RepairKind } from '../failover/repair';
 import type { Ledger } from '../guard/ledger';
 import { isForeign } from '../guard/ledger-rules';
@@ -32,10 +33,14 @@ export function roundWithPooler(
   const known = primary === undefined ? {} : { primary };
   const why = whyKeptOut(observed, decision, ledger);
   if (why !== undefined) {
+    // Of a repair that changes nothing the next one would say the same: whatever else refuses has to go.
+    const other = findings.find((check) => check.result === 'refuse' && !isOf(pooler, check))?.next;
+    const next =
+      actions.length > 0 ? `veloz-ha repair --cluster ${observed.cluster}` : (other ?? clusterStatus(observed.cluster));
     const staysDown = `${pooler.node} stays down (${pooler.why}): ${why}, and clients are let in only where exactly one node of the right database system takes writes`;
     return {
       tasks: actions,
-      findings: findings.map((check) => (isOf(pooler, check) ? keptDown(check, why, observed.cluster) : check)),
+      findings: findings.map((check) => (isOf(pooler, check) ? keptDown(check, why, next) : check)),
       ...known,
       staysDown,
       says: `${decision.says}; ${staysDown}`,
@@ -113,9 +118,9 @@ const systemOf = ({ sql, agent }: ObservedNode): string | undefined =>
 const isOf = ({ node }: OwnTask, { id, says }: Check): boolean => id === 'E4' && says === `${node} is ready`;
 
 /** To start it by hand would let clients in as well. */
-const keptDown = (check: Check, why: string, cluster: string): Check => ({
+const keptDown = (check: Check, why: string, next: string): Check => ({
   ...check,
   measured: `${check.measured}; ${why}`,
   limit: 'exactly one node of the right database system takes writes before clients are let in',
-  next: `veloz-ha repair --cluster ${cluster}`,
+  next,
 });
