@@ -152,7 +152,7 @@ describe('guard, of Redis', () => {
         expect(postgres.input).toMatchObject({ expectedPrimary: PRIMARY });
         await redis.end({ type: 'Refused', says: 'I2: it answers' });
         const state = await cluster.until('the wait', (each) => each.redis?.backoffUntil !== undefined);
-        expect(event(state, 'redis run')?.says).toContain('I2: it answers. Nothing is tried again before');
+        expect(event(state, 'redis run')?.says).toContain('I2: it answers. It is not tried again before');
         // A wait of Redis is none of PostgreSQL.
         expect(state.backoffUntil).toBeUndefined();
         await postgres.end({ says: 'failed over' });

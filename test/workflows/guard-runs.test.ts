@@ -227,9 +227,9 @@ describe('a run that an earlier history of the guard started', () => {
         await cluster.sees(seen('split brain', { splitBrain } as never));
         await cluster.until('the fence', (state) => says(state).includes(`${STANDBY} was fenced`));
         const { runId } = await cluster.state();
+        const asked = cluster.asked.length;
         await handOver(cluster);
         await cluster.until('a new history', (state) => state.runId !== runId);
-        const asked = cluster.asked.length;
         await cluster.watches(() => cluster.asked.length > asked);
         await cluster.handle.executeUpdate('maintenance', { args: [{ on: false }] });
         expect((await cluster.run('rejoin')).input).toMatchObject({ node: STANDBY });
