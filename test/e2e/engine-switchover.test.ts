@@ -8,6 +8,7 @@ import { createEngineClient, type EngineHealthAnswer } from '../../src/systems/e
 import { readSecret } from '../../src/systems/secrets';
 import type { Report } from '../../src/workflows/run-state';
 import { failureOf, Rig } from './support/rig';
+import { sampled as test } from './support/sample';
 import { cli, cluster, docker, thenAlways, waitUntil, wake } from './support/stack';
 
 const engines = present(cluster.engines);

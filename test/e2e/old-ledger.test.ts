@@ -17,6 +17,8 @@ import {
 
 /** Longer than PostgreSQL takes to note the running transactions in its WAL once it is idle: 15 s, and its writer sleeps for 10 s. */
 const IDLE_LIMIT_MS = 30_000;
+/** The end of a run that was refused: a back-off follows, unless the primary was well again by then. */
+const isEnd = (kind: string): boolean => kind === 'backoff' || kind === 'failover';
 /** Longer than a ledger proves anything after its last confirmation, in milliseconds. */
 const OLD_MS = 8000;
 const DATA = '/var/lib/postgresql/data';
@@ -90,7 +92,7 @@ describe('the primary fails while nobody watches', () => {
 
     await guarded.work(1);
     await guarded.until('the guard refusing', ({ events }) =>
-      events.some(({ kind, says }) => kind === 'backoff' && says.includes('I7')),
+      events.some(({ kind, says }) => isEnd(kind) && says.includes('I7')),
     );
     await takesWrites(before.primary, guarded);
     const { events } = await guarded.protectedBy(before.primary);
@@ -158,7 +160,7 @@ describe('the primary fails while nobody watches', () => {
     await thenAlways(
       async () => {
         await guarded.until('the guard refusing', ({ events }) =>
-          events.some(({ kind, says }) => kind === 'backoff' && says.includes('I7') && says.includes('itself goes to')),
+          events.some(({ kind, says }) => isEnd(kind) && says.includes('I7') && says.includes('itself goes to')),
         );
         await takesWrites(before.primary, guarded);
       },

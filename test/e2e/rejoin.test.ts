@@ -11,6 +11,7 @@ import {
   syncStates,
   withBrokenTool,
 } from './support/standby-runs';
+import { sampled as test } from './support/sample';
 import { docker, psql, roles, thenAlways, waitUntil, whole } from './support/stack';
 
 /** The standby was promoted, and the old primary is made its standby. */
