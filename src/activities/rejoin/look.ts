@@ -12,6 +12,7 @@ import { stillAsked, unlessLeft } from '../give-way';
 import { messageOf } from '../guard/probe';
 import { howItEnded } from '../how-it-ended';
 import { putBack, putBackWords } from '../put-back';
+import { requireLetIn } from './let-in';
 import {
   checkpointed,
   ensureReservedSlot,
@@ -60,6 +61,8 @@ export async function lookAtRejoin(deps: ActivityDeps, request: RejoinRequest): 
       await checkpointed(session, primary);
       if (request.method === 'auto' && (await followsNow(access, session, request)))
         return { state: 'streams', says: `${node} streams from ${primary}${await unmarked(deps, node)}` };
+      stillAsked();
+      await unlessLeft(requireLetIn(access, request));
       stillAsked();
       await ensureReservedSlot(session, node);
       const copies = request.method === 'copy';

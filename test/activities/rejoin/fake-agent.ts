@@ -35,6 +35,8 @@ export class FakeAgent {
   /** What `rewind` is answered with: a job, or the type of a refusal. */
   rewind: AgentJob | string = job();
   copy: AgentJob = job({ kind: 'copy', phase: 'pg_basebackup', startedAtMs: 1_795_405_910_000 });
+  /** What `readiness` is answered with; undefined: it is no command of this agent. */
+  readiness: object | undefined;
   /** The rest of `observe`. */
   seen: Record<string, unknown> = {
     desired: 'fenced',
@@ -83,6 +85,10 @@ export class FakeAgent {
       }
       case 'claim':
         return ok({});
+      case 'readiness':
+        return this.readiness === undefined
+          ? { ok: false, error: { type: 'UnknownCommand', message: command } }
+          : ok(this.readiness);
       case 'rewind':
         this.asked.push(command);
         return typeof this.rewind === 'string'
