@@ -2,8 +2,7 @@ import { patched } from '@temporalio/workflow';
 import type { WatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
 import { relaxedLedger } from '../cluster/guard/ledger-rules';
-import type { GuardPolicy } from '../cluster/guard/policy';
-import type { GuardEvent, GuardKnowledge, GuardState } from './guard-messages';
+import type { GuardHost } from './guard-host';
 import { settingNames } from './guard-watching';
 import { act } from './runbook/activity-options';
 import { rootDetails, rootMessage, rootType } from './runbook/runner';
@@ -11,21 +10,9 @@ import { rootDetails, rootMessage, rootType } from './runbook/runner';
 /** How much longer than a silence has to last a look is that finds none, in milliseconds. */
 const LOOK_MS = 5000;
 
-/** The guard, as the part of it that changes whom commits wait for needs it. */
-export interface NamesHost {
-  readonly state: GuardState;
-  readonly policy: GuardPolicy;
-  readonly known: GuardKnowledge;
-  note(kind: GuardEvent['kind'], says: string): void;
-  /** Nothing but people keeps the guard from acting. */
-  acts(): boolean;
-  /** Nothing at all is tried again before some time has passed. */
-  backOff(says: string): void;
-}
-
 /** Has commits go on where their only standby is lost, and wait for one again where it is back. The ledger says less before they do. */
 export class NamesGuard {
-  constructor(private readonly host: NamesHost) {}
+  constructor(private readonly host: GuardHost) {}
 
   /** When a stretch that looks again after an attempt in vain may end, in milliseconds since the epoch; undefined after none. */
   looksUntil(now: number): number | undefined {

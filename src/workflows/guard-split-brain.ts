@@ -2,25 +2,12 @@ import { log, patched, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { WatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
 import { mendingBackoffMs } from '../cluster/guard/mending';
-import type { GuardPolicy } from '../cluster/guard/policy';
-import type { GuardEvent, GuardKnowledge, GuardState } from './guard-messages';
+import type { GuardHost } from './guard-host';
 import { act, changing } from './runbook/activity-options';
 import { rootMessage } from './runbook/runner';
 
 /** Nobody watches meanwhile: what is in vain twice is tried again later. */
 const fencing = { ...changing, retry: { ...changing.retry, maximumAttempts: 2 } } as const;
-
-/** The guard, as the part of it that ends a second primary needs it. */
-export interface SplitBrainHost {
-  readonly state: GuardState;
-  readonly policy: GuardPolicy;
-  readonly known: GuardKnowledge;
-  note(kind: GuardEvent['kind'], says: string): void;
-  /** Nothing but people keeps the guard from acting. */
-  acts(): boolean;
-  /** Nothing at all is tried again before some time has passed. */
-  backOff(says: string): void;
-}
 
 /** A node that was fenced and is to become a standby, and why it was fenced. */
 export interface ToRejoin {
@@ -33,7 +20,7 @@ export class SplitBrainGuard {
   /** One after the other: each needs the lock of PostgreSQL. */
   readonly toRejoin: ToRejoin[];
 
-  constructor(private readonly host: SplitBrainHost) {
+  constructor(private readonly host: GuardHost) {
     const { known } = host;
     this.toRejoin = known.toRejoin ?? [];
     delete known.toRejoin;

@@ -22,6 +22,7 @@ import { confirmedLedger, emptyLedger, ledgerOfSystem } from '../cluster/guard/l
 import { HOLDS_UP_MS, holdsUp, type RunEnd } from '../cluster/guard/run-end';
 import { renderGuard } from './guard-details';
 import { explainGuard, explainRedis } from './guard-explain';
+import type { GuardHost } from './guard-host';
 import {
   guardQuery,
   guardWorkflowId,
@@ -136,13 +137,13 @@ class Guard {
     };
     this.state.runId = runId;
     this.known = input.known ?? { ...nothingTold, sees: 'healthy', failures: 0 };
-    const host = {
+    const host: GuardHost = {
       state: this.state,
       policy: described.topology.guard,
       known: this.known,
-      note: (kind: GuardEvent['kind'], says: string) => this.note(kind, says),
+      note: (kind, says) => this.note(kind, says),
       acts: () => this.actsInBackOff(),
-      backOff: (says: string) => this.backOff(says),
+      backOff: (says) => this.backOff(says),
     };
     this.splitBrain = new SplitBrainGuard(host);
     if (input.carried === undefined)
