@@ -10,8 +10,9 @@ import { startAgain } from './start-again';
 const LIMIT_MS = 5000;
 
 /**
- * Ends a container, most often one whose process hangs, and starts it again; one that somebody told to stop meanwhile stays ended. A process that hangs
- * hears no signal, so the container of a `docker stop` still runs until its grace period is over: only its end shows who wanted it.
+ * Ends a container, most often one whose process hangs, and starts it again; one that somebody told to stop meanwhile stays ended. A
+ * process that hangs hears no signal, so the container of a `docker stop` still runs until its grace period is over: only its end shows
+ * who wanted it.
  * @returns whether it was started; false: somebody told it to stop
  * @throws Overtaken when another attempt goes on; DoesNotEnd when it was killed and goes on; Error when it can't be killed or started, or
  * when the engine does not say how it ended: then it is not started

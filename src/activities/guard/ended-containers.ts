@@ -161,13 +161,17 @@ export class EndedContainers {
   /** Whatever else has ended does not wait for that: to ask, end and start one may take 20 s. */
   private mendHung(name: string): void {
     if (this.inHand.has(name)) return;
-    const mended = this.hung.mend(name).then(async (says) => {
-      if (says !== undefined) this.startedSays.push(says);
-      // What was asked of it may be told in other words by now, and what was ended is looked at again.
-      await this.lookAt(name);
-      this.inHand.delete(name);
-    });
-    this.inHand.set(name, mended);
+    const mended = async (): Promise<void> => {
+      try {
+        const says = await this.hung.mend(name);
+        if (says !== undefined) this.startedSays.push(says);
+        // What was asked of it may be told in other words by now, and what was ended is looked at again.
+        await this.lookAt(name);
+      } finally {
+        this.inHand.delete(name);
+      }
+    };
+    this.inHand.set(name, mended());
   }
 
   /** One that hangs is being asked, or ended and started. */

@@ -92,6 +92,8 @@ export class HungContainers {
       // A run may have begun while it was asked, or a person has frozen it.
       if (!failsItsCheck(await withinLimit(this.deps.docker.inspect(name), LIMIT_MS))) return undefined;
       if (!(await this.mayEnd(name))) return undefined;
+      // The stretch before this one may have been at it while this one asked.
+      if (performance.now() < kept.notBefore) return undefined;
       kept.triedAt = performance.now();
       countAttempt(kept, kept.triedAt, topology.guard);
       const started = await endAndStart(this.deps.docker, name);
