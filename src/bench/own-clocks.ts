@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../cli/paths';
@@ -82,6 +82,7 @@ export class OwnClocks {
   /** Starts the containers as they were. */
   async leave(): Promise<void> {
     await this.project.compose([], 'up', '-d', '--no-deps', ...this.services);
+    for (const file of this.files.values()) closeSync(file);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
