@@ -28,13 +28,23 @@ export function fileIn(archive: Buffer): string | undefined {
 
 /** The same for a file that is no text. */
 export function bytesIn(archive: Buffer): Buffer | undefined {
+  return datedIn(archive)?.bytes;
+}
+
+/** The same with when it was written last, in milliseconds since the epoch: the full second before that. */
+export function datedIn(archive: Buffer): { bytes: Buffer; writtenAt: number } | undefined {
   for (let at = 0; at + 512 <= archive.length;) {
     // Two empty blocks are its end.
     if (archive[at] === 0) return undefined;
-    const size = parseInt(archive.toString('latin1', at + 124, at + 136).replace(/\0.*$/, ''), 8) || 0;
+    const size = octalAt(archive, at + 124);
     const type = archive.toString('latin1', at + 156, at + 157);
-    if (type === '0' || type === '\0') return archive.subarray(at + 512, at + 512 + size);
+    if (type === '0' || type === '\0')
+      return { bytes: archive.subarray(at + 512, at + 512 + size), writtenAt: octalAt(archive, at + 136) * 1000 };
     at += 512 + Math.ceil(size / 512) * 512;
   }
   return undefined;
 }
+
+/** A number of a header, twelve characters. */
+const octalAt = (archive: Buffer, at: number): number =>
+  parseInt(archive.toString('latin1', at, at + 12).replace(/\0.*$/, ''), 8) || 0;

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import Docker, { type EndpointSettings, type VolumeInspectInfo } from 'dockerode';
-import { bytesIn, tarOf } from './docker-tar';
+import { bytesIn, datedIn, tarOf } from './docker-tar';
 import { StopOrders } from './docker-stop-orders';
 import { writeIntoVolume, type VolumeFile } from './docker-volume-file';
 
@@ -79,6 +79,8 @@ export interface DockerClient {
   putFile(container: string, path: string, content: string, owner: { uid: number; gid: number }): Promise<void>;
   /** Reads a small file of a container, also of one that does not run; undefined where there is no such file. */
   readFile(container: string, path: string): Promise<string | undefined>;
+  /** The same with when it was written last, in milliseconds since the epoch by the machine's clock: the full second before that. */
+  readDated(container: string, path: string): Promise<{ text: string; writtenAt: number } | undefined>;
   /** The same for a file that is no text. */
   readBytes(container: string, path: string): Promise<Buffer | undefined>;
   /** Writes a small file into a volume that no container has, and reads it back ({@link writeIntoVolume}). */
@@ -313,11 +315,18 @@ export function createDockerClient(socketPath?: string): DockerClient {
       await withLimit(put, 5000, `writing ${path} in ${container}`);
     },
     async readFile(container, path) {
-      const read = withLimit(readBytesOf(docker, container, path), 5000, `reading ${path} in ${container}`);
-      return (await read)?.toString('utf8');
+      const archive = await withLimit(archiveOf(docker, container, path), 5000, `reading ${path} in ${container}`);
+      return archive === undefined ? undefined : bytesIn(archive)?.toString('utf8');
     },
-    readBytes: (container, path) =>
-      withLimit(readBytesOf(docker, container, path), 5000, `reading ${path} in ${container}`),
+    async readDated(container, path) {
+      const archive = await withLimit(archiveOf(docker, container, path), 5000, `reading ${path} in ${container}`);
+      const file = archive === undefined ? undefined : datedIn(archive);
+      return file === undefined ? undefined : { text: file.bytes.toString('utf8'), writtenAt: file.writtenAt };
+    },
+    async readBytes(container, path) {
+      const archive = await withLimit(archiveOf(docker, container, path), 5000, `reading ${path} in ${container}`);
+      return archive === undefined ? undefined : bytesIn(archive);
+    },
     putIntoVolume: (file) => withLimit(writeIntoVolume(docker, file), 5000, `writing ${file.path} into ${file.volume}`),
     async networks(container) {
       const inspect = docker.getContainer(container).inspect();
@@ -410,12 +419,12 @@ export function createDockerClient(socketPath?: string): DockerClient {
   };
 }
 
-async function readBytesOf(docker: Docker, container: string, path: string): Promise<Buffer | undefined> {
+async function archiveOf(docker: Docker, container: string, path: string): Promise<Buffer | undefined> {
   try {
     const chunks: Buffer[] = [];
     for await (const chunk of await docker.getContainer(container).getArchive({ path }))
       chunks.push(Buffer.from(chunk as Buffer));
-    return bytesIn(Buffer.concat(chunks));
+    return Buffer.concat(chunks);
   } catch (error) {
     if ((error as { statusCode?: number }).statusCode === 404) return undefined;
     throw error;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { createDockerClient, type DockerClient } from '../../src/systems/docker';
-import { fileIn, tarOf } from '../../src/systems/docker-tar';
+import { datedIn, fileIn, tarOf } from '../../src/systems/docker-tar';
 
 describe('a file as an archive', () => {
   const owner = { uid: 999, gid: 998 };
@@ -37,6 +37,9 @@ test.each(['', 'a = 1\n', 'x'.repeat(512), 'Zürich'])('a file is read out of an
     rmSync(folder, { recursive: true, force: true });
   }
   expect(fileIn(Buffer.alloc(1024))).toBeUndefined();
+  const ageMs = Date.now() - (datedIn(tarOf('f', content, { uid: 1, gid: 1 }))?.writtenAt ?? 0);
+  expect(ageMs).toBeGreaterThanOrEqual(0);
+  expect(ageMs).toBeLessThan(10_000);
 });
 
 /** An engine behind a socket that answers what a test says. */

@@ -17,13 +17,19 @@ MAX_ASK_LIMIT_MS = 10_000
 
 _QUESTION = (
     "SELECT pg_is_in_recovery() AS recovering, s.system_identifier AS system, CASE WHEN pg_is_in_recovery() THEN NULL "
-    "ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END AS timeline FROM pg_control_system() s"
+    "ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END AS timeline, "
+    "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END AS replayed, "
+    "CASE WHEN pg_is_in_recovery() THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()), "
+    "(SELECT min_recovery_end_timeline FROM pg_control_recovery())) END AS replayed_timeline FROM pg_control_system() s"
 )
 
 
 @dataclass
 class Answer:
-    """`speaks`: a PostgreSQL server answered at all, if only to say that it is starting up or full, or to ask for another proof."""
+    """`speaks`: a PostgreSQL server answered at all, if only to say that it is starting up or full, or to ask for another proof.
+
+    `replayed`: of a standby, the end of the last record that it has replayed, and the timeline of that.
+    """
 
     host: str
     port: int
@@ -34,6 +40,8 @@ class Answer:
     system_identifier: Optional[str] = None
     problem: Optional[str] = None
     ms: float = 0.0
+    replayed: Optional[str] = None
+    replayed_timeline: Optional[int] = None
 
     def as_answer(self) -> dict:
         return {
@@ -68,6 +76,8 @@ async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_
         answer.writable = not answer.standby
         answer.system_identifier = row["system"]
         answer.timeline = int(row["timeline"], 16) if row["timeline"] else None
+        answer.replayed = row["replayed"]
+        answer.replayed_timeline = int(row["replayed_timeline"]) if row["replayed_timeline"] else None
 
     return await _answered(answer, conversation(), limit_ms)
 

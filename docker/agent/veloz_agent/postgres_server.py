@@ -16,6 +16,7 @@ from . import (
     control_database,
     deadman,
     fence_file,
+    lost_wal,
     own_upstream,
     peer_role,
     peers,
@@ -241,7 +242,7 @@ class PostgresSupervisor(NodeAgent):
         self.start_guard = sentence
 
     async def _guard(self) -> Optional[str]:
-        """Why a start now would make a second primary, or None."""
+        """Why a start now would make a second primary, or one that lacks what a standby has, or None."""
         try:
             control = await self.on_disk(self.control)
             if self.system_identifier != control["systemIdentifier"]:
@@ -255,16 +256,21 @@ class PostgresSupervisor(NodeAgent):
             return None
         for _ in range(4):
             answers = await self.ask(self.settings.peers)
-            reason = deadman.decide_start_guard(answers, control["timeline"], control["systemIdentifier"])
+            reason = await self._start_reason(answers, control)
             if reason or not any(answer.unclear for answer in answers):
                 return reason
             await asyncio.sleep(0.2)
         return await self.start_reason(answers, control)
 
     async def start_reason(self, answers: list, control: dict) -> Optional[str]:
-        """Why a start as the primary would make a second one, or None. Whoever answered and did not say has an agent that can tell."""
+        """Why a start as the primary would do harm, or None. Whoever answered and did not say has an agent that can tell."""
         answers = await peer_role.clarify(answers, self.node, control["timeline"], self._ask_agent)
-        return deadman.decide_start_guard(answers, control["timeline"], control["systemIdentifier"])
+        return await self._start_reason(answers, control)
+
+    async def _start_reason(self, answers: list, control: dict) -> Optional[str]:
+        """The same by what the servers say."""
+        second = deadman.decide_start_guard(answers, control["timeline"], control["systemIdentifier"])
+        return second or await self.on_disk(lost_wal.reason, self.settings.data, control, answers)
 
     async def ask(self, addresses: list) -> list:
         return await peers.ask_all(addresses, self.settings.ha_user, self.settings.ha_password)

@@ -4,6 +4,8 @@ import { messageOf, withinLimit } from '../guard/probe';
 
 /** In the order in which PostgreSQL reads them (docker/postgres/postgresql.conf). What was never written says nothing. */
 const FILES = ['/run/veloz/environment.conf', '/var/lib/postgresql/data/postgresql.auto.conf'];
+/** The one of them that ALTER SYSTEM writes. */
+const WRITTEN = 1;
 /** How long Docker may take to read them, in milliseconds: clients wait, and on a disk that hangs it takes for ever. */
 const LIMIT_MS = 1000;
 
@@ -13,8 +15,12 @@ const LIMIT_MS = 1000;
  */
 export async function readOwnSettings(docker: DockerClient, node: string): Promise<OwnSettings> {
   try {
-    const contents = await withinLimit(Promise.all(FILES.map((path) => docker.readFile(node, path))), LIMIT_MS);
-    return ownSettingsOf(contents.map((content) => content ?? ''));
+    const files = await withinLimit(Promise.all(FILES.map((path) => docker.readDated(node, path))), LIMIT_MS);
+    const writtenAt = files[WRITTEN]?.writtenAt;
+    return {
+      ...ownSettingsOf(files.map((file) => file?.text ?? '')),
+      ...(writtenAt === undefined ? {} : { writtenAt }),
+    };
   } catch (error) {
     return { problem: messageOf(error).replace(/\.$/, '') };
   }

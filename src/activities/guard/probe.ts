@@ -14,6 +14,7 @@ SELECT r.recovering AS "inRecovery",
   (CASE WHEN r.recovering THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
     ELSE pg_current_wal_lsn() END)::text AS lsn,
   CASE WHEN NOT r.recovering THEN pg_current_wal_flush_lsn()::text END AS flushed,
+  CASE WHEN r.recovering THEN pg_last_wal_replay_lsn()::text END AS replayed,
   (SELECT system_identifier::text FROM pg_control_system()) AS "systemIdentifier",
   CASE WHEN NOT r.recovering THEN current_setting('synchronous_standby_names') END AS names,
   CASE WHEN NOT r.recovering THEN (SELECT coalesce(json_agg(json_build_object('slot', s.slot_name,
@@ -62,6 +63,7 @@ interface Row extends Record<string, unknown> {
   timeline: number;
   lsn: Lsn | null;
   flushed?: Lsn | null;
+  replayed?: Lsn | null;
   writeWaitsFor?: string | null;
   systemIdentifier: string;
   names: string | null;
@@ -105,6 +107,7 @@ export class NodeProbe {
         timeline: row.timeline,
         ...(row.lsn === null ? {} : { lsn: row.lsn }),
         ...(row.flushed == null ? {} : { flushed: row.flushed }),
+        ...(row.replayed == null ? {} : { replayed: row.replayed }),
         ...(row.writeWaitsFor == null ? {} : { writeWaitsFor: row.writeWaitsFor }),
         systemIdentifier: row.systemIdentifier,
         ...(row.names === null ? {} : { names: row.names }),

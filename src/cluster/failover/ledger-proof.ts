@@ -2,10 +2,11 @@ import { clusterStatus } from '../commands';
 import { formatMs } from '../duration';
 import { ageWords, isFresh } from '../guard/confirmation';
 import { isInVain } from '../guard/heard';
+import { CLOCK_SKEW_MS } from '../guard/rounds';
 import { lsnBytes, type Lsn } from '../lsn';
 import type { Checklist } from '../switchover/checklist';
 import { mostAdvanced, unheardWords, type CandidateState } from './candidates';
-import { disagreement } from './own-settings';
+import { disagreement, type OwnSettings } from './own-settings';
 import type { Curable, ProofInput } from './proof-input';
 import { ownWords, sourceWords } from './source-proof';
 
@@ -35,11 +36,29 @@ export function whyNotProtected(
   const other = own === undefined ? undefined : disagreement(own, ledger.names);
   if (other !== undefined)
     return { id: 'I7', measured: `the ledger says protected of ${failedPrimary}, but ${other}`, limit };
+  const written = watched === false ? writtenSince(own, confirmedAt) : undefined;
+  if (written !== undefined)
+    return { id: 'I7', measured: `the ledger says protected of ${failedPrimary}, but ${written}`, limit };
   if (watched !== false || own?.names !== undefined) return undefined;
   const unwatched = `the ledger says protected, but nobody saw ${failedPrimary} in the moments before its end`;
   return own === undefined
     ? { id: 'I7', measured: `${unwatched}, and its files are not read yet`, limit, unread: true }
     : { id: 'I7', measured: `${unwatched}, and its files tell nothing: ${own.problem ?? 'no reason given'}`, limit };
+}
+
+/** By how much a date of a file lies before when it was written: a tar archive tells full seconds. In milliseconds. */
+const DATES_ROUND_MS = 1000;
+
+/**
+ * While nobody watched, somebody may have emptied the names and put them back, and the files say what they said before. In half a sentence;
+ * undefined where nobody has written to them since the primary was last seen protected.
+ */
+function writtenSince(own: OwnSettings | undefined, confirmedAt: number | undefined): string | undefined {
+  if (own?.writtenAt === undefined || confirmedAt === undefined) return undefined;
+  const lateMs = own.writtenAt + DATES_ROUND_MS + CLOCK_SKEW_MS - confirmedAt;
+  return lateMs <= 0
+    ? undefined
+    : 'its postgresql.auto.conf was written when the ledger had last been confirmed, or later: somebody may have changed the names and put them back';
 }
 
 /**

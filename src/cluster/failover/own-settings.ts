@@ -6,6 +6,8 @@ export interface OwnSettings {
   names?: string;
   /** Which setting lets commits pass without a standby, in half a sentence; absent where none does. */
   weak?: string;
+  /** When ALTER SYSTEM wrote last, in milliseconds since the epoch by the clock of the node's machine; absent where it never has. */
+  writtenAt?: number;
   /** Why nobody knows, in half a sentence. */
   problem?: string;
 }
@@ -13,7 +15,8 @@ export interface OwnSettings {
 const LINE = /^\s*(synchronous_standby_names|synchronous_commit)\s*=?\s*('(?:[^']|'')*'|[^\s#]*)/i;
 
 /**
- * What the files say. Nobody can change the names past them: a session can't, and the server's command line is its agent's.
+ * What the files say. Nobody can change the names past them: a session can't, and the server's command line is its agent's. But names can
+ * be emptied and put back, and then the files say what they said before: see {@link OwnSettings.writtenAt}.
  * @param files contents in the order in which PostgreSQL reads them: the last word counts
  */
 export function ownSettingsOf(files: readonly string[]): OwnSettings {

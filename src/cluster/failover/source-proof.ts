@@ -1,18 +1,26 @@
 import { hadAtLeast } from '../guard/heard';
-import { comparePositions, positionWords, type Position } from './candidates';
+import { lsnBytes } from '../lsn';
+import { comparePositions, positionWords, type CandidateState, type Position } from './candidates';
 import type { ProofInput } from './proof-input';
 
 /** Everything that the failed primary ever wrote is on the candidate, and nobody was promoted in its place. */
 export function hasAllOf(input: ProofInput): boolean {
   const { candidate, oldPrimary, rest, all } = input;
   if (oldPrimary === undefined || oldPrimary.timeline !== candidate.position.timeline) return false;
+  // Of another history than its standbys, whatever the positions are.
+  if (input.ledger?.heard?.wentBack !== undefined) return false;
   if (lacksOfItsOwn(input) !== undefined) return false;
+  // A standby replays nothing that its primary did not have: what was read is not all.
+  if ([candidate, ...rest].some(({ state, position }) => hasReplayedMore(state, position, oldPrimary))) return false;
   const heard = [candidate, ...rest].map(({ state }) => state.name);
   const nobodyElse =
     all.every(({ name, missing }) => missing === true || heard.includes(name)) &&
     rest.every(({ position }) => position.timeline <= oldPrimary.timeline);
   return nobodyElse && comparePositions(candidate.position, oldPrimary) >= 0;
 }
+
+const hasReplayedMore = ({ replayedLsn }: CandidateState, { timeline }: Position, primary: Position): boolean =>
+  timeline === primary.timeline && replayedLsn != null && lsnBytes(replayedLsn) > lsnBytes(primary.lsn);
 
 /**
  * What the failed primary was heard to have on its disk, where its WAL ends before that: whoever reads takes a damaged record for the end,

@@ -13,6 +13,9 @@ import type { NodeAnswer, Round } from './signals';
  * - Who confirms. A walsender is known by its slot, and whoever takes the slot of a standby that is down confirms in its name: a copy of its
  *   volume, `pg_receivewal --synchronous`. So whoever takes over has to have what was confirmed, by the primary's own word, and a connection
  *   counts for the standby once that says itself that it streams.
+ * - What the primary has. Its data may be replaced by older ones (a volume, a snapshot of its machine), or its disk lose what it had
+ *   written. A standby that had more goes on confirming it, and PostgreSQL acknowledges commits up to there which no standby has. A
+ *   primary sends nothing that is not on its own disk, so one that has less than a standby has replayed is another history from then on.
  *
  * It moves with each round and is kept as `confirmedAt` is: in the watch's heartbeat, and in the ledger as of the last news.
  */
@@ -25,10 +28,27 @@ export interface Heard {
   confirmed?: Lsn;
   /** The furthest position up to which the primary ever said, on the ledger's timeline, that its own disk has its WAL. */
   flushed?: Lsn;
+  /**
+   * The furthest position that a standby which streams from the primary ever said, on the ledger's timeline, to have replayed. Records of
+   * which only the beginning reached the disk are flushed and sent as well, and given up by a primary that crashes; none is ever replayed.
+   */
+  replayed?: Lsn;
+  /** The primary has less than that by its own word; absent while it was never seen so. */
+  wentBack?: WentBack;
   /** Commits wait, or one would, and no standby confirms; absent while one does. */
   waiting?: Waiting;
   /** Every standby that may confirm, and since when over this connection. */
   connections?: Readonly<Record<string, Connection>>;
+}
+
+/** The primary's WAL ended before what a standby had replayed of it. */
+export interface WentBack {
+  /** Milliseconds since the epoch of the round that saw it. */
+  at: number;
+  /** What a standby had replayed. */
+  from: Lsn;
+  /** What the primary had on its disk then. */
+  to: Lsn;
 }
 
 /** Commits wait, or one would, and no standby confirms. */
@@ -85,17 +105,54 @@ export function heardAfter(
   const { sql, at } = round;
   if (sql.name !== primary || !isWritable(sql) || sql.timeline !== timeline) return before;
   const connected = (sql.standbys ?? []).filter(({ syncState }) => mayConfirm.has(syncState));
-  const confirmed = connected.reduce((furthest, { flush }) => further(furthest, flush), before?.confirmed);
-  const flushed = further(before?.flushed, sql.flushed ?? undefined);
-  const waiting = waitingAfter(before?.waiting, at, sql, previous);
+  const wentBack = wentBackAfter(before, round, connected);
+  // Those who follow it by now have its history: what was heard before is of another one.
+  const kept = before?.wentBack !== undefined && wentBack === undefined ? undefined : before;
+  const confirmed = connected.reduce((furthest, { flush }) => further(furthest, flush), kept?.confirmed);
+  const flushed = further(kept?.flushed, sql.flushed ?? undefined);
+  const replayed = ownAnswers(round, connected).reduce(
+    (furthest, answer) => further(furthest, answer.timeline === timeline ? answer.replayed : undefined),
+    kept?.replayed,
+  );
+  const waiting = waitingAfter(kept?.waiting, at, sql, previous);
   const connections = connectionsAfter(before?.connections ?? {}, round, connected);
   return {
     at,
     ...(confirmed === undefined ? {} : { confirmed }),
     ...(flushed === undefined ? {} : { flushed }),
+    ...(replayed === undefined ? {} : { replayed }),
+    ...(wentBack === undefined ? {} : { wentBack }),
     ...(waiting === undefined ? {} : { waiting }),
     ...(Object.keys(connections).length === 0 ? {} : { connections }),
   };
+}
+
+/** What the standbys that are connected say themselves in this round, as far as they stream. */
+const ownAnswers = ({ others }: Round, connected: NonNullable<NodeAnswer['standbys']>): NodeAnswer[] =>
+  connected.flatMap(({ node }) => others.filter((other) => other.name === node && streamsItself(other)));
+
+/**
+ * It is held against what was heard in the rounds before: of answers in one round nobody knows which was first. It is over where every
+ * standby that is connected has no more than the primary, while that is still behind what was replayed before: they were copied from it.
+ * Once it is past that, no position tells the two histories apart, and only people can say that it is over.
+ */
+function wentBackAfter(
+  before: Heard | undefined,
+  round: Round,
+  connected: NonNullable<NodeAnswer['standbys']>,
+): WentBack | undefined {
+  const { sql, at } = round;
+  const known = before?.wentBack;
+  if (sql.flushed === undefined) return known;
+  const to = sql.flushed;
+  const isBehind = (mark: Lsn | undefined): mark is Lsn => mark !== undefined && lsnBytes(to) < lsnBytes(mark);
+  if (known === undefined) return isBehind(before?.replayed) ? { at, from: before.replayed, to } : undefined;
+  const own = ownAnswers(round, connected);
+  const follow =
+    connected.length > 0 &&
+    own.length === connected.length &&
+    own.every(({ replayed, timeline }) => timeline === sql.timeline && replayed !== undefined && !isBehind(replayed));
+  return follow && isBehind(known.from) ? undefined : known;
 }
 
 function waitingAfter(

@@ -91,7 +91,7 @@ export function nextLedger(
       now,
     );
   }
-  const problem = whyNotOf(ledger, round, primary);
+  const problem = whyNotOf(ledger, round, primary) ?? whyAnotherHistory(ledger, primary);
   if (problem !== undefined) return changed(ledger, { ...ledger, state: 'unknown', why: problem }, now);
 
   const timeline = primary.timeline ?? ledger.timeline;
@@ -156,6 +156,17 @@ function whyNotOf(ledger: Ledger, round: Round, primary: NodeAnswer): string | u
   if (foreign !== undefined)
     return `${name} is writable, and ${foreign.name} belongs to another database system: ${primary.systemIdentifier} and ${foreign.systemIdentifier}`;
   return undefined;
+}
+
+/** How the `why` of a ledger begins while its primary has less than a standby has replayed of it. */
+export const WENT_BACK = 'the WAL of the primary went back';
+
+/** Why nothing that standbys confirm counts: the primary is of another history than they are. Undefined while nothing speaks for that. */
+function whyAnotherHistory(ledger: Ledger, { name, timeline }: NodeAnswer): string | undefined {
+  const wentBack = ledger.heard?.wentBack;
+  if (wentBack === undefined || ledger.primary !== name || (timeline ?? ledger.timeline) !== ledger.timeline)
+    return undefined;
+  return `${WENT_BACK}: ${name} had WAL up to ${wentBack.to}, and a standby had replayed ${wentBack.from} of it; its data were replaced by older ones, or its disk lost what it had written. What standbys confirm proves nothing, and commits may be on ${name} alone. To go on with ${name}: veloz-ha postgres rejoin STANDBY --method copy for each standby, which keeps aside what only that has, then veloz-ha guard stop, then veloz-ha guard start`;
 }
 
 /** Earlier rounds in which this very primary answered on this timeline, newest first, up to the first in which it did not. */

@@ -16,6 +16,8 @@ export interface NodeAnswer {
   lsn?: Lsn;
   /** Primary: up to where its WAL is on its own disk, by its own word. */
   flushed?: Lsn;
+  /** Standby: the end of the last record that it has replayed. */
+  replayed?: Lsn;
   /** Primary: what the guard's own write waits for there: `IO WalSync` (type and event), or `nothing`. Asked for only while it hangs. */
   writeWaitsFor?: string;
   systemIdentifier?: string;

@@ -213,6 +213,18 @@ describe('nobody saw the primary in the moments before its end', () => {
     expect(decision.unread).toBeUndefined();
   });
 
+  test('names that somebody may have emptied and put back prove nothing: the files are newer than what was seen', () => {
+    const own = (before: number) => ({ names: 'veloz_standby', writtenAt: FAILED_AT - before });
+    expect(unwatched({ own: own(60_000) })).toMatchObject({ lossBound: 0 });
+    const decision = unwatched({ own: own(1000) });
+    expect(decision).toMatchObject({ needsConsent: true });
+    expect(checkOf(decision.checks, 'I7').measured).toContain('its postgresql.auto.conf was written when the ledger');
+    // What the primary itself has is proof enough.
+    const oldPrimary = { timeline: 3, lsn: '0/5000000' as const, systemIdentifier: '77' };
+    expect(unwatched({ own: own(1000), oldPrimary })).toMatchObject({ lossBound: 0, needsConsent: false });
+    expect(decide({ watched: true, own: own(1000) })).toMatchObject({ lossBound: 0 });
+  });
+
   test('of one that was watched nothing has to be read', () => {
     expect(decide({ watched: true, own: { problem: 'its disk hangs' } })).toMatchObject({ lossBound: 0 });
   });
@@ -834,4 +846,14 @@ describe('what the failed primary was heard to say last', () => {
     const decision = decide({ ledger, candidates: [candidate(), second({ receivedLsn: '0/5000100' })] });
     expect(decision).toMatchObject({ candidate: STANDBY_2, lossBound: 0 });
   });
+});
+
+test('a primary whose WAL had gone back proves nothing by what it has now', () => {
+  const wentBack = { at: FAILED_AT - 5000, from: '0/5000400' as const, to: '0/5000200' as const };
+  const ledger: Ledger = { ...ledgerOf(STANDBY), state: 'unknown', why: 'for a test', heard: { at: FAILED_AT - 200 } };
+  const oldPrimary = { timeline: 3, lsn: '0/5000000' as const, systemIdentifier: '77' };
+  expect(decide({ ledger, oldPrimary })).toMatchObject({ lossBound: 0 });
+  const decision = decide({ ledger: { ...ledger, heard: { at: FAILED_AT - 200, wentBack } }, oldPrimary });
+  expect(decision).toMatchObject({ needsConsent: true });
+  expect(decision.proof).toBeUndefined();
 });

@@ -200,3 +200,69 @@ describe('a standby for which somebody else confirms', () => {
     expect(notThemselves({}, writable(), [])).toBeUndefined();
   });
 });
+
+describe('a primary whose WAL went back', () => {
+  /** A primary with this on its disk, and a standby that streams from it and has replayed that. */
+  const pair = (flushed: Lsn, replayed: Lsn, rest: Partial<NodeAnswer> = {}): Partial<Round> => ({
+    sql: has(flushed, flushed),
+    others: [standbyAnswer({ lsn: replayed, replayed, ...rest })],
+  });
+  const silentPrimary: Partial<Round> = { sql: silence(), others: [standbyAnswer({ replayed: '0/5000400' })] };
+  const wentBack = (...each: Partial<Round>[]) => heardOf(rounds(...each))?.wentBack;
+
+  test('has less than its standby has replayed of it, by its own word in a later round', () => {
+    const seen = wentBack(pair('0/5000400', '0/5000400'), silentPrimary, pair('0/5000200', '0/5000400'));
+    expect(seen).toEqual({ at: T0 + 400, from: '0/5000400', to: '0/5000200' });
+  });
+
+  test('is found out by a guard that begins to look when it is back', () => {
+    expect(wentBack(pair('0/5000200', '0/5000400'), pair('0/5000200', '0/5000400'))).toBeDefined();
+  });
+
+  test.each<[string, Partial<Round>[]]>([
+    ['both move on', [pair('0/5000400', '0/5000400'), pair('0/5000600', '0/5000500')]],
+    ['the standby was asked a moment later', [pair('0/5000400', '0/5000500'), pair('0/5000600', '0/5000600')]],
+    // The rest of a record that did not reach the disk whole is given up, and nobody has replayed it.
+    ['it crashed, and had sent the beginning of a record', [pair('0/5000400', '0/5000200'), pair('0/5000300', '0/5000200')]],
+    [
+      'whoever has more does not stream from it',
+      [pair('0/5000400', '0/5000400', { receiver: null }), pair('0/5000200', '0/5000400', { receiver: null })],
+    ],
+    [
+      'whoever has more is on another timeline',
+      [pair('0/5000400', '0/5000400', { timeline: 2 }), pair('0/5000200', '0/5000400', { timeline: 2 })],
+    ],
+    ['it does not tell', [pair('0/5000400', '0/5000400'), { sql: { ...has('0/5000200', '0/5000200'), flushed: undefined } }]],
+  ])('is none where %s', (_what, each) => {
+    expect(wentBack(...each)).toBeUndefined();
+  });
+
+  const before = [pair('0/5000400', '0/5000400'), pair('0/5000200', '0/5000400')];
+
+  test('stays one when it has passed what its standbys had: no position tells the two histories apart', () => {
+    expect(wentBack(...before, pair('0/5000500', '0/5000500'), pair('0/5000600', '0/5000600'))).toBeDefined();
+  });
+
+  test('stays one while no standby is connected, or one says nothing itself', () => {
+    const alone: Partial<Round> = { sql: has('0/5000300', undefined) };
+    expect(wentBack(...before, alone)).toBeDefined();
+    expect(wentBack(...before, { ...pair('0/5000300', '0/5000200'), others: [silence({ name: STANDBY })] })).toBeDefined();
+  });
+
+  test('is over when its standbys were copied from it before it has passed that, and all else is heard anew', () => {
+    const heard = heardOf(rounds(...before, pair('0/5000300', '0/5000300')));
+    expect(heard).toMatchObject({ confirmed: '0/5000300', flushed: '0/5000300', replayed: '0/5000300' });
+    expect(heard?.wentBack).toBeUndefined();
+  });
+
+  test('makes the ledger unknown, whatever its standbys confirm, and says what to do', () => {
+    const seen = rounds(...before, pair('0/5000600', '0/5000600'));
+    const heard = heardOf(seen);
+    const next = nextLedger(withHeard(ledger, heard), seen[2] as Round, policy, T0 + 1000, seen);
+    expect(next).toMatchObject({ state: 'unknown', primary: PRIMARY, timeline: 3, epoch: 7 });
+    expect(next?.why).toContain('had WAL up to 0/5000200, and a standby had replayed 0/5000400 of it');
+    expect(next?.why).toContain('veloz-ha postgres rejoin STANDBY --method copy');
+    // And nothing more is news of it.
+    expect(next && nextLedger(next, seen[2] as Round, policy, T0 + 2000, seen)).toBeUndefined();
+  });
+});

@@ -26,6 +26,12 @@ objects({
     next: `docker logs --tail 20 ${STANDBY}`,
     also: ['B2', 'B5'],
   },
+  'the target has what the primary never wrote': {
+    change: (seen) => (row(seen).flushLsn = '0/9000000'),
+    id: 'B5',
+    says: `${STANDBY} has WAL that ${PRIMARY} has not: they are of two histories`,
+    next: `veloz-ha postgres rejoin ${STANDBY} --method copy --cluster veloz`,
+  },
   'the target streams from somebody else': {
     change: (seen) => Object.assign(standby(seen).sql.receiver ?? {}, { senderHost: STANDBY_2 }),
     id: 'B1',

@@ -91,6 +91,9 @@ export class FakeEngine {
   autoConf: () => string | undefined | Promise<string | undefined> = () =>
     "synchronous_standby_names = 'veloz_standby'\n";
 
+  /** When that was written last, in milliseconds since the epoch. */
+  autoConfWrittenAt = 0;
+
   /** Other files of a node, by path. */
   nodeFile: (node: string, path: string) => string | Buffer | undefined | Promise<string | Buffer | undefined> = () =>
     undefined;
@@ -98,6 +101,10 @@ export class FakeEngine {
   readonly docker = {
     readFile: async (node: string, path: string) =>
       path.endsWith('/postgresql.auto.conf') ? this.autoConf() : this.nodeFile(node, path),
+    readDated: async (node: string, path: string) => {
+      const text = path.endsWith('/postgresql.auto.conf') ? await this.autoConf() : await this.nodeFile(node, path);
+      return text === undefined ? undefined : { text: text.toString(), writtenAt: this.autoConfWrittenAt };
+    },
     readBytes: async (node: string, path: string) => this.nodeFile(node, path),
     isFrozen: (node: string) => Promise.resolve(this.frozen.includes(node)),
     inspect: (node: string) => {

@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WENT_BACK } from '../../src/cluster/guard/ledger-rules';
+import { Guarded } from './support/guarded';
+import { sampled as test } from './support/sample';
+import { onVolume, run } from './support/standby-runs';
+import { docker, look, psql, recovered, roles, takesWrites, thenAlways, waitUntil, whole } from './support/stack';
+
+const DATA = '/var/lib/postgresql/data';
+const NEW = `${DATA}.new`;
+const OLD = `${DATA}.old`;
+
+describe('a primary whose volume is an older one of its own', () => {
+  let guarded: Guarded;
+  beforeAll(async () => {
+    guarded = await Guarded.start();
+    await whole();
+  });
+  afterAll(() => guarded.close());
+  afterEach(async () => {
+    await guarded.rest();
+    await recovered();
+  }, 240_000);
+
+  /** Its volume is as it was before 20000 rows that the standby has replayed; what it was then lies beside it. Both are stopped. */
+  async function restored({ primary, standby }: { primary: string; standby: string }): Promise<void> {
+    await guarded.work(1);
+    await guarded.guard();
+    await Promise.all(guarded.workers.map((worker) => worker.kill()));
+    guarded.workers = [];
+    psql(primary, 'DROP TABLE IF EXISTS e2e_restored');
+    // Both positions lie in one segment: of another one the standby asks for what the primary does not have.
+    psql(primary, 'SELECT pg_switch_wal()');
+    docker('stop', primary);
+    onVolume(primary, `rm -rf ${OLD} ${NEW}; cp -a ${DATA} ${OLD}`);
+    docker('start', primary);
+    await takesWrites(primary);
+    await waitUntil(
+      'the standby streaming',
+      () => psql(primary, `SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'`) === '1',
+      30_000,
+    );
+    psql(primary, 'CREATE TABLE e2e_restored AS SELECT generate_series(1, 20000) AS n');
+    await waitUntil('the standby replaying', () => {
+      try {
+        return psql(standby, 'SELECT count(*) FROM e2e_restored') === '20000';
+      } catch {
+        return false;
+      }
+    });
+    docker('stop', primary);
+    onVolume(primary, `mv ${DATA} ${NEW} && mv ${OLD} ${DATA}`);
+  }
+
+  /** The volume as it was. */
+  function putBack(primary: string): void {
+    docker('stop', primary);
+    onVolume(primary, `if [ -d ${NEW} ]; then rm -rf ${DATA} && mv ${NEW} ${DATA}; fi`);
+    docker('start', primary);
+  }
+
+  test('it does not start while a standby answers that has replayed more, and says so', async () => {
+    const before = await roles();
+    await restored(before);
+    await thenAlways(
+      async () => {
+        docker('start', before.primary);
+        const guard = async () =>
+          (await look()).nodes.find(({ name }) => name === before.primary)?.agent?.startGuard ?? '';
+        await waitUntil('its agent keeping it down', async () => (await guard()).includes('has replayed this timeline'), 30_000);
+        await sleep(3000);
+        expect(await guard()).toContain('has replayed this timeline');
+        const seen = await look();
+        expect(seen.nodes.find(({ name }) => name === before.primary)?.sql).toBeNull();
+      },
+      () => putBack(before.primary),
+    );
+    await takesWrites(before.primary);
+    await whole();
+    expect(psql(before.primary, 'SELECT count(*) FROM e2e_restored')).toBe('20000');
+    psql(before.primary, 'DROP TABLE e2e_restored');
+  });
+
+  test('started while no standby answers, it is told once one does, and nothing that is confirmed counts until that was copied', async () => {
+    const before = await roles();
+    await restored(before);
+    await thenAlways(
+      async () => {
+        docker('stop', before.standby);
+        docker('start', before.primary);
+        await waitUntil(
+          'the primary answering',
+          async () =>
+            (await look()).nodes.find(({ name }) => name === before.primary)?.sql?.inRecovery === false,
+          30_000,
+        );
+        await guarded.work(1);
+        docker('start', before.standby);
+        const told = await guarded.until('the ledger telling', ({ ledger }) => ledger.why.startsWith(WENT_BACK));
+        expect(told.ledger.state).toBe('unknown');
+        expect(told.ledger.primary).toBe(before.primary);
+      },
+      // What the restored primary never had is on the standby alone, which is copied.
+      () => docker('stop', before.standby),
+    );
+    onVolume(before.primary, `rm -rf ${NEW}`);
+    docker('start', before.standby);
+    await waitUntil(
+      'the standby answering',
+      async () => (await look()).nodes.find(({ name }) => name === before.standby)?.sql?.inRecovery === true,
+      30_000,
+    );
+    const report = await run(guarded.rig, 'rejoin', { node: before.standby, method: 'copy' });
+    expect(report.outcome).toBe('completed');
+    await guarded.protectedBy(before.primary, 120_000);
+    await whole();
+  });
+});
