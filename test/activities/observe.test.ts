@@ -13,6 +13,7 @@ const nothing: ActivityDeps = {
     inspect: silent,
     toldToStop: silent,
     readFile: silent,
+    readDated: silent,
     readBytes: silent,
     isFrozen: silent,
     open: silent,

@@ -66,7 +66,11 @@ describe('a primary whose volume is an older one of its own', () => {
         docker('start', before.primary);
         const guard = async () =>
           (await look()).nodes.find(({ name }) => name === before.primary)?.agent?.startGuard ?? '';
-        await waitUntil('its agent keeping it down', async () => (await guard()).includes('has replayed this timeline'), 30_000);
+        await waitUntil(
+          'its agent keeping it down',
+          async () => (await guard()).includes('has replayed this timeline'),
+          30_000,
+        );
         await sleep(3000);
         expect(await guard()).toContain('has replayed this timeline');
         const seen = await look();
@@ -89,8 +93,7 @@ describe('a primary whose volume is an older one of its own', () => {
         docker('start', before.primary);
         await waitUntil(
           'the primary answering',
-          async () =>
-            (await look()).nodes.find(({ name }) => name === before.primary)?.sql?.inRecovery === false,
+          async () => (await look()).nodes.find(({ name }) => name === before.primary)?.sql?.inRecovery === false,
           30_000,
         );
         await guarded.work(1);

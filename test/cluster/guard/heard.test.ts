@@ -223,7 +223,10 @@ describe('a primary whose WAL went back', () => {
     ['both move on', [pair('0/5000400', '0/5000400'), pair('0/5000600', '0/5000500')]],
     ['the standby was asked a moment later', [pair('0/5000400', '0/5000500'), pair('0/5000600', '0/5000600')]],
     // The rest of a record that did not reach the disk whole is given up, and nobody has replayed it.
-    ['it crashed, and had sent the beginning of a record', [pair('0/5000400', '0/5000200'), pair('0/5000300', '0/5000200')]],
+    [
+      'it crashed, and had sent the beginning of a record',
+      [pair('0/5000400', '0/5000200'), pair('0/5000300', '0/5000200')],
+    ],
     [
       'whoever has more does not stream from it',
       [pair('0/5000400', '0/5000400', { receiver: null }), pair('0/5000200', '0/5000400', { receiver: null })],
@@ -232,7 +235,10 @@ describe('a primary whose WAL went back', () => {
       'whoever has more is on another timeline',
       [pair('0/5000400', '0/5000400', { timeline: 2 }), pair('0/5000200', '0/5000400', { timeline: 2 })],
     ],
-    ['it does not tell', [pair('0/5000400', '0/5000400'), { sql: { ...has('0/5000200', '0/5000200'), flushed: undefined } }]],
+    [
+      'it does not tell',
+      [pair('0/5000400', '0/5000400'), { sql: { ...has('0/5000200', '0/5000200'), flushed: undefined } }],
+    ],
   ])('is none where %s', (_what, each) => {
     expect(wentBack(...each)).toBeUndefined();
   });
@@ -246,7 +252,9 @@ describe('a primary whose WAL went back', () => {
   test('stays one while no standby is connected, or one says nothing itself', () => {
     const alone: Partial<Round> = { sql: has('0/5000300', undefined) };
     expect(wentBack(...before, alone)).toBeDefined();
-    expect(wentBack(...before, { ...pair('0/5000300', '0/5000200'), others: [silence({ name: STANDBY })] })).toBeDefined();
+    expect(
+      wentBack(...before, { ...pair('0/5000300', '0/5000200'), others: [silence({ name: STANDBY })] }),
+    ).toBeDefined();
   });
 
   test('is over when its standbys were copied from it before it has passed that, and all else is heard anew', () => {

@@ -168,7 +168,7 @@ content([
   ['B2', 'quorum', (seen) => (row(seen).syncState = 'quorum')],
   ['B4', 'a setting stronger than on', (seen) => (primary(seen).sql.settings.synchronous_commit = 'remote_apply')],
   ['B5', 'a lag of exactly the limit', (seen) => (primary(seen).sql.lsn = '0/3A00148')],
-  ['B5', 'a standby that flushed beyond the picture of the primary', (seen) => (row(seen).flushLsn = '0/4000000')],
+  ['B5', 'a standby that flushed beyond the picture of the primary', (seen) => (row(seen).flushLsn = '0/3080000')],
   ['B6', 'a lag of exactly the limit', (seen) => (standby(seen).sql.lsn = '0/4000148')],
   ['B8', 'a commit on its way', (seen) => (primary(seen).sql.syncRepWaiters = { count: 9, oldestMs: 999 })],
 ]);
