@@ -8,7 +8,8 @@ from unittest import mock
 
 import support  # noqa: F401
 
-from veloz_agent import kept, unreadable
+from veloz_agent import kept, uncopied
+from veloz_agent.settings import PostgresSettings
 
 # Nobody in particular: what root may read tells nothing of what a server may.
 SOMEBODY = 65534
@@ -32,7 +33,7 @@ def as_somebody():
         os.setgroups(groups)
 
 
-class UnreadableTest(unittest.TestCase):
+class UncopiedTest(unittest.TestCase):
     def setUp(self):
         held = tempfile.TemporaryDirectory()
         self.addCleanup(held.cleanup)
@@ -40,6 +41,9 @@ class UnreadableTest(unittest.TestCase):
         os.mkdir(self.data)
         for folder in (held.name, self.data):
             os.chmod(folder, 0o755)
+        self.settings = PostgresSettings({"VELOZ_NODE": "a"})
+        self.settings.data = self.data
+        self.settings.config_file = os.path.join(held.name, "postgresql.conf")
         self.owner = pwd.getpwuid(os.geteuid()).pw_name
 
     def write(self, name, mode):
@@ -54,16 +58,20 @@ class UnreadableTest(unittest.TestCase):
         os.chmod(path, mode if os.geteuid() == 0 or mode & 0o004 else 0)
         return path
 
+    def answer(self):
+        with as_somebody():
+            return asyncio.run(uncopied.Uncopied(self.settings).answer())
+
     def found(self):
         with as_somebody():
-            return [(os.path.relpath(one["path"], self.data), one["owner"]) for one in unreadable.walk(self.data)]
+            return [(os.path.relpath(one["path"], self.data), one.get("owner")) for one in uncopied.walk(self.data)]
 
     def test_a_file_that_root_left_is_told_with_its_mode_and_its_owner(self):
         path = self.write("notes.txt", 0o600)
         self.write("PG_VERSION", 0o644)
         self.write("base/5/1249", 0o644)
         with as_somebody():
-            answer = asyncio.run(unreadable.Unreadable(self.data).answer())
+            answer = self.answer()["unreadable"]
             me = pwd.getpwuid(os.geteuid()).pw_name
         mode = f"{os.stat(path).st_mode & 0o7777:04o}"
         expected = {"user": me, "files": [{"path": path, "mode": mode, "owner": self.owner}], "more": 0}
@@ -86,7 +94,6 @@ class UnreadableTest(unittest.TestCase):
             "postmaster.pid",
         ):
             self.write(name, 0o600)
-        os.symlink("/nowhere", os.path.join(self.data, "link"))
         os.mkfifo(os.path.join(self.data, "pipe"), 0o600)
         self.assertEqual(self.found(), [])
         # Only at the top are these directories PostgreSQL's own.
@@ -94,27 +101,27 @@ class UnreadableTest(unittest.TestCase):
         self.assertEqual(self.found(), [("mine/pg_wal/x", self.owner)])
 
     def test_many_are_counted(self):
-        for number in range(unreadable.TOLD + 3):
+        for number in range(uncopied.TOLD + 3):
             self.write(f"{number:03}", 0o600)
         with as_somebody():
-            answer = asyncio.run(unreadable.Unreadable(self.data).answer())
-        self.assertEqual((len(answer["files"]), answer["more"]), (unreadable.TOLD, 3))
+            answer = self.answer()["unreadable"]
+        self.assertEqual((len(answer["files"]), answer["more"]), (uncopied.TOLD, 3))
 
     def test_what_was_found_is_kept_for_a_while_and_what_is_wrong_is_looked_at_again(self):
-        looks = unreadable.Unreadable(self.data)
+        looks = uncopied.Uncopied(self.settings)
 
         async def paths():
             with as_somebody():
-                return [one["path"] for one in (await looks.answer())["files"]]
+                return [one["path"] for one in (await looks.answer())["unreadable"]["files"]]
 
         async def run():
             with mock.patch.object(kept.time, "monotonic") as now:
                 now.return_value = 100.0
                 self.assertEqual(await paths(), [])
                 path = self.write("x", 0o600)
-                now.return_value = 100.0 + unreadable.KEPT_S - 1
+                now.return_value = 100.0 + uncopied.KEPT_S - 1
                 self.assertEqual(await paths(), [])
-                now.return_value = 100.0 + unreadable.KEPT_S + 1
+                now.return_value = 100.0 + uncopied.KEPT_S + 1
                 self.assertEqual(await paths(), [path])
                 os.unlink(path)
                 now.return_value += 0.01
@@ -123,4 +130,54 @@ class UnreadableTest(unittest.TestCase):
         asyncio.run(run())
 
     def test_a_directory_that_is_not_there_is_nothing_to_tell_of(self):
-        self.assertEqual(asyncio.run(unreadable.Unreadable(os.path.join(self.data, "no")).answer())["files"], [])
+        self.settings.data = os.path.join(self.data, "no")
+        self.assertEqual(self.answer()["unreadable"]["files"], [])
+        self.assertEqual(self.answer()["leftOut"], {"links": [], "more": 0})
+
+    def test_a_link_that_the_server_follows_and_no_copy_does_is_told(self):
+        elsewhere = os.path.join(os.path.dirname(self.data), "cold")
+        self.write("base/5/1249", 0o644)
+        os.mkdir(elsewhere)
+        link = os.path.join(self.data, "base", "16400")
+        os.symlink(elsewhere, link)
+        self.assertEqual(self.answer()["leftOut"], {"links": [{"path": link, "target": elsewhere}], "more": 0})
+
+    def test_links_without_which_a_copy_is_whole_are_not(self):
+        for name in ("pg_wal", "pg_replslot", "log", "logs"):
+            os.symlink("/elsewhere", os.path.join(self.data, name))
+        with open(os.path.join(self.data, "postgresql.auto.conf"), "w", encoding="utf-8") as file:
+            file.write("log_directory = 'logs'\n")
+        self.assertEqual(self.answer()["leftOut"]["links"], [])
+
+    def test_tablespaces_are_looked_into_and_a_link_to_one_is_none_of_these(self):
+        space = os.path.join(os.path.dirname(self.data), "space")
+        inside = os.path.join(space, "PG_17_202406281")
+        os.makedirs(inside)
+        for folder in (space, inside):
+            os.chmod(folder, 0o755)
+        os.mkdir(os.path.join(self.data, "pg_tblspc"))
+        os.chmod(os.path.join(self.data, "pg_tblspc"), 0o755)
+        os.symlink(space, os.path.join(self.data, "pg_tblspc", "16399"))
+        os.symlink("/gone", os.path.join(self.data, "pg_tblspc", "16398"))
+        os.symlink("/cold", os.path.join(inside, "16400"))
+        # No part of the tablespace.
+        os.symlink("/elsewhere", os.path.join(space, "mine"))
+        (link,) = self.answer()["leftOut"]["links"]
+        self.assertEqual(link["target"], "/cold")
+
+    def test_a_link_that_was_replaced_is_told_no_more_though_all_names_are_not_looked_through_again(self):
+        looks = uncopied.Uncopied(self.settings)
+        link = os.path.join(self.data, "pg_xact")
+        os.symlink("/cold", link)
+
+        async def run():
+            found = [(await looks.answer())["leftOut"]["links"]]
+            os.unlink(link)
+            os.mkdir(link)
+            with mock.patch.object(uncopied, "walk", side_effect=AssertionError):
+                return [*found, (await looks.answer())["leftOut"]["links"]]
+
+        with as_somebody():
+            before = asyncio.run(looks.answer())["leftOut"]["links"]
+        self.assertEqual(before, [{"path": link, "target": "/cold"}])
+        self.assertEqual(asyncio.run(run()), [before, []])
