@@ -5,7 +5,8 @@ import unittest.mock
 
 import support  # noqa: F401
 
-from veloz_agent import missing_tablespaces, tablespaces
+from veloz_agent import missing_tablespaces, statefile, tablespaces
+from veloz_agent.postgres_agent import PostgresAgent
 from veloz_agent.settings import PostgresSettings
 from veloz_agent.wal_end import WalReader
 
@@ -71,6 +72,39 @@ class MakeTest(unittest.IsolatedAsyncioTestCase):
         with unittest.mock.patch.object(missing_tablespaces, "created", side_effect=ValueError("torn")):
             self.assertEqual(await self.make({"16400": "/proc/no/ts1"}, crashes=2), [])
         self.assertIn("/proc/no/ts1", self.log.call_args.args[1])
+
+
+class StartTest(unittest.IsolatedAsyncioTestCase):
+    """The agent starts its server again, which ended by itself."""
+
+    async def start(self, standby):
+        with tempfile.TemporaryDirectory() as volume, unittest.mock.patch("veloz_agent.postgres_server.log"):
+            settings = PostgresSettings({"VELOZ_NODE": "a"})
+            settings.data, settings.own = os.path.join(volume, "data"), os.path.join(volume, "veloz")
+            os.makedirs(settings.own)
+            os.makedirs(settings.data)
+            statefile.replace(os.path.join(settings.data, "PG_VERSION"), "17\n")
+            agent = PostgresAgent(settings)
+            self.addCleanup(agent.disarm)
+            agent.files.write_upstream(UPSTREAM)
+            if standby:
+                agent.files.write_signal()
+            done = []
+            agent.launch = lambda: done.append("launched")
+            agent._guard = unittest.mock.AsyncMock(return_value=None)
+            agent.end_leftovers = unittest.mock.AsyncMock(return_value=None)
+            agent.crashes.add(1, 10, 0)
+
+            async def make(_settings, upstream, _reader, crashes):
+                done.append((upstream, crashes))
+
+            with unittest.mock.patch.object(missing_tablespaces, "make", make):
+                await agent._start_when_allowed(0)
+            return done
+
+    async def test_directories_are_made_before_a_standby_starts_and_not_before_a_primary(self):
+        self.assertEqual(await self.start(standby=True), [(UPSTREAM, 1), "launched"])
+        self.assertEqual(await self.start(standby=False), ["launched"])
 
 
 class CreatedTest(unittest.IsolatedAsyncioTestCase):

@@ -5,7 +5,7 @@ import unittest.mock
 
 import support  # noqa: F401
 
-from veloz_agent import base_backup, statefile, tablespaces
+from veloz_agent import base_backup, readiness, statefile, tablespaces
 from veloz_agent.node_files import NodeFiles
 from veloz_agent.settings import PostgresSettings
 
@@ -139,6 +139,12 @@ class PlacesTest(Volume):
         made, failed = tablespaces.make([there, new, never])
         self.assertEqual((made, failed), ([new], [f"{never}: Not a directory"]))
         self.assertEqual(os.stat(new).st_mode & 0o777, 0o700)
+
+    def test_readiness_tells_of_each_whether_it_is_there_and_on_the_nodes_own_volume(self):
+        self.link(self.settings.data, "1", self.space("volume", "ts1"))
+        self.link(self.settings.data, "2", self.at("elsewhere", "ts2"))
+        told = [(one["oid"], one["there"], one["own"]) for one in readiness._tablespaces(self.settings)]
+        self.assertEqual(told, [("1", True, True), ("2", False, False)])
 
     def test_the_mounts_of_this_process_are_read(self):
         unittest.mock.patch.stopall()

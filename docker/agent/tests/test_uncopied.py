@@ -3,6 +3,7 @@ import contextlib
 import os
 import pwd
 import tempfile
+import time
 import unittest
 from unittest import mock
 
@@ -164,6 +165,23 @@ class UncopiedTest(unittest.TestCase):
         os.symlink("/elsewhere", os.path.join(space, "mine"))
         (link,) = self.answer()["leftOut"]["links"]
         self.assertEqual(link["target"], "/cold")
+
+    def test_who_is_about_to_copy_is_told_what_is_now_or_what_was_last_known(self):
+        looks = uncopied.Uncopied(self.settings)
+        link = os.path.join(self.data, "pg_xact")
+
+        async def links(asked):
+            return [one["path"] for one in (await asked)["leftOut"]["links"]]
+
+        async def run():
+            self.assertEqual(await links(looks.answer()), [])
+            os.symlink("/cold", link)
+            self.assertEqual(await links(looks.answer()), [])
+            self.assertEqual(await links(looks.anew(10)), [link])
+            with mock.patch.object(uncopied, "walk", lambda *_args, **_more: time.sleep(0.2) or []):
+                self.assertEqual(await links(looks.anew(0.01)), [link])
+
+        asyncio.run(run())
 
     def test_a_link_that_was_replaced_is_told_no_more_though_all_names_are_not_looked_through_again(self):
         looks = uncopied.Uncopied(self.settings)

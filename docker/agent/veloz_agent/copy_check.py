@@ -7,10 +7,9 @@ that gives no answer keeps nobody from copying; what the copy then lacks is foun
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Optional
 
-from . import arguments, base_backup, tablespaces
+from . import arguments, base_backup, database_directories, tablespaces
 from .control_session import open_control
 from .first_start import AskAgent
 from .peer_channel import ChannelError
@@ -18,15 +17,12 @@ from .settings import PostgresSettings
 from .wire import ProtocolError, ServerError
 
 QUESTION = "uncopied"
-# The agent that is asked may have to look at all names below its data directory first, and has 2 s for all of it.
+# The agent that is asked looks at all names below its data directory first, and has 2 s for all of it.
+LOOK_LIMIT_S = 1.5
 ASK_LIMIT_MS = 3000
 SQL_LIMIT_S = 5
 # A line of the channel has room for so many.
 TOLD = 5
-DEFAULT_TABLESPACE = "1663"
-
-# -2: it is being dropped.
-_DATABASES = "SELECT oid, dattablespace AS space FROM pg_database WHERE datconnlimit <> -2"
 
 
 def answer(settings: PostgresSettings, content: dict, found: dict) -> dict:
@@ -89,7 +85,7 @@ async def databases(settings: PostgresSettings, upstream: dict) -> set:
     async def asked() -> set:
         session = await open_control(upstream["host"], upstream["port"], settings.ha_user, settings.ha_password)
         try:
-            return {(row["oid"], row["space"]) for row in await session.query(_DATABASES)}
+            return set(await database_directories.of(session))
         finally:
             session.close()
 
@@ -109,22 +105,8 @@ async def lacking(settings: PostgresSettings, upstream: dict, known: set, told: 
     except (ServerError, ProtocolError, OSError, EOFError, asyncio.TimeoutError):
         # One that was dropped meanwhile can't be told from one that is lacking.
         return None
-    absent = await asyncio.to_thread(_absent, base_backup.side_directory(settings), still)
+    absent = await asyncio.to_thread(database_directories.absent, base_backup.side_directory(settings), still)
     if not absent:
         return None
-    return f"The copy lacks the directories of databases that are on the upstream: {', '.join(absent[:12])}. It is not used"
-
-
-def _absent(side: str, databases_of_upstream: set) -> list:
-    return sorted(oid for oid, space in databases_of_upstream if not _is_there(side, oid, space))
-
-
-def _is_there(side: str, oid: str, space: str) -> bool:
-    if space == DEFAULT_TABLESPACE:
-        return os.path.isfile(os.path.join(side, "base", oid, "PG_VERSION"))
-    folder = os.path.join(side, tablespaces.DIRECTORY, space)
-    try:
-        inside = os.listdir(folder)
-    except OSError:
-        return False
-    return any(os.path.isfile(os.path.join(folder, name, oid, "PG_VERSION")) for name in inside if name.startswith("PG_"))
+    named = ", ".join(sorted(oid for oid, _space in absent)[:12])
+    return f"The copy lacks the directories of databases that are on the upstream: {named}. It is not used"

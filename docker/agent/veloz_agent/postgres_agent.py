@@ -311,7 +311,7 @@ class PostgresAgent(Rejoining):
         if content.get("do") == first_start.QUESTION:
             return first_start.answer(self.settings, self.system_identifier, content)
         if content.get("do") == copy_check.QUESTION:
-            return copy_check.answer(self.settings, content, await uncopied(self).answer())
+            return copy_check.answer(self.settings, content, await uncopied(self).anew(copy_check.LOOK_LIMIT_S))
         run = revocation.run_of(content, self.node)
         reply = {"node": self.node, "run": run}
         async with self.change:

@@ -17,6 +17,7 @@ from . import (
     config_files,
     control_database,
     control_file,
+    database_directories,
     recovery_settings,
     session_defaults,
     tablespaces,
@@ -111,7 +112,7 @@ async def _nothing() -> None:
 
 
 async def _unknown() -> tuple:
-    return None, None, None, None
+    return None, None, None, None, None
 
 
 # What was asked over the socket last: the files as they were, when that was, and what came of it.
@@ -127,7 +128,7 @@ async def _own_words(node: PostgresSupervisor, files: ConfigFiles, pooler: Optio
     if before is not None and before[0] == key and time.monotonic() - before[1] <= kept_s:
         return before[2]
     found = await _by_socket(s, pooler)
-    if _is_well(*found[:3]):
+    if _is_well(*found[:3]) and not (found[4] or {}).get("databases"):
         _asked[node] = (key, time.monotonic(), found)
     else:
         _asked.pop(node, None)
@@ -144,13 +145,14 @@ async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple
     """The agent's own door, and what the server itself reads in its files, in one session: to open one costs more than all that is asked."""
     own, session = await control_database.own_door(settings)
     if session is None:
-        return own, None, None, None
+        return own, None, None, None, None
     try:
         return (
             own,
             await access_rules.read(settings, session, pooler),
             await session_defaults.read(settings, session),
             await archiving.in_force(session),
+            await database_directories.lacking(settings.data, session),
         )
     finally:
         session.close()
@@ -170,7 +172,7 @@ async def readiness(
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    (own, access, defaults, in_force), replication, missing = await asyncio.gather(
+    (own, access, defaults, in_force, lacking), replication, missing = await asyncio.gather(
         _own_words(node, files, pooler, kept_s) if running else _unknown(),
         _path(node).answer(kept_s),
         _missing(node) if running else _nothing(),
@@ -180,6 +182,7 @@ async def readiness(
         "start": trial,
         "access": access,
         "own": own,
+        "lacking": lacking,
         "sessionDefaults": defaults,
         "serverSettings": session_defaults.of_server(files, s.repl_password.encode()),
         "replication": replication,

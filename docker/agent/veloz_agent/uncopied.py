@@ -100,11 +100,20 @@ class Uncopied:
     def __init__(self, settings: PostgresSettings) -> None:
         self._settings = settings
         self._kept = Kept(lambda: asyncio.to_thread(self._look), _is_well, KEPT_S)
+        self._last: Optional[dict] = None
 
     async def answer(self) -> dict:
         """`unreadable`: `{user, files: [{path, mode, owner}], more}`: who can't read them, the first of them, and how many others.
         `leftOut`: `{links: [{path, target}], more}`. Both None where it is not known."""
-        found = await self._kept.answer()
+        return self._answer(await self._kept.answer())
+
+    async def anew(self, limit_s: float) -> dict:
+        """The same for who is about to copy this node, of names that were looked through now; where that takes longer, as it was last known."""
+        look = asyncio.ensure_future(asyncio.to_thread(self._look))
+        done, _ = await asyncio.wait([look], timeout=limit_s)
+        return self._answer(look.result() if done else self._last)
+
+    def _answer(self, found: Optional[dict]) -> dict:
         if found is None:
             return {"unreadable": None, "leftOut": None}
         links = [link for link in found["links"] if os.path.islink(link["path"])]
@@ -121,11 +130,12 @@ class Uncopied:
             user = pwd.getpwuid(os.geteuid()).pw_name
         except (OSError, KeyError):
             return None
-        return {
+        self._last = {
             "user": user,
             "unreadable": [one for one in found if "mode" in one],
             "links": [one for one in found if "target" in one],
         }
+        return self._last
 
     def _log_directory(self) -> tuple:
         setting = config_files.read(self._settings.config_file, self._settings.data).settings.get("log_directory")
