@@ -93,8 +93,12 @@ describe('a full copy', () => {
           psql(primary, `DROP TABLE IF EXISTS ${name}`);
           psql(primary, `DROP TABLESPACE IF EXISTS ${name}`);
         }
-        await waitUntil('the tablespaces being dropped on the standby', () => psql(standby, 'TABLE pg_tablespace').split('\n').length === 2);
-        for (const node of [primary, standby]) inside(node, `rm -rf ${spaces.map((name) => `${VOLUME}/${name}`).join(' ')}`);
+        await waitUntil(
+          'the tablespaces being dropped on the standby',
+          () => psql(standby, 'TABLE pg_tablespace').split('\n').length === 2,
+        );
+        for (const node of [primary, standby])
+          inside(node, `rm -rf ${spaces.map((name) => `${VOLUME}/${name}`).join(' ')}`);
         await whole();
       },
     );
@@ -121,7 +125,10 @@ describe('a full copy', () => {
       async () => {
         psql(primary, 'DROP TABLE IF EXISTS e2e_far');
         psql(primary, 'DROP TABLESPACE IF EXISTS e2e_far');
-        await waitUntil('it being dropped on the standby', () => psql(standby, 'TABLE pg_tablespace').split('\n').length === 2);
+        await waitUntil(
+          'it being dropped on the standby',
+          () => psql(standby, 'TABLE pg_tablespace').split('\n').length === 2,
+        );
         for (const node of [primary, standby]) asRoot(node, `rm -rf ${path}`);
         await whole();
       },

@@ -187,7 +187,9 @@ class PutInPlaceTest(Volume):
         # The old data is whole, and goes with its directory.
         self.assertEqual(self.held(replaced, "pg_tblspc", "1"), "old")
         self.assertEqual(self.held(replaced, "pg_tblspc", "2"), "dropped")
-        self.assertEqual(self.held(replaced, "ts4"), "old")
+        # Nothing of it leads into the data of now.
+        self.assertEqual(self.held(replaced, "pg_tblspc", "4"), "old")
+        self.assertEqual(tablespaces.links(replaced), {"5": self.far})
         # Others' is left.
         self.assertEqual(self.held(self.far), "theirs")
         self.assertEqual(statefile.read(os.path.join(self.both, "notes")), "mine")
@@ -264,7 +266,8 @@ class CommandTest(Volume):
         told = (
             'WARNING:  skipping special file "./base/16385"\n 79417/569136 kB (13%), 0/1 tablespace\n'
             'WARNING:  skipping special file "./log"\nWARNING:  skipping special file "./.s.PGSQL.5432"\n'
-            'WARNING:  skipping special file "./pg_xact"\nWARNING:  skipping special file "/ts/PG_17_1/5"\n'
+            'WARNING:  skipping special file "./base/16385"\nWARNING:  skipping special file "./pg_xact"\n'
+            'WARNING:  skipping special file "/ts/PG_17_1/5"\n'
         )
         self.assertEqual(base_backup.left_out(told), ["./base/16385", "./pg_xact", "/ts/PG_17_1/5"])
         self.assertEqual(base_backup.left_out(None), [])

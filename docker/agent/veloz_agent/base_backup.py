@@ -51,8 +51,8 @@ def command(settings: PostgresSettings, upstream: dict, beside: Optional[dict] =
 
 
 def left_out(told: Optional[str]) -> list:
-    """Parts of the database that `pg_basebackup` passed over, by what it printed. It only warns of them, and ends well."""
-    return [path for path in _SKIPPED.findall(told or "") if _DATA.match(path)]
+    """Parts of the database that `pg_basebackup` passed over, by what it printed. It only warns of them, of each more than once, and ends well."""
+    return [path for path in dict.fromkeys(_SKIPPED.findall(told or "")) if _DATA.match(path)]
 
 
 def left_out_sentence(paths: list) -> str:

@@ -169,6 +169,7 @@ def take_along(settings: PostgresSettings, replaced: list) -> None:
     for data in replaced:
         folder = os.path.join(data, DIRECTORY)
         for oid, path in links(data).items():
+            path = _within(settings, data, path)
             if on_own_volume(settings, path):
                 _gather(settings, path, os.path.join(folder, oid + _GATHERED))
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
@@ -178,6 +179,11 @@ def take_along(settings: PostgresSettings, replaced: list) -> None:
                     os.unlink(link)
                 os.rename(os.path.join(folder, name), link)
                 statefile.sync_directory(folder)
+
+
+def _within(settings: PostgresSettings, data: str, path: str) -> str:
+    """Where a path lies that leads into the data directory, while that has the name `data`."""
+    return data + path[len(settings.data) :] if path.startswith(settings.data + "/") else path
 
 
 def _gather(settings: PostgresSettings, path: str, aside: str) -> None:
@@ -197,9 +203,7 @@ def put(settings: PostgresSettings, side: str, staged: str) -> None:
         beside = os.path.join(staged, oid)
         if not os.path.isdir(beside):
             continue
-        if path.startswith(settings.data + "/"):
-            # Within the data directory, which has not its name yet.
-            path = side + path[len(settings.data) :]
+        path = _within(settings, side, path)
         os.makedirs(path, 0o700, exist_ok=True)
         for name in os.listdir(beside):
             os.rename(os.path.join(beside, name), os.path.join(path, name))

@@ -68,15 +68,13 @@ objects({
     next: `docker exec ${PRIMARY} psql -U postgres -d postgres -c "SELECT oid, datname FROM pg_database WHERE oid IN (16400)"`,
   },
   'the candidate lacks a database, which a copy left out': {
-    change: (seen) =>
-      (ready(standby(seen)).agent.lacking = { databases: [{ oid: '16400', name: 'cold' }], more: 0 }),
+    change: (seen) => (ready(standby(seen)).agent.lacking = { databases: [{ oid: '16400', name: 'cold' }], more: 0 }),
     id: 'M7',
     says: `${STANDBY} lacks the directory of a database, which a copy may have left out: cold (16400) (limit: a directory of each database)`,
     next: `veloz-ha postgres rejoin --cluster veloz ${STANDBY} --method copy`,
   },
   'the primary lacks one, which no move makes worse': {
-    change: (seen) =>
-      (ready(primary(seen)).agent.lacking = { databases: [{ oid: '16400', name: 'cold' }], more: 1 }),
+    change: (seen) => (ready(primary(seen)).agent.lacking = { databases: [{ oid: '16400', name: 'cold' }], more: 1 }),
     id: 'M7',
     result: 'warn',
     says: `${PRIMARY} lacks the directory of a database, which a copy may have left out: cold (16400), 1 more`,
@@ -111,8 +109,11 @@ test.each([
   expect(found).toMatchObject([{ id: 'M7', result: 'refuse', next: expect.stringMatching(next) as string }]);
 });
 
-test.each([undefined, null, { links: [], more: 0 }])('where nothing is known, or nothing left out, all is well', (leftOut) => {
-  const seen = picture();
-  ready(primary(seen)).agent.leftOut = leftOut;
-  expect(readinessFindings(seen.topology, seen.observed)).toEqual([]);
-});
+test.each([undefined, null, { links: [], more: 0 }])(
+  'where nothing is known, or nothing left out, all is well',
+  (leftOut) => {
+    const seen = picture();
+    ready(primary(seen)).agent.leftOut = leftOut;
+    expect(readinessFindings(seen.topology, seen.observed)).toEqual([]);
+  },
+);
