@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Lsn } from '../cluster/lsn';
-import type { AgentReadiness } from '../cluster/readiness/observed';
+import type { AgentReadiness, LeftOut, UnreadableFiles } from '../cluster/readiness/observed';
 import type { Endpoint } from '../cluster/topology';
 import type { DockerClient } from './docker';
 
@@ -101,6 +101,14 @@ export interface Comparison {
   };
 }
 
+/** What is in the way of a full copy of another node. What the upstream's agent did not tell is null. */
+export interface CopyCheck {
+  leftOut: LeftOut | null;
+  unreadable: UnreadableFiles | null;
+  /** Tablespaces of the upstream of which no copy can be made here, each with half a sentence why. */
+  tablespaces: { oid: string; path: string; problem: string }[];
+}
+
 /** Where the WAL of a node ends. */
 export interface WalEnd {
   timeline: number;
@@ -181,6 +189,8 @@ interface PostgresCommands {
   /** `briefly`: only whether a server speaks there, without a login. An agent that is older logs in all the same. */
   ask: [{ addresses: Endpoint[]; limitMs: number; briefly?: boolean }, { answers: PeerAnswer[] }];
   compare: [{ upstream: Endpoint }, Comparison];
+  /** Changes nothing; an agent that is older refuses it. */
+  checkCopy: [{ upstream: Endpoint }, CopyCheck];
   /** Only on a stopped node that is held or fenced. Answers at once; `observe.job` tells the rest. */
   rewind: [
     { token: Token; upstream: Endpoint; divergedAt: Lsn; divergedTimeline: number },

@@ -1,4 +1,4 @@
-import { CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
+import { CancellationScope, patched, setWorkflowOptions } from '@temporalio/workflow';
 import { chooseAddition } from '../cluster/standbys/add';
 import { conductStandbyRun, type StandbyRunbook } from './rejoin-conduct';
 import { rejoinSteps } from './rejoin-steps';
@@ -26,7 +26,8 @@ function runbookOf(run: Run): StandbyRunbook {
   return {
     start: START,
     planned: true,
-    choose: (topology, observed, node) => chooseAddition(topology, observed, { node }),
+    choose: (topology, observed, node) =>
+      chooseAddition(topology, observed, { node, copiesAnything: !patched('copies-are-whole') }),
     steps: (chosen, story) => rejoinSteps(run, { ...chosen, method: 'auto' }, story),
     standbysAfter: ({ node, others }) => [...others, node],
     done: ({ node, primary, others }, { names }) =>

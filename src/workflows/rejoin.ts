@@ -1,4 +1,4 @@
-import { CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
+import { CancellationScope, patched, setWorkflowOptions } from '@temporalio/workflow';
 import { chooseRejoin } from '../cluster/rejoin/choose';
 import { conductStandbyRun, type StandbyRunbook } from './rejoin-conduct';
 import { rejoinSteps } from './rejoin-steps';
@@ -29,7 +29,8 @@ function runbookOf(run: Run, { method }: RejoinRequest): StandbyRunbook {
   return {
     start: START,
     planned: false,
-    choose: (topology, observed, node) => chooseRejoin(topology, observed, { node, method }),
+    choose: (topology, observed, node) =>
+      chooseRejoin(topology, observed, { node, method, copiesAnything: !patched('copies-are-whole') }),
     steps: (chosen, story) => rejoinSteps(run, { ...chosen, method }, story),
     standbysAfter: ({ node, others }) => [...others, node],
     done: ({ node, primary }, { rejoin: facts, names }) =>

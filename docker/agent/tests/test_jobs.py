@@ -38,6 +38,16 @@ class JobsTest(unittest.IsolatedAsyncioTestCase):
         patch = unittest.mock.patch("veloz_agent.comparison.upstream_size", self.upstream_size)
         patch.start()
         self.addCleanup(patch.stop)
+        # The tablespaces and databases of the upstream, and what its agent says of a copy.
+        self.spaces, self.databases, self.uncopied = {}, set(), {"node": "b", "leftOut": None, "unreadable": None}
+        for name, value in (
+            ("tablespaces.of", unittest.mock.AsyncMock(side_effect=lambda *_: self.spaces)),
+            ("copy_check.databases", unittest.mock.AsyncMock(side_effect=lambda *_: self.databases)),
+            ("peer_channel.ask", unittest.mock.AsyncMock(side_effect=lambda *_: self.uncopied)),
+        ):
+            patch = unittest.mock.patch(f"veloz_agent.{name}", value)
+            patch.start()
+            self.addCleanup(patch.stop)
         patch = unittest.mock.patch("veloz_agent.comparison.ask_upstream", side_effect=ConnectionRefusedError())
         patch.start()
         self.addCleanup(patch.stop)
@@ -94,6 +104,11 @@ class JobsTest(unittest.IsolatedAsyncioTestCase):
             os.mkdir(side)
             statefile.replace(os.path.join(side, "PG_VERSION"), "17\n")
             statefile.replace(os.path.join(side, "postgresql.auto.conf"), "synchronous_standby_names = ''\n")
+            self.make_copy(side)
+        return self.outcome
+
+    def make_copy(self, side):
+        """What else pg_basebackup copies."""
 
     async def rewind(self, run="r", **more):
         message = {"token": token(run), "upstream": UPSTREAM, "divergedAt": "0/1000100", "divergedTimeline": 2}
@@ -244,6 +259,106 @@ class JobsTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual((freed["already"], freed["freedBytes"] > 0), (False, True))
         self.assertEqual((await self.agent.discard({"token": token()}))["already"], True)
         self.assertEqual(sorted(os.listdir(self.directory.name)), ["data", "veloz"])
+
+    async def failed_copy(self):
+        await self.copy()
+        job = await self.ended()
+        self.assertEqual(job.state, "failed")
+        # The data is as it was, and no copy has taken its place.
+        self.assertEqual(base_backup.replaced(self.settings), [])
+        self.assertTrue(os.path.exists(os.path.join(self.settings.data, "PG_VERSION")))
+        return job.error
+
+    async def test_a_copy_that_would_lack_what_a_link_leads_to_is_not_begun(self):
+        link = {"path": "/var/lib/postgresql/data/base/16400", "target": "/cold"}
+        self.uncopied["leftOut"] = {"links": [link], "more": 0}
+        said = await self.failed_copy()
+        self.assertIn("A copy of b would lack data: /var/lib/postgresql/data/base/16400 is a link to /cold", said)
+        self.assertEqual(self.tools, [])
+
+    async def test_nor_is_one_that_would_end_at_a_file(self):
+        files = [{"path": "/var/lib/postgresql/data/x", "mode": "0600", "owner": "root"}]
+        self.uncopied["unreadable"] = {"user": "postgres", "files": files, "more": 0}
+        self.assertIn("its server may not read /var/lib/postgresql/data/x", await self.failed_copy())
+        self.assertEqual(self.tools, [])
+
+    async def test_nor_one_whose_tablespace_has_no_place_here(self):
+        statefile.replace(os.path.join(self.directory.name, "file"), "")
+        self.spaces["16400"] = os.path.join(self.directory.name, "file")
+        self.assertIn("No copy of b can be made here: tablespace 16400 at", await self.failed_copy())
+        self.assertEqual(self.tools, [])
+
+    async def test_a_copy_that_left_something_out_is_no_copy_although_the_tool_ended_well(self):
+        # The agent of the upstream is older.
+        self.uncopied = {"answer": "refused"}
+        self.outcome = 'WARNING:  skipping special file "./base/16400"'
+        self.assertIn("pg_basebackup left out what is no file and no directory on the upstream: ./base/16400", await self.failed_copy())
+
+    async def test_nor_is_one_that_lacks_a_database_whatever_was_printed(self):
+        self.databases = {("5", "1663"), ("16400", "1663"), ("16401", "16399")}
+
+        def make_copy(side):
+            for database in ("base/5", "pg_tblspc/16399/PG_17_202406281/16401"):
+                os.makedirs(os.path.join(side, database))
+                statefile.replace(os.path.join(side, database, "PG_VERSION"), "17\n")
+            if self.dropped:
+                self.databases = self.databases - {("16400", "1663")}
+
+        self.make_copy, self.dropped = make_copy, False
+        self.assertIn("The copy lacks the directories of databases that are on the upstream: 16400.", await self.failed_copy())
+        self.dropped = True
+        await self.copy()
+        self.assertEqual((await self.ended()).error, None)
+
+    async def test_tablespaces_of_the_nodes_own_are_replaced_with_its_data_and_removed_with_it(self):
+        space, version = os.path.join(self.directory.name, "ts1"), "PG_17_202406281"
+        os.makedirs(os.path.join(space, version, "5"))
+        os.mkdir(os.path.join(self.settings.data, "pg_tblspc"))
+        os.symlink(space, os.path.join(self.settings.data, "pg_tblspc", "16399"))
+        self.spaces["16400"] = space
+
+        def make_copy(side):
+            staged = os.path.join(base_backup.side_tablespaces(self.settings), "16400")
+            os.makedirs(os.path.join(staged, version, "6"))
+            os.mkdir(os.path.join(side, "pg_tblspc"))
+            os.symlink(staged, os.path.join(side, "pg_tblspc", "16400"))
+
+        self.make_copy = make_copy
+        await self.copy()
+        job = await self.ended()
+        self.assertEqual((job.state, job.error), ("done", None))
+        self.assertEqual(os.listdir(os.path.join(space, version)), ["6"])
+        self.assertEqual(os.readlink(os.path.join(self.settings.data, "pg_tblspc", "16400")), space)
+        (replaced,) = base_backup.replaced(self.settings)
+        self.assertEqual(os.listdir(os.path.join(replaced, "pg_tblspc", "16399", version)), ["5"])
+        await self.agent.discard({"token": token()})
+        self.assertEqual(sorted(os.listdir(self.directory.name)), ["data", "ts1", "veloz"])
+
+    async def test_a_rewind_finds_the_directories_of_new_tablespaces(self):
+        self.spaces = {"16400": os.path.join(self.directory.name, "ts1")}
+        await self.rewind()
+        self.assertEqual(((await self.ended()).error, os.path.isdir(self.spaces["16400"])), (None, True))
+
+    async def test_what_is_in_the_way_of_a_copy_is_told_beforehand(self):
+        statefile.replace(os.path.join(self.directory.name, "file"), "")
+        path = os.path.join(self.directory.name, "file")
+        self.spaces = {"16400": path, "16401": os.path.join(self.directory.name, "ts1")}
+        links = {"links": [{"path": "/data/base/5", "target": "/cold"}], "more": 0}
+        self.uncopied["leftOut"] = links
+        told = await self.agent.check_copy({"upstream": UPSTREAM})
+        problem = {"oid": "16400", "path": path, "problem": "it is no directory"}
+        self.assertEqual(told, {"leftOut": links, "unreadable": None, "tablespaces": [problem]})
+        self.assertFalse(os.path.exists(self.spaces["16401"]))
+        with unittest.mock.patch("veloz_agent.tablespaces.of", side_effect=ConnectionRefusedError("refused")):
+            await self.refused("UpstreamUnreachable", self.agent.check_copy({"upstream": UPSTREAM}))
+
+    async def test_another_node_is_told_what_a_copy_of_this_one_would_leave_out(self):
+        link = os.path.join(self.settings.data, "base")
+        os.symlink("/cold", link)
+        content = {"do": "uncopied", "from": "b", "to": "a"}
+        told = await self.agent.answer_peer(content)
+        self.assertEqual((told["node"], told["leftOut"]), ("a", {"links": [{"path": link, "target": "/cold"}], "more": 0}))
+        await self.refused("BadRequest", self.agent.answer_peer({**content, "to": "c"}))
 
     async def test_a_slot_that_is_still_taken_is_waited_for(self):
         self.outcome = 'error: replication slot "a" is active for PID 7'

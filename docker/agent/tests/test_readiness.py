@@ -442,7 +442,7 @@ class CommandTest(Directory):
 
 
 class KeptTest(Directory):
-    WELL = ({"ok": True}, {"errors": [], "identErrors": [], "refused": [], "clients": None}, {}, None)
+    WELL = ({"ok": True}, {"errors": [], "identErrors": [], "refused": [], "clients": None}, {}, None, None)
 
     def asked(self, *results, kept_s=60, between=lambda: None):
         """How often the server was asked, by as many questions as there are results."""
@@ -471,13 +471,14 @@ class KeptTest(Directory):
         self.assertEqual(self.asked(self.WELL, self.WELL, self.WELL, kept_s=-1), 3)
 
     def test_what_was_not_well_is_asked_anew(self):
-        own, access, defaults, archive = self.WELL
+        own, access, defaults, archive, lacking = self.WELL
         for wrong in (
-            ({"ok": None}, None, None, None),
-            (own, None, defaults, archive),
-            (own, access, None, archive),
-            (own, {**access, "refused": [1]}, defaults, archive),
-            (own, {**access, "clients": {"role": "app"}}, defaults, archive),
+            ({"ok": None}, None, None, None, None),
+            (own, None, defaults, archive, lacking),
+            (own, access, None, archive, lacking),
+            (own, {**access, "refused": [1]}, defaults, archive, lacking),
+            (own, {**access, "clients": {"role": "app"}}, defaults, archive, lacking),
+            (own, access, defaults, archive, {"databases": [{"oid": "16400", "name": "cold"}], "more": 0}),
         ):
             self.assertEqual(self.asked(wrong, wrong, self.WELL), 3)
 

@@ -12,7 +12,7 @@ import signal
 import time
 from typing import Awaitable, Callable, Optional
 
-from . import base_backup, control_database, control_session, first_start, peers, statefile
+from . import base_backup, control_database, control_session, copy_check, first_start, peers, statefile
 from .control_session import open_session
 from .deadman import newest_primary
 from .log import log
@@ -24,10 +24,17 @@ from .wire import ProtocolError, ServerError
 # How long a node with the role of the primary and no data waits for peers that start at the same time to be known by
 # their names: a second database system beside an existing one would be a disaster.
 NEW_SYSTEM_GRACE_MS = 1500
+AGAIN_S = 0.5
+# A copy that was made and can't be used: the next one costs the primary as much.
+COPY_AGAIN_S = 60
 
 
 class BootstrapError(Exception):
-    """An attempt failed; the next one begins anew."""
+    """An attempt failed; the next one begins anew, after `again_s`."""
+
+    def __init__(self, says: str, again_s: float = AGAIN_S) -> None:
+        super().__init__(says)
+        self.again_s = again_s
 
 
 async def ensure_slot(settings: PostgresSettings, upstream: dict, limit_ms: int = 2000) -> bool:
@@ -100,20 +107,24 @@ class Bootstrap:
         started = time.monotonic()
         logged = 0.0
         while True:
+            again_s = AGAIN_S
             try:
                 sentence = await self._attempt((time.monotonic() - started) * 1000)
             except (BootstrapError, OSError, ServerError, ProtocolError, EOFError, asyncio.TimeoutError) as error:
                 sentence = f"Preparing the data directory failed and is begun anew: {str(error) or repr(error)}"
+                again_s = error.again_s if isinstance(error, BootstrapError) else AGAIN_S
             if sentence is None:
                 return
             self._says(sentence)
             if time.monotonic() - logged >= 10:
                 log("info", sentence)
                 logged = time.monotonic()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(again_s)
 
     async def _attempt(self, waited_ms: float) -> Optional[str]:
         s = self._settings
+        if base_backup.finish(s, self._files):
+            return None
         base_backup.set_aside(s)
         await asyncio.to_thread(base_backup.remove_discarded, s)
         if os.path.isdir(s.data) and os.listdir(s.data):
@@ -161,30 +172,39 @@ class Bootstrap:
         if self._hold:
             await self._hold(system)
 
-    async def _run(self, argv: list, what: str, env: Optional[dict] = None) -> None:
+    async def _run(self, argv: list, what: str, env: Optional[dict] = None) -> str:
+        """What it printed."""
         environment = {"PATH": f"{self._settings.bin}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", **(env or {})}
         output = os.path.join(self._settings.run, "bootstrap.log")
         argv = [os.path.join(self._settings.bin, argv[0]), *argv[1:]]
         self._child = self._processes.spawn(argv, environment, output_to=output)
         code = await asyncio.shield(self._child.exited)
         self._child = None
+        told = (statefile.read(output) or "").strip()
         if code != 0:
-            told = (statefile.read(output) or "").strip()[-600:]
-            raise BootstrapError(f"{what} ended with exit code {code}: {told}")
+            raise BootstrapError(f"{what} ended with exit code {code}: {told[-600:]}")
+        return told
 
     async def _clone(self, upstream: dict) -> None:
         s = self._settings
         where = f"{upstream['host']}:{upstream['port']}"
         started = time.monotonic()
+        problem, places = await copy_check.before(s, upstream, self._ask_agent)
+        if problem:
+            raise BootstrapError(problem)
         self._says(f"Copying the primary {where}.")
         log("info", f"No data yet, copying the primary {where}.")
         await ensure_slot(s, upstream)
-        await self._run(
-            base_backup.command(s, upstream),
+        known = await copy_check.databases(s, upstream)
+        told = await self._run(
+            base_backup.command(s, upstream, places.beside),
             "pg_basebackup",
             {"PGPASSFILE": s.pass_file, "PGAPPNAME": "veloz_agent", "PGOPTIONS": control_session.CURRENT},
         )
-        base_backup.put_in_place(s, self._files, upstream)
+        lacks = await copy_check.lacking(s, upstream, known, told)
+        if lacks:
+            raise BootstrapError(lacks, COPY_AGAIN_S)
+        base_backup.put_in_place(s, self._files, upstream, places.beside)
         log("info", f"Copied the primary {where}.", ms=round((time.monotonic() - started) * 1000))
 
     async def _create(self) -> None:

@@ -17,14 +17,14 @@ class Crashes:
         self.count = 0
         self.last_at_ms: Optional[int] = None
         self.last_exit_code: Optional[int] = None
-        self._in_a_row = 0
+        self.in_a_row = 0
 
     def add(self, exit_code: int, ran_ms: int, now_ms: int) -> float:
         """Takes one down and returns the seconds to wait: none after the first, then 0.2, doubled each time up to 5."""
         if ran_ms >= STEADY_MS:
-            self._in_a_row = 0
-        pause = 0.0 if self._in_a_row == 0 else min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(10, self._in_a_row - 1))
-        self._in_a_row += 1
+            self.in_a_row = 0
+        pause = 0.0 if self.in_a_row == 0 else min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(10, self.in_a_row - 1))
+        self.in_a_row += 1
         self.count += 1
         self.last_at_ms = now_ms
         self.last_exit_code = exit_code

@@ -10,6 +10,7 @@ from typing import Optional
 
 from . import (
     arguments,
+    copy_check,
     deadman,
     fence_file,
     first_start,
@@ -25,7 +26,7 @@ from .errors import CommandError
 from .log import log
 from .node import now_ms
 from .postgres_observation import observation
-from .readiness import readiness
+from .readiness import readiness, uncopied
 from .rejoining import Rejoining
 from .processes import Child
 from .settings import PostgresSettings
@@ -56,6 +57,7 @@ class PostgresAgent(Rejoining):
             "watchDisk": self.watch_disk,
             "ask": self.ask_peers,
             "compare": self.compare,
+            "checkCopy": self.check_copy,
             "walEnd": self.wal_end,
             "health": self.check_health,
             "claim": self.claim,
@@ -300,13 +302,16 @@ class PostgresAgent(Rejoining):
     async def answer_peer(self, content: dict) -> dict:
         """A fenced node asks for its way back: `asked`, or durably `revoked`. Under the lock that `promote` takes.
 
-        A node without data asks whether this one holds some, one that is about to start as the primary whether this one is it.
+        A node without data asks whether this one holds some, one that is about to start as the primary whether this one is it, and one
+        that is about to copy it whether a copy would be whole.
         """
         if content.get("do") == peer_role.QUESTION:
             standby = self.files.is_standby and not self._promoting()
             return peer_role.answer(self.node, content, self.server_state(), standby, await self.on_disk(self.control))
         if content.get("do") == first_start.QUESTION:
             return first_start.answer(self.settings, self.system_identifier, content)
+        if content.get("do") == copy_check.QUESTION:
+            return copy_check.answer(self.settings, content, await uncopied(self).anew(copy_check.LOOK_LIMIT_S))
         run = revocation.run_of(content, self.node)
         reply = {"node": self.node, "run": run}
         async with self.change:

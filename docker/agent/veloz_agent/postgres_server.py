@@ -17,6 +17,7 @@ from . import (
     deadman,
     fence_file,
     lost_wal,
+    missing_tablespaces,
     own_upstream,
     peer_role,
     peers,
@@ -34,6 +35,7 @@ from .processes import Child
 from .server_processes import kill_servers, wake_stopped
 from .settings import PostgresSettings
 from .start_trial import StartTrial
+from .wal_end import WalReader
 
 # What a postmaster writes into its lock file once it takes sessions.
 READY = "ready"
@@ -142,6 +144,7 @@ class PostgresSupervisor(NodeAgent):
         for stale in glob.glob(f"{self.settings.socket_dir}/.s.PGSQL.*"):
             os.unlink(stale)
         self.jobs.current = Job.restored(saved.get("job"))
+        self._finish_copy()
         # What an attempt at a copy left; removing it may take long.
         base_backup.set_aside(self.settings)
         self.spawn_task(asyncio.to_thread(base_backup.remove_discarded, self.settings))
@@ -177,6 +180,14 @@ class PostgresSupervisor(NodeAgent):
                 inMs=self.deadman.remaining_ms,
             )
 
+    def _finish_copy(self) -> None:
+        """The container ended while a complete copy took its place."""
+        try:
+            if base_backup.finish(self.settings, self.files):
+                log("info", "A complete copy was put in its place, which the end of the container had cut short.")
+        except OSError as error:
+            log("error", f"A complete copy could not be put in its place, and is made anew: {error}")
+
     def _start_later(self, pause_s: float = 0) -> None:
         if self._starter is None or self._starter.done():
             self._starter = self.spawn_task(self._start_when_allowed(pause_s))
@@ -211,6 +222,9 @@ class PostgresSupervisor(NodeAgent):
             self.start_guard = None
         if pause_s:
             await asyncio.sleep(pause_s)
+        if self.files.is_standby and self.desired == "up":
+            reader = WalReader(self.processes, self.settings.bin, self.settings.data)
+            await missing_tablespaces.make(self.settings, self.files.upstream(), reader, self.crashes.in_a_row)
         logged = None
         while True:
             as_standby = self.files.is_standby

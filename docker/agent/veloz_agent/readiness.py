@@ -11,12 +11,22 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Optional
 
-from . import access_rules, archiving, config_files, control_database, control_file, recovery_settings, session_defaults
+from . import (
+    access_rules,
+    archiving,
+    config_files,
+    control_database,
+    control_file,
+    database_directories,
+    recovery_settings,
+    session_defaults,
+    tablespaces,
+)
 from .archiving import Archiving, InForce
 from .kept import Kept
 from .libraries import Libraries
 from .replication_path import ReplicationPath
-from .unreadable import Unreadable
+from .uncopied import Uncopied
 
 if TYPE_CHECKING:
     from .config_files import ConfigFiles
@@ -64,14 +74,14 @@ async def _missing(node: PostgresSupervisor) -> Optional[dict]:
     return await _libraries[node].answer()
 
 
-# The same of files that nobody could copy.
-_unreadable: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+# The same of what nobody could copy.
+_uncopied: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def _files_unread(node: PostgresSupervisor) -> Unreadable:
-    if node not in _unreadable:
-        _unreadable[node] = Unreadable(node.settings.data)
-    return _unreadable[node]
+def uncopied(node: PostgresSupervisor) -> Uncopied:
+    if node not in _uncopied:
+        _uncopied[node] = Uncopied(node.settings)
+    return _uncopied[node]
 
 
 # Since when the archiver has had its command.
@@ -102,7 +112,7 @@ async def _nothing() -> None:
 
 
 async def _unknown() -> tuple:
-    return None, None, None, None
+    return None, None, None, None, None
 
 
 # What was asked over the socket last: the files as they were, when that was, and what came of it.
@@ -118,7 +128,7 @@ async def _own_words(node: PostgresSupervisor, files: ConfigFiles, pooler: Optio
     if before is not None and before[0] == key and time.monotonic() - before[1] <= kept_s:
         return before[2]
     found = await _by_socket(s, pooler)
-    if _is_well(*found[:3]):
+    if _is_well(*found[:3]) and not (found[4] or {}).get("databases"):
         _asked[node] = (key, time.monotonic(), found)
     else:
         _asked.pop(node, None)
@@ -135,13 +145,14 @@ async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple
     """The agent's own door, and what the server itself reads in its files, in one session: to open one costs more than all that is asked."""
     own, session = await control_database.own_door(settings)
     if session is None:
-        return own, None, None, None
+        return own, None, None, None, None
     try:
         return (
             own,
             await access_rules.read(settings, session, pooler),
             await session_defaults.read(settings, session),
             await archiving.in_force(session),
+            await database_directories.lacking(settings.data, session),
         )
     finally:
         session.close()
@@ -161,7 +172,7 @@ async def readiness(
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    (own, access, defaults, in_force), replication, missing = await asyncio.gather(
+    (own, access, defaults, in_force, lacking), replication, missing = await asyncio.gather(
         _own_words(node, files, pooler, kept_s) if running else _unknown(),
         _path(node).answer(kept_s),
         _missing(node) if running else _nothing(),
@@ -171,6 +182,7 @@ async def readiness(
         "start": trial,
         "access": access,
         "own": own,
+        "lacking": lacking,
         "sessionDefaults": defaults,
         "serverSettings": session_defaults.of_server(files, s.repl_password.encode()),
         "replication": replication,
@@ -179,10 +191,10 @@ async def readiness(
         "leftovers": recovery_settings.leftovers(s.version, files.settings),
         "signals": await asyncio.to_thread(_signals, s, running),
         # While a copy is made the directory is not the node's own yet.
-        "unreadable": await _files_unread(node).answer() if running else None,
+        **(await uncopied(node).answer() if running else {"unreadable": None, "leftOut": None}),
         "archive": await asyncio.to_thread(_archive_known, node, in_force, files),
         "unlogged": await _count_unlogged(node, kept_s),
-        **await asyncio.to_thread(_on_disk, s.data),
+        **await asyncio.to_thread(_on_disk, s),
     }
 
 
@@ -192,10 +204,10 @@ def _next(files: ConfigFiles, data: str) -> dict:
     return {**named, "hba_file": config_files.hba_file(files.settings, data)}
 
 
-def _on_disk(data: str) -> dict:
+def _on_disk(settings: PostgresSettings) -> dict:
     return {
-        "tablespaces": _tablespaces(data),
-        "walOutside": _link_target(os.path.join(data, "pg_wal")),
+        "tablespaces": _tablespaces(settings),
+        "walOutside": _link_target(os.path.join(settings.data, "pg_wal")),
     }
 
 
@@ -212,16 +224,13 @@ def _link_target(path: str) -> Optional[str]:
     return os.readlink(path) if os.path.islink(path) else None
 
 
-def _tablespaces(data: str) -> list:
-    """Directories outside of the data directory that hold a part of the databases."""
-    found = []
-    directory = os.path.join(data, "pg_tblspc")
-    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
-        path = os.path.join(directory, name)
-        target = _link_target(path)
-        if target is not None:
-            found.append({"oid": name, "path": target, "there": os.path.isdir(path)})
-    return found
+def _tablespaces(settings: PostgresSettings) -> list:
+    """Directories outside of the data directory that hold a part of the databases. `own`: on the node's own volume, where a copy replaces
+    them as it does the data directory."""
+    return [
+        {"oid": oid, "path": path, "there": os.path.isdir(path), "own": tablespaces.on_own_volume(settings, path)}
+        for oid, path in tablespaces.links(settings.data).items()
+    ]
 
 
 def _unlogged(data: str) -> int:

@@ -8,10 +8,11 @@ import subprocess
 import time
 from typing import Optional
 
-from . import base_backup, comparison, control_database, quarantine
+from . import base_backup, comparison, control_database, copy_check, quarantine, tablespaces
 from .bootstrap import ensure_slot
 from .control_file import read_control
 from .errors import CommandError
+from .first_start import AskAgent
 from .jobs import Job, JobError, Jobs, conninfo
 from .log import log
 from .node_files import NodeFiles
@@ -26,9 +27,12 @@ ROOM = 1.1
 
 
 class RejoinJobs:
-    """Carries them out; the node is fenced for good meanwhile, and its server can't be started."""
+    """Carries them out; the node is fenced for good meanwhile, and its server can't be started. `ask_agent` asks the agent of another node."""
 
-    def __init__(self, settings: PostgresSettings, files: NodeFiles, reader: WalReader, jobs: Jobs) -> None:
+    def __init__(
+        self, settings: PostgresSettings, files: NodeFiles, reader: WalReader, jobs: Jobs, ask_agent: AskAgent
+    ) -> None:
+        self._ask_agent = ask_agent
         self._settings = settings
         self._files = files
         self._reader = reader
@@ -64,6 +68,7 @@ class RejoinJobs:
         await self._keep(job, upstream, (diverged_timeline, diverged_at), end)
         ours = base_backup.own_settings(s.data)
         database = await control_database.for_rewind(s, upstream)
+        await self._make_tablespaces(upstream)
         await self._jobs.enter(job, "pg_rewind")
         await asyncio.to_thread(self._files.mark_rewind)
         # pg_rewind lets a server in single-user mode do the crash recovery, which refuses with the signal; that the
@@ -87,6 +92,15 @@ class RejoinJobs:
         await self._jobs.enter(job, "finishing")
         await asyncio.to_thread(self._finish_rewind, upstream, ours)
 
+    async def _make_tablespaces(self, upstream: dict) -> None:
+        """pg_rewind makes links to the upstream's new tablespaces, and no directories for them."""
+        wanted = await asyncio.wait_for(tablespaces.of(self._settings, upstream), copy_check.SQL_LIMIT_S)
+        made, failed = await asyncio.to_thread(tablespaces.make, list(wanted.values()))
+        if failed:
+            raise JobError(f"Directories of tablespaces are not there and can't be made: {'; '.join(failed)}. Make them.")
+        if made:
+            log("info", f"Made directories of tablespaces: {', '.join(made)}.")
+
     def _finish_rewind(self, upstream: dict, ours: str) -> None:
         base_backup.keep_own_settings(self._settings.data, ours)
         self._files.write_upstream(upstream)
@@ -98,8 +112,12 @@ class RejoinJobs:
     async def copy(self, job: Job, upstream: dict, diverged: Optional[tuple] = None) -> None:
         """`diverged`: (timeline, LSN) from which on the local WAL is known to be none of the upstream's."""
         s = self._settings
+        await asyncio.to_thread(base_backup.finish, s, self._files)
         await asyncio.to_thread(base_backup.set_aside, s)
         await asyncio.to_thread(base_backup.remove_discarded, s)
+        problem, places = await copy_check.before(s, upstream, self._ask_agent)
+        if problem:
+            raise JobError(f"{problem}.")
         needed = round(ROOM * await asyncio.wait_for(comparison.upstream_size(s, upstream), 5))
         disk = os.statvfs(s.volume)
         free = disk.f_bavail * disk.f_frsize
@@ -114,18 +132,21 @@ class RejoinJobs:
             await self._keep_before_copy(job, upstream, diverged)
         # The slot first: without it the copy could end without the WAL that it needs next.
         await ensure_slot(s, upstream, SLOT_LIMIT_MS)
+        known = await copy_check.databases(s, upstream)
         await self._jobs.enter(job, "pg_basebackup")
-        await self._base_backup(job, upstream)
+        told = await self._base_backup(job, upstream, places.beside)
+        lacks = await copy_check.lacking(s, upstream, known, told)
+        if lacks:
+            raise JobError(f"{lacks}.")
         await self._jobs.enter(job, "putting the copy in place")
-        await asyncio.to_thread(base_backup.put_in_place, s, self._files, upstream)
+        await asyncio.to_thread(base_backup.put_in_place, s, self._files, upstream, places.beside)
 
-    async def _base_backup(self, job: Job, upstream: dict) -> None:
-        """The slot may still be taken by a session of this node that ended without a word."""
+    async def _base_backup(self, job: Job, upstream: dict, beside: dict) -> str:
+        """What it printed. The slot may still be taken by a session of this node that ended without a word."""
         patience = time.monotonic() + SLOT_TAKEN_S
         while True:
             try:
-                await self._jobs.tool(job, upstream, base_backup.command(self._settings, upstream))
-                return
+                return await self._jobs.tool(job, upstream, base_backup.command(self._settings, upstream, beside))
             except JobError as error:
                 if "is active for PID" not in str(error) or time.monotonic() > patience:
                     raise

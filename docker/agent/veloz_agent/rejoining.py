@@ -8,7 +8,7 @@ import subprocess
 import time
 from typing import Awaitable, Callable
 
-from . import arguments, base_backup, comparison, statefile, wal
+from . import arguments, base_backup, comparison, copy_check, statefile, wal
 from .bootstrap import Bootstrap
 from .control_file import read_control
 from .errors import CommandError
@@ -18,19 +18,28 @@ from .log import log
 from .rejoin_jobs import RejoinJobs
 from .settings import PostgresSettings
 from .wal_end import WalReader
+from .wire import ProtocolError, ServerError
 
 
 class Rejoining(Fencing):
-    """The commands `compare`, `walEnd`, `rewind`, `copy` and `discard`."""
+    """The commands `compare`, `checkCopy`, `walEnd`, `rewind`, `copy` and `discard`."""
 
     def __init__(self, settings: PostgresSettings) -> None:
         super().__init__(settings)
         self.wal_reader = WalReader(self.processes, settings.bin, settings.data)
-        self.rejoin_jobs = RejoinJobs(settings, self.files, self.wal_reader, self.jobs)
+        self.rejoin_jobs = RejoinJobs(settings, self.files, self.wal_reader, self.jobs, self._ask_agent)
 
     async def compare(self, message: dict) -> dict:
         upstream = arguments.address(message.get("upstream"), "upstream")
         return await comparison.compare(self.settings, self.files, self.wal_reader, upstream)
+
+    async def check_copy(self, message: dict) -> dict:
+        upstream = arguments.address(message.get("upstream"), "upstream")
+        try:
+            return await copy_check.check(self.settings, upstream, self._ask_agent)
+        except (OSError, ServerError, ProtocolError, asyncio.IncompleteReadError, TimeoutError) as error:
+            where = f"{upstream['host']}:{upstream['port']}"
+            raise CommandError("UpstreamUnreachable", f"{where} could not be asked: {str(error) or repr(error)}") from None
 
     async def wal_end(self, message: dict) -> dict:
         """Where the WAL here ends: of a standby that has replayed up to `fromLsn`, or of a server that does not run."""

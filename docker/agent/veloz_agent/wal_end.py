@@ -142,6 +142,26 @@ class WalReader:
                     return (newer, end)
         return (timeline, await self.end_near(timeline, start))
 
+    def begins(self, timeline: int) -> Optional[str]:
+        """Where it left the one before, by its history file; None without one."""
+        history = wal.parse_history(statefile.read(os.path.join(self.pg_wal, f"{timeline:08X}.history")) or "")
+        return history[-1]["endLsn"] if history else None
+
+    async def told(self, timeline: int, start: str, end: str, *options: str) -> bytes:
+        """What pg_waldump prints of the records from `start` to `end`, or as much of it as `TAIL` keeps."""
+        size = self.segment_size(timeline)
+        # A position at a boundary ends the segment before.
+        last = max(wal.parse_lsn(start), wal.parse_lsn(end) - 1) // size
+        names = (wal.segment_name(timeline, number, size) for number in (wal.parse_lsn(start) // size, last))
+        kept = b""
+
+        def take(part: bytes) -> None:
+            nonlocal kept
+            kept = (kept + part)[-TAIL:]
+
+        await self.dump(timeline, start, take, f"--end={end}", *options, *names)
+        return kept
+
     async def end(self, control: dict) -> tuple:
         """(timeline, LSN): the newest timeline that has records here, and where they end. LSN is None if unreadable.
 

@@ -12,6 +12,7 @@ import { stillAsked, unlessLeft } from '../give-way';
 import { messageOf } from '../guard/probe';
 import { howItEnded } from '../how-it-ended';
 import { putBack, putBackWords } from '../put-back';
+import { requireCopyable, requireCopyableNow } from './copyable';
 import { requireLetIn } from './let-in';
 import {
   checkpointed,
@@ -64,8 +65,10 @@ export async function lookAtRejoin(deps: ActivityDeps, request: RejoinRequest): 
       stillAsked();
       await unlessLeft(requireLetIn(access, request));
       stillAsked();
-      await ensureReservedSlot(session, node);
       const copies = request.method === 'copy';
+      if (copies) await unlessLeft(requireCopyableNow(access, request));
+      stillAsked();
+      await ensureReservedSlot(session, node);
       const token = rejoinToken(request);
       const { agent, seen, says } = await fencedAgent(deps, access, token, node, primaryAt, copies);
       try {
@@ -82,7 +85,10 @@ export async function lookAtRejoin(deps: ActivityDeps, request: RejoinRequest): 
             'Refused',
             `A4: ${node} stays fenced and is not touched: ${decision.why} (limit: data of the system of ${primary}). Next: docker exec ${node} pg_controldata ${seen.dataDirectory.path}`,
           );
-        if (decision.method === 'copy') await roomForCopy(session, seen, node);
+        if (decision.method === 'copy') {
+          await roomForCopy(session, seen, node);
+          if (!copies) await unlessLeft(requireCopyable(access, request, agent, 'It stays fenced'));
+        }
         return { state: 'fenced', plan: decision, says };
       } finally {
         agent.close();

@@ -1,4 +1,4 @@
-import { psql, shellWord } from '../commands';
+import { psql } from '../commands';
 import { formatMs } from '../duration';
 import type { AnsweringNode } from '../observed';
 import { formatSize } from '../size';
@@ -157,48 +157,4 @@ export function tellOthers(
         'slots with failover = true, of which each standby that may be promoted has a synced copy (sync_replication_slots)',
       next: psql(primary.name, 'SELECT slot_name, database, plugin, failover, synced FROM pg_replication_slots'),
     });
-}
-
-/**
- * M12: the server's user may read all that lies in the data directory. A file that somebody put there as root ends every copy and every
- * rewind from this node, and the server itself never tells of it. Told: a node that follows needs neither.
- */
-export function checkReadable(list: Checklist, { name, readiness }: AnsweringNode): void {
-  const { user, files, more } = readiness?.agent?.unreadable ?? { user: '', files: [], more: 0 };
-  if (files.length === 0) return;
-  const paths = files.map(({ path }) => (/^[\w@%+=:,./-]+$/.test(path) ? path : shellWord(path))).join(' ');
-  // Its own files lack the right alone.
-  const own = files.every(({ owner }) => owner === user);
-  list.advise('M12', false, {
-    says: `all of the data directory of ${name} can be copied`,
-    refusal: `no node could be copied or rewound from ${name}: its server may not read what lies in its data directory`,
-    measured: [
-      ...files.map(({ path, mode, owner }) => `${path} is ${owner}'s, mode ${mode}`),
-      ...(more === 0 ? [] : [`${more} more`]),
-    ].join(', '),
-    limit: `all of it readable for ${user}`,
-    next: `docker exec -u root ${name} ${own ? 'chmod u+rX' : `chown ${user}:`} ${paths}`,
-  });
-}
-
-/** M7: everything of the node lies in its data directory, which is what a copy replaces. */
-export function checkPlaces(list: Checklist, node: AnsweringNode): void {
-  const { tablespaces = [], walOutside = null } = node.readiness?.agent ?? {};
-  const missing = tablespaces.filter(({ there }) => !there);
-  if (tablespaces.length === 0 && walOutside === null) return;
-  list.advise('M7', false, {
-    says: `everything of ${node.name} lies in its data directory`,
-    refusal:
-      missing.length > 0
-        ? `${node.name} would not find a tablespace at its next start`
-        : `${node.name} can't be copied anew by itself: not all of it lies in its data directory`,
-    measured: [
-      ...tablespaces.map(
-        ({ oid, path, there }) => `tablespace ${oid} at ${path}${there ? '' : ', which is not there'}`,
-      ),
-      ...(walOutside === null ? [] : [`pg_wal at ${walOutside}`]),
-    ].join(', '),
-    limit: 'no tablespace elsewhere, and pg_wal in its place',
-    next: psql(node.name, 'SELECT oid, spcname, pg_tablespace_location(oid) FROM pg_tablespace'),
-  });
 }

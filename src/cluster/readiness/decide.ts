@@ -2,7 +2,8 @@ import { answers, presentNodes, primaries, type AnsweringNode, type ObservedClus
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from '../switchover/checklist';
 import { checkAccess } from './access';
-import { checkChecksums, checkPagesKept, checkPlaces, checkReadable, checkSlots, tellOthers } from './data';
+import { checkDatabases, checkPlaces, checkReadable, checkWhole } from './copies';
+import { checkChecksums, checkPagesKept, checkSlots, tellOthers } from './data';
 import { checkLibraries } from './libraries';
 import { checkPathAgain, checkReplicationRole } from './replication-path';
 import { checkServerSettings, checkSessionDefaults, checkSleepingDefaults } from './sessions';
@@ -36,6 +37,9 @@ export function checkReadiness(
     checkSleepingDefaults(list, topology, node, weigh(node));
     checkPlaces(list, node);
     checkReadable(list, node);
+    checkDatabases(list, observed.cluster, node, node === primary, weigh(node));
+    // No move copies anything, and one away from such a node may be what helps.
+    checkWhole(list, observed.cluster, node, node === primary, scope === undefined ? 'require' : 'advise');
   }
   for (const node of nodes) {
     checkChecksums(list, node, node === primary, weigh(node));

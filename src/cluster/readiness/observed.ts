@@ -14,6 +14,19 @@ export interface AccessMistake {
   error: string;
 }
 
+/** What lies in a data directory and `user`, as whom the server runs, may not read. `more`: how many beside those that are named. */
+export interface UnreadableFiles {
+  user: string;
+  files: { path: string; mode: string; owner: string }[];
+  more: number;
+}
+
+/** Links below a data directory, which a server follows and no copy does. `more`: how many beside those that are named. */
+export interface LeftOut {
+  links: { path: string; target: string }[];
+  more: number;
+}
+
 /** What a node's agent knows of its server's next start, and of what lies on its disk (docs/agent-protocol.md). */
 export interface AgentReadiness {
   /** Milliseconds since the epoch. */
@@ -38,7 +51,11 @@ export interface AgentReadiness {
   leftovers: SettingInFile[];
   /** Files in the data directory that would change what a start does, `pg_wal/*.history` of a timeline that a primary never had included. */
   signals: string[];
-  tablespaces: { oid: string; path: string; there: boolean }[];
+  /**
+   * Directories outside of the data directory that hold a part of the databases. `own`: on the node's own volume, where a copy replaces them as
+   * it does the data directory; absent from an agent that is older, whose copies can't replace any.
+   */
+  tablespaces: { oid: string; path: string; there: boolean; own?: boolean }[];
   /** Tables, indexes and sequences of which no WAL is written: a promotion empties them. Absent from an agent that is older. */
   unlogged?: number;
   /** What `pg_hba.conf` and `pg_ident.conf` say now; null where it is not known, absent from an agent that is older. */
@@ -75,11 +92,15 @@ export interface AgentReadiness {
    * nothing is known, absent from an agent that is older.
    */
   libraries?: { missing: { database: string; library: string }[]; unasked: string[] } | null;
+  /** Where a copy of the node would end. null where it is not known, absent from an agent that is older. */
+  unreadable?: UnreadableFiles | null;
+  /** What a copy of the node would leave out. null where it is not known, absent from an agent that is older. */
+  leftOut?: LeftOut | null;
   /**
-   * What lies in the data directory and `user`, as whom the server runs, may not read: a copy of the node ends there. `more`: how many
-   * beside those that are named. null where it is not known, absent from an agent that is older.
+   * Databases of the server whose directory is not there: they were left out of a copy. `more`: how many beside those that are named. null where
+   * it is not known, absent from an agent that is older.
    */
-  unreadable?: { user: string; files: { path: string; mode: string; owner: string }[]; more: number } | null;
+  lacking?: { databases: { oid: string; name: string }[]; more: number } | null;
   /** Where `pg_wal` really is, if it is a link. */
   walOutside: string | null;
   archive: {

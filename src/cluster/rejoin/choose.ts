@@ -11,13 +11,15 @@ import {
 import { Checklist } from '../switchover/checklist';
 import { checkOnePrimary } from '../switchover/identity';
 import { followers, follows } from '../standbys/following';
-import { checkDirectory, checkRoomFor, checkSpace } from '../standbys/room';
+import { checkCopyable, checkDirectory, checkRoomFor, checkSpace, type Copying } from '../standbys/room';
 import type { ClusterTopology } from '../topology';
 
 /** What is asked of a rejoin. */
 export interface RejoinRequestOfNode {
   node?: string;
   method: 'auto' | 'copy';
+  /** A run that began when nobody looked at what a copy would leave out goes on so. */
+  copiesAnything?: boolean;
 }
 
 /** What the checks of a runbook that makes a standby come to. */
@@ -77,7 +79,9 @@ export function chooseRejoin(
   }
   checkRoomFor(list, topology, primary, node.name);
   checkDirectory(list, node);
-  checkSpace(list, topology, primary, node, wish.method === 'copy' ? 'certain' : 'possible');
+  const copy: Copying = wish.method === 'copy' ? 'certain' : 'possible';
+  checkSpace(list, topology, primary, node, copy);
+  if (wish.copiesAnything !== true) checkCopyable(list, primary, copy);
   list.skip('J4', `${primary.name} has written a checkpoint on its timeline`, 'the run writes one before it compares');
   list.skip('J2', `it is known what ${node.name} has that ${primary.name} has not`, 'compared once the node is fenced');
   return choice;

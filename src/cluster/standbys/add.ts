@@ -7,16 +7,16 @@ import { replicationRowOf } from '../observed';
 import { isExpectedNames } from '../synchronous-names';
 import { slotName, type ClusterTopology } from '../topology';
 import { followers, follows } from './following';
-import { checkDirectory, checkRoomFor, checkSpace } from './room';
+import { checkCopyable, checkDirectory, checkRoomFor, checkSpace } from './room';
 
 /**
  * The node to add as a standby, and whether that can be done. Pure. Without a name: the topology's first that does not follow the
- * primary, optional ones before others.
+ * primary, optional ones before others. `copiesAnything` is as for a rejoin.
  */
 export function chooseAddition(
   topology: ClusterTopology,
   observed: ObservedCluster,
-  wish: { node?: string },
+  wish: { node?: string; copiesAnything?: boolean },
 ): StandbyChoice {
   const list = new Checklist();
   const choice: StandbyChoice = { checks: list.checks, others: [] };
@@ -52,8 +52,13 @@ export function chooseAddition(
   checkRoomFor(list, topology, primary, node.name);
   checkDirectory(list, node);
   checkSpace(list, topology, primary, node, 'possible');
+  if (wish.copiesAnything !== true) checkCopyable(list, primary, isEmpty(node) ? 'certain' : 'possible');
   return choice;
 }
+
+/** Its agent answers, and it has no data: all of it will be copied. */
+const isEmpty = ({ agent, sql }: ObservedNode): boolean =>
+  sql === null && agent !== null && agent.systemIdentifier === null;
 
 /** Who is meant by nobody: one that does not follow yet, and has a container rather than none. */
 function defaultOf(primary: AnsweringNode, candidates: readonly ObservedNode[]): ObservedNode | undefined {

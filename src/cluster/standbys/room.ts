@@ -1,5 +1,6 @@
 import { psql, sqlText } from '../commands';
 import type { AnsweringNode, ObservedNode } from '../observed';
+import { readableWords, wholeWords } from '../readiness/copies';
 import { formatSize } from '../size';
 import { checkDisk } from '../switchover/candidate';
 import type { Checklist } from '../switchover/checklist';
@@ -53,16 +54,27 @@ export function checkDirectory(list: Checklist, node: ObservedNode): void {
   });
 }
 
+/** A copy that will be made, or that only may become one. */
+export type Copying = 'certain' | 'possible';
+
+/** M7 and M12: a copy of the primary would be whole, and come to its end. One that will be made is refused else. */
+export function checkCopyable(list: Checklist, { name, readiness }: AnsweringNode, copy: Copying): void {
+  const { leftOut, unreadable } = readiness?.agent ?? {};
+  const weight = copy === 'certain' ? 'require' : 'advise';
+  if (leftOut != null && leftOut.links.length > 0) list[weight]('M7', false, wholeWords(name, leftOut));
+  if (unreadable != null && unreadable.files.length > 0) list[weight]('M12', false, readableWords(name, unreadable));
+}
+
 /**
  * C9: room for WAL on the primary, and on the node for a copy of all databases beside what it has.
- * @param copy `certain`: a copy will be made, and refuses without room; `possible`: it only may become one
+ * @param copy one that will be made refuses without room
  */
 export function checkSpace(
   list: Checklist,
   topology: ClusterTopology,
   primary: AnsweringNode,
   node: ObservedNode,
-  copy: 'certain' | 'possible',
+  copy: Copying,
 ): void {
   checkDisk(list, topology, [primary, node]);
   const says = `${node.name} has room for a full copy`;

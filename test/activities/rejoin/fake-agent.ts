@@ -37,6 +37,8 @@ export class FakeAgent {
   copy: AgentJob = job({ kind: 'copy', phase: 'pg_basebackup', startedAtMs: 1_795_405_910_000 });
   /** What `readiness` is answered with; undefined: it is no command of this agent. */
   readiness: object | undefined;
+  /** What `checkCopy` is answered with; undefined: it is no command of this agent. */
+  copyCheck: object | undefined;
   /** The rest of `observe`. */
   seen: Record<string, unknown> = {
     desired: 'fenced',
@@ -89,6 +91,10 @@ export class FakeAgent {
         return this.readiness === undefined
           ? { ok: false, error: { type: 'UnknownCommand', message: command } }
           : ok(this.readiness);
+      case 'checkCopy':
+        return this.copyCheck === undefined
+          ? { ok: false, error: { type: 'UnknownCommand', message: command } }
+          : ok(this.copyCheck);
       case 'rewind':
         this.asked.push(command);
         return typeof this.rewind === 'string'

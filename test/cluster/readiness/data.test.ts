@@ -126,39 +126,6 @@ objects({
     says: 'audit in veloz',
     next: 'pg_replication_slots',
   },
-  'a tablespace is not there': {
-    change: (seen) => ready(standby(seen)).agent.tablespaces.push({ oid: '16400', path: '/fast', there: false }),
-    id: 'M7',
-    result: 'warn',
-    says: 'would not find a tablespace at its next start: tablespace 16400 at /fast, which is not there',
-    next: 'pg_tablespace_location',
-  },
-  'root left a file in the data directory': {
-    change: (seen) => {
-      const path = '/var/lib/postgresql/data/my notes.txt';
-      const other = '/var/lib/postgresql/data/base/5/1249';
-      const file = { mode: '0600', owner: 'root' };
-      const files = [
-        { ...file, path: other },
-        { ...file, path },
-      ];
-      ready(primary(seen)).agent.unreadable = { user: 'postgres', files, more: 1 };
-    },
-    id: 'M12',
-    result: 'warn',
-    says: "no node could be copied or rewound from veloz-postgres-primary: its server may not read what lies in its data directory: /var/lib/postgresql/data/base/5/1249 is root's, mode 0600, /var/lib/postgresql/data/my notes.txt is root's, mode 0600, 1 more",
-    next: 'docker exec -u root veloz-postgres-primary chown postgres: /var/lib/postgresql/data/base/5/1249 "/var/lib/postgresql/data/my notes.txt"',
-  },
-  "the server's own file can not be read": {
-    change: (seen) => {
-      const files = [{ path: '/var/lib/postgresql/data/x', mode: '0200', owner: 'postgres' }];
-      ready(standby(seen)).agent.unreadable = { user: 'postgres', files, more: 0 };
-    },
-    id: 'M12',
-    result: 'warn',
-    says: "/var/lib/postgresql/data/x is postgres's, mode 0200",
-    next: 'docker exec -u root veloz-postgres-standby chmod u+rX /var/lib/postgresql/data/x',
-  },
 });
 
 test('a slot of which the candidate has a synced copy is kept', () => {

@@ -1,6 +1,6 @@
 import { refusalSentence } from '../../../src/cluster/check';
 import { chooseRejoin, type RejoinRequestOfNode } from '../../../src/cluster/rejoin/choose';
-import { absent, picture, PRIMARY, STANDBY, STANDBY_2, stopped, type Picture } from '../support/picture';
+import { absent, picture, PRIMARY, ready, STANDBY, STANDBY_2, stopped, type Picture } from '../support/picture';
 
 const choose = (seen: Picture, wish: Partial<RejoinRequestOfNode> = {}) => ({
   alreadyDone: undefined,
@@ -84,6 +84,40 @@ describe('there is nothing to do', () => {
       node: STANDBY,
       alreadyDone: undefined,
     });
+  });
+});
+
+describe('a copy of the primary would lack data, or not come to its end', () => {
+  const broken = (change: (agent: ReturnType<typeof ready>['agent']) => void) => {
+    const seen = picture();
+    change(ready(seen.node(PRIMARY)).agent);
+    return seen;
+  };
+  const links = [{ path: '/var/lib/postgresql/data/base/16400', target: '/cold' }];
+  const files = [{ path: '/var/lib/postgresql/data/x', mode: '0600', owner: 'root' }];
+  const left = () => broken((agent) => (agent.leftOut = { links, more: 0 }));
+  const unread = () => broken((agent) => (agent.unreadable = { user: 'postgres', files, more: 0 }));
+  const found = (seen: Picture, wish: Partial<RejoinRequestOfNode>) =>
+    choose(seen, { node: STANDBY, ...wish })
+      .checks.filter(({ id }) => id.startsWith('M'))
+      .map(({ id, result }) => `${id} ${result}`);
+
+  test('one that is asked for is refused', () => {
+    expect(found(left(), { method: 'copy' })).toEqual(['M7 refuse']);
+    expect(found(unread(), { method: 'copy' })).toEqual(['M12 refuse']);
+    expect(refusalSentence(choose(left(), { node: STANDBY, method: 'copy' }).checks)).toContain(
+      `M7: a copy of ${PRIMARY} would lack a part of its data`,
+    );
+  });
+  test('one that may be needed is warned of', () => {
+    for (const make of [left, unread]) {
+      const seen = make();
+      stopped(seen.node(STANDBY));
+      expect(found(seen, {})).toEqual([make === left ? 'M7 warn' : 'M12 warn']);
+    }
+  });
+  test('a run that began when nobody looked goes on', () => {
+    expect(found(left(), { method: 'copy', copiesAnything: true })).toEqual([]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { refusalSentence } from '../../../src/cluster/check';
 import { chooseAddition } from '../../../src/cluster/standbys/add';
 import { chooseRemoval } from '../../../src/cluster/standbys/remove';
-import { absent, picture, PRIMARY, STANDBY, STANDBY_2, stopped, type Picture } from '../support/picture';
+import { absent, picture, PRIMARY, ready, STANDBY, STANDBY_2, stopped, type Picture } from '../support/picture';
 
 const add = (seen: Picture, node?: string) => ({
   alreadyDone: undefined,
@@ -50,6 +50,20 @@ describe('adding a standby', () => {
     seen.node(PRIMARY).sql.settings.synchronous_standby_names = 'veloz_standby';
     Object.assign(seen.node(PRIMARY).sql.replication[1] ?? {}, { syncState: 'potential' });
     expect(add(seen, STANDBY_2)).toMatchObject({ node: STANDBY_2, alreadyDone: undefined });
+  });
+  test('one without data copies the primary, and is refused where that copy would lack some', () => {
+    const made = (empty: boolean) => {
+      const seen = removed();
+      const { agent } = seen.node(STANDBY_2);
+      if (empty && agent !== null) Object.assign(agent, { desired: 'up', systemIdentifier: null });
+      const links = [{ path: '/var/lib/postgresql/data/base/16400', target: '/cold' }];
+      ready(seen.node(PRIMARY)).agent.leftOut = { links, more: 0 };
+      return add(seen);
+    };
+    expect(refusalSentence(made(true).checks)).toContain(`M7: a copy of ${PRIMARY} would lack a part of its data`);
+    // What has data may follow with it; a copy that turns out to be needed is refused then.
+    expect(made(false).checks.find(({ id }) => id === 'M7')).toMatchObject({ result: 'warn' });
+    expect(refusalSentence(made(false).checks)).toBeUndefined();
   });
   test.each<[what: string, make: () => Picture, node: string | undefined, says: string, next: string]>([
     ['no container', picture, undefined, `E4: ${STANDBY_2} has no container`, 'veloz-ha stack up --standbys 2'],
