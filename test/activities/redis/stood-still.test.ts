@@ -87,9 +87,12 @@ describe('an attempt whose worker stood still, so that another one goes on,', ()
       const deps = world.deps();
       const asked: number[] = [];
       const faultPoint = () => void asked.push(attempt.asked);
+      const began = performance.now();
       await attempt.run(() => moveMaster({ ...deps, faultPoint }, MOVE));
-      // At the sub-steps connect and hold, and at the last one.
-      expect([asked[0], asked[1], asked.at(-1)]).toEqual([0, 1, 1]);
+      // At the sub-steps connect and hold.
+      expect([asked[0], asked[1]]).toEqual([0, 1]);
+      // On a machine that stalls the word may have become too old.
+      expect(attempt.asked - 1).toBeLessThanOrEqual(Math.floor((performance.now() - began) / 500));
     });
 
     test('puts nothing back', async () => {
