@@ -4,6 +4,7 @@ import { AgentError, type Token } from '../systems/agent';
 import { finalFailure } from './context';
 import type { ActivityDeps, ClusterAccess } from './deps';
 import { cutOff, DoesNotEnd, endContainer, hasEnded, type CutOff } from './end-container';
+import { endRenamed } from './end-renamed';
 import { messageOf, withinLimit } from './guard/probe';
 import { putBack } from './put-back';
 import { Overtaken, stillMine } from './still-mine';
@@ -66,7 +67,13 @@ export async function fenceNode(
       throw notProven(node, `Docker does not answer: ${messageOf(error)}`);
     }
     if (status === 'absent') {
-      const others = await endRenamed(deps, node);
+      const others = await endRenamed(deps.docker, node, 'postgres').catch((error: unknown) => {
+        if (error instanceof Overtaken) throw error;
+        throw notProven(
+          node,
+          `it has no container of its name, and another one may have its volume: ${messageOf(error)}`,
+        );
+      });
       const volume = await fenceVolume(deps, access, node, fenceFile(token, upstream));
       // Whoever made it one in between may have read its volume before the fence lay there.
       if ((await deps.docker.inspect(node).catch(() => ({ exists: true }))).exists) {
@@ -106,35 +113,6 @@ export async function fenceNode(
   const why = problem.replace(/\.$/, '');
   const { says, next } = afterCut(node, cut);
   return { ...done('network', `${node} could not be ended (${why}), and was cut off${says}`), hangs: { why, next } };
-}
-
-/**
- * A name that is gone proves nothing while a container goes on under another one (`docker rename`) with the node's volume and a server in
- * it: it is ended. One that may only read there, or in which no PostgreSQL runs, such as a backup's, is left alone.
- * @returns what was done, to be said behind "has no container"; empty where there was none
- * @throws ApplicationFailure `Refused` when Docker does not tell, or one of them does not end
- */
-async function endRenamed(deps: ActivityDeps, node: string): Promise<string> {
-  const ended: string[] = [];
-  const left: string[] = [];
-  try {
-    // The stack names the volume of a node as the node (docker-compose.ha.yml).
-    for (const { id, name, serves } of await deps.docker.livingWritersOf(node)) {
-      (serves ? ended : left).push(name);
-      if (!serves) continue;
-      await stillMine(`end ${name}, which has the volume of ${node}`);
-      await endContainer(deps.docker, id);
-    }
-  } catch (error) {
-    if (error instanceof Overtaken) throw error;
-    throw notProven(node, `it has no container of its name, and another one may have its volume: ${messageOf(error)}`);
-  }
-  const were = (names: readonly string[]) =>
-    `${names.join(' and ')}, which had its volume, ${names.length === 1 ? 'was' : 'were'}`;
-  return [
-    ...(ended.length === 0 ? [] : [` of its name, and ${were(ended)} ended`]),
-    ...(left.length === 0 ? [] : [` (${were(left)} left alone: no PostgreSQL runs in it)`]),
-  ].join('');
 }
 
 /** What becomes of a node that was cut off. */

@@ -68,7 +68,7 @@ export async function afterPromotion(
     if (outcome !== undefined) warnings.push(outcome);
   }
   const released = await recorder.run('release', 'let clients go', () => pooler.call('release', { token }));
-  if (recorder.journal.heldSince !== undefined) recorder.journal.heldMs ??= Date.now() - recorder.journal.heldSince;
+  recorder.holdEnds();
   if (!waitsForSource(request)) await startSource();
   recorder.journal.now = undefined;
   recorder.at('released');

@@ -209,7 +209,7 @@ async function untilPromoted(
     'hold',
     `hold clients at ${access.poolerName}`,
     () => {
-      journal.heldSince ??= Date.now();
+      recorder.holdBegins();
       return pooler.call(
         'hold',
         { token, pauseLimitMs: request.pauseLimitMs, limitMs: request.holdLimitMs, candidates: [sourceAt, targetAt] },

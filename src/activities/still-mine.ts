@@ -34,6 +34,33 @@ export function stillWanted(what: string): Promise<void> {
   return requireCurrent(what, true);
 }
 
+/**
+ * {@link stillMine} for a critical section, in which clients wait: it is asked once before that begins, and again only where the last word
+ * is not fresh any more, as after a worker stood still. One for each attempt.
+ */
+export class Permit {
+  /** When the last question was asked, once Temporal has said that the attempt is the current one. */
+  private word: Promise<number> | undefined;
+
+  /** Asks without waiting for the answer, beside what is done anyway. */
+  askAhead(what: string): void {
+    const asked = performance.now();
+    this.word = stillMine(what).then(() => asked);
+    this.word.catch(() => undefined);
+  }
+
+  /**
+   * To be awaited right before each action.
+   * @param what the action, as an infinitive
+   * @throws Overtaken when another attempt goes on, or Temporal does not tell: then for every later action too
+   */
+  async may(what: string): Promise<void> {
+    if (this.word !== undefined && performance.now() - (await this.word) < FRESH_MS) return;
+    this.askAhead(what);
+    await this.word;
+  }
+}
+
 async function requireCurrent(what: string, wanted: boolean): Promise<void> {
   const context = currentContext();
   const client = clientOf(context);

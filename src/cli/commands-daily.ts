@@ -55,7 +55,11 @@ function addRuns(program: HaCommand, build: Builder, actions: typeof allActions)
   const decisions = [
     { name: 'approve', says: 'go on with a run that waits for approval', action: actions.approve },
     { name: 'reject', says: 'end a run that waits for approval; nothing is changed', action: actions.reject },
-    { name: 'abort', says: 'stop a run before its point of no return and put everything back', action: actions.abort },
+    {
+      name: 'abort',
+      says: 'stop a run before its point of no return and put back what a move has changed',
+      action: actions.abort,
+    },
   ] as const;
   for (const { name, says, action } of decisions) {
     const decision = build.command(program, `${name} <id>`, says, [

@@ -38,6 +38,9 @@ export interface Attachments {
   networks: Attachment[];
 }
 
+/** A server that has data in a volume. */
+export type ServerProgram = 'postgres' | 'redis';
+
 /** The one thing that cannot be had without Docker: the containers' states and a way into them. */
 export interface DockerClient {
   /** @throws Error when the engine does not answer within two seconds */
@@ -96,10 +99,13 @@ export interface DockerClient {
   /** Makes an empty volume; one that there is already stays as it is, its labels too. */
   createVolume(name: string, labels: Readonly<Record<string, string>>): Promise<void>;
   /**
-   * The containers that may write to a volume, whatever their names, and that have not ended. `serves`: PostgreSQL or its agent runs
-   * in it, or Docker does not tell what does.
+   * The containers that may write to a volume, whatever their names, and that have not ended. `serves`: such a server, or what starts
+   * one, runs in it, or Docker does not tell what does.
    */
-  livingWritersOf(volume: string): Promise<{ id: string; name: string; status: string; serves: boolean }[]>;
+  livingWritersOf(
+    volume: string,
+    server: ServerProgram,
+  ): Promise<{ id: string; name: string; status: string; serves: boolean }[]>;
   /** The volumes with a label: `key`, or `key=value`. */
   volumes(label: string): Promise<{ name: string; labels: Record<string, string> }[]>;
   /** Removes a volume; where there is none that is no error. */
@@ -142,8 +148,11 @@ async function commandsIn(docker: Docker, container: string): Promise<string[]> 
   return Processes.map(([, command = '']) => command);
 }
 
-/** A server process by its program or by the title that it gives itself, or the agent, which starts one. */
-const isOfPostgres = /^(?:\S*\/)?postgres(?::|\s|$)|\/veloz-agent\s/;
+/** A server process by its program or by the title that it gives itself, or what starts one: the agent, the keeper of a Redis node. */
+const isOf: Record<ServerProgram, RegExp> = {
+  postgres: /^(?:\S*\/)?postgres(?::|\s|$)|\/veloz-agent\s/,
+  redis: /^(?:\S*\/)?redis-server(?:\s|$)|\/veloz-redis\s/,
+};
 
 /** Awaits an engine's answer; the named status codes mean that it was so already. */
 async function tolerating(codes: readonly number[], answer: Promise<unknown>, limitMs: number, what: string) {
@@ -360,7 +369,7 @@ export function createDockerClient(socketPath?: string): DockerClient {
     async createVolume(name, labels) {
       await withLimit(docker.createVolume({ Name: name, Labels: { ...labels } }), 5000, `docker volume create ${name}`);
     },
-    async livingWritersOf(volume) {
+    async livingWritersOf(volume, server) {
       const found = await withLimit(
         docker.listContainers({ all: true, filters: { volume: [volume] } }),
         5000,
@@ -372,7 +381,7 @@ export function createDockerClient(socketPath?: string): DockerClient {
       return Promise.all(
         writers.map(async ({ Id, Names, State }) => {
           const commands = await withLimit(commandsIn(docker, Id), 5000, `docker top ${Id}`).catch(() => undefined);
-          const serves = commands === undefined || commands.some((command) => isOfPostgres.test(command));
+          const serves = commands === undefined || commands.some((command) => isOf[server].test(command));
           return { id: Id, name: (Names[0] ?? Id).replace(/^\//, ''), status: State, serves };
         }),
       );

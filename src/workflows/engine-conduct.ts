@@ -244,7 +244,7 @@ class EngineRun {
   private done({ source, target, node, epoch }: DecidedEngines, moves: boolean): string {
     const { handover } = this.story;
     const held = handover?.heldMs == null ? 'for a time that its worker took to the grave' : formatMs(handover.heldMs);
-    const handed = `${target} is the active engine now, in epoch ${handover?.epoch ?? epoch}; requests waited ${held}, and none failed at HAProxy`;
+    const handed = `${target} is the active engine now, in epoch ${handover?.epoch ?? epoch}; requests waited ${held}`;
     switch (this.kind) {
       case 'switchover':
         return `${handed}. ${source} is its hot standby`;

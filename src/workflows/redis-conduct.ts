@@ -145,8 +145,10 @@ class RedisRun {
   /** A run that began when something was not looked at yet is replayed as it went. */
   private decide(observed: ObservedRedis, question: RedisRequest): RedisDecision {
     const decide = (asked: RedisRequest) => decideRedis(this.topology, observed, asked);
-    const leaving: RedisRequest = { ...question, leaveApart: true };
-    const decision = newer(decide(question), decide(leaving), () => patched('apart-redis'));
+    const byDeafest: RedisRequest = { ...question, byDeafest: true };
+    const leaving: RedisRequest = { ...byDeafest, leaveApart: true };
+    const judged = newer(decide(question), decide(byDeafest), () => patched('fresh-redis'));
+    const decision = newer(judged, decide(leaving), () => patched('apart-redis'));
     const before = decide({ ...leaving, asBefore: true });
     return newer(decision, before, () => patched('killed-and-empty-redis'));
   }
@@ -251,11 +253,15 @@ class RedisRun {
           ...(story.without === undefined ? {} : { next: [...(staysStopped(decision) ? [start] : []), status] }),
         });
       case 'aborted':
-        return run.end('aborted', `${outcome.why}. Everything was put back`, { ...rest, next: [status] });
+        return run.end('aborted', `${outcome.why}. ${kind === 'repair' ? this.mended() : 'Everything was put back'}`, {
+          ...rest,
+          next: [status],
+        });
       case 'rolled back': {
         const { what, next } = splitNext(rootMessage(outcome.cause));
         const refused = rootType(outcome.cause) === 'Refused';
-        const asBefore = kind === 'planned' ? `. ${source} is the master as before` : '';
+        const asBefore =
+          kind === 'planned' ? `. ${source} is the master as before` : kind === 'repair' ? `. ${this.mended()}` : '';
         return run.end(
           refused ? 'refused' : 'rolled back',
           `${refused ? what : `Step "${outcome.step}" failed: ${what}`}${asBefore}. Next: ${next ?? status.command}`,
@@ -285,6 +291,14 @@ class RedisRun {
           },
         );
     }
+  }
+
+  /** What a repair that did not come to its end has done, without full stop: nothing puts that back. */
+  private mended(): string {
+    const done = this.run.state.steps.filter(({ state }) => state === 'done');
+    if (done.length === 0) return 'Nothing was mended before';
+    const words = done.map(({ says, detail }) => `"${says}"${detail === undefined ? '' : ` (${detail})`}`);
+    return `What was mended before stays: ${words.join(' and ')}`;
   }
 
   /** What a forced failover lost, without full stop. */

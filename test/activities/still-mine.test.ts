@@ -4,8 +4,13 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { heartbeat, sleep } from '../../src/activities/context';
 import { accessCluster } from '../../src/activities/deps';
 import { fenceNode } from '../../src/activities/fence';
-import { Overtaken, stillMine, stillWanted } from '../../src/activities/still-mine';
-import { FakeEngine, PRIMARY } from './guard/support/fake-engine';
+import { Overtaken, Permit, stillMine, stillWanted } from '../../src/activities/still-mine';
+import { startOldPrimary } from '../../src/activities/repair/start-primary';
+import { wakeNode } from '../../src/activities/repair/wake';
+import { rewindOrCopy } from '../../src/activities/rejoin/data';
+import { fencedAgent } from '../../src/activities/rejoin/parts';
+import { Attempt, overtaken } from './attempts';
+import { FakeEngine, PRIMARY, STANDBY } from './guard/support/fake-engine';
 
 const { WORKFLOW_EXECUTION_STATUS_RUNNING: RUNNING, WORKFLOW_EXECUTION_STATUS_TERMINATED: TERMINATED } =
   temporal.api.enums.v1.WorkflowExecutionStatus;
@@ -104,5 +109,59 @@ describe('an attempt that is about to act without a token', () => {
     );
     await expect(late).rejects.toThrow(Overtaken);
     expect(engine.did).toEqual([]);
+  });
+});
+
+describe('a permit for a critical section', () => {
+  test('asks again only where its word is older than half a second', async () => {
+    const attempt = new Attempt(1, () => 1);
+    await attempt.run(async () => {
+      const permit = new Permit();
+      permit.askAhead('promote n');
+      await permit.may('promote n');
+      await permit.may('follow n');
+      expect(attempt.asked).toBe(1);
+      await sleep(510);
+      await permit.may('follow n');
+      expect(attempt.asked).toBe(2);
+    });
+  });
+
+  test('that was refused stays so', async () => {
+    const attempt = overtaken();
+    await attempt.run(async () => {
+      const permit = new Permit();
+      for (const what of ['promote n', 'follow n']) await expect(permit.may(what)).rejects.toThrow(Overtaken);
+    });
+    expect(attempt.asked).toBe(1);
+  });
+});
+
+describe('an attempt that stood still starts no container of PostgreSQL, which a person may have stopped meanwhile:', () => {
+  let engine: FakeEngine;
+  beforeEach(() => {
+    engine = new FakeEngine();
+    engine.status[STANDBY] = 'exited';
+  });
+  afterEach(() => expect(engine.did).toEqual([]));
+  const request = { cluster: 'veloz', run: 'r', node: STANDBY, turn: 0, primary: PRIMARY, method: 'auto' as const };
+
+  test('a repair that wakes a node', async () => {
+    await expect(overtaken().run(() => wakeNode(engine.deps, request))).rejects.toThrow(Overtaken);
+  });
+
+  test('a repair that starts the old primary', async () => {
+    const { method: _, primary: _primary, ...repair } = request;
+    await expect(overtaken().run(() => startOldPrimary(engine.deps, repair))).rejects.toThrow(Overtaken);
+  });
+
+  test('a rejoin, behind the fence that lies in its volume, or whose node makes its first copy', async () => {
+    engine.status[STANDBY] = 'created';
+    const upstream = { host: PRIMARY, port: 5432 };
+    const fenced = overtaken().run(() =>
+      fencedAgent(engine.deps, accessCluster(engine.deps, 'veloz'), { run: 'r', attempt: 1 }, STANDBY, upstream),
+    );
+    await expect(fenced).rejects.toThrow(Overtaken);
+    await expect(overtaken().run(() => rewindOrCopy(engine.deps, request))).rejects.toThrow(Overtaken);
   });
 });

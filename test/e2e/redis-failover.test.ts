@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { moveMaster, putBackMaster } from '../../src/activities/redis/move';
@@ -61,6 +62,10 @@ const keeps = (master: string, key: string) => {
   expect(docker('exec', master, 'sh', '-c', script).trim().split('\n')).toEqual(['OK', '1']);
 };
 
+/** Whether a process of this machine stands still. */
+const isStopped = (pid: number | undefined): boolean =>
+  /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+
 const roleOf = (node: string) => docker('exec', node, 'redis-cli', 'role').split('\n')[0];
 
 beforeAll(async () => {
@@ -117,6 +122,29 @@ describe('a planned move of the master', () => {
     expect(report).toMatchObject({ outcome: 'completed', primaryAfter: replica });
     expect(await wholeRedis()).toEqual({ master: replica, replica: master });
   });
+
+  test.each(['hold:equal', 'hold:compare', 'hold:announce', 'hold:let go'])(
+    'a worker that freezes at %s and goes on once the other one has moved the master changes nothing',
+    async (point) => {
+      const freezing = { ...rig.dying(point), VELOZ_HA_DIE_BY: 'SIGSTOP' };
+      const both = await Promise.all([work(freezing), work(freezing)]);
+      const { master, replica } = await wholeRedis();
+      const frozen = () => both.find((worker) => isStopped(worker.process.pid));
+      const writes = await underWrites(async () => {
+        const handle = await startedUntil(
+          `a worker freezing at ${point}`,
+          () => frozen() !== undefined,
+          () => start(),
+        );
+        expect(await handle.result()).toMatchObject({ outcome: 'completed', primaryAfter: replica });
+        frozen()?.process.kill('SIGCONT');
+        // Its keeper would have taken an old master back after some 3 s.
+        for (const end = Date.now() + 4000; Date.now() < end; await sleep(50)) expect(roleOf(master)).toBe('slave');
+      });
+      expect(writes).toMatchObject(nothingLost);
+      expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+    },
+  );
 
   test('every worker dying with writes held: Redis lets them go, and the run ends when a worker is back', async () => {
     const worker = await work(rig.dying('hold:equal'));
@@ -267,6 +295,22 @@ describe('a forced failover', () => {
       expect(writes).toMatchObject(nothingWaitedLost);
     },
   );
+
+  test('a frozen master whose container was renamed is ended before the replica is promoted', async () => {
+    await work();
+    const { master, replica } = await wholeRedis();
+    const renamed = `${master}-renamed`;
+    docker('pause', master);
+    docker('rename', master, renamed);
+    try {
+      expect(await run({ expectedMaster: master })).toMatchObject({ primaryBefore: master, primaryAfter: replica });
+      expect(docker('inspect', '-f', '{{.State.Status}}', renamed).trim()).toBe('exited');
+    } finally {
+      docker('rename', renamed, master);
+      docker('start', master);
+    }
+    expect(await wholeRedis()).toEqual({ master: replica, replica: master });
+  });
 
   test('a master that wakes up after it was replaced takes no write', async () => {
     const { master, replica } = await wholeRedis();

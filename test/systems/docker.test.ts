@@ -168,6 +168,29 @@ describe('the Docker client', () => {
     expect(asked.at(-1)?.request).toMatch(/^DELETE .*\/volumes\/v$/);
   });
 
+  test.each([
+    ['postgres', 'postgres: checkpointer', true],
+    ['postgres', '/usr/bin/python3 -IS /usr/local/bin/veloz-agent run', true],
+    ['postgres', 'redis-server *:6379', false],
+    ['redis', 'redis-server *:6379', true],
+    ['redis', '/usr/bin/redis-server 0.0.0.0:6379', true],
+    ['redis', '/usr/bin/python3 -IS /usr/local/bin/veloz-redis run', true],
+    ['redis', 'tar -c /var/lib/redis', false],
+  ] as const)('tells whether a container that has a volume may serve it: %s, "%s"', async (server, command, serves) => {
+    const mount = (over: object) => ({ Mounts: [{ Name: 'v', RW: true }], ...over });
+    answer = (response, request) => {
+      response.writeHead(200, { 'Content-Type': 'application/json' });
+      const list = [
+        mount({ Id: 'abc', Names: ['/old'], State: 'paused' }),
+        mount({ Id: 'def', Names: ['/ended'], State: 'exited' }),
+        { Id: 'ghi', Names: ['/reads'], State: 'running', Mounts: [{ Name: 'v', RW: false }] },
+      ];
+      const isTop = request.url?.includes('/containers/abc/top') === true;
+      response.end(JSON.stringify(isTop ? { Titles: ['PID', 'COMMAND'], Processes: [['7', command]] } : list));
+    };
+    expect(await docker.livingWritersOf('v', server)).toEqual([{ id: 'abc', name: 'old', status: 'paused', serves }]);
+  });
+
   test('lays a file into a container’s folder', async () => {
     says(200);
     await docker.putFile('p', '/var/lib/postgresql/veloz/fence.json', '{}', { uid: 999, gid: 999 });

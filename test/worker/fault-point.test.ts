@@ -30,7 +30,14 @@ test('with both, the worker ends at that point and at no other', () => {
     point?.('hold:promote');
     expect(kill).not.toHaveBeenCalled();
     point?.('hold:stop');
-    expect(kill).toHaveBeenCalledWith(process.pid, 'SIGKILL');
+    expect(kill).toHaveBeenLastCalledWith(process.pid, 'SIGKILL');
+    const stops = {
+      VELOZ_HA_DIE_AT: 'hold:stop',
+      VELOZ_HA_DIE_BY: 'SIGSTOP',
+      VELOZ_HA_TEST_FAULTS: 'yes-end-this-worker',
+    };
+    made(stops).point?.('hold:stop');
+    expect(kill).toHaveBeenLastCalledWith(process.pid, 'SIGSTOP');
   } finally {
     kill.mockRestore();
   }

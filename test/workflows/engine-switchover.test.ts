@@ -69,7 +69,7 @@ describe('the runbooks of the engines', () => {
       warnings: [],
     });
     expect(report.says).toMatch(
-      /^veloz-engine-2 is the active engine now, in epoch 8; requests waited .+, and none failed at HAProxy\. veloz-engine-1 is its hot standby$/,
+      /^veloz-engine-2 is the active engine now, in epoch 8; requests waited [^,;]+\. veloz-engine-1 is its hot standby$/,
     );
     expect(report.heldMs).toEqual(expect.any(Number));
     expect(report.steps.map(({ id, state }) => `${id} ${state}`)).toEqual(['hand over done', 'verify done']);

@@ -97,6 +97,7 @@ class OwnSettingsTest(unittest.TestCase):
     def test_what_would_have_a_master_refuse_writes_is_put_back_and_no_secret_is_logged(self):
         changed = {"save": "3600 1", "min-replicas-to-write": "1", "masterauth": "secret"}
         changed |= {"replica-read-only": "no", "masteruser": "nobody", "tls-replication": "yes"}
+        changed |= {"repl-diskless-load": "flush-before-load"}
         changed |= {"requirepass": "another", "port": "6390", "bind": "127.0.0.1"}
         values = {**own_settings.owned(SETTINGS), **changed}
         server = Server(values)
@@ -236,6 +237,13 @@ class RealServerTest(unittest.TestCase):
         self.ask("CONFIG", "SET", "masteruser", "nobody")
         self.look()
         self.assertEqual(self.ask("CONFIG", "GET", "masteruser")[1], "")
+
+    def test_a_replica_keeps_its_data_until_it_has_its_copy_whatever_it_was_set_to(self):
+        self.assertEqual(self.ask("CONFIG", "GET", "repl-diskless-load")[1], "disabled")
+        # What a version of the server has that knows it; "swapdb" is known to all.
+        self.ask("CONFIG", "SET", "repl-diskless-load", "swapdb")
+        self.look()
+        self.assertEqual(self.ask("CONFIG", "GET", "repl-diskless-load")[1], "disabled")
 
     def test_what_waits_at_a_master_is_refused_once_it_is_a_replica_whatever_it_was_set_to(self):
         self.ask("REPLICAOF", "NO", "ONE")

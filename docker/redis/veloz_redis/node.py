@@ -63,6 +63,8 @@ def config(settings: Settings) -> str:
             "replica-announce-port 6379",
             f"replicaof {NOBODY[0]} {NOBODY[1]}",
             "replica-read-only yes",
+            # The copy lies on the disk before the old data goes.
+            "repl-diskless-load disabled",
             # Until it has the data (Keeper.may_be_chosen): a master without any would have the others copy nothing.
             f"replica-priority {NEVER_CHOSEN}",
             "appendonly yes",

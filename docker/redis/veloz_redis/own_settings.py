@@ -34,6 +34,8 @@ def owned(settings: Settings) -> Mapping[str, str]:
         "min-replicas-to-write": "0",
         # A replica that takes writes acknowledges what nobody gets. A master that is demoted keeps what it was set to.
         "replica-read-only": "yes",
+        # A replica that empties itself before it has its copy has nothing where the master fails in the middle of it.
+        "repl-diskless-load": "disabled",
         # A master needs it too: it is a replica after a failover.
         "masterauth": settings.password,
         # The password is that of the user default, and the nodes speak without TLS.

@@ -2,6 +2,7 @@ import type { SubStep } from '../../workflows/run-state';
 import { finalFailure, heartbeat, keepBeating, lastHeartbeat, until } from '../context';
 import type { ActivityDeps } from '../deps';
 import { SubStepRecorder, type MoveJournal } from '../move-journal';
+import { Permit, stillMine } from '../still-mine';
 import { accessEngines, type EngineAccess } from './access';
 import {
   CHECKS_LIMIT_MS,
@@ -29,8 +30,9 @@ export interface HandoverResult {
  *
  * Each sub-step observes before it acts, so that another attempt goes on where an earlier one died. Where nobody goes on, HAProxy
  * itself ends the drain after two seconds. While the source is still active a failure puts everything back before it is reported
- * (`RolledBack`); after that every failure is retried forward.
- * @throws ApplicationFailure `RolledBack` (not retried), or an Error that is retried
+ * (`RolledBack`); after that every failure is retried forward. An attempt whose worker stood still meanwhile changes nothing any more: the
+ * lock may have been handed over, and back by somebody else.
+ * @throws ApplicationFailure `RolledBack` (not retried); Overtaken when another attempt goes on; or an Error that is retried
  */
 export async function handOverEngine(deps: ActivityDeps, request: HandoverRequest): Promise<HandoverResult> {
   const access = accessEngines(deps, request.cluster);
@@ -38,15 +40,19 @@ export async function handOverEngine(deps: ActivityDeps, request: HandoverReques
   const stopBeating = keepBeating(() => journal);
   const recorder = new SubStepRecorder(journal, heartbeat, (point) => deps.faultPoint?.(point));
   const { source, target } = request;
+  const permit = new Permit();
   try {
     let active = await recorder.run('look', 'ask the engines who is active', () =>
       whoIsActive(access, [source, target]),
     );
     if (active === null) active = await somebody(access, request);
     if (active.node !== target) {
+      // Before anybody waits: a critical section of the usual length needs no other word.
+      await permit.may(`hand the lock of ${source} over`);
       try {
         await recorder.run('drain', `drain ${source} at HAProxy: new requests wait there`, async () => {
-          journal.heldSince ??= Date.now();
+          await permit.may(`drain ${source}`);
+          recorder.holdBegins();
           return ensureState(access, source, 'drain');
         });
         await recorder.run(
@@ -56,21 +62,22 @@ export async function handOverEngine(deps: ActivityDeps, request: HandoverReques
           (ms) => ms,
         );
       } catch (error) {
-        await ensureState(access, source, 'ready').catch(() => undefined);
-        throw rolledBack(refusalOf(error));
+        await permit.may(`send requests to ${source} again`);
+        const left = await ensureState(access, source, 'ready').then(() => undefined, refusalOf);
+        throw left === undefined ? rolledBack(refusalOf(error)) : leftDrained(refusalOf(error), source, left);
       }
       active = await recorder.run(
         'hand over',
         `${source} hands its lock to ${target}`,
-        () => stepDown(access, request),
+        () => stepDown(access, request, permit),
         (one) => `epoch ${request.epoch} → ${one.epoch}`,
       );
     }
-    await recorder.run('route', `HAProxy sends requests to ${target}`, () => routeTo(access, target));
-    if (journal.heldSince !== undefined) journal.heldMs ??= Date.now() - journal.heldSince;
+    await recorder.run('route', `HAProxy sends requests to ${target}`, () => routeTo(access, target, permit));
+    recorder.holdEnds();
     heartbeat(journal);
     await recorder.run('settle', `HAProxy sees that ${source} is standby, and drains it no longer`, () =>
-      undrainStandby(access, source),
+      undrainStandby(access, source, permit),
     );
     return { heldMs: journal.heldMs ?? null, epoch: active.epoch, subSteps: journal.subSteps };
   } finally {
@@ -89,6 +96,7 @@ export async function putBackEngine(deps: ActivityDeps, request: HandoverRequest
   try {
     const active = await somebody(access, request);
     if (active.node === request.target) return false;
+    await stillMine(`send requests to ${request.source} again`);
     await ensureState(access, request.source, 'ready');
     return true;
   } finally {
@@ -98,6 +106,13 @@ export async function putBackEngine(deps: ActivityDeps, request: HandoverRequest
 
 const rolledBack = (why: string) =>
   finalFailure('RolledBack', `${why.replace(/\.$/, '')}. Everything was put back: requests go on as before`);
+
+/** The source is active as before, and HAProxy could not be told that requests may go to it again. */
+const leftDrained = (why: string, source: string, problem: string) =>
+  finalFailure(
+    'RolledBack',
+    `${why.replace(/\.$/, '')}. HAProxy could not be told to send requests to ${source} again: ${problem.replace(/\.$/, '')}`,
+  );
 
 /** Waits until one of the two is active. */
 async function somebody(access: EngineAccess, { source, target }: HandoverRequest) {
@@ -128,8 +143,10 @@ async function untilIdle(access: EngineAccess, source: string): Promise<string> 
  * Has the source step down, and sees who is active then, whatever its answer was.
  * @throws ApplicationFailure `RolledBack` when that is still the source
  */
-async function stepDown(access: EngineAccess, request: HandoverRequest) {
+async function stepDown(access: EngineAccess, request: HandoverRequest, permit: Permit) {
   const { source, target, run } = request;
+  // An engine obeys whoever has its token, however late.
+  await permit.may(`have ${source} hand its lock over`);
   let refusal: string | undefined;
   // Its answer comes only when it has seen the heir; the heir itself is asked meanwhile.
   const stepping = access
@@ -148,12 +165,13 @@ async function stepDown(access: EngineAccess, request: HandoverRequest) {
   await stepping;
   const active = await somebody(access, request);
   if (active.node === target) return active;
+  await permit.may(`send requests to ${source} again`);
   await ensureState(access, source, 'ready');
   throw rolledBack(refusal ?? `${target} did not take over within ${TAKE_OVER_LIMIT_MS} ms; ${source} is active`);
 }
 
 /** HAProxy's next check would find the target; saying it saves the requests that wait up to a tenth of a second. */
-async function routeTo(access: EngineAccess, target: string): Promise<void> {
+async function routeTo(access: EngineAccess, target: string, permit: Permit): Promise<void> {
   const { backend } = access.haproxy;
   await until(`${target} taking orders`, TAKE_OVER_LIMIT_MS, 4, async () =>
     (await access
@@ -163,12 +181,14 @@ async function routeTo(access: EngineAccess, target: string): Promise<void> {
       ? true
       : undefined,
   );
+  await permit.may(`send requests to ${target}`);
   await ensureState(access, target, 'ready');
   if (!(await serverNow(access, target)).up) await access.proxy.setHealth(backend, target, 'up');
 }
 
 /** A server that is drained no longer gets requests until its checks see that it is standby: so that is waited for first. */
-async function undrainStandby(access: EngineAccess, source: string): Promise<void> {
+async function undrainStandby(access: EngineAccess, source: string, permit: Permit): Promise<void> {
   await soon(CHECKS_LIMIT_MS, 20, async () => ((await serverNow(access, source)).up ? undefined : true));
+  await permit.may(`end the drain of ${source}`);
   await ensureState(access, source, 'ready');
 }

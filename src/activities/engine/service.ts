@@ -1,5 +1,6 @@
 import { finalFailure, keepBeating, until } from '../context';
 import type { ActivityDeps } from '../deps';
+import { stillMine } from '../still-mine';
 import { accessEngines } from './access';
 import { CHECKS_LIMIT_MS, ensureState, serverNow, type ServiceRequest } from './parts';
 
@@ -18,6 +19,7 @@ export async function drainEngine(deps: ActivityDeps, { cluster, run, node }: Se
         'Refused',
         `L5: ${node} is the active engine (limit: standby). Next: veloz-ha engine switchover --cluster ${access.cluster}`,
       );
+    await stillMine(`drain ${node}`);
     if (!before.drained) await engine.drain(run);
     await ensureState(access, node, 'drain');
     await until(`${node} being drained`, CHECKS_LIMIT_MS, 20, async () =>
@@ -36,7 +38,9 @@ export async function readyEngine(deps: ActivityDeps, { cluster, run, node }: Se
   const engine = access.engine(node);
   const stopBeating = keepBeating(() => `readying ${node}`);
   try {
-    if ((await engine.health()).drained) await engine.undrain(run);
+    const { drained } = await engine.health();
+    await stillMine(`put ${node} back into service`);
+    if (drained) await engine.undrain(run);
     await ensureState(access, node, 'ready');
     const { role, status } = await until(`${node} being able to take over`, CHECKS_LIMIT_MS, 20, async () => {
       const health = await engine.health();

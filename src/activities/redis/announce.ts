@@ -4,6 +4,7 @@ import type { RedisNodeClient } from '../../systems/redis';
 import type { SentinelClient } from '../../systems/redis-sentinel';
 import { messageOf } from '../guard/probe';
 import { sleep } from '../context';
+import type { Permit } from '../still-mine';
 import { withConnection, type RedisAccess } from './access';
 
 /** The Sentinels that answered before a move: connections that are open, and whom each knows. */
@@ -60,14 +61,16 @@ export async function gatherSentinels(access: RedisAccess): Promise<SentinelCirc
  * channel of the new master, which all of them listen to. Not on the old one, where such a line would wait as writes do.
  *
  * A Sentinel that has not taken it up at the end of the limit is told directly to watch anew.
+ * @param permit asked before each line: one that is said late, with a later epoch each time, would win over a move that followed
  * @returns how many name it, of how many that answer
- * @throws Error when no majority of all does
+ * @throws Overtaken when another attempt goes on; Error when no majority of all does
  */
 export async function announce(
   access: RedisAccess,
   circle: SentinelCircle,
   through: RedisNodeClient,
   target: string,
+  permit: Permit,
 ): Promise<string> {
   const { topology } = access;
   const master = access.internal(target);
@@ -88,6 +91,7 @@ export async function announce(
     );
     if (left.size === 0) break;
     if (performance.now() - said > AGAIN_MS) {
+      await permit.may(`tell the Sentinels of ${target}`);
       said = performance.now();
       epoch = nextEpoch([epoch]);
       // Two speakers: a Sentinel does not listen to lines of its own.
@@ -97,11 +101,13 @@ export async function announce(
     await sleep(LOOK_MS);
   }
   const deaf = [...left.keys()];
-  for (const name of deaf)
+  for (const name of deaf) {
+    await permit.may(`have ${name} watch ${target}`);
     await watchAnew(access, name, target).then(
       () => left.delete(name),
       () => undefined,
     );
+  }
   const agreed = all - left.size;
   if (agreed < majorityOf(topology))
     throw new Error(

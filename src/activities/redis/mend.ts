@@ -10,6 +10,7 @@ import { endAndStart, staysStopped } from '../end-and-start';
 import { DoesNotEnd, endContainer, hasEnded } from '../end-container';
 import { messageOf } from '../guard/probe';
 import { offNetworks, putBack, putBackWords } from '../put-back';
+import { Permit, stillMine } from '../still-mine';
 import { accessRedis, withConnection, type RedisAccess } from './access';
 import { announce, gatherSentinels, watchAnew } from './announce';
 import { observeRedis } from './observe';
@@ -35,9 +36,10 @@ const RESTART_AGAIN_MS = 3_600_000;
 const START_LIMIT_MS = 20_000;
 
 /**
- * Mends one fault. Looks first whether it is still there: another run, a person or the Sentinels themselves may have been faster.
+ * Mends one fault. Looks first whether it is still there: another run, a person or the Sentinels themselves may have been faster. An
+ * attempt whose worker stood still changes nothing any more: the master may have moved since it looked.
  * @returns what was done, in words
- * @throws Error when it could not be mended
+ * @throws Overtaken when another attempt goes on; Error when it could not be mended
  */
 export async function mendRedis(deps: ActivityDeps, { cluster, fault, master }: RedisRemedy): Promise<string> {
   const access = accessRedis(deps, cluster);
@@ -68,11 +70,13 @@ async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault
       return startRedisNode(deps, access, node);
     case 'no master':
       return withConnection(access.node(node), async (client) => {
+        const permit = new Permit();
+        await permit.may(`promote ${node}`);
         await client.promote();
         await untilRole(client, node, 'master', access.topology.limits.promote);
         const circle = await gatherSentinels(access);
         try {
-          return `promoted; ${await announce(access, circle, client, node)}`;
+          return `promoted; ${await announce(access, circle, client, node, permit)}`;
         } finally {
           circle.close();
         }
@@ -80,6 +84,7 @@ async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault
     case 'second master':
     case 'astray':
       return withConnection(access.node(node), async (client) => {
+        await stillMine(`have ${node} follow ${fault.master}`);
         await client.followNow(access.internal(fault.master));
         const dropped = fault.kind === 'second master' ? await client.dropClients() : 0;
         return `follows ${fault.master}${dropped === 0 ? '' : `; ${dropped} connections sent to the Sentinels`}`;
@@ -111,7 +116,10 @@ async function connectAnew(deps: ActivityDeps, access: RedisAccess, node: string
     );
   const began = steadyMs();
   const before = await stateOf(access, node);
-  await withConnection(access.node(node), (client) => client.followNow(access.internal(master)));
+  await withConnection(access.node(node), async (client) => {
+    await stillMine(`have ${node} follow ${master}`);
+    await client.followNow(access.internal(master));
+  });
   let inVain: string;
   try {
     await connected(CONNECT_LIMIT_MS);
@@ -143,6 +151,7 @@ async function connectAnew(deps: ActivityDeps, access: RedisAccess, node: string
 /** Tells a Sentinel anew, and returns once the master answers it. @throws Error when it does not */
 async function watchAndSee(access: RedisAccess, sentinel: string, master: string): Promise<string> {
   const began = steadyMs();
+  await stillMine(`have ${sentinel} watch ${master}`);
   await watchAnew(access, sentinel, master);
   try {
     await until(
@@ -169,12 +178,12 @@ async function startRedisNode(deps: ActivityDeps, access: RedisAccess, name: str
   const isNode = access.topology.nodes.some((node) => node.name === name);
   const wakes = status === 'paused' && !isNode;
   const back = isNode ? await broughtBack(deps, access.cluster, name, status) : '';
+  // A frozen node may have been the master: it would wake up as one, and acknowledge what clients had sent it.
+  if (!wakes && status === 'paused') await endContainer(deps.docker, name);
+  // A person may have stopped it while the worker stood still.
+  await stillMine(`start ${name}`);
   if (wakes) await deps.docker.unpause(name);
-  else {
-    // A frozen node may have been the master: it would wake up as one, and acknowledge what clients had sent it.
-    if (status === 'paused') await endContainer(deps.docker, name);
-    await deps.docker.start(name);
-  }
+  else await deps.docker.start(name);
   await until(`${name} answering`, START_LIMIT_MS, 50, async () => {
     if (isNode) return stateOf(access, name);
     return withConnection(access.sentinel(name), (client) => client.id()).catch(() => undefined);

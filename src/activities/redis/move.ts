@@ -5,6 +5,7 @@ import { attempt, finalFailure, heartbeat, keepBeating, lastHeartbeat } from '..
 import type { ActivityDeps } from '../deps';
 import { messageOf } from '../guard/probe';
 import { SubStepRecorder, type MoveJournal } from '../move-journal';
+import { Overtaken, Permit, stillMine } from '../still-mine';
 import { accessRedis, withConnection, type RedisAccess } from './access';
 import { announce, gatherSentinels } from './announce';
 import {
@@ -21,6 +22,8 @@ import {
 const LAST_BYTES_MS = 300;
 /** A node that takes longer for one answer, in milliseconds, while writes wait, does not answer. */
 const ANSWER_MS = 500;
+/** How long the target may take to say that it is the master, before the source is put back, in milliseconds: nobody is one meanwhile. */
+const HEIR_MS = 300;
 /** A node that did not answer for this many attempts is not coming back by itself. */
 const PATIENCE = 4;
 
@@ -31,8 +34,10 @@ const PATIENCE = 4;
  * their own gossip, and clients of the source are let go and sent to them.
  *
  * Observes before it acts, so that another attempt goes on where an earlier one died. Where nobody goes on, Redis itself lets writes
- * go at the limit of the hold.
- * @throws ApplicationFailure `RolledBack` (not retried) when the source is the master as before, or an Error that is retried
+ * go at the limit of the hold. An attempt whose worker stood still meanwhile changes nothing any more: another one has gone on, and
+ * perhaps to the end, so that the source is no master that could be put back.
+ * @throws ApplicationFailure `RolledBack` (not retried) when the source is the master as before; Overtaken when another attempt goes on;
+ * or an Error that is retried
  */
 export async function moveMaster(deps: ActivityDeps, move: RedisMove): Promise<RedisMoveResult> {
   const access = accessRedis(deps, move.cluster);
@@ -40,6 +45,7 @@ export async function moveMaster(deps: ActivityDeps, move: RedisMove): Promise<R
   const stopBeating = keepBeating(() => journal);
   const recorder = new SubStepRecorder(journal, heartbeat, (point) => deps.faultPoint?.(point));
   const { source, target } = move;
+  const permit = new Permit();
   let old: RedisNodeClient | undefined;
   let next: RedisNodeClient | undefined;
   const circle = await gatherSentinels(access);
@@ -47,7 +53,7 @@ export async function moveMaster(deps: ActivityDeps, move: RedisMove): Promise<R
     [old, next] = await recorder.run('connect', `connect to ${source} and ${target}`, () => both(access, move));
     const [was, heir] = await Promise.all([old?.state(), next.state()]);
     if (heir.role === 'replica' && old !== undefined) {
-      await promoteOrPutBack(access, move, { old, next, wasMaster: was?.role === 'master' }, journal, recorder);
+      await promoteOrPutBack(access, move, { old, next, wasMaster: was?.role === 'master' }, permit, recorder);
     } else if (was?.role === 'master') {
       throw finalFailure(
         'Failed',
@@ -58,16 +64,16 @@ export async function moveMaster(deps: ActivityDeps, move: RedisMove): Promise<R
     await recorder.run(
       'announce',
       `the Sentinels name ${target}`,
-      () => announce(access, circle, told, target),
+      () => announce(access, circle, told, target, permit),
       (says) => says,
     );
     const dropped = await recorder.run(
       'let go',
       `${source} follows ${target}, writes go on there`,
-      () => letGo(access, move, left),
+      () => letGo(access, move, left, permit),
       (count) => `${count} connections sent to the Sentinels`,
     );
-    if (journal.heldSince !== undefined) journal.heldMs ??= Date.now() - journal.heldSince;
+    recorder.holdEnds();
     heartbeat(journal);
     const unproven = moveProof(journal.subSteps) === undefined;
     return {
@@ -88,10 +94,8 @@ export async function moveMaster(deps: ActivityDeps, move: RedisMove): Promise<R
  * Connects to both nodes; to the target alone where the source died after it had been replaced. A master that died before that is for a
  * failover, and the lock is free for it at once.
  */
-async function both(
-  access: RedisAccess,
-  { source, target }: RedisMove,
-): Promise<[RedisNodeClient | undefined, RedisNodeClient]> {
+async function both(access: RedisAccess, move: RedisMove): Promise<[RedisNodeClient | undefined, RedisNodeClient]> {
+  const { source, target } = move;
   const opened = await Promise.allSettled([access.node(source, ANSWER_MS), access.node(target, ANSWER_MS)]);
   const [first, second] = opened;
   if (first.status === 'fulfilled' && second.status === 'fulfilled') return [first.value, second.value];
@@ -105,7 +109,7 @@ async function both(
     if (first.status === 'fulfilled') {
       first.value.close();
       if ((await stateOf(access, source))?.role === 'master') {
-        await keepSource(access, source);
+        await keepSource(access, move);
         throw rolledBack(why);
       }
       // An earlier attempt may have promoted the target, and clients may have written there: the source must stay a replica.
@@ -126,26 +130,31 @@ async function promoteOrPutBack(
   access: RedisAccess,
   move: RedisMove,
   { old, next, wasMaster }: { old: RedisNodeClient; next: RedisNodeClient; wasMaster: boolean },
-  journal: MoveJournal,
+  permit: Permit,
   recorder: SubStepRecorder,
 ): Promise<void> {
-  const { source, target } = move;
+  const { target } = move;
+  // Before anybody waits: a critical section of the usual length needs no other word.
+  await permit.may(`move the master to ${target}`);
   try {
-    if (wasMaster) await holdAndEqual(access, move, old, next, journal, recorder);
-    await demote(access, move, old, next, recorder);
+    if (wasMaster) await holdAndEqual(access, move, { old, next }, permit, recorder);
+    await demote(access, move, { old, next }, permit, recorder);
   } catch (error) {
-    await keepSource(access, source);
+    // Another attempt goes on, or nobody knows whether one does: the source is not this one's to put back.
+    if (error instanceof Overtaken) throw error;
+    await keepSource(access, move);
     throw rolledBack(messageOf(error));
   }
   try {
     await recorder.run('promote', `${target} is the master`, async () => {
+      await permit.may(`promote ${target}`);
       await next.promote();
       await untilRole(next, target, 'master', access.topology.limits.promote);
     });
   } catch (error) {
     // It answered that it does not, and is none: that is certain, and clients wait.
     if (!isRefusal(error) || (await next.state()).role === 'master') throw error;
-    await keepSource(access, source);
+    await keepSource(access, move);
     throw rolledBack(`${target} refuses to be the master: ${messageOf(error)}`);
   }
 }
@@ -154,14 +163,14 @@ async function promoteOrPutBack(
 async function holdAndEqual(
   access: RedisAccess,
   { source, target }: RedisMove,
-  old: RedisNodeClient,
-  next: RedisNodeClient,
-  journal: MoveJournal,
+  { old, next }: { old: RedisNodeClient; next: RedisNodeClient },
+  permit: Permit,
   recorder: SubStepRecorder,
 ): Promise<void> {
   const limitMs = access.topology.limits.hold;
   await recorder.run('hold', `${source} holds writes`, async () => {
-    journal.heldSince ??= Date.now();
+    await permit.may(`hold writes at ${source}`);
+    recorder.holdBegins();
     await old.holdWrites(limitMs + HOLD_MARGIN_MS);
   });
   const equal = await recorder.run(
@@ -183,11 +192,12 @@ async function holdAndEqual(
 async function demote(
   access: RedisAccess,
   { source, target }: RedisMove,
-  old: RedisNodeClient,
-  next: RedisNodeClient,
+  { old, next }: { old: RedisNodeClient; next: RedisNodeClient },
+  permit: Permit,
   recorder: SubStepRecorder,
 ): Promise<void> {
   await recorder.run('demote', `${source} takes no writes any more`, async () => {
+    await permit.may(`have ${source} follow ${target}`);
     await old.follow(access.internal(target));
     await untilRole(old, source, 'replica', access.topology.limits.promote);
   });
@@ -200,18 +210,33 @@ async function demote(
   if (!('offset' in equal)) throw new Error(`L2: ${target} is ${equal.behind} (limit: equal)`);
 }
 
-/** The source is the master as before, and writes go on. @throws Error when it does not answer */
-async function keepSource(access: RedisAccess, source: string): Promise<void> {
+/**
+ * The source is the master as before, and writes go on.
+ * @throws Overtaken when another attempt goes on; Error when the source does not answer, or the target is the master: then there is only
+ * forward, and nothing is changed
+ */
+async function keepSource(access: RedisAccess, { source, target }: RedisMove): Promise<void> {
   await withConnection(access.node(source), async (client) => {
-    if ((await client.state()).role === 'replica') await client.promote();
+    const isReplica = (await client.state()).role === 'replica';
+    if (isReplica && (await stateOf(access, target, HEIR_MS))?.role === 'master')
+      throw new Error(`${target} is the master, and ${source} is not put back`);
+    // Afresh, and after the look: what this attempt began may have been brought to its end by another one, and clients may write there.
+    await stillMine(`put ${source} back`);
+    if (isReplica) await client.promote();
     await client.letWritesGo();
   });
 }
 
 /** The source follows the target; what waits there goes on, and ordinary clients ask the Sentinels anew. */
-async function letGo(access: RedisAccess, move: RedisMove, old: RedisNodeClient | undefined): Promise<number> {
-  await redirectOthers(access, move);
+async function letGo(
+  access: RedisAccess,
+  move: RedisMove,
+  old: RedisNodeClient | undefined,
+  permit: Permit,
+): Promise<number> {
+  await redirectOthers(access, move, permit);
   if (old === undefined) return 0;
+  await permit.may(`have ${move.source} follow ${move.target}`);
   await old.followNow(access.internal(move.target));
   await old.letWritesGo();
   return old.dropClients();
@@ -236,7 +261,7 @@ export async function putBackMaster(deps: ActivityDeps, move: RedisMove): Promis
       throw new Error(
         `no node is known to be the master, and ${target} ${heir === undefined ? 'does not answer' : `has what ${source} lacks`}. Next: veloz-ha redis failover --cluster ${access.cluster}`,
       );
-    await keepSource(access, source);
+    await keepSource(access, move);
     return true;
   } finally {
     stopBeating();

@@ -3,6 +3,7 @@ import type { SubStep } from '../../workflows/run-state';
 import type { RedisNodeClient } from '../../systems/redis';
 import { messageOf } from '../guard/probe';
 import { sleep } from '../context';
+import { Overtaken, type Permit } from '../still-mine';
 import { withConnection, type RedisAccess } from './access';
 
 /** A move of the master, planned or forced. */
@@ -75,14 +76,27 @@ export async function untilRole(
   }
 }
 
-/** Has every other replica that answers follow the new master. Returns those that could not be told. */
-export async function redirectOthers(access: RedisAccess, { source, target }: RedisMove): Promise<string[]> {
+/**
+ * Has every other replica that answers follow the new master. Returns those that could not be told.
+ * @throws Overtaken when another attempt goes on
+ */
+export async function redirectOthers(
+  access: RedisAccess,
+  { source, target }: RedisMove,
+  permit: Permit,
+): Promise<string[]> {
   const others = access.topology.nodes.filter(({ name }) => name !== source && name !== target);
   const silent = await Promise.all(
     others.map(({ name }) =>
-      withConnection(access.node(name, 500), (client) => client.followNow(access.internal(target))).then(
+      withConnection(access.node(name, 500), async (client) => {
+        await permit.may(`have ${name} follow ${target}`);
+        await client.followNow(access.internal(target));
+      }).then(
         () => undefined,
-        (error: unknown) => `${name}: ${messageOf(error)}`,
+        (error: unknown) => {
+          if (error instanceof Overtaken) throw error;
+          return `${name}: ${messageOf(error)}`;
+        },
       ),
     ),
   );

@@ -3,9 +3,10 @@ import { redisCli } from '../../cluster/redis/commands';
 import { finalFailure, heartbeat, keepBeating, lastHeartbeat, sleep } from '../context';
 import type { ActivityDeps } from '../deps';
 import { cutOff, DoesNotEnd, endContainer, hasEnded } from '../end-container';
+import { endRenamed } from '../end-renamed';
 import { messageOf } from '../guard/probe';
 import { SubStepRecorder, type MoveJournal } from '../move-journal';
-import { Overtaken } from '../still-mine';
+import { Overtaken, Permit } from '../still-mine';
 import { accessRedis, withConnection, type RedisAccess } from './access';
 import { announce, gatherSentinels } from './announce';
 import { redirectOthers, stateOf, untilRole, type RedisMove, type RedisMoveResult } from './parts';
@@ -23,7 +24,8 @@ const END_LIMIT_MS = 5000;
  *
  * What was acknowledged and had not reached the replica is lost: replication is asynchronous. What was acknowledged with `WAIT 1` had
  * reached some replica: whether that is this one is for the run to judge.
- * @throws ApplicationFailure `Refused` (not retried) when the master answers, or can't be ended; or an Error that is retried
+ * @throws ApplicationFailure `Refused` (not retried) when the master answers, or can't be ended; Overtaken when another attempt goes on,
+ * as after this worker stood still; or an Error that is retried
  */
 export async function takeOverMaster(deps: ActivityDeps, move: RedisMove): Promise<RedisMoveResult> {
   const access = accessRedis(deps, move.cluster);
@@ -31,6 +33,7 @@ export async function takeOverMaster(deps: ActivityDeps, move: RedisMove): Promi
   const stopBeating = keepBeating(() => journal);
   const recorder = new SubStepRecorder(journal, heartbeat, (point) => deps.faultPoint?.(point));
   const { source, target } = move;
+  const permit = new Permit();
   // Both are needed at the end, and neither has to wait for the proof.
   const gathering = gatherSentinels(access);
   gathering.catch(() => undefined);
@@ -40,6 +43,8 @@ export async function takeOverMaster(deps: ActivityDeps, move: RedisMove): Promi
       if ((await heir.state()).role === 'replica') {
         // Once the old master has ended it would be too late to learn it.
         if ((await heir.denied()).includes('REPLICAOF')) throw mayNotLead(target);
+        // Beside the proof, which takes at least as long.
+        permit.askAhead(`promote ${target}`);
         await recorder.run(
           'prove',
           `${source} is gone`,
@@ -53,6 +58,7 @@ export async function takeOverMaster(deps: ActivityDeps, move: RedisMove): Promi
           (says) => says,
         );
         await recorder.run('promote', `${target} is the master`, async () => {
+          await permit.may(`promote ${target}`);
           await heir.promote();
           await untilRole(heir, target, 'master', access.topology.limits.promote);
         });
@@ -64,10 +70,10 @@ export async function takeOverMaster(deps: ActivityDeps, move: RedisMove): Promi
       await recorder.run(
         'announce',
         `the Sentinels name ${target}`,
-        async () => announce(access, await gathering, heir, target),
+        async () => announce(access, await gathering, heir, target, permit),
         (says) => says,
       );
-      await recorder.run('follow', 'other replicas follow it', () => redirectOthers(access, move));
+      await recorder.run('follow', 'other replicas follow it', () => redirectOthers(access, move, permit));
       return { heldMs: null, dropped: 0, subSteps: journal.subSteps };
     } finally {
       heir.close();
@@ -145,6 +151,7 @@ async function witnessReaches(
 async function endMaster(deps: ActivityDeps, source: string): Promise<string> {
   const began = performance.now();
   const { status } = await deps.docker.inspect(source);
+  if (status === 'absent') return endOfAbsent(deps, source);
   if (hasEnded(status))
     return `its container is ${status}; started again it takes no writes before the Sentinels have spoken`;
   let problem = '';
@@ -170,6 +177,19 @@ async function endMaster(deps: ActivityDeps, source: string): Promise<string> {
     throw finalFailure(
       'Refused',
       `H2: ${source} can't be ended: ${problem}; ${messageOf(error)} (limit: proof that it takes no write). Nothing was promoted. Next: docker kill ${source}`,
+    );
+  }
+}
+
+/** Ends a master that goes on in a container of another name: frozen there, it would wake up as a second one. */
+async function endOfAbsent({ docker }: ActivityDeps, source: string): Promise<string> {
+  try {
+    return `${source} has no container${await endRenamed(docker, source, 'redis')}: nobody can write to it`;
+  } catch (error) {
+    if (error instanceof Overtaken) throw error;
+    throw finalFailure(
+      'Refused',
+      `H2: ${source} can't be ended: it has no container of its name, and another one may have its volume: ${messageOf(error).replace(/\.$/, '')} (limit: proof that it takes no write). Nothing was promoted. Next: docker ps --all --filter volume=${source}`,
     );
   }
 }

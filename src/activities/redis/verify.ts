@@ -61,7 +61,7 @@ export async function verifyRedis(
     if (wrong !== undefined) throw new Error(wrong);
     const soakedMs = steadyMs() - settled;
     return {
-      detail: `${proof.master} is the one master, every Sentinel that answers names it, a write reached a replica${rounds === 1 ? '' : `; ${rounds} rounds in ${soakedMs} ms`}`,
+      detail: `${proof.master} is the one master, every Sentinel that answers names it, ${replicasOf(access, proof) > 0 ? 'a write reached a replica' : 'and there is no replica to confirm a write'}${rounds === 1 ? '' : `; ${rounds} rounds in ${soakedMs} ms`}`,
       soakedMs,
     };
   } finally {
@@ -94,15 +94,17 @@ export function whatIsWrong(observed: ObservedRedis, { master, without, leaves =
   return undefined;
 }
 
+/** How many nodes have to have what the master has. */
+function replicasOf({ topology }: RedisAccess, { master, without, leaves = [] }: RedisProof): number {
+  const away = [master, without, ...leaves];
+  return topology.nodes.filter(({ name }) => !away.includes(name)).length;
+}
+
 /** One write to the master that a replica has too. */
-async function canary(
-  access: RedisAccess,
-  { master, run, without, leaves = [] }: RedisProof,
-): Promise<string | undefined> {
-  const { topology } = access;
+async function canary(access: RedisAccess, proof: RedisProof): Promise<string | undefined> {
+  const { master, run } = proof;
   try {
-    const away = [master, without, ...leaves];
-    const replicas = topology.nodes.filter(({ name }) => !away.includes(name)).length;
+    const replicas = replicasOf(access, proof);
     return await withConnection(access.node(master), async (client) => {
       const confirmed = await client.writeAndWait(CANARY, run, Math.min(1, replicas), CANARY_LIMIT_MS);
       return confirmed >= Math.min(1, replicas) ? undefined : `a write to ${master} reached no replica`;

@@ -11,6 +11,7 @@ import {
   type RejoinPlan,
   type RejoinRequest,
 } from './parts';
+import { stillMine } from '../still-mine';
 import { steadyMs } from '../clock';
 
 /** How far the data of a node is. */
@@ -93,7 +94,10 @@ async function reachAgent(
   const { running } = await deps.docker.inspect(node);
   if (!running && request.plan !== undefined)
     return (await fencedAgent(deps, access, token, node, access.internal(request.primary))).agent;
-  if (!running) await deps.docker.start(node);
+  if (!running) {
+    await stillMine(`start ${node}`);
+    await deps.docker.start(node);
+  }
   const agent = await answeringAgent(access, node);
   try {
     await claim(agent, token);

@@ -8,6 +8,7 @@ import { withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { fenceNode, type Fence } from '../fence';
 import { stillAsked, unlessLeft } from '../give-way';
 import { offNetworks, putBack, putBackWords } from '../put-back';
+import { stillMine } from '../still-mine';
 import { tokenOf } from '../token';
 
 /** One node that is made a standby of the primary. Names and numbers only. */
@@ -95,6 +96,7 @@ export async function fencedAgent(
     says += putBackWords(await putBack(deps.docker, node));
     const { running, status } = await deps.docker.inspect(node);
     if (!running) {
+      await stillMine(`start ${node}`);
       if (status === 'paused') await deps.docker.unpause(node);
       await deps.docker.start(node);
       says += '; its container was started';

@@ -6,6 +6,7 @@ import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } fro
 import { messageOf } from '../guard/probe';
 import { offNetworks, putBack } from '../put-back';
 import { answeringAgent } from '../rejoin/parts';
+import { stillMine } from '../still-mine';
 import { tokenOf } from '../token';
 import { ledgerOf, presentNodeNames, requireLedgersSystem, take, type RepairRequest } from './parts';
 
@@ -25,6 +26,7 @@ export async function startOldPrimary(deps: ActivityDeps, request: RepairRequest
   const token = tokenOf(request.run, 'prepare', request.turn);
   const stopBeating = keepBeating(() => `starting ${node} as a primary`);
   try {
+    await stillMine(`start ${node}`);
     await deps.docker.start(node);
     return await withSession(answeringAgent(access, node), async (agent) => {
       const seen = await agent.call('observe', {});

@@ -6,6 +6,7 @@ import { offNetworks } from '../put-back';
 import { answeringAgent, fencedAgent } from '../rejoin/parts';
 import { tokenOf } from '../token';
 import { stillAsked, unlessLeft } from '../give-way';
+import { Overtaken, stillMine } from '../still-mine';
 import type { RepairRequest } from './parts';
 import { recoveryOf } from '../../systems/postgres';
 import { steadyMs } from '../clock';
@@ -28,6 +29,7 @@ export interface Woken {
  * its server starts: a fence stays, and nobody starts beside a primary. One that a run took off its networks is put on them again, fenced.
  * Idempotent. A container that can't be started is no failure
  * of the repair: it goes on without that node.
+ * @throws Overtaken when another attempt goes on
  */
 export async function wakeNode(deps: ActivityDeps, request: WakeRequest): Promise<Woken> {
   const access = accessCluster(deps, request.cluster);
@@ -36,12 +38,13 @@ export async function wakeNode(deps: ActivityDeps, request: WakeRequest): Promis
   try {
     const { status } = await deps.docker.inspect(node);
     if ((await offNetworks(deps.docker, node))?.by === 'run') return await wakeFenced(deps, access, request);
+    await stillMine(`start ${node}`);
     stillAsked();
     if (status === 'paused') await deps.docker.unpause(node);
     await deps.docker.start(node);
     return { says: `${node} ${await unlessLeft(answersAs(access, node))}`, up: true };
   } catch (error) {
-    if (error instanceof CancelledFailure) throw error;
+    if (error instanceof CancelledFailure || error instanceof Overtaken) throw error;
     return { says: `${node} can't be started: ${messageOf(error)}`, up: false };
   } finally {
     stopBeating();

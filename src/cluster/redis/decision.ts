@@ -13,6 +13,11 @@ export interface RedisRequest {
   leaveStopped?: true;
   /** Leave replicas alone that are not connected: for a run that began when that was no fault, and is replayed. */
   leaveApart?: true;
+  /**
+   * Take a replica for as fresh as the Sentinel that has heard nothing for longest, and for whole where it is empty: for a run that began
+   * when that was done, and is replayed.
+   */
+  byDeafest?: true;
   /** Decide as it was done before killed and empty nodes were looked at: for a run that began then, and is replayed. */
   asBefore?: true;
 }

@@ -44,7 +44,7 @@ export function forced(
   const target =
     request.target === undefined ? mostAdvanced(replicas) : replicas.find(({ name }) => name === request.target);
   if (node !== undefined && request.target === undefined && request.asBefore !== true) {
-    const inVain = whyNoneTakesOver(observed, source, target);
+    const inVain = whyNoneTakesOver(observed, request, source, target);
     if (inVain !== undefined && isKilled(node.container) && node.container.offNetworks?.by !== 'somebody')
       return revival(list, observed, node, faults, inVain);
   }
@@ -111,13 +111,17 @@ export function forced(
 /** Why no replica takes over without a person's word, in half a sentence; undefined where one does. */
 function whyNoneTakesOver(
   observed: ObservedRedis,
+  request: RedisRequest,
   source: string,
   target: AnsweringRedis | undefined,
 ): string | undefined {
-  if (target !== undefined)
-    return freshnessOf(observed, source, target).fresh
-      ? undefined
+  if (target !== undefined) {
+    const { fresh, cutShort } = freshnessOf(observed, request, source, target);
+    if (fresh) return undefined;
+    return cutShort
+      ? `${target.name} has no keys, and its copy of ${source} was cut short`
       : `${target.name} was not connected to ${source} when it failed`;
+  }
   const others = observed.nodes.filter(({ name }) => name !== source).map(({ name }) => name);
   return others.length === 0 ? 'there is no replica' : `${others.join(', ')} can't take over`;
 }
@@ -219,7 +223,7 @@ function checkFreshness(
   target: AnsweringRedis,
 ): boolean {
   const { name } = target;
-  const { fresh, downMs, silentMs } = freshnessOf(observed, source, target);
+  const { fresh, downMs, silentMs, cutShort } = freshnessOf(observed, request, source, target);
   const words = {
     says: `${name} was connected to ${source} until it failed`,
     refusal: `${name} was not connected to ${source} when it failed, and lacks what was written since`,
@@ -230,12 +234,14 @@ function checkFreshness(
     limit: `at most ${formatMs(SILENT_MS)} more`,
     next: startContainer(source),
   };
-  const copied = downMs !== null || target.state.keys > 0 || request.asBefore === true;
+  const copied = (downMs !== null && !cutShort) || target.state.keys > 0 || request.asBefore === true;
   if (!copied)
     list.require('L2', false, {
       ...words,
-      refusal: `${name} has never had the data: as the master it would have ${source} copy nothing`,
-      measured: `${name} has no keys, and has had no connection to ${source} since its own start`,
+      refusal: `${name} ${cutShort ? 'does not have' : 'has never had'} the data: as the master it would have ${source} copy nothing`,
+      measured: cutShort
+        ? `${name} has no keys, and its copy of ${source} was cut short`
+        : `${name} has no keys, and has had no connection to ${source} since its own start`,
       limit: 'a node that was connected once, or holds keys',
       next: observed.nodes.some((one) => one.name === source && one.container.exists)
         ? startContainer(source)
@@ -249,18 +255,22 @@ function checkFreshness(
 /** Whether a replica was connected until the master failed, and what that is judged by. */
 function freshnessOf(
   observed: ObservedRedis,
+  { byDeafest }: RedisRequest,
   source: string,
   target: AnsweringRedis,
-): { fresh: boolean; downMs: number | null; silentMs: number } {
-  const downMs = target.state.upstream?.downMs ?? null;
-  const silentMs = Math.max(
-    0,
-    ...answeringSentinels(observed)
-      .filter((sentinel) => nodeAt(observed, sentinel.state.master)?.name === source)
-      .map((sentinel) => sentinel.state.master?.lastAnswerMs ?? 0),
-  );
-  const fresh = upstreamOf(observed, target) === source && downMs !== null && downMs <= silentMs + SILENT_MS;
-  return { fresh, downMs, silentMs };
+): { fresh: boolean; downMs: number | null; silentMs: number; cutShort: boolean } {
+  const { keys, offset, upstream } = target.state;
+  const downMs = upstream?.downMs ?? null;
+  const heard = answeringSentinels(observed)
+    .filter((sentinel) => nodeAt(observed, sentinel.state.master)?.name === source)
+    .map((sentinel) => sentinel.state.master?.lastAnswerMs ?? 0);
+  // The latest word of its life: a Sentinel that was cut off together with the replica has heard nothing for as long as that.
+  const silentMs = byDeafest ? Math.max(0, ...heard) : Math.min(...(heard.length === 0 ? [0] : heard));
+  // A replica whose copy has begun and not ended says 1 for its offset; one that empties itself first has nothing then.
+  const cutShort = byDeafest !== true && downMs !== null && upstream?.up !== true && keys === 0 && offset <= 1;
+  const follows = upstreamOf(observed, target) === source;
+  const fresh = follows && downMs !== null && !cutShort && downMs <= silentMs + SILENT_MS;
+  return { fresh, downMs, silentMs, cutShort };
 }
 
 /** A master that only this worker can't reach is no failed master. */

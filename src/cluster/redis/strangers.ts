@@ -2,6 +2,7 @@ import { formatMs } from '../duration';
 import {
   answeringNodes,
   answeringSentinels,
+  HEARD_MS,
   mastersOf,
   nodeAt,
   type ObservedRedis,
@@ -72,6 +73,9 @@ export function whyUnseen(observed: ObservedRedis, master: string): string | und
     nodeAt(observed, state.master)?.name === master ? [state.master?.lastAnswerMs ?? 0] : [],
   );
   const beforeMs = observed.at - Math.min(...(heard.length === 0 ? [0] : heard)) - seen.at;
+  // Sentinels ask each second, so the last answer may be a little older than the list. More than that no clock says that was not set.
+  if (beforeMs < -HEARD_MS)
+    return `the guard read ${list} ${formatMs(-beforeMs)} after it failed by the clock of this look: a clock was set`;
   return beforeMs > SEEN_WITHIN_MS
     ? `the guard read ${list} ${formatMs(beforeMs)} before it failed (limit: ${formatMs(SEEN_WITHIN_MS)})`
     : undefined;

@@ -135,7 +135,7 @@ export class Run implements RunnerHost {
       abortUpdate,
       (decision?: Decision) => {
         this.abort = `aborted by ${nameOf(decision)}${because(decision)}`;
-        return 'aborting: everything that was changed is put back';
+        return 'aborting: no further step begins, and what a move has changed is put back; what a repair has mended stays';
       },
       {
         validator: (_decision?: Decision) => {
@@ -155,7 +155,7 @@ export class Run implements RunnerHost {
           if (this.abort !== undefined)
             throw ApplicationFailure.nonRetryable(`the run is being ${this.abort} already`, 'Refused');
         },
-        description: 'Stop before the point of no return and put everything back',
+        description: 'Stop before the point of no return and put back what a move has changed',
       },
     );
     setHandler(

@@ -1,5 +1,8 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { handOverEngine, putBackEngine } from '../../../src/activities/engine/handover';
+import { drainEngine, readyEngine } from '../../../src/activities/engine/service';
+import { Overtaken } from '../../../src/activities/still-mine';
+import { Attempt, overtaken, standStill } from '../attempts';
 import { FakeEngines, FIRST, SECOND } from './fake-engines';
 
 const request = { cluster: 'veloz', run: 'engine-switchover/veloz/1', source: FIRST, target: SECOND, epoch: 7 };
@@ -75,6 +78,24 @@ describe('a hand-over of the engines', () => {
     expect(world.changes).not.toContain(`step-down ${FIRST}`);
   });
 
+  test('says that requests go on as before only where HAProxy was told so', async () => {
+    const world = new FakeEngines();
+    const gone = { ...world.haproxy(), setState: () => Promise.reject(new Error('connect ECONNREFUSED')) };
+    const engineSystems = {
+      engine: (at: { port: number }) => world.engine(at),
+      haproxy: () => gone,
+      door: () => world.door(),
+    };
+    world.admin.set(FIRST, 'maint');
+    const failure = (await handOverEngine(world.deps({ engineSystems }), request).catch(
+      (error: unknown) => error,
+    )) as Error;
+    expect(failure).toMatchObject({ type: 'RolledBack' });
+    expect(failure.message).toBe(
+      `connect ECONNREFUSED. HAProxy could not be told to send requests to ${FIRST} again: connect ECONNREFUSED`,
+    );
+  });
+
   test('goes forward when the active engine dies in the middle of its step-down and the target takes over', async () => {
     const world = new FakeEngines();
     world.whileSteppingDown = () => {
@@ -95,6 +116,50 @@ describe('a hand-over of the engines', () => {
     const failure = await handOverEngine(world.deps(), request).catch((error: unknown) => error);
     expect(failure).toMatchObject({ type: 'RolledBack' });
     expectAsBefore(world);
+  });
+});
+
+describe('a worker that stood still, so that another attempt goes on,', () => {
+  test.each([
+    ['drain', []],
+    ['hand over', [`${FIRST} drain`]],
+    ['route', [`${FIRST} drain`, `step-down ${FIRST}`]],
+    ['settle', [`${FIRST} drain`, `step-down ${FIRST}`, `${SECOND} up`]],
+  ])('before "%s" changes nothing any more', async (point, changes) => {
+    const world = new FakeEngines();
+    world.checkEvery = 8;
+    let current = 1;
+    const faultPoint = (at: string) => {
+      if (at !== `hold:${point}`) return;
+      standStill(550);
+      current = 2;
+    };
+    const late = new Attempt(1, () => current).run(() => handOverEngine(world.deps({ faultPoint }), request));
+    await expect(late).rejects.toThrow(Overtaken);
+    expect(world.changes).toEqual(changes);
+  });
+
+  test('hands nothing over, puts nothing back, and takes no engine out of service or in', async () => {
+    const world = new FakeEngines();
+    await expect(overtaken().run(() => handOverEngine(world.deps(), request))).rejects.toThrow(Overtaken);
+    world.admin.set(FIRST, 'drain');
+    await expect(overtaken().run(() => putBackEngine(world.deps(), request))).rejects.toThrow(Overtaken);
+    const service = { cluster: 'veloz', run: 'r', node: SECOND };
+    await expect(overtaken().run(() => drainEngine(world.deps(), service))).rejects.toThrow(Overtaken);
+    world.engines[1]!.drained = true;
+    await expect(overtaken().run(() => readyEngine(world.deps(), service))).rejects.toThrow(Overtaken);
+    expect(world.changes).toEqual([]);
+  });
+
+  test('asks once where nothing keeps it', async () => {
+    const world = new FakeEngines();
+    const attempt = new Attempt(1, () => 1);
+    const began = performance.now();
+    await attempt.run(() => handOverEngine(world.deps(), request));
+    expectHandedOver(world);
+    expect(attempt.asked).toBeGreaterThan(0);
+    // On a machine that stalls the word may have become too old.
+    expect(attempt.asked - 1).toBeLessThanOrEqual(Math.floor((performance.now() - began) / 500));
   });
 });
 

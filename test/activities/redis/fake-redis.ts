@@ -27,7 +27,8 @@ class Speaker {
   /** What it says to whoever connects anew, and ends the connection. */
   bars: string | undefined;
 
-  constructor(private readonly answer: (words: string[]) => Reply) {}
+  /** @param answer undefined: it carries the command out, and the answer does not arrive */
+  constructor(private readonly answer: (words: string[]) => Reply | undefined) {}
 
   async listen(): Promise<void> {
     const server = createServer((socket) => {
@@ -45,7 +46,8 @@ class Speaker {
           const [words, rest] = wordsIn(buffered);
           if (words === undefined) return;
           buffered = rest;
-          if (!this.frozen) socket.write(encoded(this.answer(words)));
+          const reply = this.frozen ? undefined : this.answer(words);
+          if (reply !== undefined) socket.write(encoded(reply));
         }
       });
     });
@@ -108,6 +110,18 @@ export class FakeRedis {
   strangers: string[] = [];
   /** The run that holds the lock of Redis; another one holds that of PostgreSQL all the time. */
   holder: string | undefined;
+  /** Where writes were held, and let go. */
+  readonly holds: string[] = [];
+  /** A command of a node whose answer does not arrive. */
+  losesAnswer: (name: string, words: string[]) => boolean = () => false;
+  /** Sentinels know each other, and believe what is said on their channel. */
+  gossips = false;
+  /** What was said there, and which Sentinels were told directly. */
+  readonly told: string[] = [];
+  /** Containers that have the volume of a node, whatever their names. */
+  usersOf: Record<string, { id: string; name: string; status: string; serves: boolean }[]> = {};
+  /** Nodes that were told to be the master, until they are told to follow. */
+  private readonly promoted = new Set<string>();
   /** The containers that were started. */
   readonly started: string[] = [];
   /** Those that were killed through Docker. */
@@ -123,7 +137,14 @@ export class FakeRedis {
 
   static async start(): Promise<FakeRedis> {
     const fake = new FakeRedis();
-    for (const name of [MASTER, REPLICA]) fake.speakers.set(name, new Speaker((words) => fake.node(name, words)));
+    for (const name of [MASTER, REPLICA])
+      fake.speakers.set(
+        name,
+        new Speaker((words) => {
+          const reply = fake.node(name, words);
+          return fake.losesAnswer(name, words) ? undefined : reply;
+        }),
+      );
     for (const name of SENTINELS) fake.speakers.set(name, new Speaker((words) => fake.sentinel(name, words)));
     await Promise.all([...fake.speakers.values()].map((speaker) => speaker.listen()));
     return fake;
@@ -160,8 +181,16 @@ export class FakeRedis {
           ...this.containers.get(name),
         }),
       toldToStop: (name) => Promise.resolve(this.toldToStop.includes(name)),
+      attachments: () =>
+        Promise.resolve({ id: 'a1b2', home: 'veloz-ha', networks: [{ network: 'veloz-ha', aliases: [] }] }),
+      volumes: () => Promise.resolve([]),
+      livingWritersOf: (volume) => Promise.resolve(this.usersOf[volume] ?? []),
       kill: (name) => {
         this.ended.push(name);
+        if (!this.speakers.has(name)) {
+          this.containers.set(name, { running: false, status: 'exited', exitCode: 137 });
+          return Promise.resolve();
+        }
         this.freeze(name, false);
         return this.kill(name);
       },
@@ -209,7 +238,8 @@ export class FakeRedis {
   }
 
   private node(name: string, words: string[]): Reply {
-    const isMaster = (name === this.named || name === this.alsoMaster) && !this.following.has(name);
+    const leads = name === this.named || name === this.alsoMaster || this.promoted.has(name);
+    const isMaster = leads && !this.following.has(name);
     switch (words[0]?.toUpperCase()) {
       case 'ROLE':
         return isMaster ? ['master', 1000, []] : ['slave', this.named, 6379, 'connected', 1000];
@@ -243,6 +273,8 @@ export class FakeRedis {
           return new Error("NOPERM User default has no permissions to run the 'replicaof' command");
         if (lead) this.following.delete(name);
         else this.following.add(name);
+        if (lead) this.promoted.add(name);
+        else this.promoted.delete(name);
         return 'OK';
       }
       case 'ACL':
@@ -255,6 +287,17 @@ export class FakeRedis {
         return 'OK';
       case 'PING':
         return isMaster && this.refuses?.startsWith('MISCONF') === true ? new Error(this.refuses) : 'PONG';
+      case 'CLIENT':
+        if (/PAUSE/i.test(words[1] ?? '')) this.holds.push(`${name}: ${words[1]?.toUpperCase()}`);
+        return 'OK';
+      case 'PUBLISH': {
+        const [, , , , , host = ''] = (words[2] ?? '').split(',');
+        this.told.push(`${name}: ${host}`);
+        if (this.gossips) this.named = host;
+        return 1;
+      }
+      case 'WAIT':
+        return 1;
       case 'SETRANGE':
         return isMaster && this.refuses !== undefined ? new Error(this.refuses) : 0;
       default:
@@ -282,6 +325,15 @@ export class FakeRedis {
         });
       case 'REPLICAS':
         return [];
+      case 'SENTINELS':
+        return this.gossips
+          ? SENTINELS.filter((other) => other !== name).map((other) => pairs({ ip: other, port: 26379, runid: other }))
+          : [];
+      case 'GET-MASTER-ADDR-BY-NAME':
+        return [this.named, '6379'];
+      case 'MONITOR':
+        this.told.push(`${name}: ${words[3]}`);
+        return 'OK';
       default:
         return 'OK 3 usable Sentinels';
     }

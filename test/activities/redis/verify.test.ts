@@ -1,4 +1,4 @@
-import { whatIsWrong } from '../../../src/activities/redis/verify';
+import { verifyRedis, whatIsWrong } from '../../../src/activities/redis/verify';
 import {
   healthy,
   master,
@@ -12,6 +12,7 @@ import {
   silent,
   silentSentinel,
 } from '../../cluster/redis/picture';
+import { FakeRedis } from './fake-redis';
 
 const proof = { cluster: 'veloz', run: 'r', master: MASTER };
 const [one, two, three] = SENTINELS;
@@ -51,4 +52,23 @@ test('a minority of the Sentinels is no proof, and a node that could not be star
   // Started meanwhile, it has to be in line.
   const apart = picture([master(MASTER), replica(REPLICA, MASTER, {}, { up: false })], sentinelsNaming(MASTER));
   expect(whatIsWrong(apart, { ...proof, leaves: [REPLICA] })).toBe(`${REPLICA} is not connected to ${MASTER}`);
+});
+
+describe('what is proven', () => {
+  let world: FakeRedis;
+  beforeEach(async () => {
+    world = await FakeRedis.start();
+  });
+  afterEach(() => world.close());
+
+  test('of a write is that a replica has it, where there is one', async () => {
+    const said = async () => (await verifyRedis(world.deps(), { ...proof, leaves: [REPLICA] }, 0)).detail;
+    expect((await verifyRedis(world.deps(), proof, 0)).detail).toBe(
+      `${MASTER} is the one master, every Sentinel that answers names it, a write reached a replica`,
+    );
+    await world.kill(REPLICA, 0);
+    expect(await said()).toBe(
+      `${MASTER} is the one master, every Sentinel that answers names it, and there is no replica to confirm a write`,
+    );
+  });
 });

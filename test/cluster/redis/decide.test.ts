@@ -334,6 +334,43 @@ describe('forced', () => {
     expect(decide(picture([silent(MASTER), flushed], sentinelsNaming(MASTER)))).toMatchObject({ kind: 'forced' });
   });
 
+  test('is as old as the Sentinel that heard from it last says, and not as one that was cut off with it', () => {
+    const cutOff = replica(REPLICA, MASTER, {}, { up: false, downMs: 600_000 });
+    const heard = (...ages: number[]) =>
+      SENTINELS.map((name, index) => sentinel(name, MASTER, {}, { lastAnswerMs: ages[index] ?? 0 }));
+    const stopped = picture([silent(MASTER), cutOff], heard(1000, 601_000, 1200));
+    const refused = decide(stopped).checks.find(({ result }) => result === 'refuse');
+    expect(refused).toMatchObject({
+      id: 'L2',
+      measured: `${REPLICA} has had none for 10 min 00 s; the Sentinels have heard nothing for 1.00 s`,
+    });
+    expect(decide(stopped, { target: REPLICA }).doubt).toBe(`${REPLICA} was not connected to ${MASTER} when it failed`);
+    // The one that was killed has everything.
+    const dead = picture([killed(MASTER), cutOff], heard(1000, 601_000, 1200));
+    expect(decide(dead)).toMatchObject({ kind: 'repair', target: MASTER });
+    // All of them have heard nothing since: it was connected until then.
+    const long = picture([killed(MASTER), cutOff], heard(599_000, 601_000, 598_000));
+    expect(decide(long)).toMatchObject({ kind: 'forced', target: REPLICA });
+    // A run that began when the deafest one counted goes on as it began.
+    expect(decide(dead, { byDeafest: true })).toMatchObject({ kind: 'forced', target: REPLICA });
+  });
+
+  test('that is empty since its copy was cut short takes over from nobody, not even where a person names it', () => {
+    const empty = replica(REPLICA, MASTER, { keys: 0, offset: 1 }, lost);
+    const seen = picture([silent(MASTER), empty], sentinelsNaming(MASTER));
+    for (const request of [{}, { target: REPLICA }])
+      expect(decide(seen, request).checks.find(({ result }) => result === 'refuse')).toMatchObject({
+        id: 'L2',
+        measured: `${REPLICA} has no keys, and its copy of ${MASTER} was cut short`,
+        next: `docker start ${MASTER}`,
+      });
+    expect(decide(picture([killed(MASTER), empty], sentinelsNaming(MASTER)))).toMatchObject({
+      kind: 'repair',
+      target: MASTER,
+    });
+    expect(decide(seen, { byDeafest: true })).toMatchObject({ kind: 'forced', target: REPLICA });
+  });
+
   test('that nothing acknowledged with WAIT 1 is lost is said only where no other replica can have more', () => {
     const names = [MASTER, REPLICA, THIRD];
     const doubtOf = (nodes: ObservedRedisNode[], request = {}) => {
@@ -382,6 +419,11 @@ describe('forced', () => {
     expect(unseen(seenOf(REPLICA, [], 56_000))).toBe(`no guard read ${list} before it failed`);
     expect(unseen(seenOf(MASTER, [], 40_000))).toBe(`the guard read ${list} 17.0 s before it failed (limit: 10.0 s)`);
     expect(unseen(seenOf(MASTER, [], 54_000))).toBeUndefined();
+    // The list is of a moment at which it was dead, by this clock.
+    expect(unseen(seenOf(MASTER, [], 58_500))).toBeUndefined();
+    expect(unseen(seenOf(MASTER, [], 357_000))).toBe(
+      `the guard read ${list} 5 min 00 s after it failed by the clock of this look: a clock was set`,
+    );
   });
 
   test('a planned move compares both nodes itself: another replica is no matter there', () => {
