@@ -431,6 +431,8 @@ describe('a standby that lets clients in as PgBouncer and libpq know it refuses 
     ['with a longer pause between its tries in its files', 'wal_retrieve_retry_interval', '5s', '50ms'],
     ['with no word on how far it is in its files', 'wal_receiver_status_interval', '0', '1s'],
     ['with no patience for its upstream in its files', 'wal_receiver_timeout', '1ms', '5s'],
+    ['with no patience for its standbys in its files', 'wal_sender_timeout', '2ms', '5s'],
+    ['with a delay of each login in its files', 'pre_auth_delay', '5', '0'],
   ])('%s, which counts for nothing', (_name, setting, value, inForce) =>
     withFault(
       {

@@ -176,7 +176,7 @@ async def readiness(
         "replication": replication,
         "libraries": missing,
         "next": _next(files, s.data),
-        "leftovers": recovery_settings.leftovers(s.version, files.settings),
+        "leftovers": recovery_settings.leftovers(s.version, files.settings, s.data),
         "signals": await asyncio.to_thread(_signals, s, running),
         # While a copy is made the directory is not the node's own yet.
         "unreadable": await _files_unread(node).answer() if running else None,

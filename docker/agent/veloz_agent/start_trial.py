@@ -119,7 +119,7 @@ class StartTrial:
             code = await self._processes.read(
                 [
                     f"{s.bin}/postgres", "-D", scratch, "-c", f"config_file={s.config_file}",
-                    "-c", f"data_directory={scratch}", *arguments(s.version, files.settings), "-C", "shared_memory_size",
+                    *arguments(s.version, files.settings, scratch), "-C", "shared_memory_size",
                 ],
                 {**self._env, "LC_ALL": "C"},
                 parts.append,

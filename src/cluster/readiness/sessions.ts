@@ -9,8 +9,12 @@ import { AUTO_CONF, nextValue, resetSetting, type Weight } from './start';
 const TOLD = 6;
 /** A value is told up to this many characters. */
 const VALUE_LENGTH = 60;
-/** What other checks tell: B4, C10 and M11's own word on what a reload would bring. */
-const elsewhere: ReadonlySet<string> = new Set(['synchronous_commit', 'default_transaction_read_only']);
+/** What other checks tell: B4, C10, M11's own word on what a reload would bring, and M2 what an agent has its own word on. */
+const elsewhere: ReadonlySet<string> = new Set([
+  'synchronous_commit',
+  'default_transaction_read_only',
+  'wal_sender_timeout',
+]);
 
 /** PostgreSQL takes each beginning of these words, in whatever letters. */
 const isOn = (value: string): boolean => /^(on|1|t|tr|tru|true|y|ye|yes)$/i.test(value);

@@ -160,6 +160,11 @@ const overriddenFor: Readonly<Record<string, string>> = {
     'a standby says with it how far it is, commits wait for that, and its agent starts it with 1s',
   wal_receiver_timeout:
     'a standby ends a session with its upstream in which it heard nothing for so long, and its agent starts it with 5s',
+  wal_sender_timeout:
+    'a primary ends the session of a standby that it heard nothing of for so long, and its agent starts it with 5s',
+  pre_auth_delay: 'each new connection would wait for so long before it may log in, and its agent starts it with 0',
+  data_directory:
+    'a server would start on another directory than the one that its agent looks after, and its agent starts it on its own',
   reserved_connections:
     'sessions of the control role have no place without them while clients take all others, and its agent starts it with 5',
   superuser_reserved_connections:
