@@ -11,7 +11,16 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Optional
 
-from . import access_rules, archiving, config_files, control_database, control_file, recovery_settings, session_defaults
+from . import (
+    access_rules,
+    archiving,
+    config_files,
+    control_database,
+    control_file,
+    recovery_settings,
+    session_defaults,
+    sleeping_settings,
+)
 from .archiving import Archiving, InForce
 from .kept import Kept
 from .libraries import Libraries
@@ -102,7 +111,7 @@ async def _nothing() -> None:
 
 
 async def _unknown() -> tuple:
-    return None, None, None, None
+    return None, None, None, None, None
 
 
 # What was asked over the socket last: the files as they were, when that was, and what came of it.
@@ -118,7 +127,8 @@ async def _own_words(node: PostgresSupervisor, files: ConfigFiles, pooler: Optio
     if before is not None and before[0] == key and time.monotonic() - before[1] <= kept_s:
         return before[2]
     found = await _by_socket(s, pooler)
-    if _is_well(*found[:3]):
+    # A reload changes no file: what sleeps in them is asked for each time.
+    if _is_well(*found[:3]) and found[4] == []:
         _asked[node] = (key, time.monotonic(), found)
     else:
         _asked.pop(node, None)
@@ -135,13 +145,14 @@ async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple
     """The agent's own door, and what the server itself reads in its files, in one session: to open one costs more than all that is asked."""
     own, session = await control_database.own_door(settings)
     if session is None:
-        return own, None, None, None
+        return own, None, None, None, None
     try:
         return (
             own,
             await access_rules.read(settings, session, pooler),
             await session_defaults.read(settings, session),
             await archiving.in_force(session),
+            await sleeping_settings.read(settings, session),
         )
     finally:
         session.close()
@@ -161,7 +172,7 @@ async def readiness(
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    (own, access, defaults, in_force), replication, missing = await asyncio.gather(
+    (own, access, defaults, in_force, sleeping), replication, missing = await asyncio.gather(
         _own_words(node, files, pooler, kept_s) if running else _unknown(),
         _path(node).answer(kept_s),
         _missing(node) if running else _nothing(),
@@ -172,6 +183,7 @@ async def readiness(
         "access": access,
         "own": own,
         "sessionDefaults": defaults,
+        "sleeping": sleeping,
         "serverSettings": session_defaults.of_server(files, s.repl_password.encode()),
         "replication": replication,
         "libraries": missing,

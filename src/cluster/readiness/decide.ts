@@ -5,7 +5,7 @@ import { checkAccess } from './access';
 import { checkChecksums, checkPagesKept, checkPlaces, checkReadable, checkSlots, tellOthers } from './data';
 import { checkLibraries } from './libraries';
 import { checkPathAgain, checkReplicationRole } from './replication-path';
-import { checkServerSettings, checkSessionDefaults, checkSleepingDefaults } from './sessions';
+import { checkServerSettings, checkSessionDefaults, checkSleepingDefaults, checkSleepingSettings } from './sessions';
 import { checkDelay, checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
 
 /** Who takes part in a planned move: what is wrong with anybody else only warns. */
@@ -34,6 +34,7 @@ export function checkReadiness(
     checkAccess(list, node, weigh(node));
     checkLeftOvers(list, node, weigh(node));
     checkSleepingDefaults(list, topology, node, weigh(node));
+    checkSleepingSettings(list, node, weigh(node));
     checkPlaces(list, node);
     checkReadable(list, node);
   }
