@@ -97,6 +97,7 @@ class OwnSettingsTest(unittest.TestCase):
     def test_what_would_have_a_master_refuse_writes_is_put_back_and_no_secret_is_logged(self):
         changed = {"save": "3600 1", "min-replicas-to-write": "1", "masterauth": "secret"}
         changed |= {"replica-read-only": "no", "masteruser": "nobody", "tls-replication": "yes"}
+        changed |= {"replica-serve-stale-data": "no"}
         changed |= {"requirepass": "another", "port": "6390", "bind": "127.0.0.1"}
         values = {**own_settings.owned(SETTINGS), **changed}
         server = Server(values)

@@ -34,6 +34,8 @@ def owned(settings: Settings) -> Mapping[str, str]:
         "min-replicas-to-write": "0",
         # A replica that takes writes acknowledges what nobody gets. A master that is demoted keeps what it was set to.
         "replica-read-only": "yes",
+        # One that says nothing without its master looks like none that answers just when it is to take over.
+        "replica-serve-stale-data": "yes",
         # A master needs it too: it is a replica after a failover.
         "masterauth": settings.password,
         # The password is that of the user default, and the nodes speak without TLS.
