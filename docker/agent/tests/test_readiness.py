@@ -473,7 +473,7 @@ class CommandTest(Directory):
 
 
 class KeptTest(Directory):
-    WELL = ({"ok": True}, {"errors": [], "identErrors": [], "refused": [], "clients": None}, {}, None, [])
+    WELL = ({"ok": True}, {"errors": [], "identErrors": [], "refused": [], "clients": None}, {}, None, [], 0)
 
     def asked(self, *results, kept_s=60, between=lambda: None):
         """How often the server was asked, by as many questions as there are results."""
@@ -502,15 +502,15 @@ class KeptTest(Directory):
         self.assertEqual(self.asked(self.WELL, self.WELL, self.WELL, kept_s=-1), 3)
 
     def test_what_was_not_well_is_asked_anew(self):
-        own, access, defaults, archive, sleeps = self.WELL
+        own, access, defaults, archive, *others = self.WELL
         for wrong in (
-            ({"ok": None}, None, None, None, None),
-            (own, None, defaults, archive, sleeps),
-            (own, access, None, archive, sleeps),
-            (own, {**access, "refused": [1]}, defaults, archive, sleeps),
-            (own, {**access, "clients": {"role": "app"}}, defaults, archive, sleeps),
-            (own, access, defaults, archive, None),
-            (own, access, defaults, archive, [{"name": "ssl"}]),
+            ({"ok": None}, None, None, None, None, None),
+            (own, None, defaults, archive, *others),
+            (own, access, None, archive, *others),
+            (own, {**access, "refused": [1]}, defaults, archive, *others),
+            (own, {**access, "clients": {"role": "app"}}, defaults, archive, *others),
+            (own, access, defaults, archive, None, 0),
+            (own, access, defaults, archive, [{"name": "ssl"}], 0),
         ):
             self.assertEqual(self.asked(wrong, wrong, self.WELL), 3)
 

@@ -17,6 +17,7 @@ from . import (
     config_files,
     control_database,
     control_file,
+    origin_files,
     recovery_settings,
     session_defaults,
     sleeping_settings,
@@ -39,6 +40,7 @@ COMPARED = (
     "max_wal_senders",
     "max_prepared_transactions",
     "max_locks_per_transaction",
+    "max_replication_slots",
     "wal_level",
     "hot_standby",
     "port",
@@ -111,7 +113,7 @@ async def _nothing() -> None:
 
 
 async def _unknown() -> tuple:
-    return None, None, None, None, None
+    return None, None, None, None, None, None
 
 
 # What was asked over the socket last: the files as they were, when that was, and what came of it.
@@ -145,7 +147,7 @@ async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple
     """The agent's own door, and what the server itself reads in its files, in one session: to open one costs more than all that is asked."""
     own, session = await control_database.own_door(settings)
     if session is None:
-        return own, None, None, None, None
+        return own, None, None, None, None, None
     try:
         return (
             own,
@@ -153,6 +155,7 @@ async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple
             await session_defaults.read(settings, session),
             await archiving.in_force(session),
             await sleeping_settings.read(settings, session),
+            await origin_files.in_force(session),
         )
     finally:
         session.close()
@@ -172,7 +175,7 @@ async def readiness(
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    (own, access, defaults, in_force, sleeping), replication, missing = await asyncio.gather(
+    (own, access, defaults, in_force, sleeping, origins), replication, missing = await asyncio.gather(
         _own_words(node, files, pooler, kept_s) if running else _unknown(),
         _path(node).answer(kept_s),
         _missing(node) if running else _nothing(),
@@ -184,6 +187,7 @@ async def readiness(
         "own": own,
         "sessionDefaults": defaults,
         "sleeping": sleeping,
+        "origins": origins,
         "serverSettings": session_defaults.of_server(files, s.repl_password.encode()),
         "replication": replication,
         "libraries": missing,

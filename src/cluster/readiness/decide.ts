@@ -4,6 +4,7 @@ import type { Checklist } from '../switchover/checklist';
 import { checkAccess } from './access';
 import { checkChecksums, checkPagesKept, checkPlaces, checkReadable, checkSlots, tellOthers } from './data';
 import { checkLibraries } from './libraries';
+import { checkOriginRoom } from './origins';
 import { checkPathAgain, checkReplicationRole } from './replication-path';
 import { checkServerSettings, checkSessionDefaults, checkSleepingDefaults, checkSleepingSettings } from './sessions';
 import { checkDelay, checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
@@ -30,6 +31,7 @@ export function checkReadiness(
   const primary = primaries(observed).find(answers);
   for (const node of nodes) {
     checkStartable(list, node, weigh(node));
+    checkOriginRoom(list, node, node, weigh(node));
     checkLibraries(list, node, weigh(node), primary);
     checkAccess(list, node, weigh(node));
     checkLeftOvers(list, node, weigh(node));
@@ -59,8 +61,10 @@ export function checkReadiness(
   for (const standby of nodes.filter((node) => node !== primary)) {
     // Both ways: it follows the primary now, and the primary would follow it.
     checkNextSettings(list, [standby], primary, weigh(standby));
+    checkOriginRoom(list, standby, primary, weigh(standby));
     if (!isCandidate(standby)) continue;
     checkNextSettings(list, [primary], standby, 'require');
+    checkOriginRoom(list, primary, standby, 'require');
     checkSessionDefaults(list, primary, standby);
     checkServerSettings(list, primary, standby);
   }

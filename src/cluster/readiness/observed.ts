@@ -81,6 +81,8 @@ export interface AgentReadiness {
    * absent from an agent that is older.
    */
   sleeping?: SleepingSetting[] | null;
+  /** How many replication origins have progress in the running server. null where it is not known, absent from an agent that is older. */
+  origins?: number | null;
   /**
    * Libraries that functions of the databases name and that the node's container lacks, and databases that could not be asked. null where
    * nothing is known, absent from an agent that is older.
