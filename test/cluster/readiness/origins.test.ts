@@ -1,9 +1,16 @@
+import type { AgentReadiness } from '../../../src/cluster/readiness/observed';
 import { content, objects, primary, standby } from '../support/objects';
 import { ready } from '../support/picture';
 
+/** More origins than the next start has room for. */
+function crowded(agent: AgentReadiness, room = '3'): void {
+  agent.origins = 4;
+  agent.next.max_replication_slots = room;
+}
+
 objects({
   'the primary would have no room for its own origins': {
-    change: (seen) => Object.assign(ready(primary(seen)).agent, { origins: 4, next: { max_replication_slots: '3' } }),
+    change: (seen) => crowded(ready(primary(seen)).agent),
     id: 'M1',
     says: 'veloz-postgres-primary could not be started again as it is configured now: it would have no room for the progress of its replication origins: max_replication_slots will be 3 on veloz-postgres-primary, and 4 origins have progress on veloz-postgres-primary (limit: not fewer than there are origins)',
     next: 'ALTER SYSTEM SET max_replication_slots = 10',
@@ -30,7 +37,7 @@ objects({
   },
   'both have as many origins, and the primary would have no room for them: told once': {
     change: (seen) => {
-      Object.assign(ready(primary(seen)).agent, { origins: 4, next: { max_replication_slots: '3' } });
+      crowded(ready(primary(seen)).agent);
       ready(standby(seen)).agent.origins = 4;
     },
     id: 'M1',
@@ -40,7 +47,7 @@ objects({
   'the trial of a start has found it: told once': {
     change: (seen) => {
       const { agent } = ready(primary(seen));
-      Object.assign(agent, { origins: 4, next: { max_replication_slots: '3' } });
+      crowded(agent);
       agent.start = {
         ok: false,
         problem:
@@ -83,7 +90,7 @@ content([
     'a server that takes none of its own up, since it has no room',
     (seen) => {
       ready(standby(seen)).agent.origins = 0;
-      Object.assign(ready(primary(seen)).agent, { origins: null, next: { max_replication_slots: '0' } });
+      crowded(ready(primary(seen)).agent, '0');
     },
   ],
 ]);
