@@ -76,8 +76,7 @@ export function createHaproxyClient(at: Endpoint | { path: string }): HaproxyCli
       order(`set server ${safeName(backend)}/${safeName(server)} state ${state}`),
     setHealth: async (backend, server, health) =>
       order(`set server ${safeName(backend)}/${safeName(server)} health ${health}`),
-    restoreWeight: async (backend, server) =>
-      order(`set server ${safeName(backend)}/${safeName(server)} weight 100%`),
+    restoreWeight: async (backend, server) => order(`set server ${safeName(backend)}/${safeName(server)} weight 100%`),
     enableChecks: async (backend, server) => order(`enable health ${safeName(backend)}/${safeName(server)}`),
     async info() {
       const lines = await say('show info');
@@ -125,7 +124,12 @@ export function readServers(backend: string, state: string, statistics: string):
   const admin = new Map(
     rows(state, ' ').map((row) => [
       row.srv_name ?? '',
-      { bits: Number(row.srv_admin_state), address: row.srv_addr, weight: row.srv_uweight, checks: row.srv_check_state },
+      {
+        bits: Number(row.srv_admin_state),
+        address: row.srv_addr,
+        weight: row.srv_uweight,
+        checks: row.srv_check_state,
+      },
     ]),
   );
   const servers = rows(statistics, ',').filter((row) => row.pxname === backend && admin.has(row.svname ?? ''));

@@ -119,7 +119,11 @@ export function fieldsOf(reply: unknown): Map<string, string> {
 }
 
 /** A number under another name, where the Sentinel says it. */
-const numberOf = <Key extends string>(fields: Map<string, string>, key: Key, name: string): Partial<Record<Key, number>> => {
+const numberOf = <Key extends string>(
+  fields: Map<string, string>,
+  key: Key,
+  name: string,
+): Partial<Record<Key, number>> => {
   const value = fields.get(name);
   return value === undefined ? {} : ({ [key]: Number(value) } as Partial<Record<Key, number>>);
 };

@@ -224,7 +224,10 @@ describe('a switchover is refused when the standby could not be the primary', ()
           },
           takeAway: () => {
             psql(primary, 'ALTER SYSTEM RESET max_replication_slots');
-            psql(primary, `SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname LIKE 'e2e_%'`);
+            psql(
+              primary,
+              `SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname LIKE 'e2e_%'`,
+            );
           },
         },
         async () => {
@@ -507,7 +510,9 @@ describe('a standby that lets clients in as PgBouncer and libpq know it refuses 
       async () => {
         expect(psql(standby, 'SHOW data_directory')).toBe('/var/lib/postgresql/data');
         const told = readinessFindings(cluster, await look()).filter(({ id }) => id === 'M2');
-        expect(told).toMatchObject([{ result: 'warn', measured: expect.stringContaining(`data_directory = '/tmp' in ${conf} line`) as string }]);
+        expect(told).toMatchObject([
+          { result: 'warn', measured: expect.stringContaining(`data_directory = '/tmp' in ${conf} line`) as string },
+        ]);
       },
     );
   });

@@ -111,7 +111,10 @@ describe('a switchover is refused when the standby does not have, or would not h
 
   it('the standby has not flushed what the primary wrote', async () => {
     // A receiver that says nothing is let go after 5 s; a sender that is stopped itself lets nobody go.
-    const sender = psql(primary, `SELECT active_pid FROM pg_replication_slots WHERE slot_name = '${slotName(standby)}'`);
+    const sender = psql(
+      primary,
+      `SELECT active_pid FROM pg_replication_slots WHERE slot_name = '${slotName(standby)}'`,
+    );
     await withFault(
       {
         inject: () => {

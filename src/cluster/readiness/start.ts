@@ -95,10 +95,7 @@ function nextOfTrial(node: AnsweringNode, { problem, setting, leftover }: TriedS
   if (setting != null) return resetSetting(node.name, setting);
   // A checkpoint writes that file anew from what the server has in memory.
   if (problem?.includes(ORIGINS_FILE) === true) return psql(node.name, 'CHECKPOINT');
-  return psql(
-    node.name,
-    'SELECT sourcefile, sourceline, name, setting, error FROM pg_file_settings WHERE NOT applied',
-  );
+  return psql(node.name, 'SELECT sourcefile, sourceline, name, setting, error FROM pg_file_settings WHERE NOT applied');
 }
 
 /** A start that takes more than this part of the hold leaves too little of it to the stop, the promotion and the first commit. */

@@ -210,8 +210,7 @@ function checkSentinels(list: Checklist, topology: RedisTopology, observed: Obse
       next: `docker restart ${name}`,
     });
     const impatience = state.master === null ? undefined : impatienceOf(name, state);
-    if (impatience !== undefined)
-      list.advise('L1', false, { says: '', ...impatience, next: `docker restart ${name}` });
+    if (impatience !== undefined) list.advise('L1', false, { says: '', ...impatience, next: `docker restart ${name}` });
     list.advise('L1', state.master === null || state.quorate.ok, {
       says: `${name} sees a quorum`,
       refusal: `${name} sees no quorum for a failover`,

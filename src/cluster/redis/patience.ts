@@ -23,15 +23,21 @@ export interface Impatience {
 export function impatienceOf(name: string, state: SentinelState): Impatience | undefined {
   const off = USUAL.flatMap(([setting, key, usual]) => {
     const value = state[key];
-    return value === undefined || (value >= usual / FACTOR && value <= usual * FACTOR) ? [] : [{ setting, value, usual }];
+    return value === undefined || (value >= usual / FACTOR && value <= usual * FACTOR)
+      ? []
+      : [{ setting, value, usual }];
   });
   if (off.length === 0) return undefined;
   const late = off.some(({ value, usual }) => value > usual);
   return {
-    refusal: late ? `${name} would fail over late, or not at all` : `${name} would fail over where nothing is wrong, or give up too soon`,
+    refusal: late
+      ? `${name} would fail over late, or not at all`
+      : `${name} would fail over where nothing is wrong, or give up too soon`,
     measured: off.map(({ setting, value }) => `its ${setting} is ${formatMs(value)}`).join(', '),
     limit: off
-      .map(({ usual }) => `${formatMs(usual / FACTOR)} to ${formatMs(usual * FACTOR)}; the image sets ${formatMs(usual)}`)
+      .map(
+        ({ usual }) => `${formatMs(usual / FACTOR)} to ${formatMs(usual * FACTOR)}; the image sets ${formatMs(usual)}`,
+      )
       .join(', '),
   };
 }

@@ -39,7 +39,13 @@ objects({
   'several do, one of which was taken out of the files': {
     change: (seen) =>
       (ready(primary(seen)).agent.sleeping = [
-        { name: 'authentication_timeout', now: '60000ms', value: '1000ms', file: '/etc/veloz/postgresql.conf', line: 9 },
+        {
+          name: 'authentication_timeout',
+          now: '60000ms',
+          value: '1000ms',
+          file: '/etc/veloz/postgresql.conf',
+          line: 9,
+        },
         { name: 'wal_keep_size', now: '1048576kB', value: '0kB', file: '', line: 0 },
       ]),
     id: 'M11',
