@@ -16,8 +16,8 @@ from .wire import Connection
 
 LIMIT_S = 3
 TOLD = 50
-# With a setting that was taken out of the files the default counts; where a line of them is wrong that is not known. What runs and agents set
-# themselves, what is logged, and what the agent says on the command line is left out.
+# Of a setting that was taken out of the files the default counts; where a line of them is no setting at all, a reload changes nothing. Left
+# out is what runs and agents set themselves, what is logged, and what the agent says on the command line.
 _QUESTION = (
     "WITH files AS MATERIALIZED (SELECT lower(name) AS name, setting, sourcefile, sourceline, applied, error FROM pg_file_settings) "
     "SELECT s.name, s.vartype, s.unit, s.setting AS now, s.boot_val, f.setting AS next, f.sourcefile AS file, f.sourceline AS line "
@@ -25,8 +25,10 @@ _QUESTION = (
     "WHERE s.context = 'sighup' AND s.source <> 'command line' "
     "AND s.name NOT IN ('synchronous_standby_names', 'primary_conninfo', 'primary_slot_name') "
     "AND lower(s.name) !~ '^(log|track|debug|trace|syslog|event_source)' "
-    "AND (f.name IS NOT NULL OR s.source = 'configuration file' AND NOT EXISTS "
-    "(SELECT FROM files o WHERE o.error IS NOT NULL OR o.name = lower(s.name))) ORDER BY 1 LIMIT 500"
+    "AND (f.name IS NOT NULL OR s.source = 'configuration file' "
+    "AND NOT EXISTS (SELECT FROM files o WHERE o.name = lower(s.name)) "
+    "AND NOT EXISTS (SELECT FROM files o LEFT JOIN pg_settings k ON lower(k.name) = o.name "
+    "WHERE o.error IS NOT NULL AND k.name IS NULL)) ORDER BY 1 LIMIT 500"
 )
 _SECRET = re.compile(r"\.|command|conninfo|passphrase|password")
 _ON, _OFF = ("true", "yes", "1"), ("false", "no", "0")
