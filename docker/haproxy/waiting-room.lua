@@ -9,7 +9,8 @@
 --
 -- It also is the dead-man switch of a drain. A runbook drains the active engine for the moment of a hand-over; if the
 -- runbook dies there, requests would wait although an engine is ready. So a request that has waited DRAIN_LIMIT_MS while
--- a drained engine is ready puts that engine back.
+-- a drained engine is ready puts that engine back. So it does with one whose weight somebody set to 0, which is as good as drained, and
+-- it has engines checked again that nobody checks: what is down without checks is down for ever.
 
 local BACKEND = "veloz_engines"
 local FRONTEND = "waiting_room"
@@ -47,21 +48,22 @@ local function visit(id, at)
 end
 
 -- What is known of the engines; looked at once for all that wait.
-local seen = { at = 0, ready = false, drained = {}, waiting = 0 }
+local seen = { at = 0, ready = false, drained = {}, unchecked = {}, waiting = 0 }
 
 local function look()
     local at = now_ms()
     if at - seen.at < POLL_MS and at >= seen.at then return seen end
-    local ready, drained = false, {}
+    local ready, drained, unchecked = false, {}, {}
     for name, server in pairs(core.backends[BACKEND].servers) do
         if name ~= "waiting-room" then
             local stats = server:get_stats()
             if stats.status:match("^UP") then ready = true end
             if stats.status:match("^DRAIN") and stats.check_status == "L7OK" then drained[#drained + 1] = server end
+            if stats.status:match("^DOWN") and (stats.check_status or "") == "" then unchecked[#unchecked + 1] = server end
         end
     end
     local waiting = tonumber(core.frontends[FRONTEND]:get_stats().scur) or 0
-    seen = { at = at, ready = ready, drained = drained, waiting = waiting }
+    seen = { at = at, ready = ready, drained = drained, unchecked = unchecked, waiting = waiting }
     return seen
 end
 
@@ -86,8 +88,14 @@ core.register_service("waiting_room", "http", function(applet)
         if at - since >= DRAIN_LIMIT_MS then
             for _, server in ipairs(engines.drained) do
                 server:set_ready()
+                server:set_weight("100%")
                 core.log(core.warning, "no engine took requests for " .. DRAIN_LIMIT_MS .. " ms while " ..
                     server:get_name() .. " was drained: it takes them again")
+            end
+            for _, server in ipairs(engines.unchecked) do
+                server:check_enable()
+                core.log(core.warning, "no engine took requests for " .. DRAIN_LIMIT_MS .. " ms while " ..
+                    server:get_name() .. " was not checked: it is checked again")
             end
         end
         if at - started >= HOP_MS then break end

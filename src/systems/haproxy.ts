@@ -10,6 +10,10 @@ export interface ProxyServer {
   /** Whether its checks (or an administrator in their place) say that it could take requests. */
   up: boolean;
   admin: AdminState;
+  /** Its share of new requests: with 0 it gets none, as one that is drained, whatever `admin` says. Absent where HAProxy does not say. */
+  weight?: number;
+  /** HAProxy checks it. One that it does not check, and that is not up, never gets up by itself. Absent where HAProxy does not say. */
+  checked?: boolean;
   /** HAProxy's own word: `UP`, `DOWN`, `DRAIN`, `MAINT`, `UP 1/2`. */
   status: string;
   /** Why its last check ended as it did: `L7OK 200`, `L4TOUT`. */
@@ -29,6 +33,10 @@ export interface HaproxyClient {
   setState(backend: string, server: string, state: AdminState): Promise<void>;
   /** Says in the checks' place whether a server takes requests; the next check has the last word. */
   setHealth(backend: string, server: string, health: 'up' | 'down'): Promise<void>;
+  /** Gives a server its share of new requests again, as it is configured. */
+  restoreWeight(backend: string, server: string): Promise<void>;
+  /** Has a server checked again. */
+  enableChecks(backend: string, server: string): Promise<void>;
   /** Version and uptime. */
   info(): Promise<{ version: string; uptimeSeconds: number }>;
 }
@@ -41,6 +49,8 @@ const ANSWER_LIMIT_MS = 1000;
 /** Bits of `srv_admin_state` in `show servers state`: forced or inherited maintenance, and drain. */
 const MAINTENANCE = 0x01 | 0x02 | 0x04 | 0x20;
 const DRAIN = 0x08 | 0x10;
+/** The bit of `srv_check_state` there that `disable health` takes away. */
+const CHECKED = 0x04;
 
 /**
  * A client of the runtime API.
@@ -66,6 +76,8 @@ export function createHaproxyClient(at: Endpoint | { path: string }): HaproxyCli
       order(`set server ${safeName(backend)}/${safeName(server)} state ${state}`),
     setHealth: async (backend, server, health) =>
       order(`set server ${safeName(backend)}/${safeName(server)} health ${health}`),
+    restoreWeight: async (backend, server) => order(`set server ${safeName(backend)}/${safeName(server)} weight 100%`),
+    enableChecks: async (backend, server) => order(`enable health ${safeName(backend)}/${safeName(server)}`),
     async info() {
       const lines = await say('show info');
       const value = (key: string) => new RegExp(`^${key}: (.*)$`, 'm').exec(lines)?.[1] ?? '';
@@ -110,18 +122,28 @@ function converse(at: Endpoint | { path: string }, where: string, command: strin
  */
 export function readServers(backend: string, state: string, statistics: string): ProxyServer[] {
   const admin = new Map(
-    rows(state, ' ').map((row) => [row.srv_name ?? '', { bits: Number(row.srv_admin_state), address: row.srv_addr }]),
+    rows(state, ' ').map((row) => [
+      row.srv_name ?? '',
+      {
+        bits: Number(row.srv_admin_state),
+        address: row.srv_addr,
+        weight: row.srv_uweight,
+        checks: row.srv_check_state,
+      },
+    ]),
   );
   const servers = rows(statistics, ',').filter((row) => row.pxname === backend && admin.has(row.svname ?? ''));
   if (servers.length === 0) throw new Error(`HAProxy has no backend ${backend} with servers: ${state.trim()}`);
   return servers.map((row): ProxyServer => {
     const name = row.svname ?? '';
-    const bits = admin.get(name)?.bits ?? 0;
+    const { bits = 0, weight, checks } = admin.get(name) ?? {};
     const status = row.status ?? '';
     return {
       name,
       up: /^(UP|DRAIN|NOLB|no check)/.test(status),
       admin: (bits & MAINTENANCE) !== 0 ? 'maint' : (bits & DRAIN) !== 0 ? 'drain' : 'ready',
+      ...(weight === undefined ? {} : { weight: Number(weight) }),
+      ...(checks === undefined ? {} : { checked: (Number(checks) & CHECKED) !== 0 }),
       status,
       check: `${(row.check_status ?? '').replace('* ', '')} ${row.check_code ?? ''}`.trim(),
       sessions: Number(row.scur),

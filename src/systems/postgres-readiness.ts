@@ -8,6 +8,7 @@ const settingNames = [
   'max_wal_senders',
   'max_prepared_transactions',
   'max_locks_per_transaction',
+  'max_replication_slots',
   'max_standby_streaming_delay',
   'max_standby_archive_delay',
   'hot_standby_feedback',

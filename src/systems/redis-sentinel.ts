@@ -48,6 +48,8 @@ export class SentinelClient {
       },
       configEpoch: Number(fields.get('config-epoch') ?? 0),
       quorum: Number(fields.get('quorum') ?? 0),
+      ...numberOf(fields, 'downAfterMs', 'down-after-milliseconds'),
+      ...numberOf(fields, 'failoverTimeoutMs', 'failover-timeout'),
       others: Number(fields.get('num-other-sentinels') ?? 0),
       replicas: (Array.isArray(replicas) ? replicas : []).map((replica: unknown) => {
         const its = fieldsOf(replica);
@@ -115,6 +117,16 @@ export function fieldsOf(reply: unknown): Map<string, string> {
   const words = Array.isArray(reply) ? reply.map(String) : [];
   return new Map(words.flatMap((word, index) => (index % 2 === 0 ? [[word, words[index + 1] ?? ''] as const] : [])));
 }
+
+/** A number under another name, where the Sentinel says it. */
+const numberOf = <Key extends string>(
+  fields: Map<string, string>,
+  key: Key,
+  name: string,
+): Partial<Record<Key, number>> => {
+  const value = fields.get(name);
+  return value === undefined ? {} : ({ [key]: Number(value) } as Partial<Record<Key, number>>);
+};
 
 const addressOf = (fields: Map<string, string>): Endpoint => ({
   host: fields.get('ip') ?? '',

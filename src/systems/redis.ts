@@ -39,8 +39,8 @@ export const controlOptions = (password: string, limitMs: number): RedisOptions 
 });
 
 /**
- * Opens a control connection. A node that still reads its files answers INFO, which says so, and so does a master that takes no writes since
- * its disk fails.
+ * Opens a control connection. A node that still reads its files answers INFO, which says so, and so do a master that takes no writes since
+ * its disk fails, and a replica that is to say nothing without its master (`replica-serve-stale-data no`): it takes over all the same.
  * @throws Error when nobody answers, each of connecting and the first answer within `limitMs`, or the password is wrong
  */
 export async function openControl(endpoint: Endpoint, password: string, limitMs: number): Promise<Redis> {
@@ -50,7 +50,7 @@ export async function openControl(endpoint: Endpoint, password: string, limitMs:
   try {
     await redis.connect();
     await redis.ping().catch((error: unknown) => {
-      if (!/^(LOADING|MISCONF)/.test((error as Error).message)) throw error;
+      if (!/^(LOADING|MISCONF|MASTERDOWN)/.test((error as Error).message)) throw error;
     });
     return redis;
   } catch (error) {

@@ -96,6 +96,8 @@ afterEach(async () => {
       .undrain('e2e')
       .catch(() => undefined);
     await proxy.setState(haproxy.backend, name, 'ready');
+    await proxy.restoreWeight(haproxy.backend, name);
+    await proxy.enableChecks(haproxy.backend, name);
   }
   await actors();
 });
@@ -213,6 +215,23 @@ describe('what nobody planned', () => {
     expect(orders).toMatchObject(nothingLost);
   });
 
+  test.each(['set server SERVER weight 0', 'disable health SERVER'])(
+    'with "%s" on the other one it fails none either: HAProxy takes it back',
+    async (command) => {
+      const { active, standby } = await actors();
+      const server = `${haproxy.backend}/${standby.node}`;
+      docker('exec', haproxy.name, 'haproxy-runtime', command.replace('SERVER', server));
+      const orders = await underOrders(async () => {
+        docker('kill', active.node);
+        await waitUntil('HAProxy having the other engine in service', async () => {
+          const found = (await proxy.servers(haproxy.backend)).find(({ name }) => name === standby.node);
+          return found?.up === true && found.weight !== 0 && found.checked === true;
+        });
+      });
+      expect(orders).toMatchObject(nothingLost);
+    },
+  );
+
   test('an engine that freezes and wakes up fails no order and writes none', async () => {
     const { active } = await actors();
     const orders = await underOrders(async () => {
@@ -274,6 +293,22 @@ async function addresses(engine: string): Promise<{ address: string; atProxy: st
 }
 
 describe('the commands', () => {
+  test.each([
+    ['set server SERVER weight 0', 'no requests, whatever its checks say'],
+    ['disable health SERVER', 'would not see it take over'],
+  ])('"%s" is told, refuses a switchover, and ready takes it back', async (command, says) => {
+    const worker = await rig.worker();
+    const { standby } = await actors();
+    docker('exec', haproxy.name, 'haproxy-runtime', command.replace('SERVER', `${haproxy.backend}/${standby.node}`));
+    expect((await cli(['engine', 'status'])).stdout).toContain(says);
+    const failure = await failureOf(run('engineSwitchover'));
+    expect(failure.message).toMatch(/^L5: .*Next: docker exec .* haproxy-runtime /);
+    const ready = await cli(['engine', 'ready', standby.node, '--yes', '--soak', '0s', '-q'], rig.env);
+    expect(ready).toMatchObject({ code: 0 });
+    expect((await cli(['engine', 'status', '-q'])).stdout.trim()).toBe('healthy');
+    await worker.stop();
+  });
+
   test('drain hands over first and keeps the engine out; ready puts it back; status says so', async () => {
     const worker = await rig.worker();
     const { active, standby } = await actors();

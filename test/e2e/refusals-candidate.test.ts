@@ -212,6 +212,34 @@ describe('a switchover is refused when the standby could not be the primary', ()
     ),
   );
 
+  it('the old primary could not be started again: more replication origins than it would have room for', () =>
+    whileClientsWrite(() =>
+      withFault(
+        {
+          inject: () => {
+            psql(primary, `SELECT pg_replication_origin_create('e2e_' || i) FROM generate_series(1, 4) i`);
+            psql(primary, `SELECT pg_replication_origin_advance('e2e_' || i, '0/100') FROM generate_series(1, 4) i`);
+            psql(primary, 'CHECKPOINT');
+            psql(primary, 'ALTER SYSTEM SET max_replication_slots = 3');
+          },
+          takeAway: () => {
+            psql(primary, 'ALTER SYSTEM RESET max_replication_slots');
+            psql(
+              primary,
+              `SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname LIKE 'e2e_%'`,
+            );
+          },
+        },
+        async () => {
+          const { id, sentence, next } = await refused(rig);
+
+          expect(id).toBe('M1');
+          expect(sentence).toContain('has the progress of 4 replication origins');
+          await obey(next);
+        },
+      ),
+    ));
+
   it.each([
     ['a delay of its replay', 'recovery_min_apply_delay', `'1h'`, 'M3'],
     ['another file of rules', 'hba_file', `'/etc/veloz/../veloz/other_hba.conf'`, 'M9'],
@@ -284,6 +312,20 @@ describe('a switchover is refused when the standby could not be the primary', ()
         const { stdout } = await cli(['postgres', 'status', '-o', 'json'], rig.env);
 
         expect(stdout).toContain('nobody would remove dead rows after a move');
+      },
+    ));
+
+  it('a setting that waits for a reload is told, and refuses nothing', () =>
+    withFault(
+      {
+        inject: () => psql(standby, `ALTER SYSTEM SET wal_keep_size = '64MB'`),
+        takeAway: () => psql(standby, 'ALTER SYSTEM RESET wal_keep_size'),
+      },
+      async () => {
+        const { stdout } = await cli(['postgres', 'status', '-o', 'json'], rig.env);
+
+        expect(stdout).toContain(`settings sleep in the files of ${standby}`);
+        expect(stdout).toContain(`wal_keep_size is '0kB', and will be '65536kB'`);
       },
     ));
 
@@ -431,6 +473,8 @@ describe('a standby that lets clients in as PgBouncer and libpq know it refuses 
     ['with a longer pause between its tries in its files', 'wal_retrieve_retry_interval', '5s', '50ms'],
     ['with no word on how far it is in its files', 'wal_receiver_status_interval', '0', '1s'],
     ['with no patience for its upstream in its files', 'wal_receiver_timeout', '1ms', '5s'],
+    ['with no patience for its standbys in its files', 'wal_sender_timeout', '2ms', '5s'],
+    ['with a delay of each login in its files', 'pre_auth_delay', '5', '0'],
   ])('%s, which counts for nothing', (_name, setting, value, inForce) =>
     withFault(
       {
@@ -449,6 +493,29 @@ describe('a standby that lets clients in as PgBouncer and libpq know it refuses 
       },
     ),
   );
+
+  it('with another data directory in a file, which counts for nothing', () => {
+    const conf = '/etc/veloz/postgresql.conf';
+    return withFault(
+      {
+        inject: async () => {
+          asRoot(standby, `echo "data_directory = '/tmp'" >> ${conf}`);
+          docker('restart', standby);
+          await whole();
+        },
+        takeAway: () => {
+          asRoot(standby, `sed -i '/^data_directory/d' ${conf}`);
+        },
+      },
+      async () => {
+        expect(psql(standby, 'SHOW data_directory')).toBe('/var/lib/postgresql/data');
+        const told = readinessFindings(cluster, await look()).filter(({ id }) => id === 'M2');
+        expect(told).toMatchObject([
+          { result: 'warn', measured: expect.stringContaining(`data_directory = '/tmp' in ${conf} line`) as string },
+        ]);
+      },
+    );
+  });
 
   const key = '/var/lib/postgresql/data/e2e.key';
   const cert = '/var/lib/postgresql/data/e2e.crt';

@@ -30,6 +30,7 @@ const superuserOnly = [
   'pg_hba_file_rules',
   'pg_ident_file_mappings',
   'pg_namespace',
+  'pg_replication_origin_status',
 ];
 
 describe('rights that PUBLIC may lose', () => {

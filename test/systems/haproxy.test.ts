@@ -5,10 +5,10 @@ import { createHaproxyClient, readServers } from '../../src/systems/haproxy';
 
 /** As HAProxy 3.0 says it, with fewer columns. */
 const STATE = `1
-# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_fqdn srv_port
-3 veloz_engines 1 veloz-engine-1 172.19.0.3 2 0 1 veloz-engine-1 8080
-3 veloz_engines 2 veloz-engine-2 172.19.0.4 0 8 1 veloz-engine-2 8080
-3 veloz_engines 3 waiting-room - 2 0 1 - 0
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_check_state srv_fqdn srv_port
+3 veloz_engines 1 veloz-engine-1 172.19.0.3 2 0 1 6 veloz-engine-1 8080
+3 veloz_engines 2 veloz-engine-2 172.19.0.4 0 8 1 7 veloz-engine-2 8080
+3 veloz_engines 3 waiting-room - 2 0 1 0 - 0
 
 `;
 const STATISTICS = `# pxname,svname,qcur,qmax,scur,smax,status,check_status,check_code,addr,
@@ -27,6 +27,8 @@ describe('the servers of a backend', () => {
         name: 'veloz-engine-1',
         up: true,
         admin: 'ready',
+        weight: 1,
+        checked: true,
         status: 'UP',
         check: 'L7OK 200',
         sessions: 7,
@@ -37,6 +39,8 @@ describe('the servers of a backend', () => {
         name: 'veloz-engine-2',
         up: false,
         admin: 'drain',
+        weight: 1,
+        checked: true,
         status: 'DOWN',
         check: 'L7STS 503',
         sessions: 0,
@@ -55,6 +59,14 @@ describe('the servers of a backend', () => {
     [0x09, 'maint'],
   ])('an administrative state of %d is %s', (bits, admin) => {
     expect(readServers('veloz_engines', withAdmin(bits), STATISTICS)[1]?.admin).toBe(admin);
+  });
+
+  test('tell their weight and whether they are checked, where HAProxy says so', () => {
+    const second = (state: string) => readServers('veloz_engines', state, STATISTICS)[1];
+    expect(second(STATE.replace('0 8 1 7', '0 8 0 7'))).toMatchObject({ weight: 0, checked: true });
+    // Configured, and disabled.
+    expect(second(STATE.replace('0 8 1 7', '0 8 1 2'))).toMatchObject({ weight: 1, checked: false });
+    expect(second(STATE.replace('srv_uweight', 'a').replace('srv_check_state', 'b'))).not.toHaveProperty('weight');
   });
 
   test.each([
@@ -108,10 +120,14 @@ describe('the runtime API', () => {
     await client().setState('veloz_engines', 'veloz-engine-1', 'drain');
     await client().setState('veloz_engines', 'veloz-engine-1', 'ready');
     await client().setHealth('veloz_engines', 'veloz-engine-1', 'up');
+    await client().restoreWeight('veloz_engines', 'veloz-engine-1');
+    await client().enableChecks('veloz_engines', 'veloz-engine-1');
     expect(said).toEqual([
       'set server veloz_engines/veloz-engine-1 state drain\n',
       'set server veloz_engines/veloz-engine-1 state ready\n',
       'set server veloz_engines/veloz-engine-1 health up\n',
+      'set server veloz_engines/veloz-engine-1 weight 100%\n',
+      'enable health veloz_engines/veloz-engine-1\n',
     ]);
   });
 
@@ -134,6 +150,8 @@ describe('the runtime API', () => {
     const haproxy = client();
     await expect(haproxy.setState('veloz_engines', name, 'drain')).rejects.toThrow('no name');
     await expect(haproxy.setHealth(name, 'veloz-engine-1', 'up')).rejects.toThrow('no name');
+    await expect(haproxy.restoreWeight('veloz_engines', name)).rejects.toThrow('no name');
+    await expect(haproxy.enableChecks(name, 'veloz-engine-1')).rejects.toThrow('no name');
     await expect(haproxy.servers(name)).rejects.toThrow('no name');
     expect(said).toEqual([]);
   });

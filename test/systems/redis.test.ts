@@ -1,4 +1,5 @@
-import { clientIds, parseState } from '../../src/systems/redis';
+import { createServer, type AddressInfo } from 'node:net';
+import { clientIds, openControl, parseState } from '../../src/systems/redis';
 import { fieldsOf } from '../../src/systems/redis-sentinel';
 
 const info = (...lines: string[]) => ['# Replication', ...lines, ''].join('\r\n');
@@ -79,6 +80,43 @@ describe('INFO', () => {
 
   test('without a role is an error', () => {
     expect(() => parseState('redis_version:8.0.2')).toThrow('no role');
+  });
+});
+
+describe('a control connection', () => {
+  /** Opens one to a server that answers a PING so, and everything else with OK. */
+  const opened = async (toPing: string) => {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.on('data', (chunk) => {
+        for (const word of chunk.toString().match(/^[a-z]+(?=\r$)/gim) ?? [])
+          if (/^(auth|ping)$/i.test(word)) socket.write(/ping/i.test(word) ? `${toPing}\r\n` : '+OK\r\n');
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    try {
+      const redis = await openControl({ host: '127.0.0.1', port }, 'secret', 1000);
+      redis.disconnect();
+      return 'open';
+    } catch (error) {
+      return (error as Error).message;
+    } finally {
+      server.close();
+    }
+  };
+
+  test.each([
+    '+PONG',
+    '-LOADING Redis is loading the dataset in memory',
+    '-MISCONF Errors writing to the AOF file',
+    "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+  ])('is one to a node that answers a PING with %s', async (says) => {
+    expect(await opened(says)).toBe('open');
+  });
+
+  test('is none where nobody may log in', async () => {
+    expect(await opened('-NOAUTH Authentication required.')).toContain('NOAUTH');
   });
 });
 

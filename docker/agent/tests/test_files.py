@@ -6,7 +6,7 @@ import unittest.mock
 
 import support  # noqa: F401
 
-from veloz_agent import arguments, pgbouncer_files, process_one, settings, statefile
+from veloz_agent import arguments, config_files, pgbouncer_files, process_one, settings, statefile
 from veloz_agent.errors import CommandError
 from veloz_agent.node_files import NodeFiles
 
@@ -217,6 +217,24 @@ class ArgumentsTest(unittest.TestCase):
         self.assertEqual(arguments.token({"token": {"run": "a", "attempt": 1}}), {"run": "a", "attempt": 1})
         for value in (None, {}, {"run": "", "attempt": 1}, {"run": "a"}, {"run": "a", "attempt": -1}, "a"):
             self.refused(arguments.token, {"token": value})
+
+
+class RewindConfigTest(unittest.TestCase):
+    def test_the_server_that_pg_rewind_starts_is_on_the_nodes_own_directory(self):
+        with tempfile.TemporaryDirectory() as folder:
+            own = settings.PostgresSettings({})
+            for name in ("volume", "own", "run", "socket_dir"):
+                setattr(own, name, folder)
+            own.data = os.path.join(folder, "da'ta")
+            own.pass_file = os.path.join(folder, "pgpass")
+            own.config_file = os.path.join(folder, "main.conf")
+            own.rewind_config_file = os.path.join(folder, "rewind.conf")
+            with open(own.config_file, "w", encoding="utf-8") as file:
+                file.write("data_directory = '/other'\nport = 5433\n")
+            with unittest.mock.patch.object(process_one, "become"), unittest.mock.patch.object(statefile, "know_reserve"):
+                process_one._postgres(own)
+            read = config_files.read(own.rewind_config_file, own.data).settings
+            self.assertEqual((read["data_directory"].value, read["port"].value), (own.data, "5433"))
 
 
 if __name__ == "__main__":

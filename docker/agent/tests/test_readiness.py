@@ -9,6 +9,7 @@ from unittest import mock
 import support  # noqa: F401
 
 from veloz_agent import archiving, auto_conf, config_files, readiness, recovery_settings, start_trial
+from veloz_agent.postgres_server import PostgresSupervisor
 from veloz_agent.settings import PostgresSettings
 
 
@@ -60,18 +61,20 @@ class ConfigFilesTest(Directory):
 
 class RecoverySettingsTest(Directory):
     def test_every_server_is_started_with_a_word_of_its_own_on_each_of_them(self):
-        words = recovery_settings.arguments(17, {})
+        words = recovery_settings.arguments(17, {}, self.data)
         self.assertIn("recovery_target_time=", words)
         self.assertIn("allow_alter_system=on", words)
         self.assertIn("hot_standby=on", words)
         self.assertIn("wal_retrieve_retry_interval=50ms", words)
         self.assertIn("wal_receiver_status_interval=1s", words)
         self.assertIn("wal_receiver_timeout=5s", words)
+        self.assertIn("wal_sender_timeout=5s", words)
+        self.assertIn("pre_auth_delay=0", words)
         self.assertIn("recovery_target_timeline=latest", words)
         self.assertEqual(words[::2], ["-c"] * (len(words) // 2))
 
     def test_a_server_is_not_started_with_a_setting_that_its_version_does_not_know(self):
-        self.assertNotIn("allow_alter_system=on", recovery_settings.arguments(16, {}))
+        self.assertNotIn("allow_alter_system=on", recovery_settings.arguments(16, {}, self.data))
         settings = PostgresSettings({})
         self.assertEqual(settings.version, 17)
         settings.bin = "/usr/local/bin"
@@ -87,25 +90,53 @@ class RecoverySettingsTest(Directory):
         )
         self.write("standby.conf", "primary_conninfo = 'host=x'\n")
         main = self.write("main.conf", "include 'standby.conf'\n")
-        left = recovery_settings.leftovers(17, config_files.read(main, self.data).settings)
+        left = recovery_settings.leftovers(17, config_files.read(main, self.data).settings, self.data)
         self.assertEqual([one["name"] for one in left], ["recovery_target_name", "primary_slot_name"])
         self.assertEqual({one["file"] for one in left}, {auto})
 
     def test_a_longer_sleep_of_a_promotion_than_the_agents_is_told(self):
         main = self.write("main.conf", "wal_retrieve_retry_interval = '5s'\n")
-        left = recovery_settings.leftovers(17, config_files.read(main, self.data).settings)
+        left = recovery_settings.leftovers(17, config_files.read(main, self.data).settings, self.data)
         self.assertEqual([(one["name"], one["value"]) for one in left], [("wal_retrieve_retry_interval", "5s")])
 
     def test_a_standby_that_would_confirm_nothing_by_itself_is_told(self):
         main = self.write("main.conf", "wal_receiver_status_interval = '1s'\n")
         self.write("postgresql.auto.conf", "wal_receiver_status_interval = '0'\n")
-        left = recovery_settings.leftovers(17, config_files.read(main, self.data).settings)
+        left = recovery_settings.leftovers(17, config_files.read(main, self.data).settings, self.data)
         self.assertEqual([(one["name"], one["value"]) for one in left], [("wal_receiver_status_interval", "0")])
+
+    def test_a_server_starts_on_the_directory_that_its_agent_looks_after_whatever_a_file_names(self):
+        main = self.write("main.conf", "data_directory = '/var/lib/postgresql/data.replaced-1'\n")
+        settings = config_files.read(main, self.data).settings
+        self.assertIn(f"data_directory={self.data}", recovery_settings.arguments(17, settings, self.data))
+        left = recovery_settings.leftovers(17, settings, self.data)
+        self.assertEqual(
+            [(one["name"], one["value"]) for one in left], [("data_directory", "/var/lib/postgresql/data.replaced-1")]
+        )
+        main = self.write("main.conf", f"data_directory = '{self.data}/'\n")
+        self.assertEqual(recovery_settings.leftovers(17, config_files.read(main, self.data).settings, self.data), [])
+
+    def test_the_command_that_starts_a_server_names_the_directory(self):
+        node = mock.Mock()
+        node.settings = PostgresSettings({})
+        node.settings.data, node.settings.config_file = self.data, self.write("main.conf", "data_directory = '/other'\n")
+        command = PostgresSupervisor._command(node)
+        self.assertIn(f"data_directory={self.data}", command)
+        self.assertEqual(command[command.index(f"data_directory={self.data}") - 1], "-c")
+
+    def test_a_node_that_would_end_its_standbys_sessions_or_keep_logins_waiting_as_the_primary_is_told(self):
+        main = self.write("main.conf", "wal_sender_timeout = '5s'\npre_auth_delay = 0\n")
+        self.assertEqual(recovery_settings.leftovers(17, config_files.read(main, self.data).settings, self.data), [])
+        self.write("postgresql.auto.conf", "wal_sender_timeout = '2ms'\npre_auth_delay = '5'\n")
+        left = recovery_settings.leftovers(17, config_files.read(main, self.data).settings, self.data)
+        self.assertEqual(
+            [(one["name"], one["value"]) for one in left], [("wal_sender_timeout", "2ms"), ("pre_auth_delay", "5")]
+        )
 
     def places(self, text, version=17):
         settings = config_files.read(self.write("main.conf", text), self.data).settings
-        words = [word for word in recovery_settings.arguments(version, settings) if "reserved_connections" in word]
-        return words, [one["name"] for one in recovery_settings.leftovers(version, settings)]
+        words = [word for word in recovery_settings.arguments(version, settings, self.data) if "reserved_connections" in word]
+        return words, [one["name"] for one in recovery_settings.leftovers(version, settings, self.data)]
 
     def test_places_that_clients_cannot_take_are_kept_for_the_control_role_and_the_agent(self):
         self.assertEqual(self.places(""), (["reserved_connections=5"], []))
@@ -442,7 +473,7 @@ class CommandTest(Directory):
 
 
 class KeptTest(Directory):
-    WELL = ({"ok": True}, {"errors": [], "identErrors": [], "refused": [], "clients": None}, {}, None, None)
+    WELL = ({"ok": True}, {"errors": [], "identErrors": [], "refused": [], "clients": None}, {}, None, None, [], 0)
 
     def asked(self, *results, kept_s=60, between=lambda: None):
         """How often the server was asked, by as many questions as there are results."""
@@ -471,14 +502,16 @@ class KeptTest(Directory):
         self.assertEqual(self.asked(self.WELL, self.WELL, self.WELL, kept_s=-1), 3)
 
     def test_what_was_not_well_is_asked_anew(self):
-        own, access, defaults, archive, lacking = self.WELL
+        own, access, defaults, archive, *others = self.WELL
         for wrong in (
-            ({"ok": None}, None, None, None, None),
-            (own, None, defaults, archive, lacking),
-            (own, access, None, archive, lacking),
-            (own, {**access, "refused": [1]}, defaults, archive, lacking),
-            (own, {**access, "clients": {"role": "app"}}, defaults, archive, lacking),
-            (own, access, defaults, archive, {"databases": [{"oid": "16400", "name": "cold"}], "more": 0}),
+            ({"ok": None}, None, None, None, None, None, None),
+            (own, None, defaults, archive, *others),
+            (own, access, None, archive, *others),
+            (own, {**access, "refused": [1]}, defaults, archive, *others),
+            (own, {**access, "clients": {"role": "app"}}, defaults, archive, *others),
+            (own, access, defaults, archive, {"databases": [{"oid": "16400", "name": "cold"}], "more": 0}, [], 0),
+            (own, access, defaults, archive, None, None, 0),
+            (own, access, defaults, archive, None, [{"name": "ssl"}], 0),
         ):
             self.assertEqual(self.asked(wrong, wrong, self.WELL), 3)
 

@@ -414,7 +414,7 @@ class PostgresSupervisor(NodeAgent):
         files = config_files.read(s.config_file, s.data)
         return [
             f"{s.bin}/postgres", "-D", s.data, "-c", f"config_file={s.config_file}",
-            *recovery_settings.arguments(s.version, files.settings),
+            *recovery_settings.arguments(s.version, files.settings, s.data),
         ]  # fmt: skip
 
     def _clear_leftovers(self) -> None:

@@ -43,6 +43,10 @@ def _postgres(settings: PostgresSettings):
         f"synchronous_standby_names = {quoted(settings.synchronous_standby_names)}\n"
         f"cluster_name = {quoted(settings.node)}\n",
     )
+    put(
+        settings.rewind_config_file,
+        f"include {quoted(settings.config_file)}\ndata_directory = {quoted(settings.data)}\n",
+    )
     return PostgresAgent(settings), settings.own
 
 

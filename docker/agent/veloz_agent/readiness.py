@@ -18,8 +18,10 @@ from . import (
     control_database,
     control_file,
     database_directories,
+    origin_files,
     recovery_settings,
     session_defaults,
+    sleeping_settings,
     tablespaces,
 )
 from .archiving import Archiving, InForce
@@ -40,6 +42,7 @@ COMPARED = (
     "max_wal_senders",
     "max_prepared_transactions",
     "max_locks_per_transaction",
+    "max_replication_slots",
     "wal_level",
     "hot_standby",
     "port",
@@ -112,7 +115,7 @@ async def _nothing() -> None:
 
 
 async def _unknown() -> tuple:
-    return None, None, None, None, None
+    return None, None, None, None, None, None, None
 
 
 # What was asked over the socket last: the files as they were, when that was, and what came of it.
@@ -128,7 +131,8 @@ async def _own_words(node: PostgresSupervisor, files: ConfigFiles, pooler: Optio
     if before is not None and before[0] == key and time.monotonic() - before[1] <= kept_s:
         return before[2]
     found = await _by_socket(s, pooler)
-    if _is_well(*found[:3]) and not (found[4] or {}).get("databases"):
+    # A reload changes no file: what sleeps in them is asked for each time.
+    if _is_well(*found[:3]) and not (found[4] or {}).get("databases") and found[5] == []:
         _asked[node] = (key, time.monotonic(), found)
     else:
         _asked.pop(node, None)
@@ -145,7 +149,7 @@ async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple
     """The agent's own door, and what the server itself reads in its files, in one session: to open one costs more than all that is asked."""
     own, session = await control_database.own_door(settings)
     if session is None:
-        return own, None, None, None, None
+        return own, None, None, None, None, None, None
     try:
         return (
             own,
@@ -153,6 +157,8 @@ async def _by_socket(settings: PostgresSettings, pooler: Optional[str]) -> tuple
             await session_defaults.read(settings, session),
             await archiving.in_force(session),
             await database_directories.lacking(settings.data, session),
+            await sleeping_settings.read(settings, session),
+            await origin_files.in_force(session),
         )
     finally:
         session.close()
@@ -172,7 +178,7 @@ async def readiness(
     trial: Optional[dict] = None
     if start and running and node.desired == "up" and not node.jobs.running:
         trial = await node.trial.answer(files, TRIAL_AGE_S)
-    (own, access, defaults, in_force, lacking), replication, missing = await asyncio.gather(
+    (own, access, defaults, in_force, lacking, sleeping, origins), replication, missing = await asyncio.gather(
         _own_words(node, files, pooler, kept_s) if running else _unknown(),
         _path(node).answer(kept_s),
         _missing(node) if running else _nothing(),
@@ -184,11 +190,13 @@ async def readiness(
         "own": own,
         "lacking": lacking,
         "sessionDefaults": defaults,
+        "sleeping": sleeping,
+        "origins": origins,
         "serverSettings": session_defaults.of_server(files, s.repl_password.encode()),
         "replication": replication,
         "libraries": missing,
         "next": _next(files, s.data),
-        "leftovers": recovery_settings.leftovers(s.version, files.settings),
+        "leftovers": recovery_settings.leftovers(s.version, files.settings, s.data),
         "signals": await asyncio.to_thread(_signals, s, running),
         # While a copy is made the directory is not the node's own yet.
         **(await uncopied(node).answer() if running else {"unreadable": None, "leftOut": None}),

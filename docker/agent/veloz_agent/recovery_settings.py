@@ -40,6 +40,12 @@ OVERRIDDEN = {
     # With a few milliseconds a standby ends its session in each quiet moment, and is synchronous in turns; with 0 it never notices that
     # its upstream is gone. What the shipped file says.
     "wal_receiver_timeout": "5s",
+    # The mirror of it on whoever is the primary: a few milliseconds end the session of each standby that writes for longer than that. A
+    # standby feels nothing of it until it is promoted. What the shipped file says.
+    "wal_sender_timeout": "5s",
+    # For debuggers: each new connection sleeps for so long before it may log in, longer than any session of a run waits for. In a file it
+    # sleeps itself until somebody reloads, and a run does.
+    "pre_auth_delay": "0",
 }
 # What these settings are at least: places that clients can't take. Without the first, sessions of the control role are refused when all
 # others are taken, and without the second those of the agent. More is whoever set it's own choice.
@@ -60,17 +66,21 @@ _DEFAULTS = {
     "wal_receiver_status_interval": ("1s", "1", "1000ms"),
     # Without a unit it is milliseconds.
     "wal_receiver_timeout": ("5s", "5000", "5000ms"),
+    "wal_sender_timeout": ("5s", "5000", "5000ms"),
+    # Without a unit it is seconds.
+    "pre_auth_delay": ("0", "0s", "0ms"),
 }
 _SWITCHES = ("recovery_target_inclusive", "allow_alter_system", "hot_standby")
 _TRUE = re.compile(r"^(on|true|yes|1|t|y|tr|tru|ye)$", re.IGNORECASE)
 
 
-def arguments(version: int, settings: dict) -> list:
+def arguments(version: int, settings: dict, data: str) -> list:
     """For the command line of every server that the agent starts.
 
-    `version`: PostgreSQL's major version. `settings`: what the files say, by name.
+    `version`: PostgreSQL's major version. `settings`: what the files say, by name. `data`: the directory that it starts on; `-D` alone
+    would only say where it begins to look, and a file could lead it to another database, which the agent takes for this one.
     """
-    ours = {**OVERRIDDEN, **_raised(version, settings)}
+    ours = {"data_directory": data, **OVERRIDDEN, **_raised(version, settings)}
     known = {name: value for name, value in ours.items() if version >= _SINCE.get(name, 0)}
     return [word for name, value in known.items() for word in ("-c", f"{name}={value}")]
 
@@ -92,9 +102,12 @@ def _raised(version: int, settings: dict) -> dict:
         return {}
 
 
-def leftovers(version: int, settings: dict) -> list:
-    """What the files say of all this and is not the default: `{name, value, file, line}`."""
+def leftovers(version: int, settings: dict, data: str) -> list:
+    """What the files say of all this and is not the default: `{name, value, file, line}`. `data`: the node's own data directory."""
     found = [{"name": name, **settings[name].as_answer()} for name in _raised(version, settings) if name in settings]
+    directory: Optional[config_files.Setting] = settings.get("data_directory")
+    if directory is not None and os.path.normpath(directory.value) != os.path.normpath(data):
+        found.append({"name": "data_directory", **directory.as_answer()})
     for name in (*OVERRIDDEN, *OWN_FILE):
         setting: Optional[config_files.Setting] = settings.get(name)
         if setting is None or _is_default(name, setting.value):

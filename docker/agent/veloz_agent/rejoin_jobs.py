@@ -80,7 +80,7 @@ class RejoinJobs:
                 upstream,
                 [
                     "pg_rewind", "-D", s.data, "-P", f"--source-server={conninfo(s, upstream, database)}",
-                    f"--config-file={s.config_file}",
+                    f"--config-file={s.rewind_config_file}",
                 ],
             )  # fmt: skip
         except JobError:

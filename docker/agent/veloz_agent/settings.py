@@ -50,6 +50,8 @@ class PostgresSettings(Settings):
     data = "/var/lib/postgresql/data"
     own = "/var/lib/postgresql/veloz"
     config_file = "/etc/veloz/postgresql.conf"
+    # The same with the data directory, for the server that pg_rewind starts by itself: it says no setting on the command line.
+    rewind_config_file = "/run/veloz/rewind.conf"
     run = "/run/veloz"
     socket_dir = "/var/run/postgresql"
     pass_file = "/run/veloz/pgpass"

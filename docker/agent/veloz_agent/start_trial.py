@@ -3,7 +3,7 @@
 `postgres -C` on a directory of links to the data directory goes through all that comes before shared memory: it
 reads the files, loads the libraries, opens certificates, and compares settings with each other; then it prints the size
 of the shared memory and ends. What comes after that is tried here: memory, addresses, directories, sockets, the log collector's
-first file, and the replication slots. The server that runs is not touched, and nothing is written.
+first file, the replication slots, and the progress of replication origins. The server that runs is not touched, and nothing is written.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 import zoneinfo
 from typing import Optional
 
-from . import slot_files
+from . import origin_files, slot_files
 from .config_files import AUTO_CONF, ConfigFiles, hba_file
 from .processes import Processes
 from .recovery_settings import arguments, is_on
@@ -108,6 +108,7 @@ class StartTrial:
             or socket_problem(settings)
             or log_problem(self._settings.data, settings)
             or await asyncio.to_thread(slot_problem, self._settings.data, settings)
+            or await asyncio.to_thread(origin_files.problem, self._settings.data, settings, self._settings.version)
         )
 
     async def _run(self, files: ConfigFiles) -> tuple:
@@ -119,7 +120,7 @@ class StartTrial:
             code = await self._processes.read(
                 [
                     f"{s.bin}/postgres", "-D", scratch, "-c", f"config_file={s.config_file}",
-                    "-c", f"data_directory={scratch}", *arguments(s.version, files.settings), "-C", "shared_memory_size",
+                    *arguments(s.version, files.settings, scratch), "-C", "shared_memory_size",
                 ],
                 {**self._env, "LC_ALL": "C"},
                 parts.append,

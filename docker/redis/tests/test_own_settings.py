@@ -98,6 +98,7 @@ class OwnSettingsTest(unittest.TestCase):
         changed = {"save": "3600 1", "min-replicas-to-write": "1", "masterauth": "secret"}
         changed |= {"replica-read-only": "no", "masteruser": "nobody", "tls-replication": "yes"}
         changed |= {"repl-diskless-load": "flush-before-load"}
+        changed |= {"replica-serve-stale-data": "no"}
         changed |= {"requirepass": "another", "port": "6390", "bind": "127.0.0.1"}
         values = {**own_settings.owned(SETTINGS), **changed}
         server = Server(values)

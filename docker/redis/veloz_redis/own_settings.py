@@ -36,6 +36,8 @@ def owned(settings: Settings) -> Mapping[str, str]:
         "replica-read-only": "yes",
         # A replica that empties itself before it has its copy has nothing where the master fails in the middle of it.
         "repl-diskless-load": "disabled",
+        # One that says nothing without its master looks like none that answers just when it is to take over.
+        "replica-serve-stale-data": "yes",
         # A master needs it too: it is a replica after a failover.
         "masterauth": settings.password,
         # The password is that of the user default, and the nodes speak without TLS.

@@ -55,15 +55,25 @@ export async function serverNow(access: EngineAccess, engine: string): Promise<O
   return server;
 }
 
-/** Sets a server's administrative state where it is another one. */
+/**
+ * Sets a server's administrative state where it is another one. One that is to be ready also gets its share of requests, and is checked:
+ * with a weight of 0, or without checks, it is as good as drained.
+ */
 export async function ensureState(
   access: EngineAccess,
   engine: string,
   state: 'ready' | 'drain',
 ): Promise<'changed' | 'unchanged'> {
-  if ((await serverNow(access, engine)).admin === state) return 'unchanged';
-  await access.proxy.setState(access.haproxy.backend, engine, state);
-  return 'changed';
+  const { proxy } = access;
+  const { backend } = access.haproxy;
+  const { admin, weight, checked } = await serverNow(access, engine);
+  const orders = [
+    ...(admin === state ? [] : [() => proxy.setState(backend, engine, state)]),
+    ...(state === 'ready' && weight === 0 ? [() => proxy.restoreWeight(backend, engine)] : []),
+    ...(state === 'ready' && checked === false ? [() => proxy.enableChecks(backend, engine)] : []),
+  ];
+  for (const order of orders) await order();
+  return orders.length === 0 ? 'unchanged' : 'changed';
 }
 
 /** A refusal as half a sentence; what could not be asked for is the same to the caller. */

@@ -1,4 +1,4 @@
-import { activeEngines, serverOf, type ObservedEngines } from '../../cluster/engine/observed';
+import { activeEngines, inService, serverOf, type ObservedEngines } from '../../cluster/engine/observed';
 import { keepBeating, sleep } from '../context';
 import type { ActivityDeps } from '../deps';
 import { observeEngines } from './observe';
@@ -68,7 +68,7 @@ export function whatIsWrong(observed: ObservedEngines, { active: expected, epoch
     return `${expected} is active in epoch ${first.health.epoch}, expected at least ${epoch}`;
   if (!first.ready) return `${expected} is active and takes no orders`;
   const server = serverOf(observed, expected);
-  if (server === undefined || !server.up || server.admin !== 'ready')
+  if (server === undefined || !server.up || !inService(server))
     return `HAProxy has ${expected} as ${server === undefined ? 'no server' : server.status}`;
   if (observed.door.node !== expected)
     return `the front door leads to ${observed.door.node ?? `nobody (${observed.door.error ?? 'no answer'})`}, and not to ${expected}`;

@@ -5,6 +5,7 @@ import { engineCommand, engineStatus } from './commands';
 import {
   activeEngines,
   engineAnswers,
+  inService,
   serverOf,
   type AnsweringEngine,
   type ObservedEngine,
@@ -129,8 +130,8 @@ function decideReady(
   decision.target = active?.name ?? node;
   if (engine === undefined) return missing(list, decision, observed, 'ready');
   checkAnswers(list, observed, [engine.name]);
-  decision.alreadyDone =
-    engineAnswers(engine) && !engine.health.drained && serverOf(observed, engine.name)?.admin === 'ready';
+  const server = serverOf(observed, engine.name);
+  decision.alreadyDone = engineAnswers(engine) && !engine.health.drained && server !== undefined && inService(server);
   return decision;
 }
 

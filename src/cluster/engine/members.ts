@@ -25,7 +25,10 @@ export function engineMembers(observed: ObservedEngines): EngineMember[] {
     const traffic =
       server === undefined
         ? {}
-        : { traffic: server.admin === 'drain' ? 'DRAIN' : server.status, sessions: server.sessions };
+        : {
+            traffic: server.admin === 'drain' || server.weight === 0 ? 'DRAIN' : server.status,
+            sessions: server.sessions,
+          };
     if (!engineAnswers(engine))
       return {
         name: engine.name,

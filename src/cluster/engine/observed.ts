@@ -30,6 +30,10 @@ export interface ObservedServer {
   name: string;
   up: boolean;
   admin: 'ready' | 'drain' | 'maint';
+  /** With 0 it gets no new request. Absent from a picture of an older version: it has its share. */
+  weight?: number;
+  /** HAProxy checks it. Absent from a picture of an older version: it does. */
+  checked?: boolean;
   status: string;
   check: string;
   sessions: number;
@@ -76,6 +80,11 @@ export function engineAnswers(engine: ObservedEngine | undefined): engine is Ans
 /** Engines that say that they are active. More than one: at most one of them can write (the epoch), but both believe it. */
 export function activeEngines(observed: ObservedEngines): AnsweringEngine[] {
   return observed.engines.filter(engineAnswers).filter(({ health }) => health.role === 'active');
+}
+
+/** Whether HAProxy gives a server new requests as soon as it is up, and sees that it is. */
+export function inService({ admin, weight, checked }: ObservedServer): boolean {
+  return admin === 'ready' && weight !== 0 && checked !== false;
 }
 
 /** HAProxy's server of an engine. */

@@ -1,7 +1,13 @@
 import { logs } from '../commands';
 import type { Checklist } from '../switchover/checklist';
 import { runtimeCommand } from './commands';
-import { engineAnswers, type ObservedEngine, type ObservedEngines, type ObservedProxy } from './observed';
+import {
+  engineAnswers,
+  type ObservedEngine,
+  type ObservedEngines,
+  type ObservedProxy,
+  type ObservedServer,
+} from './observed';
 
 /** Checks that ended before anything answered. */
 const UNREACHED = /^(?:L4CON|L4TOUT|SOCKERR)/;
@@ -51,7 +57,7 @@ export function checkAnswers(list: Checklist, observed: ObservedEngines, needed:
   });
 }
 
-/** L5: HAProxy knows the engines, and nobody has put them into maintenance by hand. */
+/** L5: HAProxy knows the engines, and nobody keeps it from sending them requests by hand. */
 export function checkServers(list: Checklist, observed: ObservedEngines): void {
   const { proxy, engines } = observed;
   if (proxy.servers === null) return list.skip('L5', 'HAProxy can send requests to every engine', 'it gave no answer');
@@ -72,8 +78,11 @@ export function checkServers(list: Checklist, observed: ObservedEngines): void {
           ? `docker exec ${proxy.name} cat /run/haproxy/haproxy.cfg`
           : runtimeCommand(proxy.name, `set server ${observed.backend}/${name} state ready`),
     });
+    if (known && server !== undefined) checkByHand(list, observed, server);
     // An engine that gives no answer is told already, and why HAProxy does not reach it.
     if (!known || server === undefined || !engineAnswers(engine)) continue;
+    // Without checks the last word of one says nothing.
+    if (server.checked === false) continue;
     list.require('L5', !UNREACHED.test(server.check), {
       says: `HAProxy reaches ${name}`,
       refusal: `${name} answers, but HAProxy does not reach it`,
@@ -82,4 +91,23 @@ export function checkServers(list: Checklist, observed: ObservedEngines): void {
       next: logs(proxy.name),
     });
   }
+}
+
+/** L5: what somebody set at the server apart from its administrative state, and what its checks, which find it down in any case, don't show. */
+function checkByHand(list: Checklist, { proxy, backend }: ObservedEngines, server: ObservedServer): void {
+  const { name, weight, checked, status } = server;
+  list.require('L5', weight !== 0, {
+    says: `HAProxy gives ${name} its share of requests`,
+    refusal: `HAProxy gives ${name} no requests, whatever its checks say`,
+    measured: `its weight is 0 (${status})`,
+    limit: 'more than 0',
+    next: runtimeCommand(proxy.name, `set server ${backend}/${name} weight 100%`),
+  });
+  list.require('L5', checked !== false, {
+    says: `HAProxy checks ${name}`,
+    refusal: `HAProxy does not check ${name}, and would not see it take over`,
+    measured: `its checks are disabled (${status})`,
+    limit: 'they are enabled',
+    next: runtimeCommand(proxy.name, `enable health ${backend}/${name}`),
+  });
 }

@@ -5,8 +5,9 @@ import { checkAccess } from './access';
 import { checkDatabases, checkPlaces, checkReadable, checkWhole } from './copies';
 import { checkChecksums, checkPagesKept, checkSlots, tellOthers } from './data';
 import { checkLibraries } from './libraries';
+import { checkOriginRoom } from './origins';
 import { checkPathAgain, checkReplicationRole } from './replication-path';
-import { checkServerSettings, checkSessionDefaults, checkSleepingDefaults } from './sessions';
+import { checkServerSettings, checkSessionDefaults, checkSleepingDefaults, checkSleepingSettings } from './sessions';
 import { checkDelay, checkLeftOvers, checkNextSettings, checkStartable, type Weight } from './start';
 
 /** Who takes part in a planned move: what is wrong with anybody else only warns. */
@@ -31,10 +32,12 @@ export function checkReadiness(
   const primary = primaries(observed).find(answers);
   for (const node of nodes) {
     checkStartable(list, node, weigh(node));
+    checkOriginRoom(list, node, node, weigh(node));
     checkLibraries(list, node, weigh(node), primary);
     checkAccess(list, node, weigh(node));
     checkLeftOvers(list, node, weigh(node));
     checkSleepingDefaults(list, topology, node, weigh(node));
+    checkSleepingSettings(list, node, weigh(node));
     checkPlaces(list, node);
     checkReadable(list, node);
     checkDatabases(list, observed.cluster, node, node === primary, weigh(node));
@@ -62,8 +65,10 @@ export function checkReadiness(
   for (const standby of nodes.filter((node) => node !== primary)) {
     // Both ways: it follows the primary now, and the primary would follow it.
     checkNextSettings(list, [standby], primary, weigh(standby));
+    checkOriginRoom(list, standby, primary, weigh(standby));
     if (!isCandidate(standby)) continue;
     checkNextSettings(list, [primary], standby, 'require');
+    checkOriginRoom(list, primary, standby, 'require');
     checkSessionDefaults(list, primary, standby);
     checkServerSettings(list, primary, standby);
   }

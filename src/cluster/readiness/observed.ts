@@ -6,6 +6,12 @@ export interface SettingInFile {
   line: number;
 }
 
+/** A setting that stands in a node's files, or was taken out of them, and is not in force: the next reload brings it. */
+export interface SleepingSetting extends SettingInFile {
+  /** What is in force. `file` is empty and `line` 0 of one that was taken out of the files; `value` is the default then. */
+  now: string;
+}
+
 /** A line of a file of access that PostgreSQL can't read. */
 export interface AccessMistake {
   /** Empty where the server does not tell (PostgreSQL 15). */
@@ -87,6 +93,13 @@ export interface AgentReadiness {
    * node's: `{archive_mode: "on"}`. Commands stand as a digest. Absent from an agent that is older.
    */
   serverSettings?: Record<string, string>;
+  /**
+   * Settings above a session's level that the next reload changes, those that may hold a password as a digest. null where it is not known,
+   * absent from an agent that is older.
+   */
+  sleeping?: SleepingSetting[] | null;
+  /** How many replication origins have progress in the running server. null where it is not known, absent from an agent that is older. */
+  origins?: number | null;
   /**
    * Libraries that functions of the databases name and that the node's container lacks, and databases that could not be asked. null where
    * nothing is known, absent from an agent that is older.

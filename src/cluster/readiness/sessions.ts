@@ -1,16 +1,21 @@
 import { psql, sqlText } from '../commands';
 import type { AnsweringNode } from '../observed';
-import type { Checklist } from '../switchover/checklist';
+import type { Checklist, CheckWords } from '../switchover/checklist';
 import { waitsForStandby } from '../synchronous-commit';
 import type { ClusterTopology } from '../topology';
+import type { SleepingSetting } from './observed';
 import { AUTO_CONF, nextValue, resetSetting, type Weight } from './start';
 
 /** As many settings are told with their values; the others are counted. */
 const TOLD = 6;
 /** A value is told up to this many characters. */
 const VALUE_LENGTH = 60;
-/** What other checks tell: B4, C10 and M11's own word on what a reload would bring. */
-const elsewhere: ReadonlySet<string> = new Set(['synchronous_commit', 'default_transaction_read_only']);
+/** What other checks tell: B4, C10, M11's own word on what a reload would bring, and M2 what an agent has its own word on. */
+const elsewhere: ReadonlySet<string> = new Set([
+  'synchronous_commit',
+  'default_transaction_read_only',
+  'wal_sender_timeout',
+]);
 
 /** PostgreSQL takes each beginning of these words, in whatever letters. */
 const isOn = (value: string): boolean => /^(on|1|t|tr|tru|true|y|ye|yes)$/i.test(value);
@@ -60,6 +65,51 @@ export function checkSleepingDefaults(
     `default_transaction_read_only will be ${readOnly}`,
     'off',
   );
+}
+
+/** What other checks tell of what sleeps in the files: M3, D1. */
+const toldAsleep: ReadonlySet<string> = new Set(['recovery_min_apply_delay', 'archive_command', 'archive_library']);
+
+/**
+ * M11: nothing else sleeps in the files. Whoever wrote it may have forgotten the reload, and the one that a run makes brings it in the middle of
+ * the run. Told, since it may be meant; but without TLS nobody gets in who asks for it.
+ */
+export function checkSleepingSettings(list: Checklist, { name, readiness }: AnsweringNode, weight: Weight): void {
+  const asleep = (readiness?.agent?.sleeping ?? []).filter((setting) => !toldAsleep.has(setting.name));
+  const sets = (all: readonly SleepingSetting[]): Pick<CheckWords, 'measured' | 'limit' | 'next'> => ({
+    measured: `${all
+      .slice(0, TOLD)
+      .map((setting) => `${setting.name} is ${shown(setting.now)}, and will be ${shown(setting.value)}`)
+      .join('; ')}${all.length <= TOLD ? '' : `; and ${all.length - TOLD} more`}`,
+    limit: 'the files are in force: take it back, or reload while all is well',
+    next: nextOf(name, all),
+  });
+  const noTls = asleep.filter((setting) => setting.name === 'ssl' && setting.value === 'off');
+  if (noTls.length > 0)
+    list[weight]('M11', false, {
+      says: `nothing sleeps in the files of ${name} that clients would feel`,
+      refusal: `${name} would speak no TLS after its next reload or start, and a run reloads it: whoever asks for it could not log in`,
+      ...sets(noTls),
+    });
+  const others = asleep.filter((setting) => !noTls.includes(setting));
+  if (others.length > 0)
+    list.advise('M11', false, {
+      says: `the files of ${name} are in force`,
+      refusal: `settings sleep in the files of ${name}: its next reload, which a run makes itself, would bring them`,
+      ...sets(others),
+    });
+}
+
+/** What takes a setting back; of several, where they stand; of those that stand nowhere, what they are. */
+function nextOf(node: string, settings: readonly SleepingSetting[]): string {
+  const [first] = settings;
+  const written = settings.some(({ file }) => file !== '');
+  if (settings.length === 1 && first !== undefined && written) return resetSetting(node, first);
+  const names = settings.slice(0, TOLD).map((setting) => sqlText(setting.name));
+  const columns = written
+    ? 'name, setting, sourcefile, sourceline FROM pg_file_settings'
+    : 'name, setting, boot_val FROM pg_settings';
+  return psql(node, `SELECT ${columns} WHERE name IN (${names.join(', ')})`);
 }
 
 const shown = (value: string | undefined): string =>

@@ -3,7 +3,7 @@ import { formatMs } from '../duration';
 import type { AnsweringNode } from '../observed';
 import type { Checklist } from '../switchover/checklist';
 import type { ClusterTopology } from '../topology';
-import type { SettingInFile } from './observed';
+import type { AgentReadiness, SettingInFile } from './observed';
 import { notLower } from './settings';
 
 /** Does a finding about this node refuse, or only warn? */
@@ -53,6 +53,11 @@ export function checkAgentAnswers(list: Checklist, { name, agent, agentError, re
   });
 }
 
+type TriedStart = NonNullable<AgentReadiness['start']>;
+
+/** Where a checkpoint writes the progress of replication origins. */
+const ORIGINS_FILE = 'pg_logical/replorigin_checkpoint';
+
 /** M1: a start that was tried ends well, and others would find the server where they look for it. */
 export function checkStartable(list: Checklist, node: AnsweringNode, weight: Weight): void {
   const { name, readiness } = node;
@@ -71,7 +76,7 @@ export function checkStartable(list: Checklist, node: AnsweringNode, weight: Wei
     });
     return;
   }
-  const { problem, setting, leftover, ms } = start;
+  const { problem, setting, ms } = start;
   list[weight]('M1', start.ok, {
     says,
     refusal: `${name} could not be started again as it is configured now`,
@@ -79,14 +84,18 @@ export function checkStartable(list: Checklist, node: AnsweringNode, weight: Wei
       ? `a start was tried in ${Math.round(ms)} ms, up to its shared memory`
       : `${problem ?? 'the start that was tried failed'}${setting == null ? '' : ` (${shown(setting)})`}`,
     limit: 'a start that is tried without being made ends without an error',
-    next:
-      leftover != null
-        ? moveAway(node, [leftover])
-        : setting == null
-          ? psql(name, 'SELECT sourcefile, sourceline, name, setting, error FROM pg_file_settings WHERE NOT applied')
-          : resetSetting(name, setting),
+    next: nextOfTrial(node, start),
   });
   checkWhereItListens(list, node, weight);
+}
+
+/** What mends that at which a start failed in its trial. */
+function nextOfTrial(node: AnsweringNode, { problem, setting, leftover }: TriedStart): string {
+  if (leftover != null) return moveAway(node, [leftover]);
+  if (setting != null) return resetSetting(node.name, setting);
+  // A checkpoint writes that file anew from what the server has in memory.
+  if (problem?.includes(ORIGINS_FILE) === true) return psql(node.name, 'CHECKPOINT');
+  return psql(node.name, 'SELECT sourcefile, sourceline, name, setting, error FROM pg_file_settings WHERE NOT applied');
 }
 
 /** A start that takes more than this part of the hold leaves too little of it to the stop, the promotion and the first commit. */
@@ -160,6 +169,11 @@ const overriddenFor: Readonly<Record<string, string>> = {
     'a standby says with it how far it is, commits wait for that, and its agent starts it with 1s',
   wal_receiver_timeout:
     'a standby ends a session with its upstream in which it heard nothing for so long, and its agent starts it with 5s',
+  wal_sender_timeout:
+    'a primary ends the session of a standby that it heard nothing of for so long, and its agent starts it with 5s',
+  pre_auth_delay: 'each new connection would wait for so long before it may log in, and its agent starts it with 0',
+  data_directory:
+    'a server would start on another directory than the one that its agent looks after, and its agent starts it on its own',
   reserved_connections:
     'sessions of the control role have no place without them while clients take all others, and its agent starts it with 5',
   superuser_reserved_connections:

@@ -17,6 +17,7 @@ import {
   waitsForCopy,
   type ObservedRedis,
 } from './observed';
+import { impatienceOf } from './patience';
 import { moveThatMends } from './refusal';
 import { strangersOf } from './strangers';
 import { waitingSentinel } from './waiting';
@@ -208,6 +209,8 @@ function checkSentinels(list: Checklist, topology: RedisTopology, observed: Obse
       limit: `redis.quorum ${topology.quorum}`,
       next: `docker restart ${name}`,
     });
+    const impatience = state.master === null ? undefined : impatienceOf(name, state);
+    if (impatience !== undefined) list.advise('L1', false, { says: '', ...impatience, next: `docker restart ${name}` });
     list.advise('L1', state.master === null || state.quorate.ok, {
       says: `${name} sees a quorum`,
       refusal: `${name} sees no quorum for a failover`,

@@ -80,6 +80,10 @@ export interface SentinelState {
   /** The version of what it says: of two Sentinels the one with the higher epoch is believed. */
   configEpoch: number;
   quorum: number;
+  /** How long it gets no answer until it takes the master for down, in milliseconds. Absent from a picture of an older version. */
+  downAfterMs?: number;
+  /** How long a failover may take, and after how many of these it is tried again, in milliseconds. Absent as above. */
+  failoverTimeoutMs?: number;
   /** Other Sentinels that it knows. */
   others: number;
   /** Replicas that it knows. */

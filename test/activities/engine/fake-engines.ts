@@ -58,6 +58,9 @@ export class FakeEngines implements EngineSystems {
     [FIRST, 'ready'],
     [SECOND, 'ready'],
   ]);
+  /** Servers whose weight is 0, and those that HAProxy does not check. */
+  readonly weightless = new Set<string>();
+  readonly unchecked = new Set<string>();
   /** What HAProxy believes; its checks correct it at the next look. */
   readonly up = new Map<string, boolean>([
     [FIRST, true],
@@ -151,6 +154,16 @@ export class FakeEngines implements EngineSystems {
         this.up.set(server, health === 'up');
         return Promise.resolve();
       },
+      restoreWeight: (_backend, server) => {
+        this.changes.push(`${server} weight`);
+        this.weightless.delete(server);
+        return Promise.resolve();
+      },
+      enableChecks: (_backend, server) => {
+        this.changes.push(`${server} checks`);
+        this.unchecked.delete(server);
+        return Promise.resolve();
+      },
       info: () => Promise.resolve({ version: '3.0', uptimeSeconds: 1 }),
     };
   }
@@ -163,7 +176,9 @@ export class FakeEngines implements EngineSystems {
         name,
         up,
         admin,
-        status: up ? (admin === 'drain' ? 'DRAIN' : 'UP') : 'DOWN',
+        weight: this.weightless.has(name) ? 0 : 1,
+        checked: !this.unchecked.has(name),
+        status: up ? (admin === 'drain' || this.weightless.has(name) ? 'DRAIN' : 'UP') : 'DOWN',
         check: up ? 'L7OK 200' : 'L7STS 503',
         sessions: this.sessions.get(name) ?? 0,
         queued: 0,
@@ -173,12 +188,13 @@ export class FakeEngines implements EngineSystems {
     // The next check.
     this.looks += 1;
     if (this.looks % this.checkEvery === 0)
-      for (const { name, alive, drained } of this.engines) this.up.set(name, alive && !drained && this.holder === name);
+      for (const { name, alive, drained } of this.engines.filter((one) => !this.unchecked.has(one.name)))
+        this.up.set(name, alive && !drained && this.holder === name);
     return now;
   }
 
   door(): Promise<{ status: number; body: string }> {
-    const to = this.servers().find(({ up, admin }) => up && admin === 'ready')?.name;
+    const to = this.servers().find(({ up, admin, weight }) => up && admin === 'ready' && weight !== 0)?.name;
     if (to === undefined) return Promise.resolve({ status: 503, body: '{}' });
     const role = this.holder === to ? 'active' : 'standby';
     return Promise.resolve({

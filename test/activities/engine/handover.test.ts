@@ -108,6 +108,18 @@ describe('a hand-over of the engines', () => {
     expect(world.admin.get(SECOND)).toBe('ready');
   });
 
+  test('gives the target its share of requests and its checks, whatever somebody took from it meanwhile', async () => {
+    const world = new FakeEngines();
+    world.whileSteppingDown = () => {
+      world.weightless.add(SECOND);
+      world.unchecked.add(SECOND);
+    };
+    await handOverEngine(world.deps(), request);
+    expect(world.changes).toEqual(expect.arrayContaining([`${SECOND} weight`, `${SECOND} checks`]));
+    expect([...world.weightless, ...world.unchecked]).toEqual([]);
+    expect(world.up.get(SECOND)).toBe(true);
+  });
+
   test('is put back when the answer is lost and the source went on as before', async () => {
     const world = new FakeEngines();
     world.whileSteppingDown = () => {

@@ -43,6 +43,11 @@ test('what is proven at the end names what is not so', async () => {
   });
   world.admin.set(SECOND, 'drain');
   expect(whatIsWrong(await look(), proof)).toBe(`HAProxy has ${SECOND} as DRAIN`);
+  world.admin.set(SECOND, 'ready');
+  world.weightless.add(SECOND);
+  expect(whatIsWrong(await look(), proof)).toBe(`HAProxy has ${SECOND} as DRAIN`);
+  expect(await readyEngine(world.deps(), { cluster: 'veloz', run: 'r', node: SECOND })).toContain('active');
+  expect(whatIsWrong(await look(), proof)).toBeUndefined();
 });
 
 test('an engine that answers at the address of another one is not taken for it', async () => {

@@ -117,6 +117,14 @@ describe('a switchover of the engines', () => {
     expect(refused(seen)).toEqual([`L5: HAProxy does not know ${SECOND}`]);
   });
 
+  test('refuses when HAProxy would send the target nothing, by its weight or without checks', () => {
+    const seen = enginePicture();
+    seen.server(SECOND).weight = 0;
+    expect(refused(seen)).toEqual([`L5: HAProxy gives ${SECOND} no requests, whatever its checks say`]);
+    Object.assign(seen.server(SECOND), { weight: 1, checked: false });
+    expect(refused(seen)).toEqual([`L5: HAProxy does not check ${SECOND}, and would not see it take over`]);
+  });
+
   test('refuses when clients reach another engine than the active one, or none', () => {
     const seen = enginePicture();
     seen.observed.door = { node: SECOND, role: 'standby' };
@@ -166,8 +174,11 @@ describe('putting an engine back', () => {
   test('is done when it is drained nowhere', () => {
     const seen = enginePicture();
     expect(decide(seen, { kind: 'ready', node: SECOND })).toMatchObject({ node: SECOND, alreadyDone: true });
-    seen.server(SECOND).admin = 'drain';
-    expect(decide(seen, { kind: 'ready', node: SECOND }).alreadyDone).toBe(false);
+    for (const byHand of [{ admin: 'drain' }, { weight: 0 }, { checked: false }]) {
+      const other = enginePicture();
+      Object.assign(other.server(SECOND), byHand);
+      expect(decide(other, { kind: 'ready', node: SECOND }).alreadyDone).toBe(false);
+    }
   });
 
   test('is possible when no engine is active: that is when it is needed most', () => {

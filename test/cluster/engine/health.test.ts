@@ -31,6 +31,22 @@ describe('what is wrong with the engines', () => {
     expect(finding?.next).toBe(`docker exec ${PROXY} haproxy-runtime "set server veloz_engines/${SECOND} state ready"`);
   });
 
+  test('is an engine to which HAProxy sends nothing by its weight, or that it does not check', () => {
+    const seen = enginePicture();
+    Object.assign(seen.server(SECOND), { weight: 0, checked: true });
+    expect(findings(seen)).toEqual([`refuse L5: HAProxy gives ${SECOND} no requests, whatever its checks say`]);
+    expect(engineFindings(seen.observed)[0]).toMatchObject({
+      measured: 'its weight is 0 (DOWN)',
+      next: `docker exec ${PROXY} haproxy-runtime "set server veloz_engines/${SECOND} weight 100%"`,
+    });
+    expect(member(seen, SECOND)).toMatchObject({ traffic: 'DRAIN' });
+    Object.assign(seen.server(SECOND), { weight: 1, checked: false });
+    expect(findings(seen)).toEqual([`refuse L5: HAProxy does not check ${SECOND}, and would not see it take over`]);
+    expect(engineFindings(seen.observed)[0]?.next).toBe(
+      `docker exec ${PROXY} haproxy-runtime "enable health veloz_engines/${SECOND}"`,
+    );
+  });
+
   test('is a front door that leads elsewhere', () => {
     const seen = enginePicture();
     seen.observed.door = { node: null, role: null, error: 'GET /health was answered 503' };

@@ -1,6 +1,8 @@
 import { content, decide, notOk, objects, primary, standby } from '../support/objects';
 import { picture, ready, STANDBY, STANDBY_2 } from '../support/picture';
 
+const auto = '/var/lib/postgresql/data/postgresql.auto.conf';
+
 objects({
   'search_path was set on the primary alone': {
     change: (seen) => {
@@ -23,6 +25,52 @@ objects({
     id: 'M11',
     says: 'veloz-postgres-primary would acknowledge commits before a standby has them after its next reload or start: synchronous_commit will be local',
     next: 'ALTER SYSTEM RESET synchronous_commit',
+  },
+  'a setting sleeps in the files of the target, and a run makes the reload that it waits for': {
+    change: (seen) =>
+      (ready(standby(seen)).agent.sleeping = [
+        { name: 'wal_keep_size', now: '0kB', value: '1048576kB', file: auto, line: 4 },
+      ]),
+    id: 'M11',
+    result: 'warn',
+    says: "settings sleep in the files of veloz-postgres-standby: its next reload, which a run makes itself, would bring them: wal_keep_size is '0kB', and will be '1048576kB' (limit: the files are in force",
+    next: 'ALTER SYSTEM RESET wal_keep_size',
+  },
+  'several do, one of which was taken out of the files': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.sleeping = [
+        {
+          name: 'authentication_timeout',
+          now: '60000ms',
+          value: '1000ms',
+          file: '/etc/veloz/postgresql.conf',
+          line: 9,
+        },
+        { name: 'wal_keep_size', now: '1048576kB', value: '0kB', file: '', line: 0 },
+      ]),
+    id: 'M11',
+    result: 'warn',
+    says: "authentication_timeout is '60000ms', and will be '1000ms'; wal_keep_size is '1048576kB', and will be '0kB'",
+    next: "pg_file_settings WHERE name IN ('authentication_timeout', 'wal_keep_size')",
+  },
+  'a setting was taken out of the files, and goes with the next reload': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.sleeping = [
+        { name: 'wal_keep_size', now: '1048576kB', value: '0kB', file: '', line: 0 },
+      ]),
+    id: 'M11',
+    result: 'warn',
+    says: "wal_keep_size is '1048576kB', and will be '0kB'",
+    next: "SELECT name, setting, boot_val FROM pg_settings WHERE name IN ('wal_keep_size')",
+  },
+  'TLS sleeps on the target': {
+    change: (seen) =>
+      (ready(standby(seen)).agent.sleeping = [
+        { name: 'ssl', now: 'on', value: 'off', file: '/etc/veloz/postgresql.conf', line: 9 },
+      ]),
+    id: 'M11',
+    says: "veloz-postgres-standby would speak no TLS after its next reload or start, and a run reloads it: whoever asks for it could not log in: ssl is 'on', and will be 'off'",
+    next: 'docker exec veloz-postgres-standby sed -n 9p /etc/veloz/postgresql.conf',
   },
   'the primary archives alone, and loads a library that the standby does not': {
     change: (seen) => {
@@ -78,8 +126,9 @@ content([
     'M1',
     'settings that other checks tell',
     (seen) => {
-      ready(primary(seen)).agent.sessionDefaults = { synchronous_commit: 'on' };
-      ready(standby(seen)).agent.sessionDefaults = { synchronous_commit: 'remote_apply' };
+      ready(primary(seen)).agent.sessionDefaults = { synchronous_commit: 'on', wal_sender_timeout: '5000ms' };
+      ready(standby(seen)).agent.sessionDefaults = { synchronous_commit: 'remote_apply', wal_sender_timeout: '2ms' };
+      ready(standby(seen)).agent.sleeping = [{ name: 'archive_command', now: 'x', value: 'y', file: auto, line: 1 }];
     },
   ],
 ]);

@@ -171,6 +171,32 @@ objects({
     says: 'wal_receiver_timeout does nothing on veloz-postgres-primary: a standby ends a session',
     next: 'ALTER SYSTEM RESET wal_receiver_timeout',
   },
+  'a primary would end the sessions of its standbys, by a setting that the agent overrides': {
+    change: (seen) =>
+      (ready(standby(seen)).agent.leftovers = [{ name: 'wal_sender_timeout', value: '2ms', file: auto, line: 3 }]),
+    id: 'M2',
+    result: 'warn',
+    says: 'wal_sender_timeout does nothing on veloz-postgres-standby: a primary ends the session of a standby',
+    next: 'ALTER SYSTEM RESET wal_sender_timeout',
+  },
+  'each login would wait, by a setting that the agent overrides': {
+    change: (seen) =>
+      (ready(standby(seen)).agent.leftovers = [{ name: 'pre_auth_delay', value: '5', file: auto, line: 3 }]),
+    id: 'M2',
+    result: 'warn',
+    says: "pre_auth_delay does nothing on veloz-postgres-standby: each new connection would wait for so long before it may log in, and its agent starts it with 0: pre_auth_delay = '5' in postgresql.auto.conf",
+    next: 'ALTER SYSTEM RESET pre_auth_delay',
+  },
+  'a file names another data directory, which the agent overrides': {
+    change: (seen) =>
+      (ready(primary(seen)).agent.leftovers = [
+        { name: 'data_directory', value: '/srv/other', file: '/etc/veloz/postgresql.conf', line: 81 },
+      ]),
+    id: 'M2',
+    result: 'warn',
+    says: 'data_directory does nothing on veloz-postgres-primary: a server would start on another directory than the one that its agent looks after',
+    next: 'docker exec veloz-postgres-primary sed -n 81p /etc/veloz/postgresql.conf',
+  },
   'hot_standby is off in a file, which the agent overrides': {
     change: (seen) =>
       (ready(primary(seen)).agent.leftovers = [{ name: 'hot_standby', value: 'off', file: auto, line: 3 }]),

@@ -104,6 +104,33 @@ test('Sentinels without a majority are a problem, one that does not answer is to
   ]);
 });
 
+test.each([
+  [{ downAfterMs: 3_600_000 }, 'would fail over late, or not at all', 'its down-after-milliseconds is 60 min 00 s'],
+  [{ failoverTimeoutMs: 3_600_000 }, 'would fail over late, or not at all', 'its failover-timeout is 60 min 00 s'],
+  [{ downAfterMs: 1 }, 'would fail over where nothing is wrong', 'its down-after-milliseconds is 1 ms'],
+])('a Sentinel with another patience than the image sets is told: %j', (over, refusal, measured) => {
+  const { nodes } = healthy();
+  const [one, two, three] = SENTINELS;
+  const seen = picture(nodes, [sentinel(one, MASTER), sentinel(two, MASTER), sentinel(three, MASTER, over)]);
+  const [finding, ...more] = redisFindings(redisTopology(), seen);
+  expect(finding).toMatchObject({ id: 'L1', result: 'warn', next: `docker restart ${three}` });
+  expect([finding?.refusal, finding?.measured]).toEqual([expect.stringContaining(refusal), measured]);
+  expect(more).toEqual([]);
+});
+
+test('Sentinels that are as the image, or the file of the stack, sets them are well', () => {
+  const { nodes } = healthy();
+  const usual = { downAfterMs: 7000, failoverTimeoutMs: 60_000 };
+  expect(
+    findings(
+      picture(
+        nodes,
+        SENTINELS.map((name) => sentinel(name, MASTER, usual)),
+      ),
+    ),
+  ).toEqual([]);
+});
+
 test('of what was never started, the one command is told that starts it', () => {
   const absent = { exists: false, running: false, status: 'absent' };
   const nodes = [MASTER, REPLICA].map((name) => ({ ...silent(name), container: absent }));
