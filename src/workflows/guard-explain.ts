@@ -86,7 +86,7 @@ export function explainRedis(state: GuardState, redis: RedisGuardState, silenceM
   if (redis.acting !== undefined)
     return redis.acting.asks
       ? `It fails over when somebody approves: veloz-ha approve ${redis.acting.workflowId}. The question is taken back when a master answers.`
-      : `It waits for the end of ${redis.acting.workflowId}.`;
+      : `It waits for the end of ${redis.acting.workflowId}; where a master fails, only until that has let go of the lock of Redis.`;
   if (state.maintenance !== undefined || state.mode === 'off')
     return 'It watches and changes nothing; the Sentinels fail over by themselves.';
   if (redis.backoffUntil !== undefined && holdsFailoverUp(redis))

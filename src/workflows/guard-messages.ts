@@ -139,6 +139,8 @@ export interface RedisGuardState {
     asks: boolean;
     /** The keys of the faults that it was started for; absent in a guard of an older version. */
     faults?: string[];
+    /** The master that it was started about; absent where it is about something else, and in a guard of an older version. */
+    about?: string;
   };
   /** It tries nothing again about Redis before this time. Milliseconds since the epoch. Where there are `waits`, the first of them. */
   backoffUntil?: number;
@@ -208,6 +210,8 @@ export interface RedisGuardKnowledge {
   hanging?: string[];
   /** The keys of the faults that were last told as left over; absent where a watch of an older version told them. */
   left?: string[];
+  /** What is left over waits for a run of its own that may not have taken its lock yet: it is looked at again then. */
+  behind?: true;
 }
 
 /** The whole live state of the guard. */

@@ -1,24 +1,18 @@
 import { getExternalWorkflowHandle, isCancellation, patched, proxyActivities, sleep } from '@temporalio/workflow';
 import type { Activities, RedisWatchResult } from '../activities';
-import { formatMs } from '../cluster/duration';
-import type { GuardPolicy } from '../cluster/guard/policy';
+import { isInTheWay, TAKES_LOCK_MS } from '../cluster/guard/mending';
 import type { RunEnd } from '../cluster/guard/run-end';
 import { strangersSay } from '../cluster/redis/strangers';
 import { TROUBLE } from '../cluster/redis/watch';
-import {
-  REDIS_WAITS,
-  type GuardEvent,
-  type GuardState,
-  type RedisGuardKnowledge,
-  type RedisGuardState,
-} from './guard-messages';
+import { REDIS_WAITS, type RedisGuardKnowledge, type RedisGuardState } from './guard-messages';
+import { BUSY_MS, RedisWaits, type RedisWaitsHost } from './guard-redis-waits';
 import { GuardRuns, newRunId } from './guard-runs';
 import { MAX_BACKOFF_MS, stretchMs, watching, Wait } from './guard-watching';
 import type { RedisFailoverInput } from './redis-input';
 import { rootMessage } from './runbook/runner';
 
-/** Another run holds the lock of Redis: it is tried again after this time, in milliseconds. */
-const BUSY_MS = 2000;
+/** The change that has a run started beside an earlier one. */
+const BESIDE = 'redis-beside-own-run';
 /** A reason has to fit into the input of a run. */
 const REASON_LENGTH = 480;
 
@@ -38,11 +32,7 @@ export function emptyRedisState(): RedisGuardState {
 }
 
 /** The guard, as the part of it that watches Redis needs it. */
-export interface RedisGuardHost {
-  readonly state: GuardState & { redis: RedisGuardState };
-  readonly policy: GuardPolicy;
-  readonly known: RedisGuardKnowledge;
-  note(kind: GuardEvent['kind'], says: string, run?: string): void;
+export interface RedisGuardHost extends RedisWaitsHost {
   /** The state was changed: people are shown it. */
   explain(): void;
   /** A run for PostgreSQL is being started, or goes on. */
@@ -58,11 +48,14 @@ export class RedisGuard {
   private ended = false;
   private readonly waiting = new Wait();
   private readonly runs = new GuardRuns();
+  private readonly waits: RedisWaits;
   private looping: Promise<void> | undefined;
   /** The failover that it has a person asked about. */
   private asking: { workflowId: string; withdrawn?: string } | undefined;
 
-  constructor(private readonly host: RedisGuardHost) {}
+  constructor(private readonly host: RedisGuardHost) {
+    this.waits = new RedisWaits(host);
+  }
 
   private get redis(): RedisGuardState {
     return this.host.state.redis;
@@ -118,10 +111,13 @@ export class RedisGuard {
     const { state } = host;
     const now = Date.now();
     if (redis.backoffUntil !== undefined && now >= redis.backoffUntil) {
-      this.nextWait(now);
+      this.waits.next(now);
       this.forget();
     }
-    const { failures: _failures, ...known } = host.known;
+    const { acting } = redis;
+    const inTheWay = isInTheWay(acting, now);
+    if (host.known.behind === true && !inTheWay) this.forgetLeft();
+    const { failures: _failures, behind: _behind, ...known } = host.known;
     return this.waiting.run(() =>
       proxyActivities<Activities>(watching('Watch Redis')).watchRedis({
         cluster: state.cluster,
@@ -132,7 +128,11 @@ export class RedisGuard {
         ...(redis.seen === undefined ? {} : { seen: redis.seen }),
         mayStart: state.mode === 'auto' && state.maintenance === undefined,
         mayMove: this.movesAway(now),
-        forMs: stretchMs(now, [state.maintenance?.until, redis.backoffUntil]),
+        forMs: stretchMs(now, [
+          state.maintenance?.until,
+          redis.backoffUntil,
+          inTheWay && acting !== undefined ? acting.since + TAKES_LOCK_MS : undefined,
+        ]),
       }),
     );
   }
@@ -143,41 +143,50 @@ export class RedisGuard {
 
   /** What was told while nothing could be done about it is to be told again. */
   private forget(): void {
-    Object.assign(this.host.known, { failed: false, leftOver: false });
-    delete this.host.known.left;
+    this.host.known.failed = false;
+    this.forgetLeft();
+  }
+
+  private forgetLeft(): void {
+    const { known } = this.host;
+    known.leftOver = false;
+    delete known.left;
+    delete known.behind;
   }
 
   /** People let it act, and of these faults one at least waits for no back-off. */
   private acts(faults: readonly string[]): boolean {
-    const { state } = this.host;
-    const { waits, backoffUntil } = this.redis;
-    if (state.mode === 'off' || state.maintenance !== undefined) return false;
-    if (waits === undefined) return backoffUntil === undefined;
-    return faults.some((fault) => (waits[fault]?.until ?? 0) <= Date.now());
-  }
-
-  /** When the next of the back-offs is over. One that is over goes on to count how often in a row its fault was tried in vain. */
-  private nextWait(now: number): void {
-    const untils = Object.values(this.redis.waits ?? {}).flatMap(({ until }) => (until > now ? [until] : []));
-    if (untils.length === 0) delete this.redis.backoffUntil;
-    else this.redis.backoffUntil = Math.min(...untils);
-  }
-
-  /** Whatever was in vain has lost its reason. */
-  private waitNoMore(): void {
-    delete this.redis.backoffUntil;
-    delete this.redis.waits;
+    const { mode, maintenance } = this.host.state;
+    return mode !== 'off' && maintenance === undefined && this.waits.letActOn(faults);
   }
 
   /** A master whose disk takes no writes may be moved away: not again and again, where the disks of all nodes fail. */
   private movesAway(now: number): boolean {
-    const { acting, movedAwayAt = -Infinity } = this.redis;
+    const { movedAwayAt = -Infinity } = this.redis;
     return (
       this.host.state.mode === 'auto' &&
       this.acts([REFUSES]) &&
-      acting === undefined &&
-      now - movedAwayAt >= MAX_BACKOFF_MS
+      now - movedAwayAt >= MAX_BACKOFF_MS &&
+      this.mendsBeside([REFUSES])
     );
+  }
+
+  /**
+   * A failure is told only while nobody holds the lock of Redis. So a run of its own that is under way has settled the roles, and only
+   * starts a node or looks: what fails meanwhile is not to wait for it. Only one that asks a person about this very master is waited for.
+   */
+  private failsOverBeside({ asks, about }: NonNullable<RedisGuardState['acting']>): boolean {
+    const { master } = this.redis;
+    const asksAboutIt = asks && (about ?? master) === master && this.asking?.withdrawn === undefined;
+    return !asksAboutIt && patched(BESIDE);
+  }
+
+  /** The same of what is not urgent: a run that was started just now may not have taken the lock yet. */
+  private mendsBeside(faults: readonly string[]): boolean {
+    const { acting } = this.redis;
+    if (acting === undefined) return true;
+    const atIt = faults.every((fault) => acting.faults?.includes(fault));
+    return !atIt && !acting.asks && !isInTheWay(acting, Date.now()) && patched(BESIDE);
   }
 
   private async take(result: RedisWatchResult): Promise<void> {
@@ -202,17 +211,18 @@ export class RedisGuard {
         if (known.failed) host.note('redis back', result.sees);
         Object.assign(known, nothingKnownOfRedis);
         delete known.hanging;
-        delete known.left;
+        this.forgetLeft();
         redis.movedFrom = null;
-        this.waitNoMore();
+        this.waits.drop();
         return this.withdraw(`${redis.master ?? 'the master'} is well again`);
-      case 'failed':
+      case 'failed': {
+        const free = redis.acting === undefined || (!known.failed && this.failsOverBeside(redis.acting));
         known.failed = true;
         known.sees = result.key;
         host.note('redis failed', result.sees);
-        if (this.acts([FAILED]) && redis.acting === undefined && redis.master !== null)
-          await this.failOver(redis.master);
+        if (this.acts([FAILED]) && free && redis.master !== null) await this.failOver(redis.master);
         return;
+      }
       case 'left over': {
         const faults = result.faults ?? ['left over'];
         known.leftOver = true;
@@ -221,7 +231,9 @@ export class RedisGuard {
         this.hang(result.hanging);
         host.note('redis doubt', result.sees);
         // A person is not asked about it: what is left over can wait until one looks.
-        if (this.acts(faults) && redis.acting === undefined && host.state.mode === 'auto') await this.start(faults, {});
+        if (!this.acts(faults) || host.state.mode !== 'auto') return;
+        if (this.mendsBeside(faults)) await this.start(faults, {});
+        else if (isInTheWay(redis.acting, Date.now())) known.behind = true;
         return;
       }
       case 'refuses':
@@ -244,7 +256,7 @@ export class RedisGuard {
     const { host } = this;
     const { known } = host;
     if ((known.hanging ?? []).some((node) => !now.includes(node))) {
-      this.waitNoMore();
+      this.waits.drop();
       known.failures = 0;
     }
     if (now.length === 0) delete known.hanging;
@@ -258,9 +270,9 @@ export class RedisGuard {
     redis.movedFrom = before;
     Object.assign(host.known, nothingKnownOfRedis);
     delete host.known.hanging;
-    delete host.known.left;
+    this.forgetLeft();
     // The attempt that did not end well has lost its reason.
-    this.waitNoMore();
+    this.waits.drop();
     if (before !== null) {
       const run = by ?? redis.acting?.workflowId;
       host.note('redis moved', run === undefined ? `${sees}; no run moved it${this.lossBy(before)}` : sees, run);
@@ -325,7 +337,7 @@ export class RedisGuard {
     } catch (error) {
       if (isCancellation(error)) throw error;
       delete redis.movedAwayAt;
-      this.backOff(faults, `the failover of Redis could not be started: ${rootMessage(error)}`);
+      this.waits.backOff(faults, `the failover of Redis could not be started: ${rootMessage(error)}`);
       return;
     }
     const asks = approval === 'required';
@@ -336,6 +348,7 @@ export class RedisGuard {
       what: 'redis failover',
       asks,
       faults,
+      ...(what.expectedMaster === undefined ? {} : { about: what.expectedMaster }),
     };
     if (asks) this.asking = { workflowId };
     host.note('redis run', `redis failover started: ${workflowId}`, workflowId);
@@ -352,53 +365,29 @@ export class RedisGuard {
 
   private runEnded(workflowId: string, end: RunEnd): void {
     const { host, redis } = this;
-    const faults = redis.acting?.faults ?? [];
+    // Another one was started beside it since: what it came to changes nothing any more.
+    if (redis.acting?.workflowId !== workflowId)
+      return host.note(
+        'redis run',
+        `redis failover ${end.well ? 'ended' : 'did not end well'}: ${end.says}`,
+        workflowId,
+      );
+    const faults = redis.acting.faults ?? [];
     const withdrawn = this.asking?.workflowId === workflowId ? this.asking.withdrawn : undefined;
     if (!end.well) delete this.redis.movedAwayAt;
     if (end.well) {
       host.note('redis run', `redis failover ended: ${end.says}`, workflowId);
       host.known.failures = 0;
-      for (const fault of faults) delete redis.waits?.[fault];
-      if (redis.waits !== undefined) this.nextWait(Date.now());
+      this.waits.end(faults);
     } else if (withdrawn !== undefined)
       host.note('redis run', `redis failover withdrawn before anybody approved it: ${withdrawn}`, workflowId);
-    else if (end.type === 'Busy') this.wait(faults, 0, `another run holds the lock of Redis: ${end.says}`, workflowId);
-    else this.backOff(faults, `redis failover ${workflowId} did not end well: ${end.says}`, workflowId);
+    else if (end.type === 'Busy')
+      this.waits.wait(faults, 0, `another run holds the lock of Redis: ${end.says}`, workflowId);
+    else this.waits.backOff(faults, `redis failover ${workflowId} did not end well: ${end.says}`, workflowId);
     delete this.redis.acting;
     this.asking = undefined;
     this.forget();
     this.host.explain();
     this.waiting.cancel();
-  }
-
-  private backOff(faults: readonly string[], says: string, run?: string): void {
-    this.wait(faults, 1, says, run);
-    this.host.known.failures += 1;
-  }
-
-  /**
-   * Each fault waits for itself: one that is new, a failed master above all, is tried at once.
-   * @param failed 1 where the attempt did not end well, 0 where it only found the lock taken
-   */
-  private wait(faults: readonly string[], failed: 0 | 1, says: string, run?: string): void {
-    const { redis, host } = this;
-    const now = Date.now();
-    const after = (failures: number) =>
-      failed === 0 ? BUSY_MS : Math.min(MAX_BACKOFF_MS, host.policy.backoff * 2 ** failures);
-    if (faults.length > 0 && patched('redis-backoff-by-fault')) {
-      const waits = (redis.waits ??= {});
-      for (const fault of faults) {
-        const failures = waits[fault]?.failures ?? 0;
-        waits[fault] = { until: now + after(failures), failures: failures + failed };
-      }
-      this.nextWait(now);
-    } else {
-      delete redis.waits;
-      redis.backoffUntil = now + after(host.known.failures);
-    }
-    const own = faults.flatMap((fault) => redis.waits?.[fault]?.until ?? []);
-    const ms = (own.length > 0 ? Math.min(...own) : (redis.backoffUntil ?? now)) - now;
-    const what = own.length > 0 ? 'It is not' : 'Nothing is';
-    host.note('redis run', `${says}. ${what} tried again before ${formatMs(ms)} have passed`, run);
   }
 }

@@ -16,7 +16,7 @@ import type { RedisFailoverRequest } from './redis-input';
 import { redisSteps, type RedisStory } from './redis-steps';
 import { act, reading } from './runbook/activity-options';
 import { approvedOrEnd, warnOf } from './runbook/ask';
-import { aloneOrEnd, describeCluster, lockOrEnd, othersOf } from './runbook/begin';
+import { aloneOrEnd, describeCluster, letGo, lockOrEnd, othersOf } from './runbook/begin';
 import type { Run } from './runbook/run';
 import { initialStepStates, rootMessage, rootType, runSteps, type StepsOutcome } from './runbook/runner';
 import type { Report } from './run-state';
@@ -100,6 +100,7 @@ class RedisRun {
     }
     run.enter('running', 'Starting');
     const outcome = await runSteps(steps, state.steps, run);
+    letGo(run);
     await this.observe().catch(() => run.warn('Redis could not be looked at once more'));
     return this.end(decision, outcome, again);
   }

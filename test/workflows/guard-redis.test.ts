@@ -182,6 +182,44 @@ describe('guard, of Redis', () => {
       });
     });
 
+    test('a new master that fails is failed over beside the run that only brings the old one back', async () => {
+      const cluster = withRedis({ backoff: '10m' });
+      await watching(cluster, async () => {
+        await cluster.seesRedis(redisDead());
+        const first = await cluster.run('redis failover');
+        const moved = { state: 'moved', master: REPLICA, sees: `${REPLICA} is the master`, by: first.id } as const;
+        await cluster.seesRedis(redisSeen('master', moved), ({ known }) => known.failed);
+        await cluster.seesRedis(redisDead({ master: REPLICA }), ({ master }) => master === REPLICA);
+        await cluster.until('another run', ({ redis }) => ![undefined, first.id].includes(redis?.acting?.workflowId));
+        const second = await cluster.run('redis failover');
+        expect(second.input).toMatchObject({ expectedMaster: REPLICA, only: 'repair', approval: 'given' });
+        // What the first one comes to neither ends the second one, nor has anything wait.
+        await first.handle.signal('end', { type: 'Incomplete', says: `${MASTER} does not start` });
+        const says = `redis failover did not end well: ${MASTER} does not start`;
+        const state = await cluster.until('its end', ({ events }) => events.some((each) => each.says === says));
+        expect(state.redis?.acting?.workflowId).toBe(second.id);
+        expect(state.redis?.backoffUntil).toBeUndefined();
+        await second.end({ says: `${REPLICA} is the master` });
+        expect((await cluster.state()).redis?.acting).toBeUndefined();
+      });
+    });
+
+    test('in approve a person is asked about it once, and then about the next master that fails', async () => {
+      const cluster = withRedis({ mode: 'approve' });
+      await watching(cluster, async () => {
+        await cluster.seesRedis(redisDead());
+        const first = await cluster.run('redis failover');
+        await cluster.seesRedis(redisDead(), ({ known }) => known.failed);
+        await cluster.watchesRedis(({ known }) => known.failed);
+        expect((await cluster.state()).redis?.acting).toMatchObject({ workflowId: first.id, about: MASTER });
+        await cluster.seesRedis(redisSeen('master', { state: 'moved', master: REPLICA }), ({ known }) => known.failed);
+        await cluster.until('nothing acting', ({ redis }) => redis?.acting === undefined);
+        await cluster.seesRedis(redisDead({ master: REPLICA }), ({ master }) => master === REPLICA);
+        await cluster.run('redis failover');
+        expect((await cluster.state()).redis?.acting).toMatchObject({ asks: true, about: REPLICA });
+      });
+    });
+
     test.each([
       ['off', (cluster: GuardedCluster) => cluster.handle.executeUpdate('setMode', { args: [{ mode: 'off' }] })],
       [

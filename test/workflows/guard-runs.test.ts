@@ -1,7 +1,8 @@
+import { TAKES_LOCK_MS } from '../../src/cluster/guard/mending';
 import { HOLDS_UP_MS } from '../../src/cluster/guard/run-end';
 import { guardWorkflowId, type GuardInput, type GuardState } from '../../src/workflows/guard-messages';
 import { PRIMARY, STANDBY } from '../cluster/support/picture';
-import { dead, GuardedCluster, protectedLedger, redisDead, seen } from './support/guarded-cluster';
+import { dead, GuardedCluster, protectedLedger, redisDead, redisSeen, seen } from './support/guarded-cluster';
 import { WorkflowServer } from './support/server';
 
 const HOUR = 3_600_000;
@@ -155,6 +156,33 @@ describe('a run that an earlier history of the guard started', () => {
           }),
         );
       });
+    });
+  });
+
+  test('for Redis, and that only waits by now: what else is left over is mended beside it', async () => {
+    await started('redis failover', 'redisFailover', async (redis) => {
+      const cluster = new GuardedCluster(server, {}, { redis: true });
+      const [mended, other] = ['wrong word veloz-redis-sentinel-3', 'second master veloz-redis-replica'];
+      const left = (fault: string) => redisSeen('left over', { sees: fault, faults: [fault] });
+      const acting = { ...redis, asks: false, faults: [mended], since: Date.now() - TAKES_LOCK_MS + 6000 };
+      await cluster.guarded(
+        async () => {
+          // It may not have taken its lock yet.
+          await cluster.seesRedis(left(other));
+          await cluster.watchesRedis(({ known }) => known.leftOver);
+          expect((await cluster.state()).redis?.acting?.workflowId).toBe(redis.workflowId);
+          // It has had the time for that. What it is at itself is not begun twice.
+          await cluster.seesRedis(left(mended), ({ known }) => !known.leftOver);
+          await cluster.watchesRedis(({ known }) => known.left?.[0] === mended);
+          expect((await cluster.state()).redis?.acting?.workflowId).toBe(redis.workflowId);
+          await cluster.seesRedis(left(other), ({ known }) => known.leftOver);
+          await cluster.until('another run', (state) => state.redis?.acting?.workflowId !== redis.workflowId);
+          expect((await cluster.run('redis failover')).input).toMatchObject({ only: 'repair', reason: other });
+        },
+        carried(cluster, {
+          redis: { master: 'veloz-redis-master', movedFrom: null, sees: '', signals: [], acting },
+        }),
+      );
     });
   });
 

@@ -1,6 +1,7 @@
 import { RESTART_MS } from '../../cluster/guard/ended-containers';
 import { containerWords, isKilled } from '../../cluster/guard/mending';
 import type { GuardPolicy } from '../../cluster/guard/policy';
+import type { Startable } from '../../cluster/redis/masterless';
 import type { ActivityDeps } from '../deps';
 import { messageOf } from '../guard/probe';
 import { countAttempt, isDue, noAttempts, startAgain, type Attempts } from '../start-again';
@@ -18,8 +19,8 @@ interface Left extends Attempts {
 }
 
 /**
- * Starts Redis nodes that were killed beside a master that is well. Docker starts one again that crashed, and not one that was killed
- * from outside. The watch of the master waits for none of it.
+ * Starts Redis nodes that were killed. Docker starts one again that crashed, and not one that was killed from outside. The watch of the
+ * master waits for none of it.
  */
 export class KilledNodes {
   private readonly left = new Map<string, Left>();
@@ -41,6 +42,11 @@ export class KilledNodes {
     return [...this.left.values()].find(({ trouble }) => trouble !== undefined)?.trouble;
   }
 
+  /** One is being started at this moment. */
+  get busy(): boolean {
+    return [...this.left.values()].some(({ busy }) => busy);
+  }
+
   /** There is one of which it is not known yet whether it starts. */
   get pending(): boolean {
     return [...this.left.values()].some(({ trouble }) => trouble === undefined);
@@ -52,10 +58,13 @@ export class KilledNodes {
     for (const name of names) if (!this.left.has(name)) this.left.set(name, { ...noAttempts(now), busy: false });
   }
 
-  /** Begins to start those that Docker has not started by now. To be called only while the master answers. Never throws. */
-  startDue(now: number): void {
+  /**
+   * Begins to start those that Docker has not started by now. Never throws.
+   * @param may those that may be started as things are
+   */
+  startDue(now: number, { nodes, settleMs = RESTART_MS }: Startable): void {
     for (const [name, left] of this.left) {
-      if (left.busy || !isDue(left, now, RESTART_MS)) continue;
+      if (left.busy || !nodes.includes(name) || !isDue(left, now, settleMs)) continue;
       left.busy = true;
       countAttempt(left, now, this.policy);
       void this.start(name).then(

@@ -28,6 +28,8 @@ export interface RedisRemedy {
 
 /** A Sentinel that was told whom to watch has the master's answer within this time, in milliseconds: it connects each second. */
 const SEE_LIMIT_MS = 5000;
+/** A master that gives no answer in so many looks in a row has failed: what only waits for it lets others act. */
+const GONE_LOOKS = 2;
 /** A replica that follows anew connects at once, and is copied from then on: it has this long, in milliseconds. */
 const CONNECT_LIMIT_MS = 5000;
 /** One that has not been connected since its start, within this time, in milliseconds, is not restarted again: that was in vain. */
@@ -104,16 +106,15 @@ async function remedy(deps: ActivityDeps, access: RedisAccess, fault: RedisFault
  */
 async function connectAnew(deps: ActivityDeps, access: RedisAccess, node: string, master: string): Promise<string> {
   const connected = (limitMs: number) =>
-    until(
-      `${node} being connected to ${master}`,
+    untilOrMasterGone(access, master, {
+      what: `${node} being connected to ${master}`,
       limitMs,
-      50,
-      async () => {
+      look: async () => {
         const state = await stateOf(access, node);
-        return state?.upstream?.up === true || state?.upstream?.syncing === true ? true : undefined;
+        return state?.upstream?.up === true || state?.upstream?.syncing === true;
       },
-      () => 'not connected',
-    );
+      seen: 'not connected',
+    });
   const began = steadyMs();
   const before = await stateOf(access, node);
   await withConnection(access.node(node), async (client) => {
@@ -148,26 +149,54 @@ async function connectAnew(deps: ActivityDeps, access: RedisAccess, node: string
   return `following ${master} anew was in vain: ended and started, and connected after ${steadyMs() - startedAt} ms`;
 }
 
-/** Tells a Sentinel anew, and returns once the master answers it. @throws Error when it does not */
+/**
+ * Tells a Sentinel anew, and returns once the master answers it.
+ * @throws ApplicationFailure `Failed` (not retried) when it does not: the run has the lock, and the master may fail
+ */
 async function watchAndSee(access: RedisAccess, sentinel: string, master: string): Promise<string> {
   const began = steadyMs();
   await stillMine(`have ${sentinel} watch ${master}`);
   await watchAnew(access, sentinel, master);
   try {
-    await until(
-      `${sentinel} hearing from ${master}`,
-      SEE_LIMIT_MS,
-      50,
-      () =>
-        withConnection(access.sentinel(sentinel), async (client) =>
-          (await client.seesMaster(access.topology.master)) ? true : undefined,
-        ).catch(() => undefined),
-      () => 'no answer',
-    );
+    await untilOrMasterGone(access, master, {
+      what: `${sentinel} hearing from ${master}`,
+      limitMs: SEE_LIMIT_MS,
+      look: () =>
+        withConnection(access.sentinel(sentinel), (client) => client.seesMaster(access.topology.master)).catch(
+          () => false,
+        ),
+      seen: 'no answer',
+    });
   } catch (error) {
-    throw new Error(`L3: ${messageOf(error)}. Next: ${logs(sentinel)}`);
+    throw finalFailure('Failed', `L3: ${messageOf(error)}. Next: ${logs(sentinel)}`);
   }
   return `names ${master}, and heard from it after ${steadyMs() - began} ms`;
+}
+
+/**
+ * Waits for something that is so only while the master is well. A run that waits for it has the lock, and the failover of a master that
+ * fails meanwhile waits for that.
+ * @throws Error when the time is over, or the master gives no answer in {@link GONE_LOOKS} looks
+ */
+async function untilOrMasterGone(
+  access: RedisAccess,
+  master: string,
+  { what, limitMs, look, seen }: { what: string; limitMs: number; look: () => Promise<boolean>; seen: string },
+): Promise<void> {
+  let silent = 0;
+  const gone = new Error(`${master} gave no answer meanwhile, while ${what} was waited for`);
+  await until(
+    what,
+    limitMs,
+    50,
+    async () => {
+      if (await look()) return true;
+      silent = (await stateOf(access, master)) === undefined ? silent + 1 : 0;
+      if (silent >= GONE_LOOKS) throw gone;
+      return undefined;
+    },
+    () => seen,
+  );
 }
 
 /** Starts a container, or lets a frozen Sentinel go on, and waits until what runs in it answers. */

@@ -6,7 +6,7 @@ import {
   mastersOf,
   type ObservedRedis,
 } from '../../cluster/redis/observed';
-import { keepBeating, sleep } from '../context';
+import { finalFailure, keepBeating, sleep } from '../context';
 import type { ActivityDeps } from '../deps';
 import { messageOf } from '../guard/probe';
 import { accessRedis, withConnection, type RedisAccess } from './access';
@@ -24,7 +24,10 @@ export interface RedisProof {
   leaves?: string[];
 }
 
-/** The new state is waited for this long, in milliseconds: a replica that has to be copied anew takes its time. */
+/**
+ * The new state is waited for this long by one attempt, in milliseconds. A replica that has to be copied anew takes its time, and is waited
+ * for by further ones.
+ */
 const LIMIT_MS = 30_000;
 const LOOK_AGAIN_MS = 50;
 const SOAK_EVERY_MS = 250;
@@ -35,7 +38,7 @@ const CANARY_LIMIT_MS = 1000;
 /**
  * Proves the new state, and then for as long as the soak lasts: one master, and it is the expected one; nothing is left over (L3); every
  * replica is connected; a write to the master reaches a replica.
- * @throws Error that says what is not so
+ * @throws ApplicationFailure `Failed` (not retried) that says what is not so, where nothing of it comes right by itself; else an Error
  */
 export async function verifyRedis(
   deps: ActivityDeps,
@@ -44,8 +47,12 @@ export async function verifyRedis(
 ): Promise<{ detail: string; soakedMs: number }> {
   const access = accessRedis(deps, proof.cluster);
   const began = steadyMs();
-  const look = async () =>
-    whatIsWrong(await observeRedis(deps, access.cluster, access.topology), proof) ?? (await canary(access, proof));
+  let waits = true;
+  const look = async () => {
+    const observed = await observeRedis(deps, access.cluster, access.topology);
+    waits = mayComeRight(observed, proof);
+    return whatIsWrong(observed, proof) ?? (await canary(access, proof));
+  };
   let wrong: string | undefined;
   const stopBeating = keepBeating(() => `${wrong ?? 'as it should be'}; ${steadyMs() - began} ms`);
   try {
@@ -58,7 +65,7 @@ export async function verifyRedis(
       await sleep(Math.min(SOAK_EVERY_MS, soakMs));
       wrong = await look();
     }
-    if (wrong !== undefined) throw new Error(wrong);
+    if (wrong !== undefined) throw waits ? new Error(wrong) : finalFailure('Failed', wrong);
     const soakedMs = steadyMs() - settled;
     return {
       detail: `${proof.master} is the one master, every Sentinel that answers names it, ${replicasOf(access, proof) > 0 ? 'a write reached a replica' : 'and there is no replica to confirm a write'}${rounds === 1 ? '' : `; ${rounds} rounds in ${soakedMs} ms`}`,
@@ -67,6 +74,16 @@ export async function verifyRedis(
   } finally {
     stopBeating();
   }
+}
+
+/**
+ * Whether it is worth while to wait on: the expected master is the one, and each node that is not in line answers, so that it may only
+ * read its files, or be copied. Pure. A node that gives no answer is for whoever starts it, and another master for the run that made it one.
+ */
+export function mayComeRight(observed: ObservedRedis, { master, without, leaves = [] }: RedisProof): boolean {
+  const [first, second] = mastersOf(observed);
+  if (first?.name !== master || second !== undefined) return false;
+  return observed.nodes.every(({ name, state }) => state !== null || name === without || leaves.includes(name));
 }
 
 /** What is not as the proof has it; undefined when all is. */

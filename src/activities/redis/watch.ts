@@ -1,7 +1,6 @@
 import type { Signal } from '../../cluster/guard/signals';
 import { notConnected } from '../../cluster/redis/apart';
 import { ailmentSays, refusesWrites } from '../../cluster/redis/ailments';
-import { silentBeside } from '../../cluster/redis/away';
 import { faultKey, type RedisFault } from '../../cluster/redis/faults';
 import { headless, HEADLESS_MS } from '../../cluster/redis/headless';
 import { isStopped, mastersOf, namedMaster, type ObservedRedis, type SeenReplicas } from '../../cluster/redis/observed';
@@ -11,7 +10,6 @@ import {
   judgeRedis,
   hangingIn,
   keyOfRedis,
-  killedBeside,
   leftBehind,
   leftBehindSays,
   undecidedSays,
@@ -21,15 +19,13 @@ import {
   type RedisRound,
   type RedisVerdict,
 } from '../../cluster/redis/watch';
-import { steadyMs } from '../clock';
 import { keepBeating } from '../context';
 import { accessCluster, type ActivityDeps } from '../deps';
 import { endOfStretch } from '../guard/stretch';
 import { AwayNodes } from './away-nodes';
 import { BarredMaster } from './barred-master';
-import { HungNodes } from './hung-nodes';
-import { KilledNodes } from './killed-nodes';
 import { RedisObservatory } from './observatory';
+import { Restarts } from './restarts';
 
 /** What the guard asks of one stretch of watching Redis. Names and numbers only. */
 export interface RedisWatchRequest {
@@ -51,7 +47,7 @@ export interface RedisWatchRequest {
   };
   /** What an earlier stretch saw last in the master's own list of replicas. */
   seen?: SeenReplicas;
-  /** Nodes that were killed, or hang, beside a master that is well may be started. Absent from a guard of an older version: they may not. */
+  /** Nodes that were killed, or hang, may be started. Absent from a guard of an older version: they may not. */
   mayStart?: boolean;
   /** A master whose disk takes no writes may be moved away. Absent from a guard of an older version: it may not. */
   mayMove?: boolean;
@@ -80,7 +76,7 @@ export interface RedisWatchResult {
   faults?: string[];
   /** Of `left over`: the nodes that hang, off their networks. */
   hanging?: string[];
-  /** Nodes that were killed or hung and that the watch has started, each in a sentence. */
+  /** What the watch did about nodes that were killed or hung, each in a sentence. */
   started?: string[];
   /** What was seen last in the master's own list of replicas; absent where nobody has read one. */
   seen?: SeenReplicas;
@@ -92,12 +88,14 @@ const TELL_AFTER_MS = 1500;
 const REPAIR_AFTER_MS = 5000;
 /** How often the lock is asked for while a failure waits for it. */
 const LOCK_EVERY_MS = 500;
+/** A stretch that is over, and has something in hand, goes on at its pace. */
+const NEVER = new AbortController().signal;
 /** The failover of PostgreSQL has this long to begin where both failed together. */
 const POSTGRES_FIRST_MS = 5000;
 
 /**
  * Watches a cluster's Redis until something happens that the guard has to know, or the time is over. Changes nothing but that it starts
- * nodes that were killed, or that hang, beside a master that is well; nothing of it stands in the workflow's history.
+ * nodes that were killed, or that hang; nothing of it stands in the workflow's history.
  */
 export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest): Promise<RedisWatchResult> {
   const access = accessCluster(deps, request.cluster);
@@ -114,8 +112,9 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
   const lasts = new Map<string, number>();
   const without = new Since();
   const refusing = new Since();
-  const killed = new KilledNodes(deps, request.cluster, policy);
-  const hung = new HungNodes(deps, request.cluster, policy);
+  const { cluster, master, movedFrom, mayStart = false } = request;
+  const restarts = new Restarts(deps, { cluster, redis, policy, master, movedFrom, mayStart });
+  const started: string[] = [];
   const away = new AwayNodes();
   const barred = new BarredMaster();
   const rounds: RedisRound[] = [];
@@ -142,6 +141,8 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         replicas = nextSeen(replicas, round.picture, request.master);
         remember(deps, request.cluster, replicas);
       }
+      restarts.see(round, verdict, now);
+      started.push(...restarts.takeStarted());
       const seen: Omit<RedisWatchResult, 'why'> = {
         at: now,
         state: verdict.state,
@@ -150,16 +151,17 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         signals: 'signals' in verdict ? verdict.signals : [],
         master: request.master,
         ...(replicas === undefined ? {} : { seen: replicas }),
+        ...(started.length === 0 ? {} : { started }),
       };
 
-      const master = masterNow(request.master, round.picture, verdict);
-      if (master !== undefined && master !== request.master) {
+      const masterSeen = masterNow(request.master, round.picture, verdict);
+      if (masterSeen !== undefined && masterSeen !== request.master) {
         const by = await deps.lockHolder(request.cluster, 'redis');
-        return { why: 'master', ...seen, master, ...(by === undefined ? {} : { by }) };
+        return { why: 'master', ...seen, master: masterSeen, ...(by === undefined ? {} : { by }) };
       }
 
       if (verdict.state !== 'failed') failedSince = undefined;
-      else if (!request.known.failed && now >= notBefore) {
+      else if (!request.known.failed && now >= notBefore && !restarts.revivesMaster) {
         failedSince ??= now;
         const [holder, postgres] = await Promise.all([
           deps.lockHolder(request.cluster, 'redis'),
@@ -178,18 +180,10 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
             : `${verdict.says}; run ${holder} holds the lock of Redis, and is waited for`;
       }
 
-      if (verdict.state === 'healthy' && request.mayStart === true) {
-        if (round.picture !== undefined) {
-          killed.see(killedBeside(round.picture, request.movedFrom), now);
-          hung.see(silentBeside(round.picture), steadyMs());
-        }
-        killed.startDue(now);
-        hung.restartDue(steadyMs());
-      }
       if (verdict.state === 'healthy' && round.picture !== undefined && request.master !== null)
         away.see(round.picture, request.master, now);
-      const started = [...killed.takeStarted(), ...hung.takeStarted()];
-      if (started.length > 0) return { why: 'sees', ...seen, started };
+      // Not in the middle of a silence that is being counted: a new stretch would count it anew.
+      if (started.length > 0 && (round.answer.answered || verdict.state === 'failed')) return { why: 'sees', ...seen };
 
       if (verdict.state === 'healthy' && round.picture !== undefined) {
         const faults = leftBehind(round.picture, request.movedFrom);
@@ -249,19 +243,20 @@ export async function watchRedis(deps: ActivityDeps, request: RedisWatchRequest)
         }
       }
       if (verdict.state === 'healthy') {
-        const trouble = undecided ?? barred.trouble ?? ailing ?? killed.trouble ?? hung.trouble ?? away.trouble;
+        const trouble = undecided ?? barred.trouble ?? ailing ?? restarts.trouble ?? away.trouble;
         // What was told by an earlier stretch stays told until this one knows.
         const unknown =
           request.known.sees === TROUBLE &&
-          (!looked || killed.pending || away.pending || barred.pending || (refused && ailing === undefined));
+          (!looked || restarts.pending || away.pending || barred.pending || (refused && ailing === undefined));
         if (trouble !== undefined) Object.assign(seen, { state: 'suspect', sees: trouble, key: TROUBLE });
         else if (unknown) seen.key = TROUBLE;
-      }
+      } else if (restarts.trouble !== undefined)
+        Object.assign(seen, { sees: `${seen.sees}; ${restarts.trouble}`, key: `${seen.key}, ${TROUBLE}` });
       if (seen.key === request.known.sees) odd.ends();
-      else if (odd.holds(now) >= patienceMs) return { why: 'sees', ...seen };
+      else if (odd.holds(now) >= patienceMs && !restarts.busy) return { why: 'sees', ...seen };
 
-      if (ends.over()) return { why: 'quiet', ...seen };
-      await observatory.pause(ends.signal);
+      if (ends.over() && !restarts.busy) return { why: 'quiet', ...seen };
+      await observatory.pause(ends.over() ? NEVER : ends.signal);
     }
   } finally {
     stopBeating();

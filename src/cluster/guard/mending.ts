@@ -94,7 +94,7 @@ const HANGS_AGAIN_MS = 30_000;
 export const MAX_MENDING_BACKOFF_MS = 5 * 60_000;
 
 /** A run that was started has taken its lock within this time, or was refused, in milliseconds. */
-const TAKES_LOCK_MS = 60_000;
+export const TAKES_LOCK_MS = 60_000;
 /** The first pause while a run is in the way, and the longest, in milliseconds. */
 const BUSY_MS = 2000;
 const MAX_BUSY_PAUSE_MS = 60_000;

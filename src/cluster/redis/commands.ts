@@ -10,6 +10,9 @@ export const sentinelCli = (sentinel: string, command: string): string =>
 /** Starts a container. */
 export const startContainer = (name: string): string => `docker start ${name}`;
 
+/** Ends a container, whatever hangs in it, and starts it again. */
+export const restartContainer = (name: string): string => `docker restart ${name}`;
+
 /** What Redis and its Sentinels look like now. */
 export const redisStatus = (cluster: string): string => `veloz-ha redis status --cluster ${cluster}`;
 

@@ -4,7 +4,14 @@ import { formatSize } from '../size';
 import type { Checklist } from '../switchover/checklist';
 import { ailmentsOf, dropsKeys } from './ailments';
 import { knock } from './barred';
-import { redisFailover, redisStatus, START_STACK, startContainer } from './commands';
+import {
+  redisFailover,
+  redisStatus,
+  restartContainer,
+  START_STACK,
+  startContainer,
+  unfreezeContainer,
+} from './commands';
 import { SILENT_MS, type Decided, type RedisRequest } from './decision';
 import { mostAdvanced, type RedisFault } from './faults';
 import {
@@ -56,8 +63,8 @@ export function forced(
       limit: 'one',
       next: redisFailover(observed.cluster),
     });
-  // A master that a person stopped has its data.
-  const ended = node !== undefined && isStopped(node.container);
+  // A master that a person stopped, or that hangs, has its data.
+  const hasData = node !== undefined && node.state === null && node.container.exists;
   list.require('L1', target !== undefined, {
     says: 'a replica can take over',
     refusal: `no replica can take over from ${source}`,
@@ -69,7 +76,9 @@ export function forced(
             .map(({ name, error }) => `${name}: ${error ?? 'it reads its files, or is no replica'}`)
             .join('; ') || 'there is none',
     limit: 'one that answers and has what the others have',
-    next: startContainer(ended ? source : (observed.nodes.find(({ name }) => name !== source)?.name ?? source)),
+    next: hasData
+      ? wakeMaster(node, source)
+      : startContainer(observed.nodes.find(({ name }) => name !== source)?.name ?? source),
   });
   checkSilence(list, observed, source);
   const stays = request.leaveStopped === true && node !== undefined && wasStoppedByHand(node.container);
@@ -157,6 +166,12 @@ function revival(
   };
 }
 
+/** What has a master answer again that runs and does not, is frozen, or has ended. */
+function wakeMaster(node: ObservedRedisNode | undefined, name: string): string {
+  if (node?.container.status === 'paused') return unfreezeContainer(name);
+  return node?.container.running === true ? restartContainer(name) : startContainer(name);
+}
+
 /**
  * `WAIT 1` is the word of any replica: one that is silent now, or has more, may hold writes that the target never got. That does
  * not refuse, because a replica that is gone too would keep all writes waiting; the report says what it means.
@@ -232,7 +247,10 @@ function checkFreshness(
         ? `${name} has had no connection to it since its own start`
         : `${name} has had none for ${formatMs(downMs)}; the Sentinels have heard nothing for ${formatMs(silentMs)}`,
     limit: `at most ${formatMs(SILENT_MS)} more`,
-    next: startContainer(source),
+    next: wakeMaster(
+      observed.nodes.find((one) => one.name === source),
+      source,
+    ),
   };
   const copied = (downMs !== null && !cutShort) || target.state.keys > 0 || request.asBefore === true;
   if (!copied)

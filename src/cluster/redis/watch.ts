@@ -225,8 +225,8 @@ function silenceIn(
   return { since: first.at, forMs: newest.at + newest.answer.ms - first.at, count: silent.length };
 }
 
-/** The Sentinel that is failing over. */
-function whoFailsOver(observed: ObservedRedis): string | undefined {
+/** The Sentinel that is failing over; undefined where none is. */
+export function whoFailsOver(observed: ObservedRedis): string | undefined {
   return answeringSentinels(observed).find(({ state }) => state.master?.flags.includes('failover_in_progress') === true)
     ?.name;
 }

@@ -81,6 +81,8 @@ export class FakeRedis {
   named = MASTER;
   /** A second master, which has a key; the one that is named has none. */
   alsoMaster: string | undefined;
+  /** A Sentinel that names another one. */
+  readonly otherWord = new Map<string, string>();
   /** How long ago they heard from it, in milliseconds. */
   heardMs = 100;
   flags = 'master';
@@ -314,7 +316,7 @@ export class FakeRedis {
         return name;
       case 'MASTER':
         return pairs({
-          ip: this.named,
+          ip: this.otherWord.get(name) ?? this.named,
           port: 6379,
           flags: this.flags,
           'last-ok-ping-reply': this.heardMs,

@@ -1,4 +1,5 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
+import type { ActivityDeps } from '../../../src/activities/deps';
 import { redisActivities } from '../../../src/activities/redis';
 import { watchRedis, type RedisWatchRequest } from '../../../src/activities/redis/watch';
 import type { ObservedRedis } from '../../../src/cluster/redis/observed';
@@ -10,14 +11,17 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('a stretch of watching Redis', () => {
   let world: FakeRedis;
+  /** Of one worker. */
+  let deps: ActivityDeps;
   beforeEach(async () => {
     world = await FakeRedis.start();
+    deps = world.deps();
   });
   afterEach(() => world.close());
 
   const known = { failed: false, leftOver: false, sees: 'healthy' };
   const watch = (over: Partial<RedisWatchRequest> = {}) =>
-    watchRedis(world.deps(), {
+    watchRedis(deps, {
       cluster: 'veloz',
       master: MASTER,
       movedFrom: null,
@@ -309,6 +313,69 @@ describe('a stretch of watching Redis', () => {
     await happens();
     await watch({ mayStart: true, forMs: 4500, ...over });
     expect(world.started).toEqual([]);
+  });
+
+  describe('starts a replica that was killed also where no master answers:', () => {
+    const started = [`${REPLICA} was started again: its container is exited, exit code 137`];
+    /** It is looked at everything every three seconds, and so the replica was seen connected. */
+    const LOOKED_MS = 3500;
+
+    test('the master hangs a moment later', async () => {
+      const watching = watch({ mayStart: true });
+      await pause(LOOKED_MS);
+      await world.kill(REPLICA);
+      world.freeze(MASTER);
+      world.heardMs = 5000;
+      expect(await watching).toMatchObject({ why: 'failed', failure: { kind: 'silent' }, started });
+      expect(world.started).toEqual([REPLICA]);
+    });
+
+    test('the master was made its replica', async () => {
+      const watching = watch({ mayStart: true });
+      await pause(LOOKED_MS);
+      world.following.add(MASTER);
+      await world.kill(REPLICA);
+      expect(await watching).toMatchObject({ why: 'sees', state: 'suspect', started });
+      expect(world.started).toEqual([REPLICA]);
+    });
+
+    test('the container of the master was removed, in the next stretch', async () => {
+      const watching = watch({ mayStart: true });
+      await pause(LOOKED_MS);
+      await world.kill(MASTER);
+      world.containers.set(MASTER, { exists: false, running: false, status: 'absent' });
+      expect(await watching).toMatchObject({ why: 'failed' });
+      await world.kill(REPLICA);
+      const told = { ...known, failed: true, sees: 'failed dead' };
+      expect(await watch({ mayStart: true, known: told })).toMatchObject({ why: 'sees', started });
+    });
+
+    test.each<[string, () => unknown, number?]>([
+      ['it was never seen connected', () => world.kill(REPLICA), 0],
+      ['a person stopped it', () => world.kill(REPLICA, 0)],
+      [
+        'a run has Redis',
+        () => {
+          world.holder = 'redis-failover-1';
+          return world.kill(REPLICA);
+        },
+      ],
+      [
+        'a Sentinel fails over',
+        () => {
+          world.flags = 'master,o_down,failover_in_progress';
+          return world.kill(REPLICA);
+        },
+      ],
+    ])('not where %s', async (_why, happens, lookedMs = LOOKED_MS) => {
+      const seen = { ...known, sees: 'suspect' };
+      const watching = watch({ mayStart: true, known: seen, forMs: lookedMs + 4000 });
+      await pause(lookedMs);
+      world.following.add(MASTER);
+      await happens();
+      await watching;
+      expect(world.started).toEqual([]);
+    });
   });
 
   test('tells of one that does not start, and of that once', async () => {
