@@ -155,7 +155,12 @@ describe('the control path needs nothing of the application', () => {
   test('what keeps clients from a standby is granted in the application’s database, and nothing of the application runs for it', async () => {
     const { primary } = await roles();
     const routines = [
-      ...['set_config(text,text,boolean)', 'current_setting(text)', 'pg_is_in_recovery()', 'pg_sleep(double precision)'],
+      ...[
+        'set_config(text,text,boolean)',
+        'current_setting(text)',
+        'pg_is_in_recovery()',
+        'pg_sleep(double precision)',
+      ],
       ...['pg_backend_pid()', 'pg_terminate_backend(integer,bigint)', 'count()', 'int4pl(integer,integer)'],
       'int4lt(integer,integer)',
     ].join(', ');
