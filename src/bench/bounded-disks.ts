@@ -10,8 +10,8 @@ const POSTGRES_UID = 999;
 
 /**
  * Small disks for the PostgreSQL nodes, so that one can be filled: while they are in place, the stack runs with empty databases on
- * loop-mounted ext4 images, under the same names. The stack's own volumes are not touched; `veloz-ha stack up` alone
- * would bring them back too. Needs root.
+ * loop-mounted ext4 images, under the same names. The stack's own volumes are not touched; `veloz-ha stack up --recreate`
+ * alone would bring them back too. Needs root.
  */
 export class BoundedDisks {
   private constructor(

@@ -34,10 +34,13 @@ export async function must(...args: string[]): Promise<void> {
   if (code !== 0) process.exit(code);
 }
 
-/** The stack, Temporal and a worker; what runs already goes on. `--as-is`: all of them run already. */
+/**
+ * The stack, Temporal and a worker; what runs already goes on, and is made anew where its image was built anew. `--as-is`: all of them run
+ * already.
+ */
 export async function bringUp(): Promise<void> {
   if (process.argv.includes('--as-is')) return;
-  await must('stack', 'up');
+  await must('stack', 'up', '--recreate');
   await must('temporal', '--detach');
   await must('worker', '--detach');
 }

@@ -43,7 +43,8 @@ export function loadTarget(): Target {
  */
 export async function ensureStack(standbys: number, part: 'postgres' | 'all of it' = 'postgres'): Promise<void> {
   const only = part === 'postgres' ? ['--only', 'postgres'] : [];
-  const args = ['stack', 'up', '--standbys', String(standbys), ...only, '-q'];
+  // What is measured is what was built.
+  const args = ['stack', 'up', '--recreate', '--standbys', String(standbys), ...only, '-q'];
   await new Promise<void>((resolve, reject) => {
     const up = spawn(join(packageRoot, 'bin', 'veloz-ha'), args, { stdio: ['ignore', 2, 2] });
     up.once('error', reject);

@@ -19,9 +19,11 @@ function addStack(program: HaCommand, build: Builder, actions: typeof allActions
     'veloz-ha stack up',
     'veloz-ha stack up --only postgres         # PostgreSQL and PgBouncer alone; what runs already goes on',
     'veloz-ha stack up --standbys 2 --timeout 5m',
+    'veloz-ha stack up --recreate              # an outage: all that has a new image is made anew at once',
   ]);
   up.addOption(oneOf('--only <part>', 'start this part alone; wait for no other one', ['postgres']));
   up.option('--standbys <number>', 'PostgreSQL standbys: 1 or 2', wholeNumber(1, 2), 1);
+  up.option('--recreate', 'make anew what runs with an older image or other settings, all at once');
   up.option('--timeout <duration>', 'wait for at most this long, such as 90s (default: 3m)', duration);
   build.act(up, actions.stackUp);
 

@@ -36,14 +36,16 @@ export function dockerEnvironment(environment: NodeJS.ProcessEnv): NodeJS.Proces
 }
 
 /**
- * Runs Docker Compose on the stack. What it says goes to stderr, or to stdout where that is the result (`logs`).
+ * Runs Docker Compose on the stack. What it says goes to stderr, or to stdout where that is the result (`logs`). `onOutput` gets what
+ * it answers, and nothing is shown.
  * @throws Problem `SetUp` when it fails, with its last words
  */
 export async function runCompose(
   cli: Cli,
   args: readonly string[],
-  options: { output?: 'stdout' | 'stderr' } = {},
+  options: { output?: 'stdout' | 'stderr'; onOutput?: (text: string) => void } = {},
 ): Promise<void> {
+  const { onOutput } = options;
   const script = join(packageRoot, 'scripts', 'compose.sh');
   if (!existsSync(script) || !existsSync(join(packageRoot, COMPOSE_FILE))) {
     throw new Problem('SetUp', 'this installation has no stack', {
@@ -55,7 +57,7 @@ export async function runCompose(
   const follow = (chunk: Buffer) => {
     tail = (tail + chunk.toString()).slice(-2_000);
   };
-  const shown = options.output === 'stdout' || !cli.quiet;
+  const shown = onOutput === undefined && (options.output === 'stdout' || !cli.quiet);
   const child = spawn('bash', [script, ...args], {
     cwd: packageRoot,
     env: dockerEnvironment(cli.io.env),
@@ -65,7 +67,10 @@ export async function runCompose(
       shown && cli.io.stderr.isTTY === true ? 'inherit' : 'pipe',
     ],
   });
-  child.stdout?.on('data', follow);
+  child.stdout?.on('data', (chunk: Buffer) => {
+    onOutput?.(chunk.toString());
+    follow(chunk);
+  });
   child.stderr?.on('data', (chunk: Buffer) => {
     follow(chunk);
     if (shown) cli.io.stderr.write(chunk);

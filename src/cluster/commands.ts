@@ -56,6 +56,10 @@ export function logs(container: string): string {
   return `docker logs --tail 20 ${container}`;
 }
 
+/** Builds the images, which changes no container. `veloz-ha stack up` leaves what runs as it is. */
+export const NEW_IMAGES =
+  'npm run setup   # builds the images; docs/upgrade.md says how they get in, one node at a time';
+
 /** What Docker's check of a container's health said the last times. */
 export const healthOf = (container: string): string =>
   `docker inspect --format '{{json .State.Health.Log}}' ${container}`;

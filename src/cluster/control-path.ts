@@ -1,4 +1,4 @@
-import { psql, psqlIn, sqlName, sqlText } from './commands';
+import { NEW_IMAGES, psql, psqlIn, sqlName, sqlText } from './commands';
 import { answers, presentNodes, primaries, type ObservedCluster, type ObservedNode } from './observed';
 import type { Checklist } from './switchover/checklist';
 import { RELOAD } from './switchover/replication';
@@ -65,7 +65,7 @@ export function checkRights(
       refusal: `nobody can set synchronous_standby_names on ${name}: ALTER SYSTEM is not allowed`,
       measured: 'allow_alter_system is off',
       limit: 'on, which wins over every file where an agent of this version starts the server',
-      next: 'npm run setup && veloz-ha stack up',
+      next: NEW_IMAGES,
     });
   }
 }
@@ -136,9 +136,7 @@ function checkPlaces(list: Checklist, node: string, settings: Readonly<Record<st
       refusal: `${node} keeps no places for ${whose}: once clients have taken all connections it is shut out`,
       measured: `${setting} is ${value}, max_connections ${settings.max_connections}`,
       limit: `at least ${least}, with which its agent starts it`,
-      next: full
-        ? `${psql(node, 'ALTER SYSTEM SET max_connections = 100')} && docker restart ${node}`
-        : 'npm run setup && veloz-ha stack up',
+      next: full ? `${psql(node, 'ALTER SYSTEM SET max_connections = 100')} && docker restart ${node}` : NEW_IMAGES,
     });
   }
 }

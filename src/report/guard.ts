@@ -1,17 +1,22 @@
-import { CONFIRMED_WITHIN_MS } from '../cluster/guard/confirmation';
-import { problemSentence, type Check } from '../cluster/check';
+import { problemSentence } from '../cluster/check';
 import type { Ledger } from '../cluster/guard/ledger';
 import type { GuardMode } from '../cluster/guard/policy';
 import { holdsFailoverUp, type GuardEvent, type GuardState, type RedisGuardState } from '../workflows/guard-messages';
 import type { StartedRun } from '../workflows/guard-runs';
 import { namesTrouble } from '../workflows/guard-explain';
 import { evidenceTable } from './evidence';
+import {
+  guardTroubles,
+  handsOff,
+  isBackingOff,
+  isSuspicious,
+  isUnconfirmed,
+  namesAgain,
+  notReady,
+} from './guard-troubles';
 import type { Style } from './style';
 import { hang, padEnd, section } from './text';
 import { formatAge, formatSeconds } from './words';
-
-/** A ledger that nobody confirms for this long, in milliseconds, is told: twice as long as it proves something. */
-const CONFIRMATION_TOLD_MS = 2 * CONFIRMED_WITHIN_MS;
 
 /** Events that a card shows; all that the guard keeps with `-v`. */
 const EVENTS_SHOWN = 8;
@@ -67,50 +72,29 @@ export function noGuard(look: GuardLook, cluster?: string): NoGuard | undefined 
   }
 }
 
-/** Why the cluster of a guard is not well, each in half a sentence; empty while it is. */
-export function guardTroubles(state: GuardState, now: number): string[] {
-  const troubles: string[] = [];
-  const against = state.signals.filter((signal) => signal.speaks === 'for').length;
-  if (state.acting !== undefined) troubles.push(`a ${state.acting.what} goes on: ${state.acting.workflowId}`);
-  else if (against > 0) troubles.push(`it sees signs of a failure: ${state.sees}`);
-  if (isBackingOff(state, now)) troubles.push('its last attempt did not end well, and it waits before the next one');
-  if (state.namesFailed !== undefined)
-    troubles.push(`${namesTrouble(state.namesFailed)}; ${namesAgain(state, (at) => new Date(at).toISOString())}`);
-  troubles.push(...(state.mending?.nodes ?? []).map(({ node, says }) => `${node}: ${says}`));
-  troubles.push(...redisTroubles(state, now));
-  for (const finding of notReady(state)) troubles.push(`not ready: ${problemSentence(finding)}`);
-  if (state.ledger.state !== 'protected') troubles.push(`the ledger says ${state.ledger.state}: ${state.ledger.why}`);
-  else if (isUnconfirmed(state.ledger, now))
-    troubles.push(
-      `the ledger says protected, and was last confirmed ${formatAge(now - (state.ledger.confirmedAt ?? now))} ago: it proves nothing now`,
-    );
-  return troubles;
+/**
+ * What `status` tells of the guard beside the other tiers. That nobody fails over by itself is a choice, and a hint; what the guard is not
+ * well with is a problem.
+ */
+export function guardFindings(
+  look: GuardLook,
+  cluster: string,
+  now: number,
+): { problems: NoGuard[]; hints: NoGuard[] } {
+  if (look.kind !== 'guards') {
+    const none = noGuard(look, cluster);
+    return { problems: [], hints: none === undefined ? [] : [none] };
+  }
+  const troubles = guardTroubles(look.state, now);
+  const idle = handsOff(look.state, now);
+  return {
+    problems:
+      troubles.length === 0
+        ? []
+        : [{ says: `the guard: ${troubles.join('; ')}`, next: `veloz-ha guard status --cluster ${cluster}` }],
+    hints: idle === undefined ? [] : [idle],
+  };
 }
-
-/** What would keep a failover or a planned move from working. */
-const notReady = (state: GuardState): Check[] =>
-  (state.readiness?.findings ?? []).filter(({ result }) => result === 'refuse');
-
-/** The same of Redis. */
-function redisTroubles({ redis }: GuardState, now: number): string[] {
-  if (redis === undefined) return [];
-  const troubles: string[] = [];
-  if (redis.acting !== undefined) troubles.push(`a ${redis.acting.what} goes on: ${redis.acting.workflowId}`);
-  else if (isSuspicious(redis.signals)) troubles.push(`it sees signs of a failure of Redis: ${redis.sees}`);
-  else if (redis.trouble !== undefined) troubles.push(`Redis: ${redis.trouble}`);
-  else if (redis.movedFrom !== null) troubles.push(`${redis.movedFrom}, which was the master, has not come back yet`);
-  if (redis.backoffUntil !== undefined && redis.backoffUntil > now)
-    troubles.push('its last attempt at Redis did not end well, and it waits before the next one');
-  return troubles;
-}
-
-const namesAgain = ({ namesBackoffUntil }: GuardState, time: (at: number) => string): string =>
-  namesBackoffUntil === undefined ? 'it is tried again now' : `tried again at ${time(namesBackoffUntil)}`;
-
-const isUnconfirmed = ({ confirmedAt }: Ledger, now: number): boolean =>
-  confirmedAt !== undefined && now - confirmedAt > CONFIRMATION_TOLD_MS;
-
-const isSuspicious = (signals: GuardState['signals']): boolean => signals.some(({ speaks }) => speaks === 'for');
 
 /** What the guard sees, waits for and will do, its mode, its ledger, the evidence while something is going on, the last events. */
 export function guardText(state: GuardState, now: number, style: Style, link?: string): string {
@@ -131,9 +115,11 @@ export function guardText(state: GuardState, now: number, style: Style, link?: s
 /** The part of the card that changes by itself: everything but the events. */
 export function guardCard(state: GuardState, now: number, style: Style): string {
   const { colour } = style;
+  const idle = handsOff(state, now);
   const maintenance = state.maintenance === undefined ? '' : `, ${colour.bold(colour.yellow('MAINTENANCE'))}`;
   const parts = [`${verdict(state, now, style)}  guard of ${state.cluster}, mode ${state.mode}${maintenance}`];
-  const fact = (name: string, value: string, width = 9) => hang(`  ${colour.dim(padEnd(name, width))}  `, value, style);
+  const fact = (name: string, value: string, width = 9) =>
+    hang(`  ${colour.dim(padEnd(name, width))}  `, clockTimes(value, now, style), style);
   parts.push(
     [
       fact('Sees', state.sees),
@@ -147,6 +133,7 @@ export function guardCard(state: GuardState, now: number, style: Style): string 
 
   const facts: [string, string][] = [['Mode', `${state.mode}: ${modeWords[state.mode]}`]];
   if (state.maintenance !== undefined) facts.push(['Maintenance', maintenanceText(state.maintenance, now, style)]);
+  if (idle !== undefined) facts.push(['', `next: ${idle.next}`]);
   if (isBackingOff(state, now)) {
     const until = state.backoffUntil ?? now;
     facts.push([
@@ -171,7 +158,8 @@ export function eventLine(event: GuardEvent, style: Style, dated = false): strin
   const { colour } = style;
   const time = dated ? style.dateTime(event.at) : style.clock(event.at);
   const run = event.run === undefined || event.says.includes(event.run) ? '' : ` (${event.run})`;
-  return hang(`${colour.dim(time)}  ${paintKind(event.kind, style)}  `, `${event.says}${run}`, style);
+  const says = clockTimes(`${event.says}${run}`, event.at, style);
+  return hang(`${colour.dim(time)}  ${paintKind(event.kind, style)}  `, says, style);
 }
 
 /** The guard in a line or two, for `status`, or why there is none. */
@@ -188,6 +176,8 @@ export function guardLine({ guard: state, noGuard: none }: GuardPart, now: numbe
   lines.push(hang('  ', `ledger ${ledgerText(state.ledger, now, style)}`, style));
   if (state.maintenance !== undefined)
     lines.push(hang('  ', `maintenance ${maintenanceText(state.maintenance, now, style)}`, style));
+  const idle = handsOff(state, now);
+  if (idle !== undefined) lines.push(`    ${colour.dim('next')}  ${colour.cyan(idle.next)}`);
   lines.push(...actingLines(state.acting, state.mode === 'approve', now, style));
   lines.push(...actingLines(state.redis?.acting, state.redis?.acting?.asks === true, now, style));
   if (!well && state.acting === undefined && state.redis?.acting === undefined)
@@ -209,9 +199,7 @@ function verdict(state: GuardState, now: number, style: Style): string {
     case 'protected':
       return isUnconfirmed(state.ledger, now)
         ? yellow('UNKNOWN')
-        : notReady(state).length > 0
-          ? yellow('PROTECTED, NOT READY')
-          : colour.bold(colour.green(`${glyphs.done} PROTECTED`));
+        : protectedWords(state, now, yellow, colour.bold(colour.green(`${glyphs.done} PROTECTED`)));
     case 'degraded':
       return yellow('DEGRADED');
     case 'unknown':
@@ -219,10 +207,18 @@ function verdict(state: GuardState, now: number, style: Style): string {
   }
 }
 
+/** Nothing would be lost; whether all is well besides. Green only where `guard status` exits with 0. */
+function protectedWords(state: GuardState, now: number, yellow: (word: string) => string, well: string): string {
+  if (notReady(state).length > 0) return yellow('PROTECTED, NOT READY');
+  if (guardTroubles(state, now).length > 0) return yellow('PROTECTED, NOT WELL');
+  return handsOff(state, now) === undefined ? well : yellow('PROTECTED, NO FAILOVER');
+}
+
 /** What is left over, one paragraph a node: what is so, what is done about it, how the last attempt ended. */
 function mendingPart(state: GuardState, now: number, style: Style): string {
   const { nodes = [], acting } = state.mending ?? {};
-  const fact = (name: string, value: string) => hang(`  ${style.colour.dim(padEnd(name, 9))}  `, value, style);
+  const fact = (name: string, value: string) =>
+    hang(`  ${style.colour.dim(padEnd(name, 9))}  `, clockTimes(value, now, style), style);
   const lines = nodes.flatMap((each) => [
     fact('Left over', `${each.node}: ${each.says}`),
     fact('', mendingNext(state, each, style)),
@@ -238,6 +234,8 @@ function mendingNext(
   { node, acts, byHand, next, started, nextAt, attempts }: NonNullable<GuardState['mending']>['nodes'][number],
   style: Style,
 ): string {
+  // Nobody knows who sent the signal, and it need not have been a person.
+  if (byHand?.startsWith('docker start ') === true) return `It was told to stop, and stays so. Next: ${byHand}`;
   if (byHand !== undefined) return `It stays so: a person did that. Next: ${byHand}`;
   if (next !== undefined) return `It stays so until a person ends it. Next: ${next}`;
   if (state.mode !== 'auto' || state.maintenance !== undefined)
@@ -273,7 +271,8 @@ function readyFacts({ readiness }: GuardState, now: number, style: Style): [stri
 
 /** Redis in the card: who is the master, what is seen of it, and what follows. */
 function redisPart(redis: RedisGuardState, now: number, style: Style): string {
-  const fact = (name: string, value: string) => hang(`  ${style.colour.dim(padEnd(name, 9))}  `, value, style);
+  const fact = (name: string, value: string) =>
+    hang(`  ${style.colour.dim(padEnd(name, 9))}  `, clockTimes(value, now, style), style);
   const until = redis.backoffUntil ?? 0;
   return [
     fact('Redis', `${redis.master === null ? 'no master is known' : `master ${redis.master}`}: ${redis.sees}`),
@@ -328,14 +327,16 @@ function maintenanceText(maintenance: NonNullable<GuardState['maintenance']>, no
   return `on ${end}, by ${by} since ${moment(since, now, style)}${reason}. Nothing fails over, relaxes or fences meanwhile`;
 }
 
-function isBackingOff(state: GuardState, now: number): boolean {
-  return state.backoffUntil !== undefined && state.backoffUntil > now;
-}
-
 /** A time of day, with its date where it is not of these hours. */
 function moment(at: number, now: number, style: Style): string {
   return Math.abs(now - at) > 12 * 3_600_000 ? style.dateTime(at) : style.clock(at);
 }
+
+const ISO_TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
+
+/** The guard knows no time zone but UTC: its times on the clock of whoever reads the card. */
+export const clockTimes = (text: string, now: number, style: Style): string =>
+  text.replace(ISO_TIME, (iso) => moment(Date.parse(iso), now, style));
 
 /** Columns of the longest kind, so that what happened stands under each other. */
 const KIND_WIDTH = 14;

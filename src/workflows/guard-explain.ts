@@ -57,12 +57,18 @@ export function explainGuard(
     };
   if (state.ledger.state === 'protected') {
     const confirm = formatMs(policy.probeInterval * policy.confirmations);
+    const primary = state.ledger.primary ?? 'the primary';
+    if (state.readiness?.ready === false)
+      return {
+        waitsFor: 'What is not ready (below) to be put right.',
+        next: 'A failover now would fail or be long.',
+      };
     return {
       waitsFor: 'Something to happen.',
       next:
         state.mode === 'auto'
-          ? `When ${state.ledger.primary ?? 'the primary'} dies it fails over at once; when it falls silent, after ${confirm} of silence that others confirm.`
-          : `When ${state.ledger.primary ?? 'the primary'} fails it plans a failover and asks for approval.`,
+          ? `${primary} dead: failover at once. ${primary} silent: after ${confirm}, if others confirm it.`
+          : `${primary} dead or silent: it plans a failover and asks for approval.`,
     };
   }
   if (state.ledger.state === 'degraded' && state.ledger.why.startsWith(SOME_PASS))

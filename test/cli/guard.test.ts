@@ -36,6 +36,12 @@ describe('guard status', () => {
     expect(cli.io.out()).toMatch(/^unhealthy: a failover goes on: failover/);
   });
 
+  test('exit 8 while it does nothing by the word of a person that has no end', () => {
+    const cli = fakeCli({ quiet: true });
+    expect(showGuard(cli, new MadeUpGuard(), { kind: 'guards', state: guardWith({ mode: 'off' }) })).toBe(8);
+    expect(cli.io.out()).toBe('unhealthy: the guard is in mode off: nothing fails over by itself\n');
+  });
+
   test('-o json is the guard’s own document', () => {
     const cli = fakeCli({ output: 'json' });
     showGuard(cli, new MadeUpGuard(), { kind: 'guards', state: acting });
@@ -81,7 +87,9 @@ describe('guard watch', () => {
     expect(lines).toEqual([
       'hh:mm:ss  started         started by ops@desk, mode auto',
       'hh:mm:ss  ledger          protected: every commit waits for veloz-postgres-standby',
-      expect.stringMatching(/^hh:mm:ss {2}veloz-postgres-primary answered in 2 ms .* Next: When /),
+      expect.stringMatching(
+        /^hh:mm:ss {2}veloz-postgres-primary answered in 2 ms .* Next: veloz-postgres-primary dead: failover at once/,
+      ),
       'hh:mm:ss  in doubt        the session to veloz-postgres-primary was reset: looking harder',
       'hh:mm:ss  primary failed  veloz-postgres-primary is dead: its container is exited',
       'hh:mm:ss  failover        started the failover, clients are held (failover/veloz/20251123T032011Z-9f3a)',

@@ -152,6 +152,48 @@ describe('the control path needs nothing of the application', () => {
     );
   }, 240_000);
 
+  test('what keeps clients from a standby is granted in the application’s database, and nothing of the application runs for it', async () => {
+    const { primary } = await roles();
+    const routines = [
+      ...[
+        'set_config(text,text,boolean)',
+        'current_setting(text)',
+        'pg_is_in_recovery()',
+        'pg_sleep(double precision)',
+      ],
+      ...['pg_backend_pid()', 'pg_terminate_backend(integer,bigint)', 'count()', 'int4pl(integer,integer)'],
+      'int4lt(integer,integer)',
+    ].join(', ');
+    const byName = () =>
+      alone(
+        primary,
+        "SELECT count(*) FROM pg_proc p, aclexplode(p.proacl) a WHERE a.grantee = 'veloz'::regrole AND p.proname <> 'pg_switch_wal'",
+        'veloz',
+      );
+    await thenAlways(
+      async () => {
+        // A GRANT that fires them fails.
+        alone(
+          primary,
+          "CREATE FUNCTION public.e2e_trap() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''ran as %'', current_user; END'",
+          'veloz',
+        );
+        for (const event of ['ddl_command_start', 'ddl_command_end'])
+          alone(primary, `CREATE EVENT TRIGGER e2e_${event} ON ${event} EXECUTE FUNCTION public.e2e_trap()`, 'veloz');
+        alone(primary, `REVOKE EXECUTE ON ROUTINE ${routines} FROM veloz`, 'veloz');
+        expect(byName()).toBe('0');
+        await waitUntil('the nine rights by name', () => byName() === '9', 90_000);
+        expect(docker('logs', '--tail', '50', primary)).not.toContain('ran as');
+      },
+      () => {
+        for (const event of ['ddl_command_start', 'ddl_command_end'])
+          alone(primary, `DROP EVENT TRIGGER IF EXISTS e2e_${event}`, 'veloz');
+        alone(primary, 'DROP FUNCTION IF EXISTS public.e2e_trap()', 'veloz');
+        alone(primary, `GRANT EXECUTE ON ROUTINE ${routines} TO veloz`, 'veloz');
+      },
+    );
+  }, 180_000);
+
   test('nor what somebody has its roles load in its own database, which the agent of the primary takes back', async () => {
     const { primary } = await roles();
     const own = ['veloz_ha', 'replicator'].map((role) => `ALTER ROLE ${role} IN DATABASE veloz_ha`);

@@ -42,7 +42,7 @@ describe('the guard', () => {
   test('tells what it sees, waits for and does next; its history does not grow with time', async () => {
     const state = await guarded.guard();
     expect(state).toMatchObject({ version: 1, mode: 'auto', ledger: { state: 'protected', epoch: 1 } });
-    expect(state.next).toMatch(/fails over at once/);
+    expect(state.next).toMatch(/failover at once/);
     const length = async () => (await guarded.handle.describe()).historyLength;
     const stays = async () => {
       const before = await length();

@@ -1,4 +1,5 @@
-import { eventLine, guardLine, guardPart, guardText, guardTroubles, noGuard } from '../../src/report/guard';
+import { eventLine, guardFindings, guardLine, guardPart, guardText, noGuard } from '../../src/report/guard';
+import { guardTroubles, whyUnhealthy } from '../../src/report/guard-troubles';
 import { guardSection } from '../../src/report/status';
 import type { GuardState } from '../../src/workflows/guard-messages';
 import { LINK, plain, T0 } from './made-up';
@@ -13,8 +14,8 @@ test('a guard on a quiet day: what it sees, waits for and will do, its mode, its
 
      Sees       veloz-postgres-primary answered in 2 ms and takes writes, on timeline 3
      Waits for  Something to happen.
-     Next       When veloz-postgres-primary dies it fails over at once; when it falls silent, after 600
-                ms of silence that others confirm.
+     Next       veloz-postgres-primary dead: failover at once. veloz-postgres-primary silent: after 600
+                ms, if others confirm it.
 
      Mode         auto: fails over by itself
      Ledger       protected since 2025-11-23 03:16:06 UTC (4 min 06 s): every commit waits for
@@ -123,10 +124,105 @@ test('commits that wait since relaxing was refused: why, and when it is tried ag
   expect(guardText(state, NOW, plain())).toMatch(/Commits +commits wait for a standby/);
 });
 
-test('well: an old back-off, a sign that speaks against a failure, maintenance, mode off', () => {
+test('well: an old back-off, a sign that speaks against a failure, maintenance that ends or has just begun', () => {
   const against = signals.filter((signal) => signal.speaks !== 'for');
-  const maintenance = { by: 'ops@desk', since: T0, until: null };
-  expect(guardTroubles(guardWith({ backoffUntil: NOW, signals: against, maintenance, mode: 'off' }), NOW)).toEqual([]);
+  const hours = NOW - 5 * 3_600_000;
+  for (const maintenance of [
+    { by: 'ops@desk', since: T0, until: null },
+    { by: 'ops@desk', since: hours, until: NOW + 1 },
+  ]) {
+    const state = guardWith({ backoffUntil: NOW, signals: against, maintenance });
+    expect(whyUnhealthy(state, NOW)).toEqual([]);
+    expect(guardText(state, NOW, plain())).toMatch(/^✔ PROTECTED {2}guard of veloz, mode auto, MAINTENANCE\n/);
+  }
+});
+
+describe('a guard that does nothing by the word of a person', () => {
+  const forgotten = { by: 'ops@desk', since: NOW - 2 * 3_600_000, until: null };
+
+  test.each<[string, Partial<GuardState>, string, string]>([
+    [
+      'mode off',
+      { mode: 'off' },
+      'the guard is in mode off: nothing fails over by itself',
+      'veloz-ha guard mode auto --cluster veloz',
+    ],
+    [
+      'maintenance that has no end, for longer than an hour',
+      { maintenance: forgotten },
+      'maintenance has lasted for 2 h 00 min and has no end (limit: 1 h 00 min): nothing fails over, relaxes or fences',
+      'veloz-ha guard maintenance off --cluster veloz',
+    ],
+  ])('%s: not green, exit code 8, and the command', (_, more, says, next) => {
+    const state = guardWith(more);
+    expect(guardTroubles(state, NOW)).toEqual([]);
+    expect(whyUnhealthy(state, NOW)).toEqual([says]);
+    const text = guardText(state, NOW, plain());
+    expect(text).toMatch(/^! PROTECTED, NO FAILOVER {2}guard of veloz/);
+    const line = guardLine({ guard: state }, NOW, plain());
+    expect(line).toContain(`next  ${next}`);
+    // Somebody chose it, as nobody has to guard at all.
+    expect(guardFindings({ kind: 'guards', state }, 'veloz', NOW)).toEqual({ problems: [], hints: [{ says, next }] });
+  });
+});
+
+test('the first line is green only where guard status exits with 0', () => {
+  const node = { node: 'veloz-pgbouncer', says: 'it was told to stop', acts: false, attempts: 0 };
+  const states = [
+    guardWith(),
+    guardWith({ mending: { nodes: [{ ...node, byHand: 'docker start veloz-pgbouncer' }] } }),
+    guardWith({ mode: 'off' }),
+    guardWith({ namesFailed: { what: 'restore', says: 'E2: busy', at: T0 } }),
+    guardWith({ ledger: degraded }),
+  ];
+  for (const state of states)
+    expect([state, guardText(state, NOW, plain()).startsWith('✔')]).toEqual([
+      state,
+      whyUnhealthy(state, NOW).length === 0,
+    ]);
+  expect(guardText(states[1]!, NOW, plain())).toMatch(/^! PROTECTED, NOT WELL /);
+});
+
+test('what the guard is not well with is a problem of status, in one line', () => {
+  const node = { node: 'veloz-pgbouncer', says: 'it was told to stop', acts: false, attempts: 0 };
+  const state = guardWith({ ledger: degraded, mending: { nodes: [node] } });
+  expect(guardFindings({ kind: 'guards', state }, 'veloz', NOW)).toEqual({
+    problems: [
+      {
+        says: 'the guard: veloz-pgbouncer: it was told to stop; the ledger says degraded: commits go on without a standby',
+        next: 'veloz-ha guard status --cluster veloz',
+      },
+    ],
+    hints: [],
+  });
+  expect(guardFindings({ kind: 'guards', state: guardWith() }, 'veloz', NOW)).toEqual({ problems: [], hints: [] });
+  const nobody = guardFindings({ kind: 'nobody' }, 'veloz', NOW);
+  expect(nobody.problems).toEqual([]);
+  expect(nobody.hints[0]?.says).toBe('nobody guards cluster veloz: nothing fails over by itself');
+});
+
+test('times that the guard tells in UTC stand on the clock of the card', () => {
+  const until = new Date(T0 + 90_000).toISOString();
+  const state = guardWith({
+    waitsFor: `The end of maintenance mode at ${until}.`,
+    events: [{ at: T0, kind: 'maintenance', says: `on until ${until}` }],
+  });
+  const text = guardText(state, NOW, plain());
+  expect(text).toContain('Waits for  The end of maintenance mode at 03:21:41.');
+  expect(text).toContain('on until 03:21:41');
+  expect(text).not.toContain(until);
+});
+
+test('what was told to stop is not laid at the door of a person; what is frozen is', () => {
+  const node = { node: 'veloz-haproxy', says: 'it ended with exit code 143', acts: false, attempts: 0 };
+  const next = (byHand: string) =>
+    guardText(guardWith({ mending: { nodes: [{ ...node, byHand }] } }), NOW, plain({ width: 140 }));
+  expect(next('docker start veloz-haproxy')).toContain(
+    'It was told to stop, and stays so. Next: docker start veloz-haproxy',
+  );
+  expect(next('docker unpause veloz-haproxy')).toContain(
+    'It stays so: a person did that. Next: docker unpause veloz-haproxy',
+  );
 });
 
 test('the last events are shown, with -v all; days later with their dates', () => {
@@ -210,16 +306,16 @@ describe('of Redis', () => {
   test.each<[string, Partial<GuardState>, string]>([
     ['signs of a failure', { redis: failing }, '✖ REDIS: SIGNS OF FAILURE'],
     ['a run that goes on', { redis: { ...failing, acting: run } }, '✖ ACTING: REDIS FAILOVER'],
-    ['an attempt that did not end well', { redis: { ...redis, backoffUntil: NOW + 1 } }, '✔ PROTECTED'],
+    ['an attempt that did not end well', { redis: { ...redis, backoffUntil: NOW + 1 } }, '! PROTECTED, NOT WELL'],
     [
       'a master that was replaced and is away',
       { redis: { ...redis, movedFrom: 'veloz-redis-replica' } },
-      '✔ PROTECTED',
+      '! PROTECTED, NOT WELL',
     ],
     [
       'a node that is away, which is told in place of its not having come back',
       { redis: { ...redis, movedFrom: 'veloz-redis-replica', trouble: 'veloz-redis-replica is frozen' } },
-      '✔ PROTECTED',
+      '! PROTECTED, NOT WELL',
     ],
   ])('not well: %s', (_, more, head) => {
     const state = guardWith(more);

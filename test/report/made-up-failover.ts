@@ -138,7 +138,7 @@ export function guardWith(more: Partial<GuardState> = {}): GuardState {
     ledger,
     sees: 'veloz-postgres-primary answered in 2 ms and takes writes, on timeline 3',
     waitsFor: 'Something to happen.',
-    next: 'When veloz-postgres-primary dies it fails over at once; when it falls silent, after 600 ms of silence that others confirm.',
+    next: 'veloz-postgres-primary dead: failover at once. veloz-postgres-primary silent: after 600 ms, if others confirm it.',
     signals: [],
     events: guardEvents,
     startedAt: T0 - 300_000,

@@ -158,7 +158,7 @@ describe('guard', () => {
       expect(request.incidentRun).toMatch(new RegExp(`^failover-${cluster.name}-\\d{12}-[0-9a-f]{4}/[0-9a-f-]{36}$`));
       const state = await cluster.state();
       expect(state.ledger).toMatchObject({ state: 'protected', primary: PRIMARY });
-      expect(state.next).toContain('fails over at once');
+      expect(state.next).toContain('failover at once');
       expect(event(state, 'ledger')?.says).toContain('protected: ');
     });
   });

@@ -11,6 +11,7 @@ import time
 from typing import Optional
 
 from . import (
+    application_rights,
     base_backup,
     config_files,
     control_database,
@@ -406,6 +407,7 @@ class PostgresSupervisor(NodeAgent):
         if as_standby:
             asyncio.get_running_loop().call_later(2, lambda: self.spawn_task(self._care_for_slot(server)))
         self.spawn_task(self._care_for_control_database(server))
+        self.spawn_task(self._care_for_application_rights(server))
         self.spawn_task(self._care_for_stopped(server))
         self.spawn_task(self._care_for_upstream(server))
 
@@ -457,6 +459,21 @@ class PostgresSupervisor(NodeAgent):
                     await control_database.ensure(self.settings, self.processes)
                 except Exception as error:  # noqa: BLE001 - it is tried again, and status tells what is missing
                     log("error", f"The control database can't be put in order; it is tried again: {error!r}")
+
+    async def _care_for_application_rights(self, server: Child) -> None:
+        """Beside the control database, which needs nothing of the application's and waits for nothing of it."""
+        told = None
+        while self.server is server:
+            await asyncio.sleep(application_rights.EVERY_S)
+            if self.server is not server or self.server_state() != "running" or self.files.is_standby:
+                continue
+            try:
+                says = await application_rights.ensure(self.settings)
+            except Exception as error:  # noqa: BLE001 - it is tried again
+                says = f"What PgBouncer's user needs in the database {self.settings.database} can't be looked after: {error!r}"
+            if says and says != told:
+                log("warn", says)
+            told = says
 
     async def _care_for_slot(self, server: Child) -> None:
         """A standby whose slot is missing on its upstream would ask for it for ever."""

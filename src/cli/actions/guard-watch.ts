@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes } from '../../failures';
-import { eventLine, guardCard, noGuard, type GuardLook } from '../../report/guard';
+import { clockTimes, eventLine, guardCard, noGuard, type GuardLook } from '../../report/guard';
 import { Problem } from '../../systems/problem';
 import type { GuardEvent, GuardState } from '../../workflows/guard-messages';
 import { guardedCluster, withTemporal } from '../context';
@@ -87,11 +87,11 @@ class GuardView {
       this.screen.live(`\n${guardCard(state, this.cli.io.now(), style)}`);
     } else if (this.changed(state)) {
       const { redis } = state;
+      const now = this.cli.io.now();
+      const line = (says: string) => `${style.clock(now)}  ${clockTimes(says, now, style)}`;
       this.screen.keep([
-        `${style.clock(this.cli.io.now())}  ${state.sees.replace(/\.$/, '')}. Next: ${state.next}`,
-        ...(redis === undefined
-          ? []
-          : [`${style.clock(this.cli.io.now())}  Redis: ${redis.sees}. Next: ${redis.next ?? 'not known yet'}`]),
+        line(`${state.sees.replace(/\.$/, '')}. Next: ${state.next}`),
+        ...(redis === undefined ? [] : [line(`Redis: ${redis.sees}. Next: ${redis.next ?? 'not known yet'}`)]),
       ]);
     }
   }

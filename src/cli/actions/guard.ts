@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuardMode } from '../../cluster/guard/policy';
 import { whyWatchesWait } from '../../cluster/guard/watch-slots';
 import { exitCodes } from '../../failures';
-import { guardText, guardTroubles, modeWords, noGuard, type GuardLook } from '../../report/guard';
+import { guardText, modeWords, noGuard, type GuardLook } from '../../report/guard';
+import { whyUnhealthy } from '../../report/guard-troubles';
 import { Problem } from '../../systems/problem';
 import { requireWorker } from '../../systems/temporal';
 import type { Decision } from '../../workflows/messages';
@@ -74,7 +75,7 @@ export function showGuard(cli: Cli, guard: Pick<GuardSource, 'cluster' | 'link'>
   if (look.kind !== 'guards') throw guardProblem(guard.cluster, look);
   const now = cli.io.now();
   const { state } = look;
-  const troubles = guardTroubles(state, now);
+  const troubles = whyUnhealthy(state, now);
   if (cli.format === 'json' || cli.format === 'jsonl') printDocument(cli, state);
   else if (cli.quiet) print(cli, troubles.length === 0 ? 'healthy' : `unhealthy: ${troubles.join('; ')}`);
   else print(cli, guardText(state, now, cli.style, guard.link));

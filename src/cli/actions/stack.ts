@@ -4,7 +4,8 @@ import { formatMs } from '../../cluster/duration';
 import { clusterText } from '../../report/status';
 import { tradingSections } from '../../report/trading';
 import { sweepMarks } from '../../systems/cut-off-marks';
-import { createDockerClient } from '../../systems/docker';
+import { composeContainers } from '../../systems/compose-containers';
+import { createDockerClient, dockerEngine } from '../../systems/docker';
 import { Problem } from '../../systems/problem';
 import { innermost, type TemporalClient } from '../../systems/temporal';
 import { shippedSecretsHint } from '../../systems/shipped-secrets';
@@ -16,6 +17,7 @@ import { composeArguments, COMPOSE_PROJECT, postgresServices, runCompose } from 
 import { clusterName, withTemporal } from '../context';
 import { TemporalGuard } from '../guard-source';
 import { isInteractive, print, printDocument, say, type Cli } from '../io';
+import { hashesIn, leftNotes, NOTHING_LEFT, planUp, type Left } from '../stack-left';
 import { waitForStack } from '../stack-wait';
 import { schedulesOfRunbooks } from '../unbegun-runs';
 import { whoami } from '../who';
@@ -26,16 +28,21 @@ const GUARD_LIMIT_MS = 2000;
 const OPEN_RUNS_LIMIT = 1000;
 const DEFAULT_TIMEOUT_MS = 180_000;
 
+interface UpOptions {
+  standbys: 1 | 2;
+  only?: 'postgres';
+  recreate?: boolean;
+  timeout?: number;
+}
+
 /** `stack up`: starts the stack, and waits until it is healthy, replicates synchronously, and takes orders. */
-export async function stackUp(
-  cli: Cli,
-  options: { standbys: 1 | 2; only?: 'postgres'; timeout?: number },
-): Promise<number> {
+export async function stackUp(cli: Cli, options: UpOptions): Promise<number> {
   const began = cli.io.now();
   const name = clusterName(cli, undefined);
   const { standbys } = options;
   const whole = options.only === undefined;
-  await runCompose(cli, composeArguments(standbys, ['up', '-d', ...(whole ? [] : postgresServices(standbys))]));
+  const left = await bringUp(cli, options, whole ? undefined : postgresServices(standbys));
+  for (const note of leftNotes(left)) cli.io.stderr.write(`Note: ${note}\n`);
   await sweep(cli);
   const ready = await waitForStack(cli, name, { standbys, whole, timeout: options.timeout ?? DEFAULT_TIMEOUT_MS });
   const took = cli.io.now() - began;
@@ -45,7 +52,10 @@ export async function stackUp(
   const { members, trading } = ready;
   if (cli.format === 'json' || cli.format === 'jsonl') {
     const { redis, engines } = trading;
-    printDocument(cli, { version: 1, stack: { project: COMPOSE_PROJECT, tookMs: took, members, redis, engines } });
+    printDocument(cli, {
+      version: 1,
+      stack: { project: COMPOSE_PROJECT, tookMs: took, left, members, redis, engines },
+    });
     return exitCodes.ok;
   }
   const { colour, glyphs } = cli.style;
@@ -59,6 +69,38 @@ export async function stackUp(
   const sections = [clusterText({ name, members, findings: [] }, cli.style), ...tradingSections(trading, cli.style)];
   say(cli, sections.join('\n\n'));
   return exitCodes.ok;
+}
+
+/**
+ * Has Compose make and start what does not run. What runs goes on: made anew all at once, after an image was built, the stack would be
+ * down.
+ * @returns what runs otherwise than it would be made now
+ */
+async function bringUp(cli: Cli, { standbys, recreate }: UpOptions, only: string[] | undefined): Promise<Left> {
+  const up = (services: readonly string[]) => runCompose(cli, composeArguments(standbys, ['up', '-d', ...services]));
+  const containers = recreate === true ? [] : await standing(cli);
+  if (!containers.some(({ stands }) => stands)) {
+    await up(only ?? []);
+    return NOTHING_LEFT;
+  }
+  let hashes = '';
+  const onOutput = (text: string) => (hashes += text);
+  await runCompose(cli, composeArguments(standbys, ['config', '--hash', '*']), { onOutput });
+  const { services, left } = planUp(containers, hashesIn(hashes), only);
+  if (services.length > 0) await up(services);
+  return left;
+}
+
+async function standing(cli: Cli): ReturnType<typeof composeContainers> {
+  try {
+    return await composeContainers(dockerEngine(loadTopology(cli.io.env).docker?.socketPath), COMPOSE_PROJECT);
+  } catch (error) {
+    throw new Problem('SetUp', 'the Docker engine does not answer', {
+      why: innermost(error),
+      next: 'npm run setup',
+      cause: error,
+    });
+  }
 }
 
 /** `stack down`: stops and removes the containers and the network. The data stays. */

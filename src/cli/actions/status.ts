@@ -2,7 +2,7 @@ import { exitCodes } from '../../failures';
 import { problemSentence } from '../../cluster/check';
 import { SLOW_HANDOVER_MS } from '../../cluster/handover';
 import { whyWatchesWait } from '../../cluster/guard/watch-slots';
-import { guardPart } from '../../report/guard';
+import { guardFindings, guardPart } from '../../report/guard';
 import {
   documentOf,
   slowHandoverHint,
@@ -105,6 +105,10 @@ async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
       });
     }
     const wait = whyWatchesWait(guards ?? 0);
+    const guarded = guardFindings(guard, cluster, cli.io.now());
+    // Why nobody answers for the guard is told already.
+    const ofGuard = guard.kind === 'silent' && problems.length > 0 ? [] : guarded.hints;
+    problems.push(...guarded.problems);
     return {
       temporal: { ...where, reachable: true },
       workers,
@@ -113,6 +117,7 @@ async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
       ...guardPart(guard),
       problems,
       hints: [
+        ...ofGuard,
         ...(handover?.slow === true ? [slowHandoverHint(handover)] : []),
         ...(wait === undefined ? [] : [{ says: wait, next: TOO_MANY_GUARDS }]),
         ...(tooShort === undefined ? [] : [tooShort]),

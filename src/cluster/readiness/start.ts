@@ -1,4 +1,4 @@
-import { logs, psql } from '../commands';
+import { logs, NEW_IMAGES, psql } from '../commands';
 import { formatMs } from '../duration';
 import type { AnsweringNode } from '../observed';
 import type { Checklist } from '../switchover/checklist';
@@ -72,7 +72,7 @@ export function checkStartable(list: Checklist, node: AnsweringNode, weight: Wei
       refusal: `it is not known whether ${name} could be started again`,
       measured: start?.problem ?? readiness.agentError ?? 'its agent gave no answer',
       limit: 'a start that is tried without being made',
-      next: old ? 'npm run setup && veloz-ha stack up' : logs(name),
+      next: old ? NEW_IMAGES : logs(name),
     });
     return;
   }

@@ -3,7 +3,7 @@ import { HeldAgent } from '../../../src/activities/guard/held-agents';
 import type { ObservedNode } from '../../../src/cluster/observed';
 import { openPostgresAgent } from '../../../src/systems/agent';
 import { readinessFindings, readinessKey } from '../../../src/cluster/readiness/findings';
-import { guardTroubles } from '../../../src/report/guard';
+import { guardTroubles } from '../../../src/report/guard-troubles';
 import type { GuardState } from '../../../src/workflows/guard-messages';
 import { primary, standby } from '../../cluster/support/objects';
 import { picture, ready } from '../../cluster/support/picture';

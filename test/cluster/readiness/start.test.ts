@@ -78,7 +78,7 @@ objects({
     id: 'M1',
     result: 'warn',
     says: 'it is not known whether veloz-postgres-primary could be started again',
-    next: 'npm run setup && veloz-ha stack up',
+    next: 'npm run setup   # builds the images; docs/upgrade.md says how they get in, one node at a time',
   },
   'the primary would listen on another port': {
     change: (seen) => (ready(primary(seen)).agent.next.port = '5433'),

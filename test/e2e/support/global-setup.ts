@@ -6,7 +6,8 @@ import { leftRunning } from './left-running';
 export default async function globalSetup(): Promise<void> {
   const was = docker('ps', '--filter', 'name=^veloz-pgbouncer$', '--format', '{{.Names}}').trim() !== '';
   writeFileSync(leftRunning, was ? 'yes' : 'no');
-  const up = await cli(['stack', 'up']);
+  // What runs may be of an earlier build.
+  const up = await cli(['stack', 'up', '--recreate']);
   if (up.code !== 0) throw new Error(`veloz-ha stack up failed: ${up.stderr}`);
   await whole();
   await trading();
