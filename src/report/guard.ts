@@ -236,7 +236,7 @@ function mendingPart(state: GuardState, now: number, style: Style): string {
 
 function mendingNext(
   state: GuardState,
-  { node, acts, byHand, next, started, nextAt, attempts }: NonNullable<GuardState['mending']>['nodes'][number],
+  { node, acts, byHand, next, look, started, nextAt, attempts }: NonNullable<GuardState['mending']>['nodes'][number],
   style: Style,
 ): string {
   if (byHand !== undefined) return `It stays so: a person did that. Next: ${byHand}`;
@@ -244,7 +244,8 @@ function mendingNext(
   if (state.mode !== 'auto' || state.maintenance !== undefined)
     return `Nothing is done about it ${state.maintenance === undefined ? `in ${state.mode}` : 'in maintenance mode'}. Next: ${started === true ? `docker start ${node}` : repairCommand(state.cluster)}`;
   if (started === true) return 'It is started in a moment, and tried again for as long as it takes.';
-  if (!acts) return 'It is brought back as soon as that has changed.';
+  if (!acts)
+    return `Nothing is tried before that has changed; then it is brought back at once.${look === undefined ? '' : ` Look: ${look}`}`;
   if (state.mending?.acting !== undefined) return `It is being brought back: attempt ${attempts}`;
   return nextAt === undefined
     ? 'It is brought back in a moment.'

@@ -246,3 +246,15 @@ test('what nobody but a person ends is told as a trouble, with the command', () 
     'It stays so until a person ends it. Next: docker restart veloz-pgbouncer',
   );
 });
+
+test('what is tried once it has changed is told with the command that shows whether it has', () => {
+  const full = { node: 'veloz-postgres-standby', says: 'it is fenced; its disk is full', acts: false, attempts: 1 };
+  const look = 'docker exec veloz-postgres-standby df -h /var/lib/postgresql';
+  const text = (node: object) =>
+    guardText(guardWith({ mending: { nodes: [{ ...full, ...node }] } }), NOW, plain({ width: 180 }));
+  expect(text({ look })).toContain(
+    `Nothing is tried before that has changed; then it is brought back at once. Look: ${look}`,
+  );
+  // Told by a guard of an older version.
+  expect(text({})).toContain('Nothing is tried before that has changed; then it is brought back at once.\n');
+});
