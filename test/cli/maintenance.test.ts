@@ -143,7 +143,7 @@ describe('the commands', () => {
       const asked = await run('start --side 1');
       expect([asked.code, asked.err]).toEqual([
         2,
-        expect.stringContaining('veloz-ha maintenance start --side 1 --yes'),
+        expect.stringContaining(`veloz-ha maintenance start --side 1 --cluster ${cluster.name} --yes`),
       ]);
       expect(cluster.moved).toEqual([]);
     }));
