@@ -1,3 +1,5 @@
+import { repairCommand } from '../cluster/commands';
+import { rejoinCommand } from '../cluster/failover/commands';
 import { connectCommand } from '../cluster/off-networks';
 import type { Endpoint } from '../cluster/topology';
 import { AgentError, type Token } from '../systems/agent';
@@ -111,16 +113,16 @@ export async function fenceNode(
   const ended = slow ? await endedAfterAll(deps, token, node, upstream, cut) : undefined;
   if (ended !== undefined) return done('container', inItsVolume(node, ended));
   const why = problem.replace(/\.$/, '');
-  const { says, next } = afterCut(node, cut);
+  const { says, next } = afterCut(access.name, node, cut);
   return { ...done('network', `${node} could not be ended (${why}), and was cut off${says}`), hangs: { why, next } };
 }
 
 /** What becomes of a node that was cut off. */
-function afterCut(node: string, { networks, home, marked }: CutOff): { says: string; next: string } {
-  const rejoin = `veloz-ha postgres rejoin ${node}`;
+function afterCut(cluster: string, node: string, { networks, home, marked }: CutOff): { says: string; next: string } {
+  const rejoin = rejoinCommand(cluster, node);
   if (marked)
     return {
-      says: ` from ${networks.join(' and ')}: nobody reaches it. Once it has ended it is put back and made a standby, by the guard in auto, by veloz-ha repair, or by ${rejoin}`,
+      says: ` from ${networks.join(' and ')}: nobody reaches it. Once it has ended it is put back and made a standby, by the guard in auto, by ${repairCommand(cluster)}, or by ${rejoin}`,
       next: rejoin,
     };
   const commands = connectCommand(node, { home }, networks);

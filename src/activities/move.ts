@@ -1,4 +1,4 @@
-import { psql } from '../cluster/commands';
+import { clusterStatus, psql } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
 import { lsnBytes, type Lsn } from '../cluster/lsn';
 import { slotName } from '../cluster/topology';
@@ -98,7 +98,7 @@ function supersededByOther(error: unknown, request: MoveRequest): Error | undefi
     return undefined;
   return finalFailure(
     'Failed',
-    `${error.message} Another run took the nodes in the middle of this one. Next: veloz-ha postgres status`,
+    `${error.message} Another run took the nodes in the middle of this one. Next: ${clusterStatus(request.cluster)}`,
   );
 }
 
@@ -170,14 +170,14 @@ function rolledBack(error: Error, request: MoveRequest): Error {
 }
 
 /** Who kept PAUSE waiting, and how to end that. */
-function pauseTimeoutSentence(error: AgentError, { source, pauseLimitMs }: MoveRequest): string {
+function pauseTimeoutSentence(error: AgentError, { cluster, source, pauseLimitMs }: MoveRequest): string {
   const open = (error.details?.transactions ?? []) as { serverPid: number; user: string; applicationName?: string }[];
   const who = open.map(({ serverPid, user, applicationName }) =>
     `pid ${serverPid} of ${user} ${applicationName == null || applicationName === '' ? '' : `(${applicationName})`}`.trim(),
   );
   const [first] = open;
   const next =
-    first === undefined ? 'veloz-ha postgres status' : psql(source, `SELECT pg_terminate_backend(${first.serverPid})`);
+    first === undefined ? clusterStatus(cluster) : psql(source, `SELECT pg_terminate_backend(${first.serverPid})`);
   return (
     `clients could not be held: ${who.length === 0 ? 'somebody was' : `${who.join(', ')} ${who.length === 1 ? 'was' : 'were'}`} ` +
     `still in a transaction after ${formatMs(pauseLimitMs)} (limit: ${formatMs(pauseLimitMs)}, limits.pause). They went on. Next: ${next}`

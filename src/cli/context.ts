@@ -28,6 +28,14 @@ export function clusterName(cli: Cli, requested: string | undefined): string {
 }
 
 /**
+ * A command line as somebody has to type it again: with the cluster that was named. Where none was, the default is meant, which the
+ * topology of the machine has, and a desk without a topology does not know.
+ */
+export function inCluster(command: string, requested: string | undefined): string {
+  return requested === undefined ? command : `${command} --cluster ${requested}`;
+}
+
+/**
  * The cluster's name for the id of a run. The topology that counts is the worker's; a desk from which runs are only
  * started needs none.
  */

@@ -8,6 +8,7 @@ import {
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
+import { guardCommand, START_TEMPORAL, START_WORKER, wholeStatus } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
 import { confirmedByBeat } from '../cluster/guard/confirmation';
 import type { GuardMode } from '../cluster/guard/policy';
@@ -88,11 +89,11 @@ export class TemporalGuard implements GuardSource {
           // gRPC waits as silently for a server that is gone as the server does for a worker that is gone.
           const why = await probe(this.temporal.address, PROBE_LIMIT_MS);
           return why === undefined
-            ? { kind: 'silent', says: 'no worker answers', next: 'veloz-ha worker' }
-            : { kind: 'silent', says: `Temporal does not answer: ${why}`, next: 'veloz-ha temporal' };
+            ? { kind: 'silent', says: 'no worker answers', next: START_WORKER }
+            : { kind: 'silent', says: `Temporal does not answer: ${why}`, next: START_TEMPORAL };
         }
         case 'no Temporal':
-          return { kind: 'silent', says: `Temporal does not answer: ${trouble.message}`, next: 'veloz-ha temporal' };
+          return { kind: 'silent', says: `Temporal does not answer: ${trouble.message}`, next: START_TEMPORAL };
         case 'stuck':
           return { kind: 'silent', says: trouble.message, next: `see ${this.link}` };
       }
@@ -178,19 +179,23 @@ export class TemporalGuard implements GuardSource {
   private updateProblem(what: string, error: unknown): Problem {
     const says = `the guard did not ${what}`;
     if (error instanceof WorkflowUpdateFailedError) {
-      return new Problem('Refused', says, { why: innermost(error), next: 'veloz-ha guard status', cause: error });
+      return new Problem('Refused', says, {
+        why: innermost(error),
+        next: guardCommand('status', this.cluster),
+        cause: error,
+      });
     }
     if (error instanceof WorkflowNotFoundError) {
       return new Problem('Refused', says, {
         why: `nobody guards cluster ${this.cluster}`,
-        next: 'veloz-ha guard start',
+        next: guardCommand('start', this.cluster),
         cause: error,
       });
     }
     if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || OUT_OF_TIME.includes(grpcCode(error))) {
       return new Problem('Unreachable', `${says} within ${UPDATE_LIMIT_MS / 1000} s`, {
         why: 'no worker took it up; it may still be taken when one comes back',
-        next: 'veloz-ha guard status',
+        next: guardCommand('status', this.cluster),
         cause: error,
       });
     }
@@ -200,7 +205,7 @@ export class TemporalGuard implements GuardSource {
 
 /** What the guard of a cluster says, with a connection of its own. Takes no longer than the limit, and never throws. */
 export function lookAtGuard(cli: Cli, cluster: string, limitMs: number): Promise<GuardLook> {
-  const late: GuardLook = { kind: 'silent', says: `no answer within ${formatMs(limitMs)}`, next: 'veloz-ha status' };
+  const late: GuardLook = { kind: 'silent', says: `no answer within ${formatMs(limitMs)}`, next: wholeStatus(cluster) };
   return Promise.race([lookOnce(cli, cluster, limitMs), sleep(limitMs, late, { ref: false })]);
 }
 
@@ -211,7 +216,7 @@ async function lookOnce(cli: Cli, cluster: string, limitMs: number): Promise<Gua
     temporal = await connectTemporal(temporalConfig(cli.io.env), limitMs);
   } catch (error) {
     const { message, detail } = toProblem(error);
-    return { kind: 'silent', says: message, next: detail.next ?? 'veloz-ha temporal' };
+    return { kind: 'silent', says: message, next: detail.next ?? START_TEMPORAL };
   }
   try {
     // What it takes to ask once more why nobody answered.

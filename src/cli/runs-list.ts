@@ -1,3 +1,4 @@
+import { START_WORKER } from '../cluster/commands';
 import type { RunRow } from '../report/runs';
 import { Problem } from '../systems/problem';
 import { grpcCode, innermost, type TemporalClient } from '../systems/temporal';
@@ -59,7 +60,7 @@ export async function listRuns(
         `the namespace ${temporal.namespace} does not know the search attributes of runs`,
         {
           why: innermost(error),
-          next: 'veloz-ha worker (it registers them when it starts)',
+          next: `${START_WORKER}   # it registers them when it starts`,
           cause: error,
         },
       );

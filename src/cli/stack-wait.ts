@@ -105,7 +105,7 @@ async function whatIsMissing(
     cluster === undefined ? {} : observeTrading(name, cluster, cli.io.env),
   ]);
   if (typeof replication === 'string') return replication;
-  const problem = tradingProblems(trading)[0]?.says;
+  const problem = tradingProblems(trading, name)[0]?.says;
   return problem ?? { members: replication.members, trading };
 }
 

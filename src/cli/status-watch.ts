@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { guardCommand, wholeStatus } from '../cluster/commands';
 import { exitCodes } from '../failures';
 import { documentOf, statusText, type StatusPart } from '../report/status';
 import { fit } from '../report/text';
@@ -19,14 +20,15 @@ const OLD_MS = 4_000;
 /**
  * Draws the picture until Ctrl-C. Each part is looked at on its own: one that takes long to answer neither stops the drawing
  * nor holds up the others, and says how old it is.
+ * @param cluster the one that is drawn
  * @throws Problem `BadInput` where there is no terminal to draw on
  */
-export async function watchStatus(cli: Cli, looks: readonly StatusLook[]): Promise<number> {
+export async function watchStatus(cli: Cli, looks: readonly StatusLook[], cluster: string): Promise<number> {
   const { io } = cli;
   if (cli.format !== 'text' || io.stdout.isTTY !== true || io.env.TERM === 'dumb')
     throw new Problem('BadInput', 'status --watch draws on a terminal', {
       why: cli.format === 'text' ? 'stdout is no terminal' : `-o ${cli.format} is asked for`,
-      next: 'veloz-ha status, or veloz-ha guard watch -o jsonl',
+      next: `${wholeStatus(cluster)}, or ${guardCommand('watch', cluster)} -o jsonl`,
     });
   const stopper = new AbortController();
   const { signal } = stopper;

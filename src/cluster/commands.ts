@@ -2,8 +2,12 @@ import type { Endpoint } from './topology';
 
 /*
  * Commands for a person at a shell on the machine of the stack. Every refusal ends with one of them, so each works as it is
- * printed: the containers trust their own superuser on the local socket, and no command holds a secret.
+ * printed: the containers trust their own superuser on the local socket, and no command holds a secret. What acts on a cluster names it:
+ * a topology may have several, and without a name the program takes its default.
  */
+
+/** Makes and starts the containers of the shipped stack, that of the topology's default cluster. */
+export const START_STACK = 'veloz-ha stack up';
 
 /** A text as one word of a POSIX shell. */
 export function shellWord(text: string): string {
@@ -48,7 +52,7 @@ export function poolerConsole(pooler: string, command: string): string {
 export function wakeContainer(container: string, status: string | undefined): string | undefined {
   if (status === 'paused') return `docker unpause ${container}`;
   if (status === 'exited' || status === 'created' || status === 'dead') return `docker start ${container}`;
-  return status === 'absent' ? 'veloz-ha stack up' : undefined;
+  return status === 'absent' ? START_STACK : undefined;
 }
 
 /** The latest words of a container. */
@@ -71,9 +75,38 @@ export function routeByHand(pooler: string, { host, port }: Endpoint): string {
   return `docker exec ${pooler} sh -c '${token}; veloz-agent claim "{$t}" && ${route} && veloz-agent forget "{$t}"'`;
 }
 
-/** What the cluster looks like now. */
+/** Starts a Temporal server on this machine, in the background: nobody's terminal ends it. */
+export const START_TEMPORAL = 'veloz-ha temporal --detach';
+
+/** Starts a worker on this machine, in the background: nobody's terminal ends the only one that a guard has. */
+export const START_WORKER = 'veloz-ha worker --detach';
+
+/** What PostgreSQL of the cluster looks like now. */
 export function clusterStatus(cluster: string): string {
   return `veloz-ha postgres status --cluster ${cluster}`;
+}
+
+/** What everything looks like now: Temporal, workers, all tiers of the cluster, its guard, open runs. */
+export function wholeStatus(cluster: string): string {
+  return `veloz-ha status --cluster ${cluster}`;
+}
+
+/** Looks at what is, and brings PostgreSQL of the cluster to a right state. */
+export function repairCommand(cluster: string): string {
+  return `veloz-ha repair --cluster ${cluster}`;
+}
+
+/**
+ * Moves the primary, planned.
+ * @param rest further options, as they are typed
+ */
+export function switchoverCommand(cluster: string, rest?: string): string {
+  return `veloz-ha postgres switchover --cluster ${cluster}${rest === undefined ? '' : ` ${rest}`}`;
+}
+
+/** A command of the cluster's guard: `status`, `mode auto`. */
+export function guardCommand(what: string, cluster: string): string {
+  return `veloz-ha guard ${what} --cluster ${cluster}`;
 }
 
 /**

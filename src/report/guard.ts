@@ -1,4 +1,5 @@
 import { problemSentence } from '../cluster/check';
+import { guardCommand, repairCommand } from '../cluster/commands';
 import type { Ledger } from '../cluster/guard/ledger';
 import type { GuardMode } from '../cluster/guard/policy';
 import { holdsFailoverUp, type GuardEvent, type GuardState, type RedisGuardState } from '../workflows/guard-messages';
@@ -48,21 +49,21 @@ export interface GuardPart {
   noGuard?: NoGuard;
 }
 
-/** A look at the guard as a part of a document. */
-export function guardPart(look: GuardLook): GuardPart {
-  const none = noGuard(look);
+/** A look at the guard of a cluster as a part of a document. */
+export function guardPart(look: GuardLook, cluster: string): GuardPart {
+  const none = noGuard(look, cluster);
   return { guard: look.kind === 'guards' ? look.state : null, ...(none === undefined ? {} : { noGuard: none }) };
 }
 
 /** Why no guard is shown, what follows from it, and what to run; undefined where one guards. */
-export function noGuard(look: GuardLook, cluster?: string): NoGuard | undefined {
+export function noGuard(look: GuardLook, cluster: string): NoGuard | undefined {
   switch (look.kind) {
     case 'guards':
       return undefined;
     case 'nobody':
       return {
-        says: `nobody guards ${cluster === undefined ? 'this cluster' : `cluster ${cluster}`}: nothing fails over by itself`,
-        next: 'veloz-ha guard start',
+        says: `nobody guards cluster ${cluster}: nothing fails over by itself`,
+        next: guardCommand('start', cluster),
       };
     case 'silent':
       return {
@@ -181,7 +182,7 @@ export function guardLine({ guard: state, noGuard: none }: GuardPart, now: numbe
   lines.push(...actingLines(state.acting, state.mode === 'approve', now, style));
   lines.push(...actingLines(state.redis?.acting, state.redis?.acting?.asks === true, now, style));
   if (!well && state.acting === undefined && state.redis?.acting === undefined)
-    lines.push(`    ${colour.dim('next')}  ${colour.cyan('veloz-ha guard status')}`);
+    lines.push(`    ${colour.dim('next')}  ${colour.cyan(guardCommand('status', state.cluster))}`);
   return lines.join('\n');
 }
 
@@ -231,7 +232,7 @@ function mendingPart(state: GuardState, now: number, style: Style): string {
 
 function mendingNext(
   state: GuardState,
-  { node, acts, byHand, next, started, nextAt, attempts }: NonNullable<GuardState['mending']>['nodes'][number],
+  { node, acts, byHand, next, look, started, nextAt, attempts }: NonNullable<GuardState['mending']>['nodes'][number],
   style: Style,
 ): string {
   // Nobody knows who sent the signal, and it need not have been a person.
@@ -239,9 +240,10 @@ function mendingNext(
   if (byHand !== undefined) return `It stays so: a person did that. Next: ${byHand}`;
   if (next !== undefined) return `It stays so until a person ends it. Next: ${next}`;
   if (state.mode !== 'auto' || state.maintenance !== undefined)
-    return `Nothing is done about it ${state.maintenance === undefined ? `in ${state.mode}` : 'in maintenance mode'}. Next: ${started === true ? `docker start ${node}` : `veloz-ha repair --cluster ${state.cluster}`}`;
+    return `Nothing is done about it ${state.maintenance === undefined ? `in ${state.mode}` : 'in maintenance mode'}. Next: ${started === true ? `docker start ${node}` : repairCommand(state.cluster)}`;
   if (started === true) return 'It is started in a moment, and tried again for as long as it takes.';
-  if (!acts) return 'It is brought back as soon as that has changed.';
+  if (!acts)
+    return `Nothing is tried before that has changed; then it is brought back at once.${look === undefined ? '' : ` Look: ${look}`}`;
   if (state.mending?.acting !== undefined) return `It is being brought back: attempt ${attempts}`;
   return nextAt === undefined
     ? 'It is brought back in a moment.'

@@ -1,3 +1,4 @@
+import { START_TEMPORAL, START_WORKER } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
 import type { RunState, StepState } from '../workflows/run-state';
 import { progressLines } from './progress';
@@ -113,9 +114,10 @@ export function troubleText(trouble: Trouble, now: number): string {
   const since = `for ${formatSeconds(now - trouble.since)}`;
   switch (trouble.kind) {
     case 'no worker':
-      return `no worker answers ${since}; the run waits. Start one: veloz-ha worker`;
+      return `no worker answers ${since}; the run waits. Start one: ${START_WORKER}`;
     case 'no Temporal':
-      return `Temporal does not answer ${since} (${trouble.says}); the run goes on when it is back: veloz-ha temporal`;
+      // The line is cut at the terminal's width: the command stands before the reason.
+      return `Temporal does not answer ${since}; the run waits for it: ${START_TEMPORAL} (${trouble.says})`;
     case 'stuck':
       return `the run does not get on ${since}: ${trouble.says}`;
   }

@@ -30,7 +30,21 @@ export function runbookOfId(workflowId: string): string | undefined {
   return runbooks.find((name) => workflowId.startsWith(`${name}/`) || workflowId.startsWith(`${name}-`));
 }
 
-/** The command that starts a runbook. */
+/**
+ * The cluster of a run, read off its id, or of a guard off `guard/veloz`. Undefined where somebody named it otherwise, and of a run that
+ * was started at a desk without a topology: its id has `default` in that place.
+ */
+export function clusterOfId(workflowId: string): string | undefined {
+  const runbook = workflowId.startsWith('guard/') ? 'guard' : runbookOfId(workflowId);
+  if (runbook === undefined) return undefined;
+  const rest = workflowId.slice(runbook.length + 1);
+  // A guard joins the parts of an id by dashes: `failover-veloz-251123032011-9f3a`.
+  const [, cluster] =
+    (workflowId.startsWith(`${runbook}/`) ? /^([\w.-]+)(?:\/|$)/ : /^([\w.-]+)-\d{12}-[0-9a-f]{4}$/).exec(rest) ?? [];
+  return cluster === 'default' && runbook !== 'guard' ? undefined : cluster;
+}
+
+/** The command that starts a runbook, without its cluster: what `--help` is asked of. */
 export function commandOf(runbook: string): string {
   switch (runbookName(runbook)) {
     case 'failover':

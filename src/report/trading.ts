@@ -1,4 +1,6 @@
 import { problemSentence, type Check } from '../cluster/check';
+import { engineStatus } from '../cluster/engine/commands';
+import { redisStatus } from '../cluster/redis/commands';
 import { checksText } from './checks';
 import { enginesTable, type EnginesPicture } from './engine';
 import { redisNodesTable, sentinelsTable, type RedisPicture } from './redis';
@@ -18,8 +20,12 @@ export interface TradingPicture {
 /** What to run where Redis, the engines and HAProxy are not there. */
 const START = 'veloz-ha stack up';
 
-/** What is wrong with the tiers: each refusal of a check, and each tier that could not be looked at. */
-export function tradingProblems({ redis, engines, silent }: TradingPicture): { says: string; next: string }[] {
+/** What is wrong with the tiers of a cluster: each refusal of a check, and each tier that could not be looked at. */
+export function tradingProblems(
+  { redis, engines, silent }: TradingPicture,
+  cluster: string,
+): { says: string; next: string }[] {
+  const [ofRedis, ofEngines] = [redisStatus(cluster), engineStatus(cluster)];
   const refused = (findings: readonly Check[] | undefined, next: string) =>
     (findings ?? [])
       .filter(({ result }) => result === 'refuse')
@@ -27,10 +33,10 @@ export function tradingProblems({ redis, engines, silent }: TradingPicture): { s
   const unseen = (tier: string, why: string | undefined, next: string) =>
     why === undefined ? [] : [{ says: `${tier} could not be looked at: ${why}`, next }];
   return [
-    ...unseen('Redis', silent?.redis, 'veloz-ha redis status'),
-    ...refused(redis?.findings, 'veloz-ha redis status'),
-    ...unseen('the engines and HAProxy', silent?.engines, 'veloz-ha engine status'),
-    ...refused(engines?.findings, 'veloz-ha engine status'),
+    ...unseen('Redis', silent?.redis, ofRedis),
+    ...refused(redis?.findings, ofRedis),
+    ...unseen('the engines and HAProxy', silent?.engines, ofEngines),
+    ...refused(engines?.findings, ofEngines),
   ];
 }
 

@@ -3,6 +3,7 @@ import { Client, Connection, isGrpcServiceError, ServiceError } from '@temporali
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { temporal } from '@temporalio/proto';
 import { msToTs } from '@temporalio/common/lib/time';
+import { START_TEMPORAL, START_WORKER } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
 import { searchAttributeNames, TASK_QUEUE } from '../workflows/messages';
 import { Problem } from './problem';
@@ -150,7 +151,7 @@ export function shortRetention(
 export function unreachable(address: string, why: string, cause?: unknown): Problem {
   return new Problem('Unreachable', `Temporal is not reachable at ${address}`, {
     why,
-    next: isLocal(address) ? 'veloz-ha temporal' : 'check TEMPORAL_ADDRESS, TLS and the network',
+    next: isLocal(address) ? START_TEMPORAL : 'check TEMPORAL_ADDRESS, TLS and the network',
     cause,
   });
 }
@@ -210,7 +211,7 @@ export async function requireWorker(temporalClient: TemporalClient, taskQueue: s
   if ((await countPollers(temporalClient, taskQueue)) > 0) return;
   throw new Problem('Unreachable', `no worker polls the task queue ${taskQueue}`, {
     why: `Temporal at ${temporalClient.address}, namespace ${temporalClient.namespace}, has seen 0 workers in the last ${POLL_FRESH_MS / 1000} s (needed: 1)`,
-    next: 'veloz-ha worker',
+    next: START_WORKER,
   });
 }
 

@@ -28,7 +28,7 @@ export async function besideOthers<T>(run: Run, node: string, source: string, wo
   const copying = new Lock(run.state, copyLock(node));
   if (!(await copying.take()))
     throw failure(
-      `another run has the data of ${node} copied (limit: one run a node). Nothing was changed. Next: veloz-ha runs --cluster ${run.state.cluster}`,
+      `another run has the data of ${node} copied (limit: one run a node). Nothing was changed. Next: veloz-ha runs --open`,
     );
   await run.unlock();
   const result = await work().then(

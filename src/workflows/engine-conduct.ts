@@ -55,7 +55,9 @@ class EngineRun {
     state.cluster = this.described.name;
     run.enter('checking', 'Taking the lock of the engine');
     if (request.mode === 'run') {
-      const busy = await lockOrEnd(run, `veloz-ha engine ${kind}`, { alone: othersOf(run, this.described) });
+      const busy = await lockOrEnd(run, engineCommand(kind, state.cluster, this.question().node), {
+        alone: othersOf(run, this.described),
+      });
       if (busy !== undefined) return busy;
     }
     const { soak } = this.described.topology;

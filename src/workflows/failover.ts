@@ -1,8 +1,9 @@
 import { CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
 import type { ClusterDescription, FailoverMove, FailoverResult } from '../activities';
 import { type Check, commandsOf, refusalSentence, splitNext } from '../cluster/check';
-import { clusterStatus, logs, psql } from '../cluster/commands';
+import { clusterStatus, logs, psql, repairCommand, switchoverCommand } from '../cluster/commands';
 import { durationMs } from '../cluster/duration';
+import { promoteCommand, rejoinCommand } from '../cluster/failover/commands';
 import type { Ledger } from '../cluster/guard/ledger';
 import { membersOf } from '../cluster/members';
 import { presentNodes, primaries, type ObservedCluster } from '../cluster/observed';
@@ -39,13 +40,13 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
   // The guard names the cluster as its topology does: then the lock is taken while the topology is read.
   if (request.incident !== undefined && request.cluster !== undefined) state.cluster = request.cluster;
   const known = state.cluster === request.cluster;
-  const ahead = known ? lockOrEnd(run, START, { tries: GUARD_LOCK_TRIES }) : undefined;
+  const ahead = known ? lockOrEnd(run, promoteCommand(state.cluster), { tries: GUARD_LOCK_TRIES }) : undefined;
   ahead?.catch(() => undefined);
   const described = await describeCluster(request.cluster);
   state.cluster = described.name;
   if (!known) run.enter('checking', 'Taking the lock of PostgreSQL');
   if (request.mode === 'run') {
-    const busy = await (ahead ?? lockOrEnd(run, START, { tries: LOCK_TRIES }));
+    const busy = await (ahead ?? lockOrEnd(run, promoteCommand(state.cluster), { tries: LOCK_TRIES }));
     if (busy !== undefined) return busy;
   }
   const found = await findFailed(run, described, request);
@@ -74,7 +75,12 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
           primaryBefore: move.source,
           membersBefore,
           ...(planned.plan === undefined ? {} : { plan: planned.plan }),
-          next: [{ command: `${START} --expected-primary ${move.source}`, why: 'carries the plan out' }],
+          next: [
+            {
+              command: `${promoteCommand(state.cluster)} --expected-primary ${move.source}`,
+              why: 'carries the plan out',
+            },
+          ],
         },
       );
     const bound =
@@ -83,7 +89,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
       asks: `Fail over from ${move.source} to ${planned.target ?? 'the most advanced standby'}${bound}?`,
       approvalTimeout: request.approvalTimeout,
       usualMs: described.topology.approvalTimeout,
-      again: START,
+      again: promoteCommand(state.cluster),
       lock: { tries: LOCK_TRIES },
       rest: { membersBefore },
     });
@@ -123,7 +129,7 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
   if (result !== undefined) state.checks = result.checks;
   const status = { command: clusterStatus(state.cluster), why: 'shows what is' };
   const repair = {
-    command: `veloz-ha repair --cluster ${state.cluster}`,
+    command: repairCommand(state.cluster),
     why: 'looks at what is, and plans what is missing',
   };
   const timelineBefore = result?.timelineBefore ?? move.ledger?.timeline;
@@ -194,11 +200,11 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
     case 'incomplete':
       return run.end(
         'incomplete',
-        `${result?.target ?? 'A standby'} was promoted, but step "${outcome.step}" did not finish: ${splitNext(rootMessage(outcome.cause)).what}. Next: veloz-ha postgres rejoin ${move.source}`,
+        `${result?.target ?? 'A standby'} was promoted, but step "${outcome.step}" did not finish: ${splitNext(rootMessage(outcome.cause)).what}. Next: ${rejoinCommand(state.cluster, move.source)}`,
         {
           ...rest,
           next: [
-            { command: `veloz-ha postgres rejoin ${move.source}`, why: 'makes the old primary a standby again' },
+            { command: rejoinCommand(state.cluster, move.source), why: 'makes the old primary a standby again' },
             status,
             { command: logs(move.source), why: 'says why the old primary does not follow' },
           ],
@@ -222,7 +228,7 @@ async function lookOnceMore(
   if ('report' in again) return again.report;
   const [was, is] = [move.ledger?.primary, again.ledger?.primary];
   if (was != null && is != null && was !== is) {
-    const next = `${START} --cluster ${run.state.cluster}`;
+    const next = promoteCommand(run.state.cluster);
     return run.end(
       'refused',
       `A1: ${is} was the primary last, as the ledger has it (limit: ${was}, as when it was approved). Nothing was changed. Next: ${next}`,
@@ -319,7 +325,7 @@ async function findFailed(
       refusal: writable.length === 1 ? `${only} is a primary that takes writes` : 'two nodes are writable',
       measured: writable.join(', '),
       limit: 'none',
-      next: writable.length === 1 ? 'veloz-ha postgres switchover' : `veloz-ha repair --cluster ${state.cluster}`,
+      next: writable.length === 1 ? switchoverCommand(state.cluster) : repairCommand(state.cluster),
     });
   }
   if (source === undefined || !names.includes(source))
@@ -330,7 +336,7 @@ async function findFailed(
         source === undefined ? 'nobody knows which node was the primary' : `${source} is no node of this cluster`,
       measured: ledger === null ? 'no guard keeps a ledger' : `the ledger names ${ledger.primary ?? 'nobody'}`,
       limit: `one of ${names.join(', ')}`,
-      next: `${START} --expected-primary ${names[0]}`,
+      next: `${promoteCommand(state.cluster)} --expected-primary ${names[0]}`,
     });
   // The ledger is read from a guard that watches: whoever it names was the primary a moment ago. A person may know better.
   if (ledger?.primary != null && ledger.state !== 'unknown' && ledger.primary !== source) {
@@ -342,7 +348,7 @@ async function findFailed(
         refusal: `${source} was not the primary`,
         measured: `the ledger names ${ledger.primary}`,
         limit: `${ledger.primary}; --allow-data-loss with a reason overrules the ledger`,
-        next: `${START} --expected-primary ${ledger.primary}`,
+        next: `${promoteCommand(state.cluster)} --expected-primary ${ledger.primary}`,
       });
     run.warn(
       `A1: the ledger names ${ledger.primary} as primary, and was overruled: ${consent.by} says that ${source} failed, and accepts a loss, because ${consent.reason}`,

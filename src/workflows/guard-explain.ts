@@ -1,4 +1,6 @@
+import { guardCommand, wholeStatus } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
+import { promoteCommand } from '../cluster/failover/commands';
 import { SOME_PASS } from '../cluster/guard/ledger-rules';
 import type { GuardPolicy } from '../cluster/guard/policy';
 import { redisFailover } from '../cluster/redis/commands';
@@ -34,17 +36,20 @@ export function explainGuard(
     return {
       waitsFor:
         state.maintenance.until === null
-          ? 'The end of maintenance mode: veloz-ha guard maintenance off'
+          ? `The end of maintenance mode: ${guardCommand('maintenance off', state.cluster)}`
           : `The end of maintenance mode at ${new Date(state.maintenance.until).toISOString()}.`,
       next: 'It watches, keeps the ledger, and changes nothing.',
     };
   if (state.mode === 'off')
-    return { waitsFor: 'A mode: veloz-ha guard mode auto', next: 'It watches, keeps the ledger, and changes nothing.' };
+    return {
+      waitsFor: `A mode: ${guardCommand('mode auto', state.cluster)}`,
+      next: 'It watches, keeps the ledger, and changes nothing.',
+    };
   if (state.backoffUntil !== undefined)
     return {
       waitsFor: `${new Date(state.backoffUntil).toISOString()}, because an attempt did not end well.`,
       next: failed
-        ? 'It tries again then. A person can go first: veloz-ha postgres promote'
+        ? `It tries again then. A person can go first: ${promoteCommand(state.cluster)}`
         : 'Then it goes on as usual.',
     };
   if (state.namesFailed !== undefined)
@@ -73,7 +78,7 @@ export function explainGuard(
   }
   if (state.ledger.state === 'degraded' && state.ledger.why.startsWith(SOME_PASS))
     return {
-      waitsFor: 'That to be taken back: veloz-ha status says how (B4).',
+      waitsFor: `That to be taken back. How (B4): ${wholeStatus(state.cluster)}`,
       next: 'A failure before that is not failed over without a person: acknowledged commits could be lost.',
     };
   if (state.ledger.state === 'degraded')
@@ -96,7 +101,7 @@ export function explainRedis(state: GuardState, redis: RedisGuardState, silenceM
   if (state.maintenance !== undefined || state.mode === 'off')
     return 'It watches and changes nothing; the Sentinels fail over by themselves.';
   if (redis.backoffUntil !== undefined && holdsFailoverUp(redis))
-    return `It tries again at ${new Date(redis.backoffUntil).toISOString()}. A person can go first: veloz-ha redis failover --cluster ${state.cluster}`;
+    return `It tries again at ${new Date(redis.backoffUntil).toISOString()}. A person can go first: ${redisFailover(state.cluster)}`;
   if (redis.master === null) return 'It does nothing while no master is known.';
   const when = `When ${redis.master} is killed, or answers nobody for ${formatMs(silenceMs)},`;
   const again =

@@ -270,6 +270,7 @@ const shown = (each: LeftOver) => ({
   acts: each.leaves === undefined,
   ...(each.byHand === undefined ? {} : { byHand: each.byHand }),
   ...(each.next === undefined ? {} : { next: each.next }),
+  ...(each.look === undefined ? {} : { look: each.look }),
   ...(each.started === undefined ? {} : { started: each.started }),
 });
 

@@ -103,6 +103,8 @@ export interface MendingState {
     byHand?: string;
     /** Nobody but a person ends it: the command. */
     next?: string;
+    /** It is tried as soon as that is not so any more: the command that shows whether it still is. */
+    look?: string;
     /** The watch itself looks after its container. */
     started?: true;
     /** Attempts since something changed last. */

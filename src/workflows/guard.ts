@@ -16,6 +16,7 @@ import {
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { Activities, ClusterDescription, WatchCounts, WatchResult } from '../activities';
 import { problemSentence } from '../cluster/check';
+import { guardCommand } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
 import { withHeard } from '../cluster/guard/heard';
 import { confirmedLedger, emptyLedger, ledgerOfSystem } from '../cluster/guard/ledger';
@@ -70,7 +71,7 @@ export async function guard(input?: GuardInput | null): Promise<GuardState> {
   );
   if (unknown.length > 0 || (given.mode !== undefined && !['auto', 'approve', 'off'].includes(given.mode)))
     throw ApplicationFailure.nonRetryable(
-      `the input of guard is wrong: ${unknown.length > 0 ? `unknown key ${unknown.join(', ')}` : `mode: expected auto, approve or off, got ${String(given.mode)}`}. Known keys: cluster, mode, startedBy. Next: veloz-ha guard start`,
+      `the input of guard is wrong: ${unknown.length > 0 ? `unknown key ${unknown.join(', ')}` : `mode: expected auto, approve or off, got ${String(given.mode)}`}. Known keys: cluster, mode, startedBy. Next: veloz-ha guard start --help`,
       'BadInput',
     );
   const { workflowId, runId } = workflowInfo();
@@ -81,7 +82,7 @@ export async function guard(input?: GuardInput | null): Promise<GuardState> {
   // One open run per id is what keeps a second guard of the cluster away, and the id is how others find the ledger.
   if (workflowId !== guardWorkflowId(described.name))
     throw ApplicationFailure.nonRetryable(
-      `the workflow id ${workflowId} is not that of a guard (limit: ${guardWorkflowId(described.name)}). Next: veloz-ha guard start`,
+      `the workflow id ${workflowId} is not that of a guard (limit: ${guardWorkflowId(described.name)}). Next: ${guardCommand('start', described.name)}`,
       'BadInput',
     );
   return new Guard(described, given).run();

@@ -6,6 +6,7 @@ import {
   TerminatedFailure,
   workflowInfo,
 } from '@temporalio/workflow';
+import { repairCommand, wholeStatus } from '../cluster/commands';
 import type { FailureType } from '../failures';
 import type { TierMove } from '../cluster/maintenance/decide';
 import { activeWord, type Tier } from '../cluster/maintenance/sides';
@@ -99,7 +100,7 @@ export class Children {
       })) as Report;
       return verified({ workflowId, report }, move, mode);
     } catch (error) {
-      return failed(workflowId, error);
+      return failed(workflowId, this.run.state.cluster, error);
     }
   }
 }
@@ -123,14 +124,14 @@ function verified(
   };
 }
 
-function failed(workflowId: string, error: unknown): ChildEnd {
+function failed(workflowId: string, cluster: string, error: unknown): ChildEnd {
   if (!(error instanceof ChildWorkflowFailure))
     return {
       workflowId,
       good: false,
       asBefore: true,
       type: 'Refused',
-      says: `${workflowId} could not be started: ${rootMessage(error)}. Next: veloz-ha status`,
+      says: `${workflowId} could not be started: ${rootMessage(error)}. Next: ${wholeStatus(cluster)}`,
     };
   const { cause } = error;
   if (cause instanceof ApplicationFailure) {
@@ -152,6 +153,6 @@ function failed(workflowId: string, error: unknown): ChildEnd {
     good: false,
     asBefore: false,
     type: 'Incomplete',
-    says: `${workflowId} ${how}. Next: veloz-ha repair`,
+    says: `${workflowId} ${how}. Next: ${repairCommand(cluster)}`,
   };
 }

@@ -2,6 +2,7 @@ import { ParentClosePolicy, startChild } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { ClusterDescription } from '../activities';
 import { commandsOf, refusalSentence } from '../cluster/check';
+import { wholeStatus } from '../cluster/commands';
 import { maintenanceCommand, maintenanceStart } from '../cluster/maintenance/commands';
 import { decideAway, moveSays, type TierMove } from '../cluster/maintenance/decide';
 import type { TierRoles } from '../cluster/maintenance/roles';
@@ -55,9 +56,10 @@ export async function prepare({
   try {
     roles = await lookAtTiers(run, described.topology);
   } catch (error) {
+    const next = wholeStatus(state.cluster);
     return {
-      report: run.end('refused', `E4: ${blindSays(error)}. Nothing was changed. Next: veloz-ha status`, {
-        next: [{ command: 'veloz-ha status', why: 'shows what answers, and what does not' }],
+      report: run.end('refused', `E4: ${blindSays(error)}. Nothing was changed. Next: ${next}`, {
+        next: [{ command: next, why: 'shows what answers, and what does not' }],
       }),
     };
   }

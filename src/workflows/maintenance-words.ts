@@ -1,4 +1,4 @@
-import { maintenanceCommand, moveCommand } from '../cluster/maintenance/commands';
+import { maintenanceCommand, moveCommand, tierStatus } from '../cluster/maintenance/commands';
 import { moveSays, type TierMove } from '../cluster/maintenance/decide';
 import { tierName } from '../cluster/maintenance/sides';
 import { rootMessage } from './runbook/runner';
@@ -9,8 +9,7 @@ export const blindSays = (error: unknown): string => `not every tier could be lo
 export const stepSays = ({ tier, from, to }: TierMove, back = false): string =>
   `Move ${tierName[tier]} ${back ? 'back ' : ''}from ${from} to ${to}`;
 
-export const tierStatusOf = ({ tier }: TierMove, cluster: string): string =>
-  `veloz-ha ${tier} status --cluster ${cluster}`;
+export const tierStatusOf = ({ tier }: TierMove, cluster: string): string => tierStatus(tier, cluster);
 
 /** What was moved away, and where it is. */
 export const awaySays = ({ away }: MaintenanceState): string => away.map((move) => moveSays(move)).join('; ');

@@ -1,6 +1,7 @@
 import { ApplicationFailure, CancellationScope, condition, setWorkflowOptions } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
 import { refusalSentence, splitNext } from '../cluster/check';
+import { wholeStatus } from '../cluster/commands';
 import { durationMs, formatMs } from '../cluster/duration';
 import { maintenanceCommand, maintenanceStart, scopeName } from '../cluster/maintenance/commands';
 import { decideBack, moveSays, type TierMove } from '../cluster/maintenance/decide';
@@ -204,7 +205,7 @@ class Maintenance {
     try {
       roles = await lookAtTiers(run, this.described.topology);
     } catch (error) {
-      return this.stays(`${blindSays(error)}. Nothing was moved back. Next: veloz-ha status`);
+      return this.stays(`${blindSays(error)}. Nothing was moved back. Next: ${wholeStatus(state.cluster)}`);
     }
     const { checks, moves } = decideBack(state.cluster, roles, held.away);
     state.checks = checks;

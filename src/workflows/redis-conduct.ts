@@ -58,7 +58,7 @@ class RedisRun {
     run.enter('checking', 'Taking the lock of Redis');
     const locked = (await ahead?.lock) === true;
     if (request.mode === 'run' && !locked) {
-      const busy = await lockOrEnd(run, 'veloz-ha redis failover', { tries: LOCK_TRIES });
+      const busy = await lockOrEnd(run, redisFailover(state.cluster), { tries: LOCK_TRIES });
       if (busy !== undefined) return busy;
     }
     const { soak } = this.described.topology;
@@ -67,7 +67,7 @@ class RedisRun {
     if ('report' in first) return first.report;
     const { decision } = first;
     if (request.mode === 'run') {
-      const busy = await aloneOrEnd(run, 'veloz-ha redis failover', this.beside(decision));
+      const busy = await aloneOrEnd(run, redisFailover(state.cluster), this.beside(decision));
       if (busy !== undefined) return busy;
     }
     const soakMs = request.soak === undefined ? soak : durationMs(request.soak);
@@ -336,7 +336,7 @@ const staysStopped = ({ kind, source, without }: DecidedRedis): boolean => kind 
 function redisOf({ name, topology: { redis } }: ClusterDescription): RedisTopology {
   if (redis !== undefined) return redis;
   throw ApplicationFailure.nonRetryable(
-    `cluster ${name} has no redis section in the topology. Nothing was changed. Next: add it (docs/topology.md), then veloz-ha redis status --cluster ${name}`,
+    `cluster ${name} has no redis section in the topology. Nothing was changed. Next: add it (docs/topology.md), then ${redisStatus(name)}`,
     'BadInput',
   );
 }

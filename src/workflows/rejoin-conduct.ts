@@ -1,6 +1,7 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
 import { commandsOf, refusalSentence, splitNext } from '../cluster/check';
+import { clusterStatus } from '../cluster/commands';
 import { durationMs, formatMs } from '../cluster/duration';
 import { copyLock } from '../cluster/locks';
 import { membersOf } from '../cluster/members';
@@ -33,7 +34,7 @@ export interface Chosen {
 
 /** A runbook that makes one node a standby, or lets one go. */
 export interface StandbyRunbook {
-  /** The command that starts it: `veloz-ha postgres rejoin`. */
+  /** The command that starts it, without cluster and node: `veloz-ha postgres rejoin`. */
   start: string;
   /** It is begun beside no other run. One that puts a fault right goes on beside runs of other tiers. */
   planned: boolean;
@@ -49,6 +50,10 @@ export interface StandbyRunbook {
   next?(chosen: Chosen): Report['next'];
 }
 
+/** The command that starts a runbook for a node, or for the one that it chooses. */
+const startOf = ({ start }: StandbyRunbook, cluster: string, node: string | undefined): string =>
+  `${start} --cluster ${cluster}${node === undefined ? '' : ` ${node}`}`;
+
 /** Looks, plans, asks, carries out, verifies and reports: what runbooks about one standby have in common. */
 export async function conductStandbyRun(
   run: Run,
@@ -58,9 +63,10 @@ export async function conductStandbyRun(
   const { state } = run;
   const described = await describeCluster(request.cluster);
   state.cluster = described.name;
+  const start = startOf(runbook, state.cluster, request.node);
   run.enter('checking', 'Taking the lock of PostgreSQL');
   if (request.mode === 'run') {
-    const busy = await lockOrEnd(run, runbook.start, { alone: runbook.planned ? othersOf(run, described) : [] });
+    const busy = await lockOrEnd(run, start, { alone: runbook.planned ? othersOf(run, described) : [] });
     if (busy !== undefined) return busy;
   }
   const first = await look(run, described, runbook, request.node);
@@ -68,7 +74,7 @@ export async function conductStandbyRun(
   const { chosen } = first;
   if (request.mode === 'run') {
     // A node is left to the run that copies its data: that one goes on without the lock of PostgreSQL.
-    const copied = await aloneOrEnd(run, runbook.start, [copyLock(chosen.node)]);
+    const copied = await aloneOrEnd(run, startOf(runbook, state.cluster, chosen.node), [copyLock(chosen.node)]);
     if (copied !== undefined) return copied;
   }
   const membersBefore = state.members;
@@ -90,7 +96,7 @@ export async function conductStandbyRun(
     expectedHoldBasis: `they go on at ${chosen.primary}`,
     holdLimitMs: 0,
   };
-  const command = `${runbook.start} --cluster ${state.cluster} ${chosen.node}`;
+  const command = startOf(runbook, state.cluster, chosen.node);
   const rest = (): Partial<Report> => ({
     primaryBefore: chosen.primary,
     primaryAfter: chosen.primary,
@@ -133,7 +139,7 @@ export async function conductStandbyRun(
       ? {}
       : { protectedAgainMs: story.protectedAt - since, protectedSince: story.protectedAt }),
   };
-  const status = { command: `veloz-ha postgres status --cluster ${state.cluster}`, why: 'shows what is' };
+  const status = { command: clusterStatus(state.cluster), why: 'shows what is' };
   switch (outcome.kind) {
     case 'done':
       return run.end('completed', runbook.done(chosen, story), { ...report, next: runbook.next?.(chosen) ?? [] });
@@ -224,11 +230,12 @@ async function approve(
   rest: Partial<Report>,
 ): Promise<Report | undefined> {
   const { state } = run;
+  const start = startOf(runbook, state.cluster, chosen.node);
   const ended = await approvedOrEnd(run, {
     asks: planQuestion(state.runbook, state.plan),
     approvalTimeout: request.approvalTimeout,
     usualMs: described.topology.approvalTimeout,
-    again: runbook.start,
+    again: start,
     lock: { alone: [...(runbook.planned ? othersOf(run, described) : []), copyLock(chosen.node)] },
     rest,
   });
@@ -239,8 +246,8 @@ async function approve(
   if (again.chosen.primary !== chosen.primary) {
     return run.end(
       'refused',
-      `A1: the primary is ${again.chosen.primary} now (limit: ${chosen.primary}, as in the plan that was approved). Nothing was changed. Next: ${runbook.start}`,
-      { ...rest, next: [{ command: runbook.start, why: 'plans it anew' }] },
+      `A1: the primary is ${again.chosen.primary} now (limit: ${chosen.primary}, as in the plan that was approved). Nothing was changed. Next: ${start}`,
+      { ...rest, next: [{ command: start, why: 'plans it anew' }] },
     );
   }
   return undefined;
@@ -274,4 +281,4 @@ function verifyStep(run: Run, chosen: Chosen, runbook: StandbyRunbook, soakMs: n
 }
 
 const planSentence = (run: Run, runbook: StandbyRunbook, chosen: Chosen): string =>
-  `${planQuestion(run.state.runbook, run.state.plan)} Next: ${runbook.start} --cluster ${chosen.cluster} ${chosen.node}`;
+  `${planQuestion(run.state.runbook, run.state.plan)} Next: ${startOf(runbook, chosen.cluster, chosen.node)}`;

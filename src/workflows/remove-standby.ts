@@ -32,13 +32,13 @@ const runbook: StandbyRunbook = {
   done: ({ node, primary, others }) =>
     `${node} is no standby of ${primary} any more: it is stopped for good, and nothing is kept for it. ${others.join(', ')} ${others.length === 1 ? 'confirms' : 'confirm'} commits`,
   stays: ({ node }) => `${node} may still be a standby`,
-  next: ({ node }) => [
+  next: ({ cluster, node }) => [
     { command: `docker rm --force ${node}`, why: 'deletes its container; until then the status shows it as fenced' },
     {
       command: `docker volume rm ${node}`,
       why: 'deletes its data, where its volume has its name, as in the shipped stack',
     },
-    { command: `veloz-ha postgres add-standby ${node}`, why: 'makes it a standby again' },
+    { command: `veloz-ha postgres add-standby --cluster ${cluster} ${node}`, why: 'makes it a standby again' },
   ],
 };
 

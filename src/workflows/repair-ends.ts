@@ -1,7 +1,7 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import type { ClusterDescription } from '../activities';
 import { headline, splitNext, type Check } from '../cluster/check';
-import { clusterStatus } from '../cluster/commands';
+import { clusterStatus, guardCommand, repairCommand } from '../cluster/commands';
 import { primaries } from '../cluster/observed';
 import type { RepairLook } from './repair-look';
 import type { RepairStory } from './repair-steps';
@@ -9,7 +9,7 @@ import type { Run } from './runbook/run';
 import { rootMessage, type StepsOutcome } from './runbook/runner';
 import type { Report } from './run-state';
 
-/** The command that starts a repair. */
+/** The command that starts a repair, without its cluster. */
 export const START = 'veloz-ha repair';
 
 /** How steps ended that did not get to their end. */
@@ -37,7 +37,7 @@ export class RepairEnds {
 
   /** The command that goes on with it. */
   get command(): string {
-    return `${START} --cluster ${this.soFar.described.name}`;
+    return repairCommand(this.soFar.described.name);
   }
 
   /** The command that shows what is. */
@@ -106,7 +106,7 @@ export class RepairEnds {
     const { command, status } = this;
     const { run } = this.soFar;
     const done = run.state.steps.some(({ state }) => state !== 'pending');
-    const guard = `veloz-ha guard status --cluster ${this.soFar.described.name}`;
+    const guard = guardCommand('status', this.soFar.described.name);
     return run.end(
       'incomplete',
       `${sentence(why)} ${done ? 'What was done stays' : 'Nothing was changed'}. Next: ${guard}`,

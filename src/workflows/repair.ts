@@ -127,7 +127,7 @@ class Repair implements RepairSoFar {
     }
     if (await run.lock()) return undefined;
     await sleep('1s', { summary: 'Waiting for the lock of PostgreSQL: a run that has just ended may have held it' });
-    return lockOrEnd(run, START);
+    return lockOrEnd(run, this.ends.command);
   }
 
   private async look(): Promise<RepairLook> {

@@ -1,5 +1,6 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import type { Activities, MoveRequest, MoveResult } from '../activities';
+import { switchoverCommand } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
 import { act, changing, holding, leaving } from './runbook/activity-options';
 import type { Run } from './runbook/run';
@@ -43,7 +44,7 @@ export function switchoverSteps(
         ).checkpointNodes(move);
         if (ms > limitMs)
           throw ApplicationFailure.nonRetryable(
-            `D4: a CHECKPOINT takes ${formatMs(ms)} (limit: ${formatMs(limitMs)}, limits.checkpoint); the stop would take as long. Next: veloz-ha postgres switchover --plan`,
+            `D4: a CHECKPOINT takes ${formatMs(ms)} (limit: ${formatMs(limitMs)}, limits.checkpoint); the stop would take as long. Next: ${switchoverCommand(move.cluster, '--plan')}`,
             'Refused',
           );
         return { detail: `${formatMs(ms)} (limit ${formatMs(limitMs)})` };

@@ -1,6 +1,7 @@
 import { ApplicationFailure, CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
 import type { MoveRequest, MoveResult } from '../activities';
 import { splitNext } from '../cluster/check';
+import { clusterStatus, switchoverCommand } from '../cluster/commands';
 import { durationMs, formatMs } from '../cluster/duration';
 import { membersOf } from '../cluster/members';
 import { planSwitchover } from '../cluster/switchover-plan';
@@ -36,16 +37,17 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
   const { state } = run;
   const described = await describeCluster(request.cluster);
   state.cluster = described.name;
+  const start = switchoverCommand(state.cluster);
   run.enter('checking', 'Taking the lock of PostgreSQL');
   if (request.notAfter !== undefined && Date.now() > Date.parse(request.notAfter)) {
     return run.end(
       'refused',
-      `E7: it is too late to start: it is ${new Date(Date.now()).toISOString()} (limit: notAfter ${request.notAfter}). Nothing was changed. Next: ${START}`,
-      { next: [{ command: START, why: 'starts it now, without a time limit' }] },
+      `E7: it is too late to start: it is ${new Date(Date.now()).toISOString()} (limit: notAfter ${request.notAfter}). Nothing was changed. Next: ${start}`,
+      { next: [{ command: start, why: 'starts it now, without a time limit' }] },
     );
   }
   if (request.mode === 'run') {
-    const busy = await lockOrEnd(run, START, { alone: othersOf(run, described) });
+    const busy = await lockOrEnd(run, start, { alone: othersOf(run, described) });
     if (busy !== undefined) return busy;
   }
 
@@ -66,7 +68,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
         protection: decision.protection,
         membersBefore,
         plan: state.plan,
-        next: [{ command: `veloz-ha postgres switchover --to ${decision.target}`, why: 'carries the plan out' }],
+        next: [{ command: switchoverCommand(state.cluster, `--to ${decision.target}`), why: 'carries the plan out' }],
       },
     );
   }
@@ -95,7 +97,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
       asks: `Move the primary from ${move.source} to ${move.target}?`,
       approvalTimeout: request.approvalTimeout,
       usualMs: described.topology.approvalTimeout,
-      again: START,
+      again: start,
       lock: { alone: othersOf(run, described) },
       rest: { membersBefore },
     });
@@ -117,7 +119,7 @@ async function conduct(run: Run, request: SwitchoverRequest): Promise<Report> {
     .catch(() => undefined);
   if (after !== undefined) state.members = membersOf(after);
 
-  const status = { command: 'veloz-ha postgres status', why: 'shows what is' };
+  const status = { command: clusterStatus(state.cluster), why: 'shows what is' };
   const rest: Partial<Report> = {
     primaryBefore: move.source,
     protection: move.protection,

@@ -203,8 +203,8 @@ describe('a node is fenced', () => {
       };
       expect(await fence()).toMatchObject({
         how: 'network',
-        says: `${PRIMARY} could not be ended (tried to kill container, but did not receive an exit event), and was cut off from veloz-ha: nobody reaches it. Once it has ended it is put back and made a standby, by the guard in auto, by veloz-ha repair, or by veloz-ha postgres rejoin ${PRIMARY}`,
-        hangs: { next: `veloz-ha postgres rejoin ${PRIMARY}` },
+        says: `${PRIMARY} could not be ended (tried to kill container, but did not receive an exit event), and was cut off from veloz-ha: nobody reaches it. Once it has ended it is put back and made a standby, by the guard in auto, by veloz-ha repair --cluster veloz, or by veloz-ha postgres rejoin ${PRIMARY} --cluster veloz`,
+        hangs: { next: `veloz-ha postgres rejoin ${PRIMARY} --cluster veloz` },
       });
       // The mark comes first: who dies in between has left it.
       expect(engine.did.slice(-2)).toEqual(cut);
@@ -254,7 +254,7 @@ describe('a node is fenced', () => {
       const { how, says } = await fence();
       expect(how).toBe('network');
       expect(says).toContain(
-        `When it is mended: docker network connect veloz-ha ${PRIMARY}, then veloz-ha postgres rejoin`,
+        `When it is mended: docker network connect veloz-ha ${PRIMARY}, then veloz-ha postgres rejoin ${PRIMARY} --cluster veloz`,
       );
       expect(engine.volumes.size).toBe(0);
     });

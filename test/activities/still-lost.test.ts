@@ -35,7 +35,7 @@ describe('a primary that could not write is asked once more, and', () => {
     await expect(ask()).rejects.toMatchObject({
       type: 'Refused',
       message: expect.stringMatching(
-        /^I8: the disk of veloz-postgres-primary takes writes: [\d.]+ \wiB are free \(limit: less than 16\.0 MiB\), and one reached it after \d+ ms \(limit: 1000 ms\)\. Nothing was changed\. Next: veloz-ha postgres status$/,
+        /^I8: the disk of veloz-postgres-primary takes writes: [\d.]+ \wiB are free \(limit: less than 16\.0 MiB\), and one reached it after \d+ ms \(limit: 1000 ms\)\. Nothing was changed\. Next: veloz-ha postgres status --cluster veloz$/,
       ) as unknown,
     });
   });
@@ -78,7 +78,7 @@ describe('a primary that the pooler did not reach is asked for once more, and', 
     await expect(ask({ writable: true, standby: false, speaks: true, ms: 3.4 })).rejects.toMatchObject({
       type: 'Refused',
       message:
-        'I8: veloz-pgbouncer reaches veloz-postgres-primary again: it answered within 3 ms (limit: no answer within 500 ms). Nothing was changed. Next: veloz-ha postgres status',
+        'I8: veloz-pgbouncer reaches veloz-postgres-primary again: it answered within 3 ms (limit: no answer within 500 ms). Nothing was changed. Next: veloz-ha postgres status --cluster veloz',
     });
   });
 

@@ -99,7 +99,7 @@ test('nobody answers: it is said, the waiting goes on, and it is said when the r
   const { cli, attachment, io } = attach({}, run);
   const code = followToEnd(cli, run, attachment, undefined);
   await sleep(2_200);
-  expect(io.out()).toMatch(/^! no worker answers for 2 s; the run waits\. Start one: veloz-ha worker\n$/);
+  expect(io.out()).toMatch(/^! no worker answers for 2 s; the run waits\. Start one: veloz-ha worker --detach\n$/);
   run.state = stateWith({ steps: doneSteps });
   await sleep(POLLED);
   expect(io.out()).toContain('the run answers again\n');

@@ -19,7 +19,7 @@ class MadeUpGuard implements GuardSource {
 
 const POLLED = 800;
 const nobody: GuardLook = { kind: 'nobody' };
-const silent: GuardLook = { kind: 'silent', says: 'no worker answers', next: 'veloz-ha worker' };
+const silent: GuardLook = { kind: 'silent', says: 'no worker answers', next: 'veloz-ha worker --detach' };
 
 describe('guard status', () => {
   test('exit 0 while the ledger is protected and nothing is wrong', () => {
@@ -53,14 +53,14 @@ describe('guard status', () => {
       expect.objectContaining({
         type: 'Unhealthy',
         message: 'nobody guards cluster veloz: nothing fails over by itself',
-        detail: { next: 'veloz-ha guard start' },
+        detail: { next: 'veloz-ha guard start --cluster veloz' },
       }) as Error,
     );
   });
 
   test('a guard that nobody carries out is out of reach, and not healthy', () => {
     expect(() => showGuard(fakeCli(), new MadeUpGuard(), silent)).toThrow(
-      expect.objectContaining({ type: 'Unreachable', detail: { next: 'veloz-ha worker' } }) as Error,
+      expect.objectContaining({ type: 'Unreachable', detail: { next: 'veloz-ha worker --detach' } }) as Error,
     );
   });
 });
@@ -155,7 +155,7 @@ test('status asks the guard for a short time only, and says why there is no answ
   expect(await lookAtGuard(cli, 'veloz', 1_500)).toEqual({
     kind: 'silent',
     says: 'Temporal is not reachable at localhost:1',
-    next: 'veloz-ha temporal',
+    next: 'veloz-ha temporal --detach',
   });
   // Routed nowhere: neither refused nor accepted.
   const lost = fakeCli({}, fakeIo({ env: { TEMPORAL_ADDRESS: '192.0.2.1:7233', TEMPORAL_DISABLE_CONFIG_FILE: '1' } }));

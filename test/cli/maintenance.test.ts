@@ -84,7 +84,9 @@ describe('the commands', () => {
       });
       expect(await run('back')).toMatchObject({
         code: 3,
-        err: expect.stringContaining('Next: veloz-ha maintenance start --side 1 [Refused]') as string,
+        err: expect.stringContaining(
+          `Next: veloz-ha maintenance start --side 1 --cluster ${cluster.name} [Refused]`,
+        ) as string,
       });
 
       const started = await run('start --side 1 --yes --reason kernel');
@@ -141,7 +143,7 @@ describe('the commands', () => {
       const asked = await run('start --side 1');
       expect([asked.code, asked.err]).toEqual([
         2,
-        expect.stringContaining('veloz-ha maintenance start --side 1 --yes'),
+        expect.stringContaining(`veloz-ha maintenance start --side 1 --cluster ${cluster.name} --yes`),
       ]);
       expect(cluster.moved).toEqual([]);
     }));

@@ -36,7 +36,7 @@ test.each([
   ],
   [
     'status --watch',
-    'Error: status --watch draws on a terminal. Why: stdout is no terminal. Next: veloz-ha status, or veloz-ha guard watch -o jsonl [BadInput]\n',
+    'Error: status --watch draws on a terminal. Why: stdout is no terminal. Next: veloz-ha status --cluster veloz, or veloz-ha guard watch --cluster veloz -o jsonl [BadInput]\n',
   ],
   [
     'watch x --timeout soon',
@@ -179,7 +179,7 @@ test.each([
   expect(await run(line)).toEqual({
     code: 7,
     out: '',
-    err: 'Error: Temporal is not reachable at localhost:1. Why: connection refused: nobody listens on that port. Next: veloz-ha temporal [Unreachable]\n',
+    err: 'Error: Temporal is not reachable at localhost:1. Why: connection refused: nobody listens on that port. Next: veloz-ha temporal --detach [Unreachable]\n',
   });
 });
 

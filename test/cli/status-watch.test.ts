@@ -39,18 +39,22 @@ test('it is drawn again and again until Ctrl-C, also while one part gives no ans
   const io = fakeIo({ tty: true, env: { TERM: 'xterm' } });
   let looks = 0;
   let answers = 0;
-  const watching = watchStatus(makeCli(io, {}), [
-    async () => {
-      answers += 1;
-      // The first answer comes, the second one never does.
-      return answers === 1 ? { cluster } : new Promise(() => undefined);
-    },
-    () => {
-      looks += 1;
-      if (looks === 3) io.interrupt();
-      return Promise.resolve({ workers: [] });
-    },
-  ]);
+  const watching = watchStatus(
+    makeCli(io, {}),
+    [
+      async () => {
+        answers += 1;
+        // The first answer comes, the second one never does.
+        return answers === 1 ? { cluster } : new Promise(() => undefined);
+      },
+      () => {
+        looks += 1;
+        if (looks === 3) io.interrupt();
+        return Promise.resolve({ workers: [] });
+      },
+    ],
+    'veloz',
+  );
   expect(await watching).toBe(130);
   expect([looks, answers]).toEqual([3, 2]);
   expect(io.out()).toContain('veloz-postgres-primary');
@@ -60,5 +64,5 @@ test('it is drawn again and again until Ctrl-C, also while one part gives no ans
 test('a mistake in the command line ends it', async () => {
   const io = fakeIo({ tty: true, env: { TERM: 'xterm' } });
   const wrong = () => Promise.reject(new Error('no such cluster'));
-  await expect(watchStatus(makeCli(io, {}), [wrong])).rejects.toThrow('no such cluster');
+  await expect(watchStatus(makeCli(io, {}), [wrong], 'veloz')).rejects.toThrow('no such cluster');
 });

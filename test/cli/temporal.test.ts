@@ -20,7 +20,7 @@ test('nobody listens: it is known at once, not after the deadline', async () => 
   await expect(connectTemporal(temporalConfig({ ...none, TEMPORAL_ADDRESS: 'localhost:1' }))).rejects.toMatchObject({
     type: 'Unreachable',
     message: 'Temporal is not reachable at localhost:1',
-    detail: { why: 'connection refused: nobody listens on that port', next: 'veloz-ha temporal' },
+    detail: { why: 'connection refused: nobody listens on that port', next: 'veloz-ha temporal --detach' },
   });
   expect(Date.now() - began).toBeLessThan(4_500);
 });

@@ -1,13 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import {
   clusterStatus,
+  guardCommand,
   poolerConsole,
   psql,
+  repairCommand,
   routeByHand,
   shellWord,
   sqlName,
   sqlText,
+  switchoverCommand,
   watchRun,
+  wholeStatus,
   workflowIdOf,
 } from '../../src/cluster/commands';
 
@@ -60,7 +64,21 @@ describe('a command that is shown to a person', () => {
   });
 
   test('names its cluster, for a topology may have several', () => {
-    expect(clusterStatus('berlin')).toBe('veloz-ha postgres status --cluster berlin');
+    expect([
+      clusterStatus('berlin'),
+      wholeStatus('berlin'),
+      repairCommand('berlin'),
+      guardCommand('maintenance off', 'berlin'),
+      switchoverCommand('berlin'),
+      switchoverCommand('berlin', '--to a-node'),
+    ]).toEqual([
+      'veloz-ha postgres status --cluster berlin',
+      'veloz-ha status --cluster berlin',
+      'veloz-ha repair --cluster berlin',
+      'veloz-ha guard maintenance off --cluster berlin',
+      'veloz-ha postgres switchover --cluster berlin',
+      'veloz-ha postgres switchover --cluster berlin --to a-node',
+    ]);
   });
 });
 

@@ -13,6 +13,23 @@ export function commandLinesIn(line: string): string[] {
     .filter((part) => /^(bin\/)?veloz-ha(\s|$)/.test(part));
 }
 
+/** The command that a line names, with the words behind it. */
+export function commandOf(line: string): { command: HaCommand; rest: string[] } {
+  const rest = (line.match(/"[^"]*"|\S+/g) ?? []).slice(1);
+  let command: HaCommand = program;
+  for (;;) {
+    const below = command.commands.find((one) => one.name() === rest[0]);
+    if (below === undefined) return { command, rest };
+    command = below;
+    rest.shift();
+  }
+}
+
+/** Whether a command acts on a cluster, or one of those below it does. */
+export function actsOnCluster(command: HaCommand): boolean {
+  return command.options.some(({ long }) => long === '--cluster') || command.commands.some(actsOnCluster);
+}
+
 /** What is wrong with a command line; undefined when the program would take it. */
 export function faultOf(line: string): string | undefined {
   const words = (line.match(/"[^"]*"|\S+/g) ?? []).slice(1);

@@ -19,7 +19,7 @@ describe('a switchover is refused when those who would carry it out are out of r
     expect(error).toMatchObject({
       type: 'Unreachable',
       message: 'no worker polls the task queue veloz-ha',
-      next: 'veloz-ha worker',
+      next: 'veloz-ha worker --detach',
     });
     expect(error.why).toContain('has seen 0 workers in the last 65 s (needed: 1)');
     // Nothing waits for the worker that comes next.
@@ -69,7 +69,7 @@ describe('a switchover is refused when those who would carry it out are out of r
       type: 'Unreachable',
       message: `Temporal is not reachable at ${rig.stand.address}`,
       why: 'connection refused: nobody listens on that port',
-      next: 'veloz-ha temporal',
+      next: 'veloz-ha temporal --detach',
     });
   });
 });

@@ -72,7 +72,7 @@ describe('a switchover is refused when what was asked for can not be', () => {
 
     expect(id).toBe('E7');
     expect(sentence).toMatch(/it is too late to start: it is 20\S+Z \(limit: notAfter 2020-01-01T00:00:00Z\)/);
-    expect(next).toBe('veloz-ha postgres switchover');
+    expect(next).toBe('veloz-ha postgres switchover --cluster veloz');
   });
 
   it('the cluster is unknown', async () => {
@@ -157,7 +157,9 @@ describe('a switchover is refused when what was asked for can not be', () => {
 
       const end = await endOf(id);
       expect(end).toMatchObject({ code: 6, outcome: 'not approved in time' });
-      expect(end.says).toBe('Nobody approved within 1.00 s. Nothing was changed. Next: veloz-ha postgres switchover');
+      expect(end.says).toBe(
+        'Nobody approved within 1.00 s. Nothing was changed. Next: veloz-ha postgres switchover --cluster veloz',
+      );
     }));
 
   it('somebody aborts it before it begins, and nothing more can be decided afterwards', () =>

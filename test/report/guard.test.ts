@@ -255,26 +255,26 @@ test('who watches, as a part of status', () => {
      veloz-postgres-standby"
   `);
   expect(line({ mode: 'off' })).toMatch(/^! off: watches and tells; nothing fails over by itself\n/);
-  expect(line({ ledger: degraded })).toContain('    next  veloz-ha guard status');
+  expect(line({ ledger: degraded })).toContain('    next  veloz-ha guard status --cluster veloz');
   expect(line({ acting: acting.acting })).toContain(`    veloz-ha watch ${FAILOVER}`);
 });
 
 test('nobody guards: one clear sentence and the next command', () => {
-  const part = guardPart({ kind: 'nobody' });
+  const part = guardPart({ kind: 'nobody' }, 'veloz');
   expect(guardSection(part, NOW, plain()).join('')).toBe(
-    'Guard\n  ! nobody guards this cluster: nothing fails over by itself\n      next  veloz-ha guard start',
+    'Guard\n  ! nobody guards cluster veloz: nothing fails over by itself\n      next  veloz-ha guard start --cluster veloz',
   );
   expect(guardSection({ guard: null }, NOW, plain())).toEqual([]);
-  expect(part).toEqual({ guard: null, noGuard: noGuard({ kind: 'nobody' }) });
+  expect(part).toEqual({ guard: null, noGuard: noGuard({ kind: 'nobody' }, 'veloz') });
 });
 
 test('a guard that can’t be asked is not taken for one that watches', () => {
-  const look = { kind: 'silent' as const, says: 'no worker answers', next: 'veloz-ha worker' };
-  expect(noGuard(look)).toEqual({
+  const look = { kind: 'silent' as const, says: 'no worker answers', next: 'veloz-ha worker --detach' };
+  expect(noGuard(look, 'veloz')).toEqual({
     says: "the guard can't be asked: no worker answers. While Temporal or every worker is away nothing fails over",
-    next: 'veloz-ha worker',
+    next: 'veloz-ha worker --detach',
   });
-  expect(guardPart({ kind: 'guards', state: acting })).toEqual({ guard: acting });
+  expect(guardPart({ kind: 'guards', state: acting }, 'veloz')).toEqual({ guard: acting });
 });
 
 test('every character is ASCII where the locale is not UTF-8', () => {
@@ -341,4 +341,16 @@ test('what nobody but a person ends is told as a trouble, with the command', () 
   expect(guardText(state, NOW, plain({ width: 140 }))).toContain(
     'It stays so until a person ends it. Next: docker restart veloz-pgbouncer',
   );
+});
+
+test('what is tried once it has changed is told with the command that shows whether it has', () => {
+  const full = { node: 'veloz-postgres-standby', says: 'it is fenced; its disk is full', acts: false, attempts: 1 };
+  const look = 'docker exec veloz-postgres-standby df -h /var/lib/postgresql';
+  const text = (node: object) =>
+    guardText(guardWith({ mending: { nodes: [{ ...full, ...node }] } }), NOW, plain({ width: 180 }));
+  expect(text({ look })).toContain(
+    `Nothing is tried before that has changed; then it is brought back at once. Look: ${look}`,
+  );
+  // Told by a guard of an older version.
+  expect(text({})).toContain('Nothing is tried before that has changed; then it is brought back at once.\n');
 });

@@ -55,8 +55,8 @@ test('the approval that is waited for, with the deadline and the exact commands'
 });
 
 test.each([
-  ['no worker', '! no worker answers for 7 s; the run waits. Start one: veloz-ha worker'],
-  ['no Temporal', '! Temporal does not answer for 7 s (refused); the run goes on when it is back: veloz-ha temporal'],
+  ['no worker', '! no worker answers for 7 s; the run waits. Start one: veloz-ha worker --detach'],
+  ['no Temporal', '! Temporal does not answer for 7 s; the run waits for it: veloz-ha temporal --detach (refused)'],
   ['stuck', '! the run does not get on for 7 s: refused'],
 ] as const)('trouble is shown and ends nothing: %s', (kind, expected) => {
   const lines = liveRegion(
@@ -140,7 +140,7 @@ test('a run that goes on, as one still picture', () => {
 test('a run that nobody answers for still shows where it is', () => {
   expect(stateText(view({ trouble: { kind: 'no worker', says: '', since: T0 } }), T0 + 3000, plain()))
     .toMatchInlineSnapshot(`
-   "! no worker answers for 3 s; the run waits. Start one: veloz-ha worker
+   "! no worker answers for 3 s; the run waits. Start one: veloz-ha worker --detach
 
    Run  switchover/veloz/20251123T032011Z-9f3a
    Link http://localhost:8233/namespaces/default/workflows/x/y"

@@ -1,5 +1,6 @@
 import { planText } from '../../src/report/plan';
 import {
+  clusterOfId,
   commandOf,
   planHeadline,
   planHold,
@@ -50,6 +51,20 @@ test('the runbook of a run is read off its id, and its command off the runbook',
     'veloz-ha repair',
     'veloz-ha postgres switchover',
   ]);
+});
+
+test.each([
+  ['switchover/veloz/20251123T032011Z-9f3a', 'veloz'],
+  ['engine-drain/veloz-2.eu/20251123T032011Z-9f3a', 'veloz-2.eu'],
+  ['failover-veloz-2-251123032011-9f3a', 'veloz-2'],
+  ['redis-failover-veloz-251123032011-9f3a', 'veloz'],
+  ['guard/veloz', 'veloz'],
+  ['switchover/default/20251123T032011Z-9f3a', undefined],
+  ['switchover/my cluster/1', undefined],
+  ['maintenance-lock/veloz', undefined],
+  ['my own run', undefined],
+])('the cluster of %s is %s', (workflowId, cluster) => {
+  expect(clusterOfId(workflowId)).toBe(cluster);
 });
 
 test('what is untouched while a run waits for approval', () => {

@@ -66,14 +66,17 @@ test('what is wrong comes first, each with its next command', () => {
     runs: [],
     cluster: { name: 'veloz', members: membersBefore, findings: [checks[1]!] },
     problems: [
-      { says: 'no worker polls the task queue (needed: 1): nothing can be switched over', next: 'veloz-ha worker' },
+      {
+        says: 'no worker polls the task queue (needed: 1): nothing can be switched over',
+        next: 'veloz-ha worker --detach',
+      },
     ],
     hints: [slowHandoverHint(cost)],
   };
   expect(statusText(ill, T0, plain())).toMatchInlineSnapshot(`
    "✖ UNHEALTHY: 1 problem
    ✖ no worker polls the task queue (needed: 1): nothing can be switched over
-       next  veloz-ha worker
+       next  veloz-ha worker --detach
 
    ! a hand-over by Temporal costs at least 99 ms (limit: 60 ms); every step of a run takes that much
      longer

@@ -29,7 +29,7 @@ const well: TradingPicture = { started: true, redis: redisOf(healthy()), engines
 const text = (trading: TradingPicture, width = 110) => tradingSections(trading, plain({ width })).join('\n\n');
 
 test('healthy tiers: who is what, how far behind, and that the Sentinels agree', () => {
-  expect(tradingProblems(well)).toEqual([]);
+  expect(tradingProblems(well, 'veloz')).toEqual([]);
   expect(tradingHints(well)).toEqual([]);
   expect(text(well)).toMatchInlineSnapshot(`
    "Redis
@@ -47,11 +47,11 @@ test('healthy tiers: who is what, how far behind, and that the Sentinels agree',
 });
 
 test('a topology without these tiers shows nothing', () => {
-  expect([tradingProblems({}), tradingHints({}), tradingSections({}, plain())]).toEqual([[], [], []]);
+  expect([tradingProblems({}, 'veloz'), tradingHints({}), tradingSections({}, plain())]).toEqual([[], [], []]);
 });
 
 test('tiers that nobody started are a hint and no problem', () => {
-  expect(tradingProblems({ started: false })).toEqual([]);
+  expect(tradingProblems({ started: false }, 'veloz')).toEqual([]);
   expect(tradingHints({ started: false })).toEqual([
     {
       says: 'Redis, the engines and HAProxy are not started; PostgreSQL and PgBouncer alone are',
@@ -62,11 +62,11 @@ test('tiers that nobody started are a hint and no problem', () => {
 
 test('what is wrong in one tier is a problem with its command, and hides no other tier', () => {
   const ill: TradingPicture = { ...well, engines: enginesOf((seen) => seen.kill(FIRST)) };
-  expect(tradingProblems(ill).map(({ next }) => next)).toContain(`docker start ${FIRST}`);
+  expect(tradingProblems(ill, 'veloz').map(({ next }) => next)).toContain(`docker start ${FIRST}`);
   expect(text(ill)).toContain('3 of 3 Sentinels name veloz-redis-master');
   const unseen: TradingPicture = { started: true, engines: well.engines, silent: { redis: 'no answer within 4 s' } };
-  expect(tradingProblems(unseen)).toEqual([
-    { says: 'Redis could not be looked at: no answer within 4 s', next: 'veloz-ha redis status' },
+  expect(tradingProblems(unseen, 'veloz')).toEqual([
+    { says: 'Redis could not be looked at: no answer within 4 s', next: 'veloz-ha redis status --cluster veloz' },
   ]);
   expect(text(unseen)).toContain('veloz-haproxy');
 });

@@ -194,10 +194,10 @@ describe('failover', () => {
       const { type, message, report } = await cluster.run({ approval: 'given' });
       expect(type).toBe('Refused');
       expect(message).toBe(
-        `I8: ${STANDBY} is a primary that takes writes: ${STANDBY} (limit: none). Nothing was changed. Next: veloz-ha postgres switchover`,
+        `I8: ${STANDBY} is a primary that takes writes: ${STANDBY} (limit: none). Nothing was changed. Next: veloz-ha postgres switchover --cluster ${cluster.name}`,
       );
       expect(report.checks).toMatchObject([{ id: 'I8', result: 'refuse' }]);
-      expect(report.next).toMatchObject([{ command: 'veloz-ha postgres switchover' }]);
+      expect(report.next).toMatchObject([{ command: `veloz-ha postgres switchover --cluster ${cluster.name}` }]);
       expect(cluster.did).toEqual(['describeCluster', 'observe', 'readLedger']);
     });
 
@@ -310,7 +310,7 @@ describe('failover', () => {
       expect(report).toMatchObject({
         outcome: 'planned',
         says: `All checks passed. Nothing was changed. ${STANDBY} would replace ${PRIMARY}`,
-        next: [{ command: `veloz-ha postgres promote --expected-primary ${PRIMARY}` }],
+        next: [{ command: `veloz-ha postgres promote --cluster ${cluster.name} --expected-primary ${PRIMARY}` }],
       });
       expect(cluster.did).toEqual(['describeCluster', 'observe', 'readLedger', 'planFailOver']);
     });
@@ -619,13 +619,13 @@ describe('failover', () => {
         expect(type).toBe('Incomplete');
         expect(message).toMatch(
           new RegExp(
-            `^${STANDBY} was promoted, but step "\\w+" did not finish: the disk is full. Next: veloz-ha postgres rejoin ${PRIMARY}$`,
+            `^${STANDBY} was promoted, but step "\\w+" did not finish: the disk is full. Next: veloz-ha postgres rejoin ${PRIMARY} --cluster ${cluster.name}$`,
           ),
         );
         expect(report).toMatchObject({
           primaryAfter: STANDBY,
           failover: { lossBound: 0 },
-          next: [{ command: `veloz-ha postgres rejoin ${PRIMARY}` }, {}, {}],
+          next: [{ command: `veloz-ha postgres rejoin ${PRIMARY} --cluster ${cluster.name}` }, {}, {}],
         });
         expect(cluster.did).not.toContain('undoFailOver');
         expect(cluster.did.slice(-2)).toEqual(END);

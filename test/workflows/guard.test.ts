@@ -48,7 +48,10 @@ describe('guard', () => {
       const cluster = new GuardedCluster(server);
       await cluster.guarded(
         async () => {
-          expect(await cluster.state()).toMatchObject({ mode: 'off', waitsFor: 'A mode: veloz-ha guard mode auto' });
+          expect(await cluster.state()).toMatchObject({
+            mode: 'off',
+            waitsFor: `A mode: veloz-ha guard mode auto --cluster ${cluster.name}`,
+          });
           expect(event(await cluster.state(), 'started')?.says).toBe('started by ada, mode off');
         },
         { mode: 'off', startedBy: 'ada' },

@@ -203,7 +203,7 @@ describe('maintenance', () => {
 
     test('on the way that is left as it is ends incomplete', async () => {
       cluster.fails.set('run postgres', () =>
-        ended('Incomplete', 'incomplete', 'promoted, but. Next: veloz-ha repair'),
+        ended('Incomplete', 'incomplete', 'promoted, but. Next: veloz-ha repair --cluster veloz'),
       );
       const { type, report } = await cluster.run({ side: 1 }, async (run) => {
         expect((await run.in('held')).maintenance?.trouble).toContain('PostgreSQL may be anywhere between');

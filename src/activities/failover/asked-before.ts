@@ -1,3 +1,4 @@
+import { clusterStatus } from '../../cluster/commands';
 import { attempt, finalFailure } from '../context';
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import type { Choice } from './choose';
@@ -36,7 +37,7 @@ export async function askedBefore(
   if (journal.marks.promotedAt === null) return undefined;
   throw finalFailure(
     'Failed',
-    'the node that this run promoted is a standby again: another run has moved the primary since. Next: veloz-ha postgres status',
+    `the node that this run promoted is a standby again: another run has moved the primary since. Next: ${clusterStatus(access.name)}`,
   );
 }
 

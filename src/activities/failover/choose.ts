@@ -1,4 +1,5 @@
 import { refusalSentence } from '../../cluster/check';
+import { switchoverCommand } from '../../cluster/commands';
 import type { FailoverDecision } from '../../cluster/failover/decide';
 import type { NodeAnswer } from '../../cluster/guard/signals';
 import { finalFailure } from '../context';
@@ -41,7 +42,7 @@ export async function choose(
   if (source?.answered === true && source.inRecovery === false && !answersThough(request.kind)) {
     throw finalFailure(
       'Refused',
-      `I8: ${request.source} is a primary that takes writes: it answered within ${source.ms} ms (limit: no reachable primary). Nothing was changed. Next: veloz-ha postgres switchover`,
+      `I8: ${request.source} is a primary that takes writes: it answered within ${source.ms} ms (limit: no reachable primary). Nothing was changed. Next: ${switchoverCommand(request.cluster)}`,
     );
   }
   // Once it is fenced there is no way back to what it was.

@@ -1,3 +1,4 @@
+import { clusterStatus } from '../../cluster/commands';
 import type { NodeAnswer } from '../../cluster/guard/signals';
 import { AgentError, type Token } from '../../systems/agent';
 import { recoveryOf, type PostgresSession } from '../../systems/postgres';
@@ -104,7 +105,7 @@ export async function carryOut(
     if (error instanceof AgentError && error.type === 'Superseded' && !error.message.includes(`run ${request.run} `))
       throw finalFailure(
         'Failed',
-        `${error.message} Another run took the nodes in the middle of this one. Next: veloz-ha postgres status`,
+        `${error.message} Another run took the nodes in the middle of this one. Next: ${clusterStatus(request.cluster)}`,
       );
     throw error;
   } finally {

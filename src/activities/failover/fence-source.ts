@@ -1,3 +1,4 @@
+import { rejoinCommand } from '../../cluster/failover/commands';
 import { disagreement } from '../../cluster/failover/own-settings';
 import type { NodeAnswer } from '../../cluster/guard/signals';
 import type { ActivityDeps, ClusterAccess } from '../deps';
@@ -72,7 +73,7 @@ export class SourceFence {
     if (failure instanceof Overtaken) throw failure;
     const { source } = request;
     (journal.warnings ??= []).push(
-      `H2: ${source} is not fenced yet: ${reasonOf(failure)} (limit: proof that it takes no write). Next: veloz-ha postgres rejoin ${source}`,
+      `H2: ${source} is not fenced yet: ${reasonOf(failure)} (limit: proof that it takes no write). Next: ${rejoinCommand(request.cluster, source)}`,
     );
   }
 }

@@ -1,5 +1,5 @@
 import { FULL_DISK_BYTES } from '../../cluster/guard/evidence';
-import { logs } from '../../cluster/commands';
+import { clusterStatus, logs } from '../../cluster/commands';
 import { formatSize } from '../../cluster/size';
 import { finalFailure } from '../context';
 import { withSession, type ClusterAccess } from '../deps';
@@ -44,7 +44,7 @@ export async function requireStillUnwritable(access: ClusterAccess, source: stri
   if (ms === undefined) return 'hangs';
   throw finalFailure(
     'Refused',
-    `I8: the disk of ${source} takes writes: ${formatSize(freeBytes)} are free (limit: less than ${formatSize(FULL_DISK_BYTES)}), and one reached it after ${ms} ms (limit: ${WRITE_LIMIT_MS} ms). Nothing was changed. Next: veloz-ha postgres status`,
+    `I8: the disk of ${source} takes writes: ${formatSize(freeBytes)} are free (limit: less than ${formatSize(FULL_DISK_BYTES)}), and one reached it after ${ms} ms (limit: ${WRITE_LIMIT_MS} ms). Nothing was changed. Next: ${clusterStatus(access.name)}`,
   );
 }
 
@@ -81,6 +81,6 @@ export async function requireStillUnreachable(
   if (answer === undefined || !(answer.writable || answer.standby || answer.speaks)) return;
   throw finalFailure(
     'Refused',
-    `I8: ${access.poolerName} reaches ${source} again: it answered within ${Math.round(answer.ms)} ms (limit: no answer within ${REACH_LIMIT_MS} ms). Nothing was changed. Next: veloz-ha postgres status`,
+    `I8: ${access.poolerName} reaches ${source} again: it answered within ${Math.round(answer.ms)} ms (limit: no answer within ${REACH_LIMIT_MS} ms). Nothing was changed. Next: ${clusterStatus(access.name)}`,
   );
 }

@@ -1,3 +1,4 @@
+import { clusterStatus, watchRun } from '../../cluster/commands';
 import { finalFailure, keepBeating } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { fenceNode } from '../fence';
@@ -30,12 +31,12 @@ export async function fenceRogue(deps: ActivityDeps, request: RogueRequest): Pro
   try {
     const holder = await deps.lockHolder(request.cluster);
     if (holder !== undefined)
-      throw finalFailure('Refused', `E2: run ${holder} holds the lock of PostgreSQL. Next: veloz-ha watch ${holder}`);
+      throw finalFailure('Refused', `E2: run ${holder} holds the lock of PostgreSQL. Next: ${watchRun(holder)}`);
     const { inRecovery } = await withSession(access.sql(request.keep, 2000), recoveryOf);
     if (inRecovery)
       throw finalFailure(
         'Refused',
-        `A3: ${request.keep} takes no writes: ${request.node} was left alone. Next: veloz-ha postgres status`,
+        `A3: ${request.keep} takes no writes: ${request.node} was left alone. Next: ${clusterStatus(request.cluster)}`,
       );
     if (request.named !== true) await requireLedTo(access, request);
     const fence = await fenceNode(
@@ -55,7 +56,7 @@ export async function fenceRogue(deps: ActivityDeps, request: RogueRequest): Pro
  * Without the ledger only the timeline tells who was promoted last. Somebody may have done that by mistake: clients that write to the
  * older one know better, and what they wrote would be taken from them.
  */
-async function requireLedTo(access: ClusterAccess, { node, keep }: RogueRequest): Promise<void> {
+async function requireLedTo(access: ClusterAccess, { cluster, node, keep }: RogueRequest): Promise<void> {
   const asked = withSession(access.pooler(), (agent) => agent.call('observe', {}, ROUTE_LIMIT_MS));
   const [route, problem] = await withinLimit(asked, ROUTE_LIMIT_MS).then(
     (seen) => [seen.route, 'it has no route'] as const,
@@ -67,6 +68,6 @@ async function requireLedTo(access: ClusterAccess, { node, keep }: RogueRequest)
     route == null ? `${access.poolerName} does not say: ${problem}` : `clients are led to ${route.host}:${route.port}`;
   throw finalFailure(
     'Refused',
-    `A3: ${keep} is on the newest timeline, and nobody knows that clients write to it: ${measured} (limit: ${host}:${port}). ${node} was left alone, and both take writes: a person has to decide which one ends. Next: veloz-ha postgres status`,
+    `A3: ${keep} is on the newest timeline, and nobody knows that clients write to it: ${measured} (limit: ${host}:${port}). ${node} was left alone, and both take writes: a person has to decide which one ends. Next: ${clusterStatus(cluster)}`,
   );
 }

@@ -1,3 +1,4 @@
+import { clusterStatus } from '../../cluster/commands';
 import { STANDBY_FILES, timelineIn, whyNoStandby } from '../../cluster/guard/standby-files';
 import type { ContainerState, DockerClient } from '../../systems/docker';
 import { finalFailure } from '../context';
@@ -18,7 +19,7 @@ const READ_MS = 2000;
  */
 export async function requireNoPrimary(
   deps: Pick<ActivityDeps, 'docker'>,
-  access: Pick<ClusterAccess, 'agent'>,
+  access: Pick<ClusterAccess, 'agent' | 'name'>,
   node: string,
 ): Promise<void> {
   const state = await stateOf(deps.docker, node);
@@ -41,7 +42,7 @@ export async function requireNoPrimary(
   const problem = [said.problem, files].filter((each) => each !== undefined).join('; ');
   throw finalFailure(
     'Refused',
-    `A3: ${node} may be a primary: ${problem} (limit: proof that it is none). Nothing was relaxed. Next: veloz-ha postgres status`,
+    `A3: ${node} may be a primary: ${problem} (limit: proof that it is none). Nothing was relaxed. Next: ${clusterStatus(access.name)}`,
   );
 }
 

@@ -18,7 +18,7 @@ export class RelaxingProof {
 
   constructor(
     private readonly deps: Pick<ActivityDeps, 'docker'>,
-    private readonly access: Pick<ClusterAccess, 'agent' | 'topology'>,
+    private readonly access: Pick<ClusterAccess, 'agent' | 'name' | 'topology'>,
     private readonly primary: string | null,
   ) {}
 

@@ -1,3 +1,4 @@
+import { clusterStatus, watchRun } from '../../cluster/commands';
 import type { LostStandbys } from '../../cluster/guard/standby-loss';
 import type { Lsn } from '../../cluster/lsn';
 import { standbysNeeded, synchronousNamesFor } from '../../cluster/synchronous-names';
@@ -43,7 +44,7 @@ export async function relaxSynchrony(
     // Clients wait: everybody is asked at the same time.
     await Promise.all([requireNoRun(deps, cluster), ...others.map(({ name }) => requireNoPrimary(deps, access, name))]);
     return await withSession(access.sql(primary, ANSWER_MS), async (session) => {
-      await requireLost(session, primary, lost.mark);
+      await requireLost(session, cluster, primary, lost.mark);
       await ensureSynchronousNames(session, '');
       return `commits on ${primary} wait for no standby: synchronous_standby_names is ''`;
     });
@@ -83,7 +84,7 @@ export async function restoreSynchrony(deps: ActivityDeps, cluster: string, prim
       if (needed > streaming)
         throw finalFailure(
           'Refused',
-          `B2: synchronous_standby_names '${names}' asks for more standbys than stream from ${primary} (measured: ${streaming}; limit: ${needed}). Nothing was restored. Next: veloz-ha postgres status`,
+          `B2: synchronous_standby_names '${names}' asks for more standbys than stream from ${primary} (measured: ${streaming}; limit: ${needed}). Nothing was restored. Next: ${clusterStatus(cluster)}`,
         );
       try {
         await ensureSynchronousNames(session, names);
@@ -116,7 +117,7 @@ async function requireNoRun(deps: ActivityDeps, cluster: string): Promise<void> 
   if (holder !== undefined)
     throw finalFailure(
       'Refused',
-      `E2: run ${holder} holds the lock of PostgreSQL of cluster ${cluster}. Next: veloz-ha watch ${holder}`,
+      `E2: run ${holder} holds the lock of PostgreSQL of cluster ${cluster}. Next: ${watchRun(holder)}`,
     );
 }
 
@@ -125,7 +126,12 @@ async function requireNoRun(deps: ActivityDeps, cluster: string): Promise<void> 
  * subscription, a standby whose name the names leave out.
  * @throws ApplicationFailure `Refused` when enough have: commits go on by themselves
  */
-async function requireLost(session: PostgresSession, primary: string, position: Lsn | undefined): Promise<void> {
+async function requireLost(
+  session: PostgresSession,
+  cluster: string,
+  primary: string,
+  position: Lsn | undefined,
+): Promise<void> {
   const rows = await session.query(
     `SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')
       AND flush_lsn >= coalesce($1::pg_lsn, '0/0')`,
@@ -136,7 +142,7 @@ async function requireLost(session: PostgresSession, primary: string, position: 
   if (rows.length < needed) return;
   throw finalFailure(
     'Refused',
-    `a standby of ${primary} confirms again (measured: ${rows.length} that commits wait for; limit: ${needed}). Nothing was relaxed. Next: veloz-ha postgres status`,
+    `a standby of ${primary} confirms again (measured: ${rows.length} that commits wait for; limit: ${needed}). Nothing was relaxed. Next: ${clusterStatus(cluster)}`,
     { confirmsAgain: true },
   );
 }

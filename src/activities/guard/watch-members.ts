@@ -243,6 +243,7 @@ class MembersLook {
     return {
       writable: primaries.map(({ name }) => name),
       ...(primary?.systemIdentifier === undefined ? {} : { system: primary.systemIdentifier }),
+      ...(primary === undefined ? {} : { primaryAt: this.access.internal(primary.name) }),
       streams,
       commitsWait: primary !== undefined && tooFewConfirm(primary),
       members,

@@ -1,3 +1,4 @@
+import { clusterStatus } from '../../cluster/commands';
 import { hindrance, type OtherNode } from '../../cluster/repair/old-primary';
 import { AgentError, type Token } from '../../systems/agent';
 import { recoveryOf } from '../../systems/postgres';
@@ -33,7 +34,7 @@ export async function startOldPrimary(deps: ActivityDeps, request: RepairRequest
       const runs = seen.desired === 'up' && seen.postgres.state !== 'stopped';
       const isCutOff = (await offNetworks(deps.docker, node))?.by === 'run';
       if (!runs || isCutOff) {
-        if (seen.control === null) throw refused(node, 'its control file can not be read');
+        if (seen.control === null) throw refused(access, node, 'its control file can not be read');
         const system = seen.control.systemIdentifier;
         requireLedgersSystem(access, await ledgerOf(deps, access), node, system, 'would be the primary');
         await requireNobodyPromoted(deps, access, node, seen.control.timeline);
@@ -47,7 +48,7 @@ export async function startOldPrimary(deps: ActivityDeps, request: RepairRequest
           await agent.call('start', { token: owner, as: 'primary' }, 10_000);
         } catch (error) {
           if (error instanceof AgentError && ['FencedForGood', 'PeerIsPrimary'].includes(error.type))
-            throw refused(node, error.message);
+            throw refused(access, node, error.message);
           throw error;
         }
       }
@@ -74,7 +75,7 @@ async function requireNobodyPromoted(
   const others = await Promise.all(names.map((name) => otherNode(access, name)));
   const found = hindrance(timeline, others);
   if (found === undefined) return;
-  if (!found.passing) throw refused(node, found.says);
+  if (!found.passing) throw refused(access, node, found.says);
   throw new Error(`G5: ${node} is not started as a primary: ${found.says}`);
 }
 
@@ -116,9 +117,9 @@ async function writable(access: ClusterAccess, node: string): Promise<void> {
   );
 }
 
-function refused(node: string, why: string): Error {
+function refused({ name: cluster }: Pick<ClusterAccess, 'name'>, node: string, why: string): Error {
   return finalFailure(
     'Refused',
-    `G5: ${node} is not started as a primary: ${why.replace(/\.$/, '')} (limit: every other node answers as a standby on its timeline). Next: veloz-ha postgres status`,
+    `G5: ${node} is not started as a primary: ${why.replace(/\.$/, '')} (limit: every other node answers as a standby on its timeline). Next: ${clusterStatus(cluster)}`,
   );
 }

@@ -1,4 +1,5 @@
 import { observeEngines } from '../../activities/engine/observe';
+import { clusterStatus } from '../../cluster/commands';
 import { engineFindings } from '../../cluster/engine/health';
 import { engineMembers } from '../../cluster/engine/members';
 import { selectCluster } from '../../cluster/topology';
@@ -38,7 +39,7 @@ export async function engineStatus(cli: Cli, options: { cluster?: string }): Pro
   if (!('cluster' in selected) || selected.cluster.engines === undefined || selected.cluster.haproxy === undefined)
     throw new Problem('BadInput', `cluster ${name} has no engines behind a HAProxy`, {
       why: `the topology ${topologyPath(cli.io.env)} has no sections engines and haproxy for it`,
-      next: 'veloz-ha postgres status   # docs/topology.md says how engines are named',
+      next: `${clusterStatus(name)}   # docs/topology.md says how engines are named`,
     });
   const observed = await observeEngines(
     {

@@ -2,10 +2,11 @@ import { splitNext } from '../../cluster/check';
 import { exitCodes } from '../../failures';
 import { reportMarkdown } from '../../report/markdown';
 import { reportLine, reportText } from '../../report/report';
-import { commandOf, runbookOfId } from '../../report/runbooks';
+import { clusterOfId, commandOf, runbookOfId } from '../../report/runbooks';
 import { Problem } from '../../systems/problem';
 import type { RunState } from '../../workflows/run-state';
 import type { Attachment, Waited } from '../attach';
+import { inCluster } from '../context';
 import { print, printDocument, say, type Cli } from '../io';
 import type { RunEnd } from '../run-end';
 import type { RunSource } from '../run-source';
@@ -104,7 +105,7 @@ export function showEnd(cli: Cli, source: Pick<RunSource, 'workflowId' | 'link'>
   if (end.kind === 'no report') {
     throw new Problem(end.type, `the run ${source.workflowId} left no report`, {
       why: end.says,
-      next: `veloz-ha status, then see what it did: ${source.link}`,
+      next: `${inCluster('veloz-ha status', clusterOfId(source.workflowId))}, then see what it did: ${source.link}`,
     });
   }
   const { report } = end;

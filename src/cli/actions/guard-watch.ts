@@ -3,7 +3,7 @@ import { exitCodes } from '../../failures';
 import { clockTimes, eventLine, guardCard, noGuard, type GuardLook } from '../../report/guard';
 import { Problem } from '../../systems/problem';
 import type { GuardEvent, GuardState } from '../../workflows/guard-messages';
-import { guardedCluster, withTemporal } from '../context';
+import { guardedCluster, inCluster, withTemporal } from '../context';
 import { TemporalGuard, type GuardSource } from '../guard-source';
 import { print, type Cli } from '../io';
 import { appendScreen, noScreen, terminalScreen, type Screen } from '../screen';
@@ -19,7 +19,7 @@ const EARLIER_EVENTS = 8;
 export function guardWatch(cli: Cli, options: { cluster?: string }): Promise<number> {
   if (cli.format === 'json' || cli.format === 'markdown') {
     throw new Problem('BadInput', `guard watch has no end, so there is no ${cli.format} document of it`, {
-      next: 'veloz-ha guard watch -o jsonl, or veloz-ha guard status -o json',
+      next: `${inCluster('veloz-ha guard watch', options.cluster)} -o jsonl, or ${inCluster('veloz-ha guard status', options.cluster)} -o json`,
     });
   }
   return withTemporal(cli, async (temporal) =>
@@ -35,7 +35,7 @@ export async function followGuard(cli: Cli, guard: GuardSource): Promise<number>
   const stopper = new AbortController();
   const offInterrupt = cli.io.onInterrupt(() => stopper.abort());
   const interrupted = aborted(stopper.signal);
-  const view = new GuardView(cli, screenFor(cli));
+  const view = new GuardView(cli, screenFor(cli), guard.cluster);
   try {
     while (!stopper.signal.aborted) {
       const look = await Promise.race([guard.look(LOOK_LIMIT_MS), interrupted]);
@@ -61,6 +61,7 @@ class GuardView {
   constructor(
     private readonly cli: Cli,
     private readonly screen: Screen,
+    private readonly cluster: string,
   ) {}
 
   show(look: Exclude<GuardLook, { kind: 'nobody' }>): void {
@@ -101,7 +102,7 @@ class GuardView {
   }
 
   private showSilence(look: GuardLook): void {
-    const says = noGuard(look)?.says ?? '';
+    const says = noGuard(look, this.cluster)?.says ?? '';
     const first = this.silentSince === undefined;
     this.silentSince ??= this.cli.io.now();
     if (!first) return;

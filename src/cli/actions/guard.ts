@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { guardCommand } from '../../cluster/commands';
 import type { GuardMode } from '../../cluster/guard/policy';
 import { whyWatchesWait } from '../../cluster/guard/watch-slots';
 import { exitCodes } from '../../failures';
@@ -7,7 +8,7 @@ import { whyUnhealthy } from '../../report/guard-troubles';
 import { Problem } from '../../systems/problem';
 import { requireWorker } from '../../systems/temporal';
 import type { Decision } from '../../workflows/messages';
-import { guardedCluster, withTemporal } from '../context';
+import { guardedCluster, inCluster, withTemporal } from '../context';
 import { TemporalGuard, type GuardSource } from '../guard-source';
 import { print, printDocument, say, type Cli } from '../io';
 import { whoami } from '../who';
@@ -22,8 +23,14 @@ interface NextWord {
   why: string;
   command: string;
 }
-const LOOK_AT_IT: NextWord = { why: 'Look at it', command: 'veloz-ha guard status' };
-const START_AGAIN: NextWord = { why: 'Start it', command: 'veloz-ha guard start' };
+const lookAtIt = ({ cluster }: Pick<GuardSource, 'cluster'>): NextWord => ({
+  why: 'Look at it',
+  command: guardCommand('status', cluster),
+});
+const startAgain = ({ cluster }: Pick<GuardSource, 'cluster'>): NextWord => ({
+  why: 'Start it',
+  command: guardCommand('start', cluster),
+});
 
 interface GuardOptions {
   cluster?: string;
@@ -84,7 +91,7 @@ export function showGuard(cli: Cli, guard: Pick<GuardSource, 'cluster' | 'link'>
 
 /** Why there is no guard to show, as an error. */
 export function guardProblem(cluster: string, look: GuardLook): Problem {
-  const { says = 'the guard gave no answer', next = 'veloz-ha guard status' } = noGuard(look, cluster) ?? {};
+  const { says = 'the guard gave no answer', next = guardCommand('status', cluster) } = noGuard(look, cluster) ?? {};
   return new Problem(look.kind === 'nobody' ? 'Unhealthy' : 'Unreachable', says, { next });
 }
 
@@ -101,7 +108,7 @@ export async function guardMaintenance(
 ): Promise<number> {
   if (turn === 'off' && options.for !== undefined) {
     throw new Problem('BadInput', '--for says how long maintenance lasts, and off ends it', {
-      next: 'veloz-ha guard maintenance off',
+      next: inCluster('veloz-ha guard maintenance off', options.cluster),
     });
   }
   const change = { on: turn === 'on', ...(options.for === undefined ? {} : { for: options.for }) };
@@ -113,7 +120,7 @@ export function guardHandOver(cli: Cli, options: OrderOptions): Promise<number> 
   return withGuard(cli, options, async (guard) => {
     const { kind } = await guard.look(GUARD_LIMIT_MS);
     if (kind === 'nobody')
-      tell(cli, guard, `nobody guards cluster ${guard.cluster}: there is nothing to hand over`, {}, START_AGAIN);
+      tell(cli, guard, `nobody guards cluster ${guard.cluster}: there is nothing to hand over`, {}, startAgain(guard));
     else tell(cli, guard, await guard.handOver(decision(cli, options)), {});
     return exitCodes.ok;
   });
@@ -124,10 +131,10 @@ export function guardStop(cli: Cli, options: OrderOptions): Promise<number> {
   return withGuard(cli, options, async (guard) => {
     const { kind } = await guard.look(GUARD_LIMIT_MS);
     if (kind === 'nobody') {
-      tell(cli, guard, `nobody guards cluster ${guard.cluster}: there is nothing to stop`, {}, START_AGAIN);
+      tell(cli, guard, `nobody guards cluster ${guard.cluster}: there is nothing to stop`, {}, startAgain(guard));
       return exitCodes.ok;
     }
-    tell(cli, guard, await guard.stop(decision(cli, options)), {}, START_AGAIN);
+    tell(cli, guard, await guard.stop(decision(cli, options)), {}, startAgain(guard));
     return exitCodes.ok;
   });
 }
@@ -168,7 +175,7 @@ function decision(cli: Cli, options: OrderOptions): Decision & { by: string } {
 }
 
 /** The guard's answer, and where to look next. */
-function tell(cli: Cli, guard: GuardSource, answer: string, more: object, next: NextWord = LOOK_AT_IT): void {
+function tell(cli: Cli, guard: GuardSource, answer: string, more: object, next = lookAtIt(guard)): void {
   if (cli.format === 'json' || cli.format === 'jsonl') {
     const { cluster, workflowId, link } = guard;
     printDocument(cli, { version: 1, guard: { cluster, workflowId, link, answer, ...more } });

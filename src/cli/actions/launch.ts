@@ -5,7 +5,7 @@ import { requireWorker, type TemporalClient } from '../../systems/temporal';
 import { TASK_QUEUE, WORKFLOW_TASK_TIMEOUT } from '../../workflows/messages';
 import { askYes } from '../ask';
 import { Attachment } from '../attach';
-import { clusterLabel, withTemporal } from '../context';
+import { clusterLabel, inCluster, withTemporal } from '../context';
 import { isInteractive, say, type Cli } from '../io';
 import { lost, TemporalRun } from '../run-source';
 import { newRunId, whoami } from '../who';
@@ -31,7 +31,7 @@ export interface Launch {
   workflow: string;
   /** The first part of the run's id: `add-standby`. */
   runbook: string;
-  /** What was typed, without options: `veloz-ha postgres add-standby`. */
+  /** What was typed, without options and cluster: `veloz-ha postgres add-standby`. */
   command: string;
   /** The run's input, checked already. */
   input: CommonInput;
@@ -89,7 +89,7 @@ export async function launch(cli: Cli, what: Launch, options: LaunchOptions): Pr
   if (ask && !isInteractive(cli)) {
     throw new Problem('BadInput', 'nobody can be asked here', {
       why: cli.format === 'text' ? 'stdin or stdout is no terminal' : `-o ${cli.format} asks no questions`,
-      next: `${command} --yes, or --plan to see what it would do`,
+      next: `${inCluster(command, options.cluster)} --yes, or --plan to see what it would do`,
     });
   }
   return withTemporal(cli, async (temporal) => {

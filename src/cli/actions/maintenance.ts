@@ -1,4 +1,5 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { START_WORKER } from '../../cluster/commands';
 import { maintenanceStart as startCommand } from '../../cluster/maintenance/commands';
 import type { Side } from '../../cluster/maintenance/sides';
 import { exitCodes } from '../../failures';
@@ -107,7 +108,7 @@ export function maintenanceStatus(cli: Cli, options: { cluster?: string }): Prom
     const id = await openMaintenance(temporal, cluster);
     if (id === undefined) {
       if (cli.format === 'json' || cli.format === 'jsonl') printDocument(cli, { version: 1, maintenance: null });
-      else say(cli, `No maintenance of ${cluster} is under way. Start one: ${command} --side 1`);
+      else say(cli, `No maintenance of ${cluster} is under way. Start one: ${startCommand(cluster, { side: 1 })}`);
       return exitCodes.ok;
     }
     const source = await openRun(temporal, id, cli.io.env);
@@ -118,7 +119,7 @@ export function maintenanceStatus(cli: Cli, options: { cluster?: string }): Prom
       if (!(error instanceof RunTrouble)) throw error;
       throw new Problem('Unreachable', `the maintenance ${id} does not answer`, {
         why: error.message,
-        next: 'veloz-ha worker',
+        next: START_WORKER,
         cause: error,
       });
     }
@@ -164,7 +165,9 @@ async function theMaintenance(
   const cluster = guardedCluster(cli, requested);
   const open = await openMaintenance(temporal, cluster);
   if (open !== undefined) return openRun(temporal, open, cli.io.env);
-  throw new Problem('Refused', `no maintenance of ${cluster} is under way`, { next: `${command} --side 1` });
+  throw new Problem('Refused', `no maintenance of ${cluster} is under way`, {
+    next: startCommand(cluster, { side: 1 }),
+  });
 }
 
 /** The maintenance of a cluster is whoever holds its lock; the list of runs may lag behind. */

@@ -13,7 +13,7 @@ const GUARD_LIMIT_MS = 1_500;
 export async function postgresStatus(cli: Cli, options: { cluster?: string }): Promise<number> {
   const name = clusterName(cli, options.cluster);
   const [{ members, findings }, look] = await Promise.all([observe(name), lookAtGuard(cli, name, GUARD_LIMIT_MS)]);
-  const guard = guardPart(look);
+  const guard = guardPart(look, name);
   const healthy = !findings.some((finding) => finding.result === 'refuse');
   const cluster = { name, members, findings };
   if (cli.format === 'json' || cli.format === 'jsonl') printDocument(cli, { version: 1, healthy, cluster, ...guard });

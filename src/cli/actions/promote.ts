@@ -2,6 +2,7 @@ import { UNLIMITED_LOSS } from '../../cluster/failover/commands';
 import { formatBytes } from '../../report/words';
 import { Problem } from '../../systems/problem';
 import { parseFailoverInput, type DataLoss, type FailoverInput } from '../../workflows/failover-input';
+import { inCluster } from '../context';
 import type { Cli } from '../io';
 import { whoami } from '../who';
 import { checkedInput, commonInput, launch, type LaunchOptions } from './launch';
@@ -67,7 +68,7 @@ function dataLoss(cli: Cli, options: PromoteOptions): DataLoss | undefined {
   if (reason === undefined || reason.trim() === '') {
     throw new Problem('BadInput', 'a loss is accepted only with a reason', {
       why: '--allow-data-loss was given without --reason (E8)',
-      next: `${command} --allow-data-loss BYTES --reason "why it has to be"`,
+      next: `${inCluster(command, options.cluster)} --allow-data-loss BYTES --reason "why it has to be"`,
     });
   }
   return { maxBytes, reason, by: by ?? whoami(cli.io.env) };

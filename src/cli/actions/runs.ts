@@ -1,12 +1,14 @@
+import { guardCommand } from '../../cluster/commands';
 import { exitCodes } from '../../failures';
 import type { RunView } from '../../report/live';
 import { stateText } from '../../report/state';
-import { runsTable } from '../../report/runs';
+import { clusterOfId } from '../../report/runbooks';
+import { runsTable, type RunRow } from '../../report/runs';
 import { Problem } from '../../systems/problem';
 import { requireWorker, type TemporalClient } from '../../systems/temporal';
 import { renderDetails } from '../../workflows/runbook/details';
 import { Attachment } from '../attach';
-import { withTemporal } from '../context';
+import { inCluster, withTemporal } from '../context';
 import { print, printDocument, say, type Cli } from '../io';
 import type { RunEnd } from '../run-end';
 import { openRun, RunTrouble, type DecisionKind, type RunSource } from '../run-source';
@@ -25,7 +27,7 @@ export function runs(cli: Cli, options: { limit: number; open?: boolean }): Prom
     else {
       print(cli, runsTable(rows, cli.io.now(), cli.style));
       if (rows.some(({ runbook }) => runbook === 'guard'))
-        say(cli, 'A guard has no end. Before workers of another version start: veloz-ha guard hand-over');
+        say(cli, `A guard has no end. Before workers of another version start: ${handOvers(rows)}`);
     }
     return exitCodes.ok;
   });
@@ -54,7 +56,7 @@ export function show(cli: Cli, _options: object, id?: string): Promise<number> {
         if (view.state === undefined) {
           throw new Problem('Unreachable', 'the run does not answer', {
             why: view.trouble?.says,
-            next: 'veloz-ha status',
+            next: inCluster('veloz-ha status', clusterOfId(source.workflowId)),
           });
         }
         printDocument(cli, view.state);
@@ -112,6 +114,13 @@ export function decide(kind: DecisionKind) {
       return exitCodes.ok;
     });
 }
+
+/** What has every guard begin its history anew. */
+const handOvers = (rows: readonly RunRow[]): string =>
+  rows
+    .filter(({ runbook }) => runbook === 'guard')
+    .map(({ workflowId }) => guardCommand('hand-over', clusterOfId(workflowId) ?? 'NAME'))
+    .join(' && ');
 
 /** The end of a run that is over; undefined while it goes on. */
 async function endIfOver(source: RunSource, temporal: TemporalClient): Promise<RunEnd | undefined> {

@@ -1,4 +1,5 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { guardCommand } from '../../cluster/commands';
 import { exitCodes } from '../../failures';
 import { formatMs } from '../../cluster/duration';
 import { clusterText } from '../../report/status';
@@ -169,8 +170,8 @@ async function stopGuard(cli: Cli): Promise<void> {
       if (kind === 'guards') await guard.stop({ by: whoami(cli.io.env), why: 'the stack is taken down' });
       cli.io.stderr.write(
         kind === 'guards'
-          ? `The guard of ${cluster} was stopped. Start it again: veloz-ha guard start\n`
-          : `The guard of ${cluster} does not answer: it goes on when it has a worker. Next: veloz-ha guard stop\n`,
+          ? `The guard of ${cluster} was stopped. Start it again: ${guardCommand('start', cluster)}\n`
+          : `The guard of ${cluster} does not answer: it goes on when it has a worker. Next: ${guardCommand('stop', cluster)}\n`,
       );
     });
   } catch (error) {

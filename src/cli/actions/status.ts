@@ -1,3 +1,4 @@
+import { clusterStatus, START_TEMPORAL, START_WORKER } from '../../cluster/commands';
 import { exitCodes } from '../../failures';
 import { problemSentence } from '../../cluster/check';
 import { SLOW_HANDOVER_MS } from '../../cluster/handover';
@@ -44,7 +45,7 @@ const GUARD_LIMIT_MS = 1_500;
 export async function status(cli: Cli, options: { cluster?: string; watch?: boolean }): Promise<number> {
   const name = clusterName(cli, options.cluster);
   const looks = looksAt(cli, name);
-  if (options.watch === true) return watchStatus(cli, looks);
+  if (options.watch === true) return watchStatus(cli, looks, name);
   // What does not answer becomes a problem of the document and not an error.
   const found = documentOf(await Promise.all(looks.map((look) => look())));
   if (cli.format === 'json' || cli.format === 'jsonl') printDocument(cli, found);
@@ -81,7 +82,7 @@ async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
       problems: [
         {
           says: `${problem.message}: nothing can be switched over, and nothing fails over by itself`,
-          next: problem.detail.next ?? 'veloz-ha temporal',
+          next: problem.detail.next ?? START_TEMPORAL,
         },
       ],
     };
@@ -101,7 +102,7 @@ async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
     if (workers.length === 0 && problems.length === 0) {
       problems.push({
         says: 'no worker polls the task queue (needed: 1): nothing can be switched over, and nothing fails over by itself',
-        next: 'veloz-ha worker',
+        next: START_WORKER,
       });
     }
     const wait = whyWatchesWait(guards ?? 0);
@@ -114,7 +115,7 @@ async function temporalPart(cli: Cli, cluster: string): Promise<StatusPart> {
       workers,
       ...(handover === undefined ? {} : { handover }),
       runs: open,
-      ...guardPart(guard),
+      ...guardPart(guard, cluster),
       problems,
       hints: [
         ...ofGuard,
@@ -147,7 +148,7 @@ async function clusterPart(name: string): Promise<StatusPart> {
     const { members, findings } = await observe(name);
     const problems = findings
       .filter((check) => check.result === 'refuse')
-      .map((finding) => ({ says: problemSentence(finding), next: finding.next ?? 'veloz-ha postgres status' }));
+      .map((finding) => ({ says: problemSentence(finding), next: finding.next ?? clusterStatus(name) }));
     return { cluster: { name, members, findings }, problems };
   } catch (error) {
     // A mistake of whoever typed the command is no state of the cluster.
@@ -164,7 +165,7 @@ async function tradingPart(cli: Cli, name: string): Promise<StatusPart> {
   const cluster = Object.hasOwn(clusters, name) ? clusters[name] : undefined;
   if (cluster === undefined) return {};
   const trading = await observeTrading(name, cluster, cli.io.env);
-  return { ...trading, problems: tradingProblems(trading), hints: tradingHints(trading) };
+  return { ...trading, problems: tradingProblems(trading, name), hints: tradingHints(trading) };
 }
 
 /** Secrets that everybody knows. The cluster does what it promises with them, so nothing is unhealthy for it. */

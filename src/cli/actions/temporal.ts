@@ -162,7 +162,10 @@ async function alreadyThere(cli: Cli, options: TemporalOptions, pid: number | un
         pid === undefined
           ? 'something listens there that is no Temporal'
           : `process ${pid} was started for it, but does not answer`,
-      next: pid === undefined ? `veloz-ha temporal --port ${options.port + 1}` : 'veloz-ha temporal stop',
+      next:
+        pid === undefined
+          ? `veloz-ha temporal --port ${options.port + 1}${options.detach === true ? ' --detach' : ''}`
+          : 'veloz-ha temporal stop',
     });
   }
   if (pid !== undefined) await keepRunsAt(cli, address);

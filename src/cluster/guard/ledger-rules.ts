@@ -142,7 +142,7 @@ export function isForeign(
 function whyNotOf(ledger: Ledger, round: Round, primary: NodeAnswer): string | undefined {
   if (ledger.primary === null) return undefined;
   if (isForeign(ledger, primary))
-    return `${primary.name} takes writes and belongs to another database system than this ledger: ${primary.systemIdentifier} and ${ledger.systemIdentifier}; a new one was made in its place, or its data were replaced, and nothing is done on its word. If that is meant: veloz-ha guard stop, then veloz-ha guard start`;
+    return `${primary.name} takes writes and belongs to another database system than this ledger: ${primary.systemIdentifier} and ${ledger.systemIdentifier}; a new one was made in its place, or its data were replaced, and nothing is done on its word. If that is meant, the guard has to begin anew: guard stop, then guard start`;
   const { name, timeline = ledger.timeline } = primary;
   if (timeline < ledger.timeline)
     return `${name} is writable on timeline ${timeline}, and ${ledger.primary} was on the newer timeline ${ledger.timeline}`;

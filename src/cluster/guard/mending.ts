@@ -1,4 +1,8 @@
+import { START_STACK } from '../commands';
 import { connectCommand, offNetworksSays, type OffNetworks } from '../off-networks';
+import { formatSize } from '../size';
+import type { Endpoint } from '../topology';
+import { FULL_DISK_BYTES } from './evidence';
 import type { Ledger } from './ledger';
 import { isForeign } from './ledger-rules';
 import type { GuardPolicy } from './policy';
@@ -41,6 +45,8 @@ export interface MembersRound {
   writable: string[];
   /** The database system of the only one of them; absent where there is none, or another one too. */
   system?: string;
+  /** Where the other nodes reach the only one of them; absent as above. */
+  primaryAt?: Endpoint;
   /** Nodes to which the only primary streams, or that are about to catch up. */
   streams: string[];
   /** The primary waits for standbys, and none streams: every commit waits. */
@@ -62,6 +68,8 @@ export interface LeftOver {
   byHand?: string;
   /** Nobody but a person ends it: the command. */
   next?: string;
+  /** It is tried again as soon as it is not so any more: the command that shows whether it still is. */
+  look?: string;
   /**
    * The watch itself looks after its container, and starts it where it was killed: no run is needed for that. What it has started is told
    * in sentences beside this, in the watch's result, by the same name; both stand in the histories of guards, and this in their state.
@@ -158,7 +166,7 @@ export function leftOver(
     return [ofAnotherSystem(primary, system, ledger)];
   return members.flatMap((member) => {
     if (member.name === primary || round.streams.includes(member.name)) return [];
-    const found = strayOf(member, primary);
+    const found = strayOf(member, primary, round.primaryAt);
     if (found === undefined) return [];
     // While commits wait for it nobody may take the lock from whoever lets them go on.
     const waits = round.commitsWait && policy.onStandbyLost === 'relax' ? policy.standbyLostAfter + SETTLE_MS : 0;
@@ -191,11 +199,14 @@ export const wordsOf = ({ says, leaves }: Pick<LeftOver, 'says' | 'leaves'>): st
 function strayOf(
   { name, optional, container, sql, agent }: MemberFacts,
   primary: string,
+  primaryAt: Endpoint = { host: primary, port: 5432 },
 ): Omit<LeftOver, 'node' | 'key'> | undefined {
   const { status } = container;
   const settleMs = SETTLE_MS;
   if (status === 'absent')
-    return optional ? undefined : { says: 'it has no container', leaves: 'somebody has to make one', settleMs };
+    return optional
+      ? undefined
+      : { says: 'it has no container', leaves: 'somebody has to make one', next: START_STACK, settleMs };
   if (status === 'unknown' || status === 'restarting') return undefined;
   const off = container.offNetworks;
   const stopped = asleep({ name, container });
@@ -226,16 +237,33 @@ function strayOf(
             : sql === undefined
               ? 'its PostgreSQL gives no answer'
               : `${primary} does not stream to it`;
-  const leaves = agent.diskFull
-    ? 'its disk is full: that has to be mended first'
-    : agent.reaches === false && off === undefined
-      ? `it can't reach ${primary} over the network: that has to be mended first`
-      : undefined;
   return {
     says: what,
-    ...(leaves === undefined ? {} : { leaves }),
+    ...whatComesFirst({ name, agent, off }, primary, primaryAt),
     settleMs: agent.desired === 'up' && agent.postgres === 'running' ? CONNECT_MS : settleMs,
   };
+}
+
+/**
+ * What has to change before a node can be made a standby, and what shows whether it has. Never with a figure that changes from look to
+ * look: what is told has to be in the same words for a while.
+ */
+function whatComesFirst(
+  { name, agent, off }: { name: string; agent: NonNullable<MemberFacts['agent']>; off: OffNetworks | undefined },
+  primary: string,
+  { host, port }: Endpoint,
+): Pick<LeftOver, 'leaves' | 'look'> {
+  if (agent.diskFull)
+    return {
+      leaves: `its disk is full, less than ${formatSize(FULL_DISK_BYTES)} are free: that has to be mended first`,
+      look: `docker exec ${name} df -h /var/lib/postgresql`,
+    };
+  if (agent.reaches === false && off === undefined)
+    return {
+      leaves: `it can't reach ${primary} over the network: that has to be mended first`,
+      look: `docker exec ${name} pg_isready -h ${host} -p ${port}`,
+    };
+  return {};
 }
 
 /** What Docker says of a container, in half a sentence. */

@@ -1,5 +1,6 @@
 import { psql } from '../commands';
 import { formatMs } from '../duration';
+import { rejoinCommand } from '../failover/commands';
 import type { AnsweringNode } from '../observed';
 import { formatSize } from '../size';
 import type { Checklist } from '../switchover/checklist';
@@ -15,6 +16,7 @@ const SILENT_RECEIVER_MS = 10_000;
 /** M4: the primary still keeps the WAL that each of its standbys needs. */
 export function checkSlots(
   list: Checklist,
+  cluster: string,
   topology: ClusterTopology,
   primary: AnsweringNode,
   standbys: readonly AnsweringNode[],
@@ -30,7 +32,7 @@ export function checkSlots(
         refusal: `${primary.name} has thrown away WAL that ${node.name} needs: its slot is lost`,
         measured: `slot ${slot.name} is ${slot.walStatus ?? 'invalid'}${slot.invalidation === null ? '' : `, because of ${slot.invalidation}`}`,
         limit: 'a slot that is kept',
-        next: `veloz-ha postgres rejoin ${node.name}`,
+        next: rejoinCommand(cluster, node.name),
       });
     else if (slot.safeBytes !== null && slot.safeBytes < NEARLY_LOST_BYTES)
       list.advise('M4', false, {
@@ -44,7 +46,13 @@ export function checkSlots(
 }
 
 /** M5: no page of the node failed its checksum. A primary with broken pages is best moved away from. */
-export function checkChecksums(list: Checklist, node: AnsweringNode, isPrimary: boolean, weight: Weight): void {
+export function checkChecksums(
+  list: Checklist,
+  cluster: string,
+  node: AnsweringNode,
+  isPrimary: boolean,
+  weight: Weight,
+): void {
   const failures = node.readiness?.sql?.checksumFailures ?? [];
   if (failures.length === 0) return;
   list[isPrimary ? 'advise' : weight]('M5', false, {
@@ -54,7 +62,7 @@ export function checkChecksums(list: Checklist, node: AnsweringNode, isPrimary: 
     limit: 'none since its statistics began',
     next: isPrimary
       ? psql(node.name, 'SELECT datname, checksum_failures, checksum_last_failure FROM pg_stat_database')
-      : `veloz-ha postgres rejoin ${node.name} --method copy`,
+      : `${rejoinCommand(cluster, node.name)} --method copy`,
   });
 }
 

@@ -45,7 +45,7 @@ export function checkReadiness(
     checkWhole(list, observed.cluster, node, node === primary, scope === undefined ? 'require' : 'advise');
   }
   for (const node of nodes) {
-    checkChecksums(list, node, node === primary, weigh(node));
+    checkChecksums(list, observed.cluster, node, node === primary, weigh(node));
     checkPagesKept(list, node, node === primary);
   }
   if (primary === undefined) return;
@@ -59,7 +59,7 @@ export function checkReadiness(
   );
   for (const node of nodes) if (node === primary || node.promotable) checkDelay(list, node, weigh(node));
   const others = nodes.filter((node) => node !== primary);
-  checkSlots(list, topology, primary, others, weigh);
+  checkSlots(list, observed.cluster, topology, primary, others, weigh);
   checkReplicationRole(list, topology, primary);
   for (const standby of others) checkPathAgain(list, standby, primary);
   for (const standby of nodes.filter((node) => node !== primary)) {

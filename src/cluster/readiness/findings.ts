@@ -52,7 +52,7 @@ export function readinessFindings(topology: ClusterTopology, observed: ObservedC
     checkStartTime(list, topology, primary, 'advise');
   checkEnabled(list, topology, observed.pooler);
   checkPoolerRoom(list, observed.pooler);
-  checkClientsMayWait(list, observed.pooler, topology.limits.hold, 'advise');
+  checkClientsMayWait(list, observed, topology.limits.hold, 'advise');
   const told = new Set<string>();
   return list.checks.filter((check) => {
     if (check.result !== 'refuse' && check.result !== 'warn') return false;

@@ -23,5 +23,4 @@ export const redisFailover = (cluster: string, rest = ''): string =>
 /** Ends the freeze of a container. */
 export const unfreezeContainer = (name: string): string => `docker unpause ${name}`;
 
-/** Makes and starts the containers of the shipped stack. */
-export const START_STACK = 'veloz-ha stack up';
+export { START_STACK } from '../commands';

@@ -92,7 +92,7 @@ export function decideSwitchover(
     checkStartTime(list, topology, source, 'require');
   checkPoolMode(list, observed.pooler);
   checkNoReplicationThrough(list, observed.pooler);
-  checkClientsMayWait(list, observed.pooler, wish.holdLimitMs ?? topology.limits.hold, 'require');
+  checkClientsMayWait(list, observed, wish.holdLimitMs ?? topology.limits.hold, 'require');
   checkNotHeld(list, topology, observed.pooler);
   checkRoute(list, source, observed.pooler);
   return decision;

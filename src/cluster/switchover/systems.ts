@@ -1,5 +1,5 @@
 import { formatMs } from '../duration';
-import { clusterStatus, logs, watchRun, workflowIdOf } from '../commands';
+import { clusterStatus, logs, repairCommand, watchRun, workflowIdOf } from '../commands';
 import { letIn } from '../control-path';
 import { presentNodes, primaries, type ObservedCluster, type ObservedNode } from '../observed';
 import { connectCommand, offNetworksSays } from '../off-networks';
@@ -15,8 +15,6 @@ export interface NotReady {
   next: string;
 }
 
-const REPAIR = 'veloz-ha repair';
-
 /** Errors of drivers begin with the node's name; where the name stands already it is left out. */
 const without = (name: string, error: string): string =>
   error.startsWith(`${name}: `) ? error.slice(name.length + 2) : error;
@@ -27,14 +25,22 @@ function loginRefused(error: string, passwordFrom: string): string | undefined {
   return `export ${passwordFrom}=…   # or ${passwordFrom}_FILE; the worker needs it too, from its start on`;
 }
 
-function nodeNotReady(node: ObservedNode, topology: ClusterTopology, primary?: string): NotReady | undefined {
+function nodeNotReady(
+  node: ObservedNode,
+  cluster: string,
+  topology: ClusterTopology,
+  primary?: string,
+): NotReady | undefined {
   const { name, container, agent } = node;
   const silent = (why: string, next: string): NotReady => ({ name, kind: 'silent', why: without(name, why), next });
   if (container.error !== undefined) return silent(container.error, `docker inspect ${name}`);
   if (!container.exists) return silent('its container does not exist', 'veloz-ha stack up');
   if (container.offNetworks !== undefined) {
     const why = `${offNetworksSays(container.offNetworks)}; its container is ${container.status}`;
-    return silent(why, container.offNetworks.by === 'run' ? REPAIR : connectCommand(name, container.offNetworks));
+    return silent(
+      why,
+      container.offNetworks.by === 'run' ? repairCommand(cluster) : connectCommand(name, container.offNetworks),
+    );
   }
   if (!container.running) {
     const next = container.status === 'paused' ? `docker unpause ${name}` : `docker start ${name}`;
@@ -83,7 +89,7 @@ function poolerNotReady({ pooler, cluster }: ObservedCluster, topology: ClusterT
       name,
       kind: 'silent',
       why: 'somebody suspended it (SUSPEND): no client gets an answer, and its console takes nobody new',
-      next: `veloz-ha repair --cluster ${cluster}`,
+      next: repairCommand(cluster),
     };
   if (pooler.console === null) {
     const error = pooler.consoleError ?? 'no reason given';
@@ -104,7 +110,7 @@ export function systemsNotReady(topology: ClusterTopology, observed: ObservedClu
   }
   const primary = primaries(observed)[0]?.name;
   return [
-    ...presentNodes(observed).map((node) => nodeNotReady(node, topology, primary)),
+    ...presentNodes(observed).map((node) => nodeNotReady(node, observed.cluster, topology, primary)),
     poolerNotReady(observed, topology),
   ].filter((found) => found !== undefined);
 }

@@ -1,7 +1,7 @@
 import { disabledWords } from '../client-refusal';
-import { poolerConsole, routeByHand, sqlName, watchRun, workflowIdOf } from '../commands';
+import { poolerConsole, routeByHand, sqlName, switchoverCommand, watchRun, workflowIdOf } from '../commands';
 import { formatMs } from '../duration';
-import type { ObservedNode, ObservedPooler } from '../observed';
+import type { ObservedCluster, ObservedNode, ObservedPooler } from '../observed';
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
 
@@ -43,7 +43,7 @@ const SHIPPED_MS = 60_000;
  */
 export function checkClientsMayWait(
   list: Checklist,
-  { name, console: seen }: ObservedPooler,
+  { cluster, pooler: { name, console: seen } }: Pick<ObservedCluster, 'cluster' | 'pooler'>,
   holdLimitMs: number,
   weight: 'require' | 'advise',
 ): void {
@@ -61,7 +61,7 @@ export function checkClientsMayWait(
     next:
       longest < SHIPPED_MS
         ? `${poolerConsole(name, 'RELOAD')}   # what its file says counts again`
-        : 'veloz-ha postgres switchover --hold-limit 30s',
+        : switchoverCommand(cluster, '--hold-limit 30s'),
   });
 }
 

@@ -13,7 +13,7 @@ export interface Question {
   approvalTimeout: string | undefined;
   /** What the topology says, in milliseconds. */
   usualMs: number;
-  /** The command that starts this runbook again. */
+  /** The command that starts this runbook again, for this cluster. */
   again: string;
   /** How the lock is taken again that the run let go of while it waited. */
   lock?: LockWish;

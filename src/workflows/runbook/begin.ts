@@ -9,7 +9,7 @@ import type { Run } from './run';
 
 /**
  * The request, or the end of the run.
- * @param start the command that starts this runbook
+ * @param start the command that starts this runbook, without its cluster: nobody knows it yet
  * @throws ApplicationFailure `BadInput`
  */
 export function requestOf<Request>(parsed: { request: Request } | { mistake: string }, start: string): Request {
@@ -56,7 +56,7 @@ export function othersOf(run: Run, { topology }: ClusterDescription): LockName[]
 /**
  * Takes the lock of the run's tier, and then asks for those that must be free beside it. In that order: of two planned runs that begin
  * at the same moment both may end, and never do both go on.
- * @param start the command that starts this runbook again
+ * @param start the command that starts this runbook again, for this cluster
  * @returns the report of a run that ends because another one holds it (thrown by `run.end`), or undefined
  */
 export async function lockOrEnd(run: Run, start: string, wish: LockWish = {}): Promise<Report | undefined> {

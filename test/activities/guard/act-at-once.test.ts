@@ -214,7 +214,7 @@ describe('a watch that sees the primary fail', () => {
       expect(journal?.marks).toMatchObject({ fenceBeside: true, fenceMs: null, fencedAt: null });
       expect(journal?.warnings).toEqual([
         expect.stringMatching(
-          /^H2: .*is not fenced yet: .*Docker is away.*\(limit: .*\)\. Next: veloz-ha postgres rejoin /,
+          /^H2: .*is not fenced yet: .*Docker is away.*\(limit: .*\)\. Next: veloz-ha postgres rejoin \S+ --cluster veloz$/,
         ),
       ]);
       expect(journal?.warnings?.[0]).not.toContain('Nothing was promoted');

@@ -49,7 +49,7 @@ describe('of two writable nodes one is fenced', () => {
     [
       'clients are led to the other one',
       () => (route = { host: PRIMARY, port: 5432 }),
-      /^A3: .*: clients are led to .*primary:5432 \(limit: .*standby:5432\)\. .* was left alone.* Next: veloz-ha postgres status$/,
+      /^A3: .*: clients are led to .*primary:5432 \(limit: .*standby:5432\)\. .* was left alone.* Next: veloz-ha postgres status --cluster veloz$/,
     ],
     ['the pooler has no route', () => (route = null), /^A3: .* does not say: it has no route/],
     ['the pooler is gone', () => (cluster.engine.status[POOLER] = 'exited'), /^A3: .* does not say: .*is not running/],

@@ -170,7 +170,7 @@ describe('commits are let go on without a standby', () => {
     test('a standby that commits wait for is back: what the ledger said before is still so', async () => {
       streaming = confirming = 1;
       await refused(
-        /^a standby of veloz-postgres-primary confirms again \(measured: 1 that .*; limit: 1\)\. Nothing was relaxed\. Next: veloz-ha postgres status$/,
+        /^a standby of veloz-postgres-primary confirms again \(measured: 1 that .*; limit: 1\)\. Nothing was relaxed\. Next: veloz-ha postgres status --cluster veloz$/,
       );
     });
 
@@ -190,7 +190,7 @@ describe('commits are let go on without a standby', () => {
     test('another node is no standby', async () => {
       engine.agent = () => ({ ...wellObserved, signals: { standby: false } });
       await refused(
-        /^A3: veloz-postgres-standby may be a primary: its PostgreSQL is running and no standby \(limit: .*\)\. Nothing was relaxed\. Next: veloz-ha postgres status$/,
+        /^A3: veloz-postgres-standby may be a primary: its PostgreSQL is running and no standby \(limit: .*\)\. Nothing was relaxed\. Next: veloz-ha postgres status --cluster veloz$/,
       );
     });
 

@@ -53,7 +53,7 @@ describe('a node that was taken off its networks, on its way back', () => {
     };
     await expect(bring()).rejects.toMatchObject({
       type: 'Refused',
-      message: `H2: ${PRIMARY} still hangs: its container has not ended (limit: a server that has ended). It stays off its networks, and nobody reaches it. Next: veloz-ha postgres rejoin ${PRIMARY}`,
+      message: `H2: ${PRIMARY} still hangs: its container has not ended (limit: a server that has ended). It stays off its networks, and nobody reaches it. Next: veloz-ha postgres rejoin ${PRIMARY} --cluster veloz`,
     });
     expect(engine.networks).toEqual([]);
     expect(engine.volumes.size).toBe(1);

@@ -68,6 +68,34 @@ describe('beside a primary', () => {
     expect(beside(member)[0]?.leaves).toMatch(why);
   });
 
+  test.each<[string, MemberFacts, object]>([
+    [
+      'without a container: the command that makes one',
+      runs('s', { container: { status: 'absent' } }),
+      { leaves: 'somebody has to make one', next: 'veloz-ha stack up' },
+    ],
+    [
+      'whose disk is full: the limit, and a look at the disk',
+      runs('s', { agent: { ...up, postgres: 'stopped', diskFull: true } }),
+      {
+        leaves: 'its disk is full, less than 16.0 MiB are free: that has to be mended first',
+        look: 'docker exec s df -h /var/lib/postgresql',
+      },
+    ],
+    [
+      'that is cut off: a question to the primary from there',
+      runs('s', { agent: { ...fenced, reaches: false } }),
+      {
+        leaves: "it can't reach p over the network: that has to be mended first",
+        look: 'docker exec s pg_isready -h p.internal -p 5433',
+      },
+    ],
+  ])('a node %s', (_what, member, told) => {
+    const [found] = beside(member, { primaryAt: { host: 'p.internal', port: 5433 } });
+    expect(found).toMatchObject(told);
+    expect(found?.byHand).toBeUndefined();
+  });
+
   test.each<[string, MemberFacts]>([
     ['that streams or catches up', runs('s', { sql: { inRecovery: true } })],
     ['whose dead-man switch or job is at work', runs('s', { agent: { ...fenced, busy: true } })],

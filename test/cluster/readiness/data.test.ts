@@ -22,7 +22,7 @@ objects({
     change: (seen) => ready(primary(seen)).sql.slots.push(slot({ walStatus: 'lost', invalidation: 'wal_removed' })),
     id: 'M4',
     says: 'its slot is lost: slot veloz_postgres_standby is lost, because of wal_removed',
-    next: 'veloz-ha postgres rejoin veloz-postgres-standby',
+    next: 'veloz-ha postgres rejoin veloz-postgres-standby --cluster veloz',
   },
   'it soon will be': {
     change: (seen) => ready(primary(seen)).sql.slots.push(slot({ walStatus: 'extended', safeBytes: 1024 * 1024 })),
@@ -35,7 +35,7 @@ objects({
     change: (seen) => ready(standby(seen)).sql.checksumFailures.push({ database: 'veloz', count: 2 }),
     id: 'M5',
     says: 'pages of veloz-postgres-standby failed their checksum: its disk is not to be trusted: 2 in veloz',
-    next: 'veloz-ha postgres rejoin veloz-postgres-standby --method copy',
+    next: 'veloz-ha postgres rejoin veloz-postgres-standby --cluster veloz --method copy',
   },
   'pages of the primary did, which is a reason to move': {
     change: (seen) => ready(primary(seen)).sql.checksumFailures.push({ database: 'veloz', count: 2 }),

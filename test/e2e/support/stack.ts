@@ -235,7 +235,7 @@ export async function trading(limitMs = 60_000): Promise<void> {
       'Redis, the engines and HAProxy being as they should',
       async () => {
         const seen = await observeTrading('veloz', cluster, process.env);
-        missing = tradingProblems(seen)[0]?.says ?? '';
+        missing = tradingProblems(seen, 'veloz')[0]?.says ?? '';
         return seen.started === true && missing === '';
       },
       limitMs,
