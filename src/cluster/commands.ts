@@ -1,4 +1,4 @@
-import type { Endpoint } from './topology';
+import type { ClusterTopology, Endpoint } from './topology';
 
 /*
  * Commands for a person at a shell on the machine of the stack. Every refusal ends with one of them, so each works as it is
@@ -53,6 +53,12 @@ export function wakeContainer(container: string, status: string | undefined): st
   if (status === 'paused') return `docker unpause ${container}`;
   if (status === 'exited' || status === 'created' || status === 'dead') return `docker start ${container}`;
   return status === 'absent' ? START_STACK : undefined;
+}
+
+/** Makes the container of a PostgreSQL node again, on the volume that it had: an optional node is made only beside all others. */
+export function makeContainer({ postgres }: Pick<ClusterTopology, 'postgres'>, node: string): string {
+  const optional = postgres.nodes.some(({ name, optional: may }) => name === node && may);
+  return `veloz-ha stack up${optional ? ` --standbys ${postgres.nodes.length - 1}` : ''}`;
 }
 
 /** The latest words of a container. */

@@ -1,4 +1,5 @@
 import { lsnDistance, type Lsn } from './lsn';
+import type { NamingLedger } from './guard/named-nodes';
 import { presentNodes, primaries, replicationRowOf, type ObservedCluster } from './observed';
 import { slotName } from './topology';
 
@@ -23,11 +24,14 @@ export interface Member {
 const correctionNote = ({ at, did }: { at: number; did: string }): string =>
   `its agent ${did}, at ${new Date(at).toISOString()}`;
 
-/** The members table of an observed cluster: PostgreSQL nodes in the topology's order, then the pooler. */
-export function membersOf(observed: ObservedCluster): Member[] {
+/**
+ * The members table of an observed cluster: PostgreSQL nodes in the topology's order, then the pooler.
+ * @param ledger where it is known: a node that it names is a member also without a container
+ */
+export function membersOf(observed: ObservedCluster, ledger: NamingLedger | null = null): Member[] {
   const writable = primaries(observed);
   const primary = writable.length === 1 ? writable[0] : undefined;
-  const nodes = presentNodes(observed).map((node): Member => {
+  const nodes = presentNodes(observed, ledger).map((node): Member => {
     const { sql, agent } = node;
     const notes: string[] = [];
     if (agent !== null && agent.desired !== 'up')

@@ -1,3 +1,4 @@
+import { isNamed, type NamingLedger } from './guard/named-nodes';
 import type { Lsn } from './lsn';
 import type { OffNetworks } from './off-networks';
 import type { NodeReadiness } from './readiness/observed';
@@ -184,11 +185,16 @@ export interface ObservedCluster {
   pooler: ObservedPooler;
 }
 
-/** Nodes that are there. An optional node is not when Docker says that it has no container: silence does not say so. */
-export function presentNodes(observed: ObservedCluster): ObservedNode[] {
-  return observed.nodes.filter(
-    ({ optional, container, sql }) => !(optional && !container.exists && container.error === undefined && sql === null),
-  );
+/** It does not answer, and Docker says that it has no container: silence does not say so. */
+export const hasNoContainer = ({ container, sql }: Pick<ObservedNode, 'container' | 'sql'>): boolean =>
+  sql === null && !container.exists && container.error === undefined;
+
+/**
+ * Nodes that are there. An optional node without a container is not, unless the guard's ledger names it: it may have what nobody else has.
+ * @param ledger absent or null where nothing of that follows, or there is no guard
+ */
+export function presentNodes({ nodes }: ObservedCluster, ledger: NamingLedger | null = null): ObservedNode[] {
+  return nodes.filter((node) => !(node.optional && hasNoContainer(node)) || isNamed(ledger, node.name));
 }
 
 /** Nodes that take writes, asked directly. */

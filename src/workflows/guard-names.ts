@@ -1,6 +1,7 @@
 import { patched } from '@temporalio/workflow';
 import type { WatchResult } from '../activities';
 import { formatMs } from '../cluster/duration';
+import type { Ledger } from '../cluster/guard/ledger';
 import { relaxedLedger } from '../cluster/guard/ledger-rules';
 import type { GuardHost } from './guard-host';
 import { settingNames } from './guard-watching';
@@ -19,6 +20,31 @@ export class NamesGuard {
     const { state, policy } = this.host;
     if (state.namesFailed === undefined || state.namesBackoffUntil !== undefined) return undefined;
     return now + policy.standbyLostAfter + LOOK_MS;
+  }
+
+  /**
+   * Whether it is told that commits wait, and nothing was done about that: it was in vain, or commits are to wait, or people do the work.
+   * Then the first round in which they go on is news: a loss after that is another one.
+   */
+  commitsWait(): boolean {
+    const { state, known } = this.host;
+    if (state.namesFailed?.what === 'relax') return true;
+    return known.standbyLost && state.ledger.names !== '' && patched('guard-names-set-again');
+  }
+
+  /** Somebody else has commits wait again, such as the run that brought a standby back: a loss from now on is news. */
+  seen(before: Ledger, now: Ledger): void {
+    const { state, known } = this.host;
+    // Names that could not be emptied wait for their back-off.
+    if (before.names !== '' || now.names === '' || state.namesBackoffUntil !== undefined || !known.standbyLost) return;
+    if (patched('guard-names-set-again')) known.standbyLost = false;
+  }
+
+  /** Another primary: what was in vain was so for the one before. */
+  beginEpoch(): void {
+    const { state } = this.host;
+    delete state.namesBackoffUntil;
+    delete state.namesFailed;
   }
 
   /** A whole stretch went by. Where commits waited for nobody in it, what was in vain is over. */

@@ -19,7 +19,7 @@ import { problemSentence } from '../cluster/check';
 import { guardCommand } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
 import { withHeard } from '../cluster/guard/heard';
-import { confirmedLedger, emptyLedger, ledgerOfSystem } from '../cluster/guard/ledger';
+import { confirmedLedger, emptyLedger, ledgerOfSystem, type Ledger } from '../cluster/guard/ledger';
 import { HOLDS_UP_MS, holdsUp, type RunEnd } from '../cluster/guard/run-end';
 import { renderGuard } from './guard-details';
 import { explainGuard, explainRedis } from './guard-explain';
@@ -359,7 +359,7 @@ class Guard {
           ...(mayAct ? { mayAct } : {}),
           mayInterrupt: this.acts() && state.mode === 'auto',
           incidentRun: run,
-          known: { ...known, ...(state.namesFailed?.what === 'relax' ? { commitsWait: true } : {}) },
+          known: { ...known, ...(this.names.commitsWait() ? { commitsWait: true } : {}) },
           ...this.countedOf(primary, now),
           forMs: stretchMs(now, [
             state.maintenance?.until,
@@ -435,14 +435,7 @@ class Guard {
         if (result.state !== 'healthy') this.note('in doubt', result.sees);
         return;
       case 'ledger':
-        if (result.ledger !== undefined) {
-          state.ledger = result.ledger;
-          if (result.ledger.state === 'protected') {
-            this.known.standbyLost = false;
-            delete state.namesFailed;
-          }
-          this.note('ledger', `${result.ledger.state}: ${result.ledger.why}`);
-        }
+        if (result.ledger !== undefined) this.takeLedger(result.ledger);
         return;
       case 'healthy':
         if (this.known.failed) this.note('primary back', result.sees);
@@ -493,6 +486,34 @@ class Guard {
       return;
     }
     this.note(seen.ready ? 'ready' : 'not ready', seen.findings.map(problemSentence).join('; '));
+  }
+
+  private takeLedger(ledger: Ledger): void {
+    const { state } = this;
+    const before = state.ledger;
+    state.ledger = ledger;
+    if (ledger.state === 'protected') {
+      this.known.standbyLost = false;
+      delete state.namesFailed;
+    }
+    this.note('ledger', `${ledger.state}: ${ledger.why}`);
+    if (before.primary !== null && before.epoch !== ledger.epoch && patched('guard-news-of-epoch'))
+      this.beginEpoch(ledger);
+    else this.names.seen(before, ledger);
+  }
+
+  /**
+   * Another primary, or another timeline of the same: what was told is of the one before. Whatever happens to this one is news, and waits
+   * for no back-off after an attempt for that one.
+   */
+  private beginEpoch({ primary, timeline }: Ledger): void {
+    const { known, state } = this;
+    if (known.failed) this.note('primary back', `${primary ?? 'a node'} takes writes, on timeline ${timeline}`);
+    this.forget();
+    known.sees = 'healthy';
+    known.failures = 0;
+    delete state.backoffUntil;
+    this.names.beginEpoch();
   }
 
   /**
@@ -598,7 +619,8 @@ class Guard {
       this.forget();
       this.note('failover', `${what} withdrawn before anybody approved it: ${withdrawn}`, workflowId);
     } else if (what === 'failover' && end.type === 'Incomplete' && patched('lock-by-tier')) {
-      // It promoted: the failure of the new primary is another one, and waits for nothing.
+      // It promoted: the failure of the new primary is another one, and waits for nothing. It may have come before anybody saw that one.
+      if (this.state.acting?.workflowId === workflowId && patched('guard-news-of-epoch')) this.forget();
       this.note('failover', says, workflowId);
     } else if (what === 'failover' && !this.known.failed && patched('guard-acts-in-back-off')) {
       // It was refused because the primary came back meanwhile, or lost its reason: nothing is to be tried again.

@@ -34,6 +34,8 @@ export interface RepairBegun {
   poolerLast: boolean;
   /** It starts a pooler that does not run after whatever decides who takes writes, and not before all else. */
   poolerInOrder: boolean;
+  /** A node that the guard's ledger names is there, also where it is optional and has no container. */
+  namedAreThere: boolean;
 }
 
 /** What a repair leaves to people. */
@@ -90,7 +92,7 @@ export async function lookUntilSettled(
   woken: readonly string[],
   limits: RepairLimits,
   seen: PrimarySeen,
-  { givesWay, poolerLast, poolerInOrder }: RepairBegun,
+  { givesWay, poolerLast, poolerInOrder, namedAreThere }: RepairBegun,
 ): Promise<RepairLook> {
   const { state } = run;
   const waited = new Map<string, number>();
@@ -118,12 +120,13 @@ export async function lookUntilSettled(
       poolerFirst: !poolerLast,
       poolerAlone: !poolerInOrder,
       leavesStopped: limits.unattended,
+      optionalIsGone: !namedAreThere,
     });
     const { agent } = observed.pooler;
     // What an older agent or worker saw does not say it: a run that was begun with that goes on as it began.
     const pausedByHand = agent?.halted !== undefined && agent.paused && agent.holdRun === null;
     const round = { ...decided, tasks: withinLimits(decided.tasks, { ...limits, copied, pausedByHand }) };
-    state.members = membersOf(observed);
+    state.members = membersOf(observed, ledger);
     state.checks = round.findings;
     const unrest = unsettled(observed, round);
     const spent = unrest === undefined ? 0 : (waited.get(unrest.what) ?? 0);

@@ -22,6 +22,8 @@ export interface RoundSetting {
   observed: ObservedCluster;
   round: RepairRound;
   ledger: Ledger | null;
+  /** The same, where the nodes that it names are there also without a container; null or absent in a run of a version that left them out. */
+  names?: Ledger | null;
   /** The name of this round to the agents. */
   token: string;
   story: RepairStory;
@@ -277,7 +279,8 @@ class Numbered {
   private promotion(best: string): Step[] {
     const { story } = this.setting;
     const request = this.request();
-    const silent = presentNodes(this.setting.observed).filter(({ sql }) => sql === null);
+    const { observed, names } = this.setting;
+    const silent = presentNodes(observed, names).filter(({ sql }) => sql === null);
     const record: Step = {
       id: 'record',
       says: 'CHECKPOINT on the new primary, and write the epoch',

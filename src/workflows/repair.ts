@@ -57,6 +57,8 @@ class Repair implements RepairSoFar {
   readonly poolerLast = patched('repair-pooler-last');
   /** One that was begun by a version which started a pooler before all else does so; the step asks who takes writes all the same. */
   readonly poolerInOrder = patched('repair-pooler-in-order');
+  /** One that was begun by a version for which an optional node without container was never there goes on so. */
+  readonly namedAreThere = patched('repair-named-are-there');
 
   private readonly ends = new RepairEnds(this);
 
@@ -208,7 +210,9 @@ class Repair implements RepairSoFar {
     // Each round is a run of its own to the agents: what an earlier one still sends is refused.
     const token = `${workflowId}/${uuid4()}`;
     const leavesStopped = this.request.unattended;
-    const setting = { run: this.run, described: this.described, observed, round, ledger, token, story, leavesStopped };
+    const names = this.namedAreThere ? ledger : null;
+    const { run, described } = this;
+    const setting = { run, described, observed, round, ledger, names, token, story, leavesStopped };
     const givesWayFor = this.wayFor(ledger);
     return givesWayFor === undefined ? setting : { ...setting, givesWayFor };
   }

@@ -1,7 +1,14 @@
 import { cutOff } from '../../src/activities/end-container';
 import { wakeNode } from '../../src/activities/repair/wake';
 import type { DockerClient } from '../../src/systems/docker';
-import { FakeEngine, PRIMARY, wellObserved } from './guard/support/fake-engine';
+import { controlFile } from '../cluster/guard/support/standby-files';
+import { FakeEngine, PRIMARY, STANDBY, STANDBY_2, wellObserved } from './guard/support/fake-engine';
+
+// No server answers here: what a node is its agent tells.
+jest.mock('../../src/systems/postgres', () => ({
+  ...jest.requireActual<object>('../../src/systems/postgres'),
+  connectPostgres: () => Promise.reject(new Error('connect ECONNREFUSED')),
+}));
 
 describe('while nobody is the primary, a node that a run took off its networks', () => {
   let engine: FakeEngine;
@@ -30,7 +37,58 @@ describe('while nobody is the primary, a node that a run took off its networks',
     engine.status[PRIMARY] = 'exited';
     const { up, says } = await wakeNode(engine.deps, { cluster: 'veloz', node: PRIMARY });
     expect(up).toBe(false);
-    expect(says).toContain('it can be put on them only as a standby');
+    expect(says).toContain('it can be started only as a standby');
     expect(engine.did).toEqual([]);
+  });
+});
+
+describe('while nobody is the primary, a node that was one, and that the ledger does not name', () => {
+  let engine: FakeEngine;
+  let files: { signal?: string; control?: Buffer };
+  let ledger: object | undefined;
+  const request = { cluster: 'veloz', run: 'repair 7', turn: 1, node: PRIMARY };
+  const startsFenced = [`put /var/lib/postgresql/veloz/fence.json into ${PRIMARY}`, `start ${PRIMARY}`];
+  beforeEach(() => {
+    engine = new FakeEngine();
+    const stopped = { state: 'stopped', pid: null, sinceMs: 5 };
+    const fenced = { ...wellObserved, desired: 'fenced', deadman: null, postgres: stopped };
+    engine.agent = (_node, command) => (command === 'observe' ? fenced : { already: true, ms: 1, control: null });
+    engine.status[PRIMARY] = 'exited';
+    // It ended as a primary on timeline 3.
+    files = { control: controlFile(6) };
+    engine.nodeFile = (_node, path) => (path.endsWith('standby.signal') ? files.signal : files.control);
+    ledger = { primary: STANDBY_2, timeline: 4, synchronous: [] };
+    Object.assign(engine.deps, {
+      environment: { VELOZ_PG_HA_PASSWORD: 'x' },
+      guardState: () => Promise.resolve(ledger === undefined ? undefined : { ledger }),
+    });
+  });
+
+  test('wakes up fenced where that one was on a newer timeline: beside nobody who takes writes it would start as a primary', async () => {
+    const { up, says } = await wakeNode(engine.deps, request);
+    expect(up).toBe(true);
+    expect(says).toMatch(
+      new RegExp(`: it was a primary on timeline 3, and ${STANDBY_2} is the primary of the ledger, on timeline 4$`),
+    );
+    expect(engine.did).toEqual(startsFenced);
+    expect(engine.files[0]?.content).toMatchObject({ run: 'repair 7' });
+  });
+
+  test('also where it is frozen: what wakes up in it would go on as a primary', async () => {
+    engine.status[PRIMARY] = 'paused';
+    expect(await wakeNode(engine.deps, request)).toMatchObject({ up: true });
+    expect(engine.did).toEqual([`kill ${PRIMARY}`, ...startsFenced]);
+  });
+
+  test.each<[string, () => void]>([
+    ['it can start only as a standby', () => (files.signal = '')],
+    ['the ledger names this very node', () => (ledger = { primary: PRIMARY, timeline: 4, synchronous: [] })],
+    ['it was on the timeline of the ledger', () => (ledger = { primary: STANDBY, timeline: 3, synchronous: [] })],
+    ['no guard keeps a ledger', () => (ledger = undefined)],
+    ['its files can not be read', () => delete files.control],
+  ])('is started as it is where %s', async (_what, make) => {
+    make();
+    expect(await wakeNode(engine.deps, request)).toMatchObject({ up: true, says: `${PRIMARY} is fenced` });
+    expect(engine.did).toEqual([`start ${PRIMARY}`]);
   });
 });

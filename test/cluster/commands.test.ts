@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import {
   clusterStatus,
   guardCommand,
+  makeContainer,
   poolerConsole,
   psql,
   repairCommand,
@@ -14,6 +15,7 @@ import {
   wholeStatus,
   workflowIdOf,
 } from '../../src/cluster/commands';
+import { clusterTopology, STANDBY, STANDBY_2 } from './support/picture';
 
 /** The words that a shell hands to `docker`: the function stands in for the command of that name. */
 function wordsOf(command: string): string[] {
@@ -61,6 +63,12 @@ describe('a command that is shown to a person', () => {
       { name: 'route', args: { token, host: 'a-node', port: 5433 } },
       { name: 'forget', args: { token } },
     ]);
+  });
+
+  test('makes a container again as the stack is started: an optional one beside all others', () => {
+    const cluster = clusterTopology();
+    expect(makeContainer(cluster, STANDBY)).toBe('veloz-ha stack up');
+    expect(makeContainer(cluster, STANDBY_2)).toBe('veloz-ha stack up --standbys 2');
   });
 
   test('names its cluster, for a topology may have several', () => {

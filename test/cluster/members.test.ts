@@ -16,6 +16,14 @@ describe('the members table', () => {
     ]);
   });
 
+  test('has an optional node without container where the ledger names it', () => {
+    const { observed } = picture();
+    expect(membersOf(observed, { primary: STANDBY_2, synchronous: [] })).toContainEqual(
+      expect.objectContaining({ name: STANDBY_2, role: 'absent' }),
+    );
+    expect(membersOf(observed, { primary: PRIMARY, synchronous: [STANDBY] })).toHaveLength(3);
+  });
+
   test('shows role, state, timeline, position, lag and synchrony of a healthy cluster, without notes', () => {
     expect(membersOf(picture().observed)).toEqual([
       { name: PRIMARY, kind: 'postgres', role: 'primary', state: 'running', timeline: 3, lsn: '0/3000148' },

@@ -89,6 +89,34 @@ describe('the guard', () => {
     expect(psql(before.standby, "SELECT to_regclass('e2e_alone') IS NULL")).toBe('t');
   });
 
+  test('a second loss of the standby lets commits go on as the first one did, although the ledger is never protected between', async () => {
+    const { primary, standby } = await roles();
+    await guarded.guard();
+    const names = () => psql(primary, 'SHOW synchronous_standby_names');
+    const relaxed = ({ events }: { events: { kind: string }[] }) =>
+      events.filter(({ kind }) => kind === 'relaxed').length;
+    psql(primary, 'CREATE ROLE e2e_loader LOGIN');
+    psql(primary, 'ALTER ROLE e2e_loader SET synchronous_commit = off');
+    await thenAlways(
+      async () => {
+        await guarded.until('the role being seen', ({ ledger }) => ledger.state === 'degraded');
+        docker('kill', standby);
+        await guarded.until('commits going on', (state) => relaxed(state) === 1);
+        // The guard's own repair brings it back, and has commits wait for it again.
+        await waitUntil('commits waiting for it again', () => names() !== '', 120_000);
+        await guarded.until('the repair being over', ({ mending }) => mending?.acting === undefined);
+        docker('stop', standby);
+        await guarded.until('commits going on once more', (state) => relaxed(state) === 2, 30_000);
+        psql(primary, 'DROP ROLE e2e_loader');
+      },
+      () => {
+        docker('start', standby);
+        psql(primary, 'SET synchronous_commit = local; DROP ROLE IF EXISTS e2e_loader');
+      },
+    );
+    await guarded.protectedBy(primary);
+  }, 300_000);
+
   // Not the pooler's: Docker 20.10 hangs for a container into which an exec begins at the moment of the freeze.
   test('a container that is frozen alone is told with the command that ends it, and nobody is promoted', async () => {
     const { primary } = await roles();

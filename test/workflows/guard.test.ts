@@ -242,6 +242,50 @@ describe('guard', () => {
       });
     });
 
+    test('a new primary that fails before anybody saw it well has failed on its own: that is told, and acted on at once', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.sees(dead());
+        const first = await cluster.run();
+        const ledger = protectedLedger({ primary: STANDBY, synchronous: [PRIMARY], epoch: 2, timeline: 4 });
+        await cluster.sees(seen('ledger', { ledger }), ({ known }) => known.failed);
+        await cluster.sees(dead(), (request) => request.ledger.primary === STANDBY && !request.known.failed);
+        await cluster.until('the next failover', ({ acting }) => acting?.workflowId !== first.id);
+        expect((await cluster.run()).input).toMatchObject({ expectedPrimary: STANDBY, approval: 'given' });
+        const state = await cluster.state();
+        expect(event(state, 'primary back')?.says).toBe(`${STANDBY} takes writes, on timeline 4`);
+        expect(kinds(state).filter((kind) => kind === 'primary failed')).toHaveLength(2);
+        await first.end({ type: 'Incomplete', says: 'A1: another primary' });
+      });
+    });
+
+    test('one that fails before the ledger knows it is told once the failover that promoted it has ended', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.sees(dead());
+        const first = await cluster.run();
+        await cluster.watches(({ known }) => known.failed);
+        await first.end({ type: 'Incomplete', says: 'it promoted, and lost it' });
+        await cluster.sees(dead(), ({ known, mayHold }) => !known.failed && mayHold);
+        expect((await cluster.run()).id).not.toBe(first.id);
+        expect((await cluster.state()).backoffUntil).toBeUndefined();
+      });
+    });
+
+    test('what was in vain for one primary keeps nothing waiting that the next one needs', async () => {
+      const cluster = new GuardedCluster(server, { backoff: '1m' });
+      await cluster.protected(async () => {
+        await cluster.sees(dead());
+        await (await cluster.run()).end({ type: 'Refused', says: 'I7: unknown' });
+        await cluster.until('the back-off', ({ backoffUntil }) => backoffUntil !== undefined);
+        // A person has promoted another one.
+        const ledger = protectedLedger({ primary: STANDBY, synchronous: [PRIMARY], epoch: 2 });
+        await cluster.sees(seen('ledger', { ledger }), ({ known }) => known.failed);
+        await cluster.sees(dead(), ({ known, mayHold }) => !known.failed && mayHold);
+        expect((await cluster.run()).input).toMatchObject({ expectedPrimary: STANDBY });
+      });
+    });
+
     test('in approve the failover is to ask, and clients are not held', async () => {
       const cluster = new GuardedCluster(server, { mode: 'approve' });
       await cluster.protected(async () => {
@@ -710,6 +754,43 @@ describe('guard', () => {
       });
     });
 
+    test('a loss after a run has had commits wait again is another one, also where the ledger is never protected', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.sees(lost());
+        await cluster.watches(({ known, ledger }) => known.standbyLost && ledger.names === '');
+        const why = 'some commits wait for no standby that is known: role loader';
+        const ledger = protectedLedger({ state: 'degraded', why });
+        await cluster.sees(seen('ledger', { ledger }), ({ known }) => known.standbyLost);
+        await cluster.sees(lost(), ({ known }) => !known.standbyLost);
+        await cluster.until('the second', (each) => kinds(each).filter((kind) => kind === 'relaxed').length === 2);
+        expect(cluster.did).toEqual([`relax ${PRIMARY}`, `relax ${PRIMARY}`]);
+      });
+    });
+
+    test('names that could not be emptied wait for their back-off, although the ledger shows them again', async () => {
+      const cluster = new GuardedCluster(server, { backoff: '1m' });
+      cluster.acts.relax = () => Promise.reject(ApplicationFailure.nonRetryable('no answer', 'Unreachable'));
+      await cluster.protected(async () => {
+        await cluster.sees(lost());
+        await cluster.until('the back-off', ({ namesBackoffUntil }) => namesBackoffUntil !== undefined);
+        const ledger = protectedLedger({ state: 'degraded', why: 'no standby confirms, and commits wait' });
+        await cluster.sees(seen('ledger', { ledger }), (request) => request.ledger.names === '');
+        const { known } = await cluster.watches((request) => request.ledger.names !== '');
+        expect(known).toMatchObject({ standbyLost: true, commitsWait: true });
+      });
+    });
+
+    test('of another primary it is news, whatever was told of the one before', async () => {
+      const cluster = new GuardedCluster(server, { onStandbyLost: 'block' });
+      await cluster.protected(async () => {
+        await cluster.sees(lost());
+        const ledger = protectedLedger({ state: 'degraded', primary: STANDBY, epoch: 2 });
+        await cluster.sees(seen('ledger', { ledger }), ({ known }) => known.standbyLost);
+        await cluster.watches((request) => request.ledger.primary === STANDBY && !request.known.standbyLost);
+      });
+    });
+
     test('where relaxing was refused nothing was relaxed: the ledger is as before, and it is tried again later', async () => {
       const cluster = new GuardedCluster(server);
       cluster.acts.relax = () => Promise.reject(refused('E2: run x holds the lock'));
@@ -804,6 +885,11 @@ describe('guard', () => {
         expect(ledger.state).toBe('protected');
         expect(cluster.did).toEqual([]);
         expect(event(await cluster.state(), 'standby lost')?.says).toContain('commits wait');
+        // It is over once they go on, and the next loss is told again.
+        await cluster.sees(seen('commits go on'), ({ known }) => known.commitsWait === true);
+        await cluster.sees(lost(), ({ known }) => !known.standbyLost && known.commitsWait !== true);
+        const state = await cluster.until('the next loss', (each) => kinds(each).at(-1) === 'standby lost');
+        expect(kinds(state).slice(-3)).toEqual(['standby lost', 'commits go on', 'standby lost']);
       });
     });
 

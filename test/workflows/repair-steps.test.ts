@@ -1,6 +1,7 @@
 import type { RepairTask } from '../../src/cluster/repair/round';
 import { failoverFrom, roundParts, type RoundSetting } from '../../src/workflows/repair-steps';
-import { picture, POOLER, PRIMARY, STANDBY, stopped } from '../cluster/support/picture';
+import { ledgerOf } from '../cluster/failover/support';
+import { picture, POOLER, PRIMARY, STANDBY, STANDBY_2, stopped } from '../cluster/support/picture';
 
 const task = (kind: RepairTask['kind'], node: string, rest: object = {}): RepairTask => ({
   kind,
@@ -11,7 +12,7 @@ const task = (kind: RepairTask['kind'], node: string, rest: object = {}): Repair
 });
 
 /** The parts for these tasks; `silent` stands still. */
-function parts(tasks: RepairTask[], silent?: string) {
+function parts(tasks: RepairTask[], silent?: string, rest: Partial<RoundSetting> = {}) {
   const seen = picture();
   if (silent !== undefined) stopped(seen.node(silent));
   const setting = {
@@ -21,6 +22,7 @@ function parts(tasks: RepairTask[], silent?: string) {
     ledger: null,
     token: 'repair/1',
     story: { woken: [] },
+    ...rest,
   } as unknown as RoundSetting;
   return roundParts(setting);
 }
@@ -83,6 +85,15 @@ describe('the steps of a round', () => {
     expect(found.map(({ id }) => id)).toEqual(['take', 'failover', 'record']);
     expect(found[1]?.says).toContain(`Fence ${PRIMARY}`);
     expect(found[1]?.pointOfNoReturn).toBeDefined();
+  });
+
+  test('one that the ledger names is silent also where it is optional and has no container; without the ledger it is not there', () => {
+    const ledger = { ...ledgerOf(PRIMARY, STANDBY), primary: STANDBY_2 };
+    const found = steps([task('failover', STANDBY)], undefined, { ledger, names: ledger });
+    expect(found.map(({ id }) => id)).toEqual(['take', 'failover', 'record']);
+    expect(found[1]?.says).toContain(`Fence ${STANDBY_2}`);
+    // As an older version has it.
+    expect(ids([task('failover', STANDBY)], undefined, { ledger, names: null })).toContain('promote');
   });
 
   test('that failover starts no primary that a person stopped, unless a person asked for the repair', () => {

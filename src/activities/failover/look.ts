@@ -64,20 +64,23 @@ export async function decideOn(
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
     ...(request.lastLsn === undefined ? {} : { lastKnownPrimaryLsn: request.lastLsn }),
   };
-  const given = ({ end, problem }: SourceWord): FailoverDecision =>
+  const given = ({ end, problem, missing }: SourceWord): FailoverDecision =>
     decideFailover(access.topology, {
       ...input,
       ...(end === undefined ? {} : { systemIdentifier: end.systemIdentifier, oldPrimary: end }),
       ...(problem === undefined ? {} : { oldPrimaryProblem: problem }),
+      ...(missing === undefined ? {} : { oldPrimaryMissing: missing }),
     });
   const decision = given({});
   if (decision.lossBound === 0 || request.source === '') return { states, decision, given };
   // What was recorded proves nothing. The failed primary's own data may, where its server does not run.
   const word = await sourceEnd(access, request.source);
+  if (word.end === undefined && (await isMissing(deps, request.source)))
+    Object.assign(word, { missing: true, problem: 'it has no container' } satisfies SourceWord);
   const left = word.end === undefined ? await whyLeftStopped(deps, request).catch(() => undefined) : undefined;
   if (left !== undefined) word.problem = left;
   // Why it can't be read is of interest once that was tried: behind the fence.
-  if (word.end === undefined && fencedAt === null) return { states, decision, given };
+  if (word.end === undefined && fencedAt === null && word.missing !== true) return { states, decision, given };
   return { states, decision: given(word), given };
 }
 
@@ -115,6 +118,13 @@ async function systemOf(access: ClusterAccess, node: string): Promise<string | u
   const said = await withinLimit(asked, OBSERVE_LIMIT_MS).catch(() => undefined);
   return said?.control?.systemIdentifier;
 }
+
+/** Docker says that a node has no container: silence does not say so. */
+const isMissing = (deps: ActivityDeps, node: string): Promise<boolean> =>
+  withinLimit(deps.docker.inspect(node), INSPECT_LIMIT_MS).then(
+    ({ exists }) => !exists,
+    () => false,
+  );
 
 /** The same, with Docker's word on each container. */
 const withContainers = (deps: ActivityDeps, states: readonly CandidateState[]): Promise<CandidateState[]> =>

@@ -19,6 +19,8 @@ export interface SourceWord {
   end?: Position & { systemIdentifier: string };
   /** Why nobody knows, in half a sentence; absent where it was read. */
   problem?: string;
+  /** There is no container to read it in. */
+  missing?: true;
 }
 
 /** How long the failed primary's agent may take to read its WAL to the end, in milliseconds. */

@@ -2,12 +2,13 @@ import { isKilled, mayReviveIn, type KnownLedger, type MembersRound } from '../.
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import { proofByFiles } from './no-primary';
 
-/** A ledger that nobody could be asked for is asked for again after this time, in milliseconds. */
+/** A ledger that nobody could be asked for, or that tells little, is asked for again after this time, in milliseconds. */
 const AGAIN_MS = 5000;
 
 /**
  * What the guard's ledger says about a look at all nodes, and what has to be known for it beside the look. Asked for only where something
- * follows from it: nobody takes writes and a container was killed, or somebody does and a node does not follow. Never throws.
+ * follows from it: nobody takes writes, and a container was killed or an optional one is not there; or somebody does, and a node does not
+ * follow. Never throws.
  */
 export class LedgerOfLook {
   /** The newest one that was told. Its database system stays what it is for as long as the guard runs. */
@@ -32,7 +33,12 @@ export class LedgerOfLook {
     members,
     streams,
   }: MembersRound): Promise<KnownLedger | undefined> {
-    if (primary === undefined) return members.some(({ container }) => isKilled(container)) ? this.ask() : undefined;
+    if (primary === undefined) {
+      if (members.some(({ container }) => isKilled(container))) return this.ask();
+      // As a rule it was never made: whether the ledger names it is asked now and then.
+      if (!members.some(({ optional, container }) => optional && container.status === 'absent')) return undefined;
+      return performance.now() - this.askedAt < AGAIN_MS ? this.known : this.ask();
+    }
     if (second !== undefined) return undefined;
     if (members.every(({ name }) => name === primary || streams.includes(name))) return undefined;
     // A node can stay away for days, and what is asked of the ledger then does not change.

@@ -2,6 +2,7 @@ import { refusalSentence } from '../../cluster/check';
 import { clusterStatus } from '../../cluster/commands';
 import { isOfLedgersSystem } from '../../cluster/failover/repair-system';
 import type { Ledger } from '../../cluster/guard/ledger';
+import { isNamed, type NamingLedger } from '../../cluster/guard/named-nodes';
 import { copyLock } from '../../cluster/locks';
 import { Checklist } from '../../cluster/switchover/checklist';
 import type { Token } from '../../systems/agent';
@@ -29,11 +30,19 @@ export function take(agent: Claimable, token: Token): Promise<void> {
   return unlessLeft(claimPatiently(agent, token, BUSY_LIMIT_MS));
 }
 
-/** A node that should be there: its container exists, or the topology does not call it optional. */
-export async function presentNodeNames(deps: ActivityDeps, access: ClusterAccess): Promise<string[]> {
+/**
+ * The nodes that should be there: those with a container, those that the topology does not call optional, and those that the guard's ledger
+ * names, which may have what nobody else has.
+ * @param ledger absent where nothing follows from a node's silence
+ */
+export async function presentNodeNames(
+  deps: ActivityDeps,
+  access: ClusterAccess,
+  ledger: NamingLedger | null = null,
+): Promise<string[]> {
   const present = await Promise.all(
     access.topology.postgres.nodes.map(
-      async ({ name, optional }) => !optional || (await deps.docker.inspect(name)).exists,
+      async ({ name, optional }) => !optional || isNamed(ledger, name) || (await deps.docker.inspect(name)).exists,
     ),
   );
   return access.topology.postgres.nodes.map(({ name }) => name).filter((_name, index) => present[index]);

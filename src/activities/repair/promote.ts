@@ -17,7 +17,7 @@ import {
 import { messageOf } from '../guard/probe';
 import { ensureSynchronousNames } from '../prepare';
 import { tokenOf } from '../token';
-import { presentNodeNames, type RepairRequest } from './parts';
+import { ledgerOf, presentNodeNames, type RepairRequest } from './parts';
 
 /** Who was promoted. */
 export interface PromotionDone {
@@ -38,7 +38,8 @@ export async function promoteStandby(deps: ActivityDeps, request: RepairRequest)
   const access = accessCluster(deps, request.cluster);
   const token = tokenOf(request.run, 'prepare', request.turn);
   const stopBeating = keepBeating(() => 'promoting the most advanced standby');
-  const nodes = await presentNodeNames(deps, access);
+  const ledger = (await ledgerOf(deps, access)) ?? null;
+  const nodes = await presentNodeNames(deps, access, ledger);
   const parts = await openFailoverParts(access, token, nodes, 30_000);
   try {
     await claimFailoverParts(deps, parts);
@@ -55,7 +56,7 @@ export async function promoteStandby(deps: ActivityDeps, request: RepairRequest)
         if (state.timeline === undefined || newest === undefined) return state;
         return { ...state, timeline: Math.max(state.timeline, newest) };
       });
-      const decision = decidePromotion(access.topology, request.cluster, known);
+      const decision = decidePromotion(access.topology, request.cluster, known, ledger);
       checks = decision.checks;
       const refusal = refusalSentence(checks, 'Nothing was promoted');
       if (refusal !== undefined) throw finalFailure('Refused', refusal, { checks });

@@ -1,4 +1,5 @@
-import { clusterStatus } from '../../cluster/commands';
+import { clusterStatus, makeContainer } from '../../cluster/commands';
+import type { Ledger } from '../../cluster/guard/ledger';
 import { hindrance, type OtherNode } from '../../cluster/repair/old-primary';
 import { AgentError, type Token } from '../../systems/agent';
 import { recoveryOf } from '../../systems/postgres';
@@ -18,7 +19,8 @@ const LAST_TURN = 1000;
 
 /**
  * Starts the old primary as a primary again, once it is proven that nobody was promoted in its place: every other node answers, is a
- * standby, is on its timeline, and was not asked. Nothing that it acknowledged is lost by that. Idempotent.
+ * standby, is on its timeline, and was not asked; and the guard's ledger names no primary of a newer timeline. Nothing that it acknowledged
+ * is lost by that. Idempotent.
  * @throws ApplicationFailure `Refused` when that is not proven; it stays as it is
  */
 export async function startOldPrimary(deps: ActivityDeps, request: RepairRequest & { node: string }): Promise<string> {
@@ -35,9 +37,10 @@ export async function startOldPrimary(deps: ActivityDeps, request: RepairRequest
       const isCutOff = (await offNetworks(deps.docker, node))?.by === 'run';
       if (!runs || isCutOff) {
         if (seen.control === null) throw refused(access, node, 'its control file can not be read');
-        const system = seen.control.systemIdentifier;
-        requireLedgersSystem(access, await ledgerOf(deps, access), node, system, 'would be the primary');
-        await requireNobodyPromoted(deps, access, node, seen.control.timeline);
+        const { systemIdentifier, timeline } = seen.control;
+        const ledger = await ledgerOf(deps, access);
+        requireLedgersSystem(access, ledger, node, systemIdentifier, 'would be the primary');
+        await requireNobodyPromoted(deps, access, node, timeline, ledger ?? null);
       }
       if (!runs) {
         const fencedBy = seen.fencedBy?.wasPrimary === true ? seen.fencedBy.run : null;
@@ -70,16 +73,35 @@ async function requireNobodyPromoted(
   access: ClusterAccess,
   node: string,
   timeline: number,
+  ledger: Ledger | null,
 ): Promise<void> {
-  const names = (await presentNodeNames(deps, access)).filter((name) => name !== node);
-  const others = await Promise.all(names.map((name) => otherNode(access, name)));
-  const found = hindrance(timeline, others);
+  const names = (await presentNodeNames(deps, access, ledger)).filter((name) => name !== node);
+  const others = await Promise.all(names.map((name) => otherNode(deps, access, name)));
+  const found = hindrance(timeline, others, ledger);
   if (found === undefined) return;
-  if (!found.passing) throw refused(access, node, found.says);
+  const { says, first } = found;
+  if (!found.passing) throw refused(access, node, says, await bringsBack(deps, access, first));
   throw new Error(`G5: ${node} is not started as a primary: ${found.says}`);
 }
 
-async function otherNode(access: ClusterAccess, name: string): Promise<OtherNode> {
+/** The command for a node that has no container, and has to come back first; undefined where that is not what is missing. */
+async function bringsBack(
+  deps: ActivityDeps,
+  { topology }: ClusterAccess,
+  node: string | undefined,
+): Promise<string | undefined> {
+  if (node === undefined || !(await isMissing(deps, node))) return undefined;
+  return makeContainer(topology, node);
+}
+
+/** Docker says that it has no container: silence does not say so. */
+const isMissing = ({ docker }: Pick<ActivityDeps, 'docker'>, node: string): Promise<boolean> =>
+  docker.inspect(node).then(
+    ({ exists }) => !exists,
+    () => false,
+  );
+
+async function otherNode(deps: ActivityDeps, access: ClusterAccess, name: string): Promise<OtherNode> {
   try {
     const [{ inRecovery }, seen] = await Promise.all([
       withSession(access.sql(name, 3000), recoveryOf),
@@ -93,7 +115,8 @@ async function otherNode(access: ClusterAccess, name: string): Promise<OtherNode
       ...(timeline === undefined ? {} : { timeline }),
     };
   } catch (error) {
-    return { name, silent: messageOf(error) };
+    const missing = await isMissing(deps, name);
+    return { name, silent: messageOf(error), ...(missing ? { missing: true as const } : {}) };
   }
 }
 
@@ -117,9 +140,9 @@ async function writable(access: ClusterAccess, node: string): Promise<void> {
   );
 }
 
-function refused({ name: cluster }: Pick<ClusterAccess, 'name'>, node: string, why: string): Error {
+function refused({ name }: ClusterAccess, node: string, why: string, next = clusterStatus(name)): Error {
   return finalFailure(
     'Refused',
-    `G5: ${node} is not started as a primary: ${why.replace(/\.$/, '')} (limit: every other node answers as a standby on its timeline). Next: ${clusterStatus(cluster)}`,
+    `G5: ${node} is not started as a primary: ${why.replace(/\.$/, '')} (limit: every other node answers as a standby on its timeline). Next: ${next}`,
   );
 }

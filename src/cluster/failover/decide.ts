@@ -1,5 +1,5 @@
 import type { Check } from '../check';
-import { clusterStatus, logs, psql } from '../commands';
+import { clusterStatus, logs, makeContainer, psql } from '../commands';
 import { formatMs } from '../duration';
 import { confirmedWithinMs as confirmedLimitMs } from '../guard/confirmation';
 import type { Ledger } from '../guard/ledger';
@@ -52,6 +52,8 @@ export interface FailoverInput {
   oldPrimary?: Position | undefined;
   /** Why nobody could, in half a sentence; absent where nobody has tried. */
   oldPrimaryProblem?: string | undefined;
+  /** The failed primary has no container. Absent where it has one, or nobody has asked. */
+  oldPrimaryMissing?: boolean | undefined;
   /** False: nobody saw the failed primary in the moments before its end. Then its own files have to say the same as the ledger. */
   watched?: boolean | undefined;
   /** What they say; absent where nobody has read them. */
@@ -136,6 +138,7 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
     oldPrimaryProblem: input.oldPrimaryProblem,
     watched: input.watched,
     own: input.own,
+    makeAgain: makeAgain(topology, input),
   });
   if (loss.unread === true) decision.unread = true;
   const curableTo = list.checks.length;
@@ -151,6 +154,16 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
   const refused = (from: number, to?: number) => list.checks.slice(from, to).some(({ result }) => result === 'refuse');
   decision.needsConsent = loss.needsConsent && !refused(0, curableFrom) && !refused(curableTo);
   return decision;
+}
+
+/** What makes the containers again that are not there. */
+function makeAgain(
+  topology: ClusterTopology,
+  { candidates, failedPrimary, oldPrimaryMissing }: FailoverInput,
+): Record<string, string> {
+  const missing = candidates.filter((state) => state.missing === true).map(({ name }) => name);
+  if (oldPrimaryMissing === true) missing.push(failedPrimary);
+  return Object.fromEntries(missing.map((name) => [name, makeContainer(topology, name)]));
 }
 
 /** The one that the request names was promoted already, and nobody else. */

@@ -129,13 +129,14 @@ export function checkRecord(
   missing: readonly string[],
   accept: string,
 ): void {
-  const { ledger, failedPrimary, all } = input;
+  const { ledger, failedPrimary, all, makeAgain } = input;
   const words = recordWords;
   const own = ownWords(input);
+  // To bring a node back loses nothing: that comes first. The failed primary's own data tell what the ledger does not.
   const unknown = {
     refusal: 'nobody knows whether a standby has every acknowledged commit',
     limit: `a ledger that says protected of ${failedPrimary}`,
-    next: accept,
+    next: makeAgain[ledger?.primary ?? ''] ?? makeAgain[failedPrimary] ?? accept,
   };
   curable('B3', recorded?.id !== 'B3', {
     ...unknown,
@@ -166,8 +167,7 @@ export function checkRecord(
         ? `${ledger?.synchronous.join(' and ')}`
         : `${missing.map((node) => silentWords(node, all)).join('; ')}${own}`,
     limit: `all of ${ledger?.synchronous.join(', ')} answer`,
-    // To bring the node back loses nothing: that comes first.
-    next: missing[0] === undefined ? accept : `docker start ${missing[0]}`,
+    next: missing[0] === undefined ? accept : (makeAgain[missing[0]] ?? `docker start ${missing[0]}`),
   });
 }
 

@@ -35,6 +35,8 @@ export interface ProofInput {
   watched?: boolean | undefined;
   /** What its own files say of that; absent where nobody has read them. */
   own?: OwnSettings | undefined;
+  /** The command that makes the container of a node again, by node: of those that have none. That loses nothing, and comes first. */
+  makeAgain: Readonly<Record<string, string>>;
 }
 
 /** A check that refuses, or only warns where a person has consented to a loss: what that answers to is told all the same. */

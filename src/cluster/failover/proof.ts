@@ -66,7 +66,7 @@ export function checkLoss(list: Checklist, input: ProofInput): Loss {
     refusal: `${candidate.state.name} is on another timeline than the ledger`,
     measured: `timeline ${candidate.position.timeline}${bySource ? `, as ${input.failedPrimary} itself` : ledger === null ? ', and there is no ledger' : `, the ledger speaks of ${ledger.timeline}`}`,
     limit: 'the same timeline',
-    next: accept,
+    next: input.makeAgain[input.failedPrimary] ?? accept,
   });
   checkMostAdvanced(list, curable, input, ahead, lossless, accept);
   checkConsent(list, input, bound, lossless, covered);

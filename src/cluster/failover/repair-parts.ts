@@ -51,9 +51,16 @@ export interface Repair {
   topology: ClusterTopology;
   observed: ObservedCluster;
   ledger: Ledger | null;
+  /**
+   * The same, for the question who may have what nobody else has: also where its primary can't be started, and it counts for nothing else.
+   * Null as well in a run that was begun by a version which did not ask.
+   */
+  names: Ledger | null;
   isLive: (run: string | null | undefined) => boolean;
   list: Checklist;
   actions: RepairAction[];
+  /** What the ledger names kept everybody from being started or promoted: that comes before whatever else is wrong. */
+  keptByLedger?: true;
 }
 
 /** An armed dead-man switch acts first, and its agent refuses another run until then. */

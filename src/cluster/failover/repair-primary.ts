@@ -2,8 +2,10 @@ import { logs } from '../commands';
 import type { Ledger } from '../guard/ledger';
 import type { NodeAnswer } from '../guard/signals';
 import { splitBrainIn } from '../guard/split-brain';
+import { newerPrimary } from '../guard/named-nodes';
 import { lsnBytes } from '../lsn';
 import { answers, presentNodes, standbys, type AnsweringNode, type ObservedNode } from '../observed';
+import { refusesForNamed } from './repair-named';
 import { waitFor, type Repair } from './repair-parts';
 import { refusesSystem } from './repair-system';
 
@@ -49,12 +51,13 @@ function received({ sql }: AnsweringNode): bigint {
 
 /**
  * Nobody is writable. The old primary, started again, has everything that it ever acknowledged, so that comes first wherever it is
- * safe: every other node answers as a standby on its timeline, so none was promoted. Otherwise the most advanced standby is promoted,
- * and the failover's own checks say whether anything is lost.
+ * safe: every other node answers as a standby on its timeline, so none was promoted, and the guard's ledger names none that was on a newer
+ * one. Otherwise the most advanced standby is promoted, and the failover's own checks say whether anything is lost. A node that the ledger
+ * names is there, and silent, where it has no container, also one that the topology calls optional.
  */
 export function repairHeadless(repair: Repair): string | undefined {
-  const { observed, ledger, actions, list } = repair;
-  const nodes = presentNodes(observed);
+  const { observed, ledger, names, actions, list } = repair;
+  const nodes = presentNodes(observed, names);
   const old = oldPrimaryOf(repair, nodes);
   if (old !== undefined && refusesSystem(repair, old.node, 'was a primary')) return undefined;
   if (old !== undefined) {
@@ -62,7 +65,7 @@ export function repairHeadless(repair: Repair): string | undefined {
     const others = nodes.filter((each) => each !== node);
     const silent = others.filter((each) => !answers(each));
     const forked = others.filter(answers).filter(({ sql }) => sql.timeline !== timeline);
-    if (silent.length === 0 && forked.length === 0) {
+    if (silent.length === 0 && forked.length === 0 && newerPrimary(names, timeline) === undefined) {
       actions.push({
         kind: 'start-primary',
         node: node.name,
@@ -76,6 +79,9 @@ export function repairHeadless(repair: Repair): string | undefined {
   const able = standbys(observed).filter(answers);
   const candidates = able.filter(({ promotable }) => promotable).sort(byPosition(ledger));
   const [best] = candidates;
+  const inPlace = able.map(({ name, sql }) => ({ name, timeline: sql.timeline }));
+  if (old !== undefined) inPlace.push({ name: old.node.name, timeline: old.timeline });
+  if (refusesForNamed(repair, nodes, inPlace)) return undefined;
   if (best === undefined) {
     list.require('A2', false, {
       says: 'a node can be the primary',

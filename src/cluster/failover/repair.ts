@@ -42,6 +42,8 @@ export interface RepairDecision {
 export interface RepairKnowledge {
   /** What the guard knows; null or absent without one. */
   ledger?: Ledger | null | undefined;
+  /** The ledger that names who may have what nobody else has ({@link Repair.names}); null or absent where that is not asked. */
+  names?: Ledger | null | undefined;
   /**
    * Runs that are alive, as agents name them. A repair holds the cluster's lock, so that there is none but itself and what the guard
    * carries on.
@@ -63,6 +65,7 @@ export function decideRepair(
     topology,
     observed,
     ledger: knowledge.ledger ?? null,
+    names: knowledge.names ?? null,
     isLive: (run) => run != null && live.has(run),
     list: new Checklist(),
     actions: [],
@@ -80,10 +83,10 @@ export function decideRepair(
   }
   repairClaims(repair);
 
-  const findings = [
-    ...healthFindings(topology, observed),
-    ...repair.list.checks.filter(({ result }) => result !== 'ok'),
-  ];
+  const own = repair.list.checks.filter(({ result }) => result !== 'ok');
+  const wrong = healthFindings(topology, observed);
+  // That nobody is writable needs no telling where it is told why that stays so.
+  const findings = repair.keptByLedger === true ? [...own, ...wrong] : [...wrong, ...own];
   const actions = [...repair.actions].sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
   if (actions.length > 0) {
     const count = actions.length === 1 ? '1 thing' : `${actions.length} things`;

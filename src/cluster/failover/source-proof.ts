@@ -1,20 +1,24 @@
 import { hadAtLeast } from '../guard/heard';
+import { isNamed, newerPrimary } from '../guard/named-nodes';
 import { lsnBytes } from '../lsn';
 import { comparePositions, positionWords, type CandidateState, type Position } from './candidates';
 import type { ProofInput } from './proof-input';
 
-/** Everything that the failed primary ever wrote is on the candidate, and nobody was promoted in its place. */
+/**
+ * Everything that the failed primary ever wrote is on the candidate, and nobody was promoted in its place: neither one that the ledger names
+ * and that is not heard, with a container or without, nor one on a newer timeline.
+ */
 export function hasAllOf(input: ProofInput): boolean {
-  const { candidate, oldPrimary, rest, all } = input;
+  const { candidate, oldPrimary, rest, all, ledger } = input;
   if (oldPrimary === undefined || oldPrimary.timeline !== candidate.position.timeline) return false;
   // Of another history than its standbys, whatever the positions are.
-  if (input.ledger?.heard?.wentBack !== undefined) return false;
-  if (lacksOfItsOwn(input) !== undefined) return false;
+  if (ledger?.heard?.wentBack !== undefined) return false;
+  if (lacksOfItsOwn(input) !== undefined || newerPrimary(ledger, oldPrimary.timeline) !== undefined) return false;
   // A standby replays nothing that its primary did not have: what was read is not all.
   if ([candidate, ...rest].some(({ state, position }) => hasReplayedMore(state, position, oldPrimary))) return false;
   const heard = [candidate, ...rest].map(({ state }) => state.name);
   const nobodyElse =
-    all.every(({ name, missing }) => missing === true || heard.includes(name)) &&
+    all.every(({ name, missing }) => heard.includes(name) || (missing === true && !isNamed(ledger, name))) &&
     rest.every(({ position }) => position.timeline <= oldPrimary.timeline);
   return nobodyElse && comparePositions(candidate.position, oldPrimary) >= 0;
 }

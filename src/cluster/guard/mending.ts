@@ -5,6 +5,7 @@ import type { Endpoint } from '../topology';
 import { FULL_DISK_BYTES } from './evidence';
 import type { Ledger } from './ledger';
 import { isForeign } from './ledger-rules';
+import { isNamed } from './named-nodes';
 import type { GuardPolicy } from './policy';
 
 /** What is known of one PostgreSQL node, for the question whether something was left of a fault. */
@@ -290,10 +291,13 @@ function asleep({
  * run, a server that is kept down for good, a node without data. A server that may run somewhere may be the primary, and merely not be
  * seen from here. Where it is the primary itself that was killed, a node of which nobody hears by SQL is accounted for by the proof that
  * it is a standby, too ({@link withProofs}). Else only a standby that was killed is started: a failover needs its word, and it can't become
- * a second primary.
+ * a second primary. An optional node without container counts where the ledger names it: it is told, and the repair leaves it to a person
+ * where nobody else has what it may have.
  */
 function headless(members: readonly MemberFacts[], ledger: KnownLedger | undefined): LeftOver[] {
-  const present = members.filter(({ optional, container }) => !(optional && container.status === 'absent'));
+  const present = members.filter(
+    ({ name, optional, container }) => !(optional && container.status === 'absent') || isNamed(ledger ?? null, name),
+  );
   // A cluster that has no data yet is being made.
   const withData = present.filter(({ agent }) => agent?.empty !== true);
   if (withData.length === 0) return [];
@@ -318,9 +322,15 @@ function headless(members: readonly MemberFacts[], ledger: KnownLedger | undefin
       : {
           ...found,
           leaves: `every node${withData.length === present.length ? '' : ' with data'} was told to stop`,
-          byHand: `docker start ${withData.map(({ name }) => name).join(' ')}`,
+          ...startCommand(withData),
         },
   ];
+}
+
+/** Starts those that have a container; nothing is to be started where none has one. */
+function startCommand(members: readonly MemberFacts[]): Pick<LeftOver, 'byHand'> {
+  const names = members.filter(({ container }) => container.status !== 'absent').map(({ name }) => name);
+  return names.length === 0 ? {} : { byHand: `docker start ${names.join(' ')}` };
 }
 
 /**

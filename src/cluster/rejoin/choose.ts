@@ -1,5 +1,5 @@
 import type { Check } from '../check';
-import { clusterStatus, psql } from '../commands';
+import { clusterStatus, makeContainer, psql } from '../commands';
 import {
   answers,
   presentNodes,
@@ -159,10 +159,7 @@ export function checkContainer(list: Checklist, topology: ClusterTopology, node:
     refusal: `${node.name} has no container`,
     measured: container.error ?? `its container is ${container.status}`,
     limit: 'a container, running or not',
-    next:
-      container.error === undefined
-        ? `veloz-ha stack up${node.optional ? ` --standbys ${topology.postgres.nodes.length - 1}` : ''}`
-        : `docker inspect ${node.name}`,
+    next: container.error === undefined ? makeContainer(topology, node.name) : `docker inspect ${node.name}`,
   });
 }
 

@@ -1,5 +1,5 @@
 import type { Check } from '../check';
-import { clusterStatus, psql } from '../commands';
+import { clusterStatus, makeContainer, psql } from '../commands';
 import {
   comparePositions,
   mostAdvanced,
@@ -9,6 +9,8 @@ import {
   type CandidateState,
 } from '../failover/candidates';
 import { heldUpBy, namesFor } from '../failover/followers';
+import type { Ledger } from '../guard/ledger';
+import { isNamed, newerPrimary } from '../guard/named-nodes';
 import { Checklist } from '../switchover/checklist';
 import type { ClusterTopology } from '../topology';
 
@@ -26,17 +28,20 @@ export interface Promotion {
 /**
  * Every node is a standby, as a fence leaves them when its run ended and its target could not be asked. Needs no ledger: every commit
  * that was ever acknowledged is on one of the nodes, and when ALL of them answer, on ONE timeline, the furthest has all of it. So
- * nothing can be lost, or it is refused.
+ * nothing can be lost, or it is refused. Where there is a ledger, a node that it names is one of them also without a container, and nobody
+ * is promoted on an older timeline than that of the primary that it names.
  * @param states every node of the cluster
+ * @param ledger null without a guard
  */
 export function decidePromotion(
   topology: ClusterTopology,
   cluster: string,
   states: readonly CandidateState[],
+  ledger: Pick<Ledger, 'primary' | 'synchronous' | 'timeline'> | null = null,
 ): Promotion {
   const list = new Checklist();
   const promotion: Promotion = { checks: list.checks, others: [], names: '' };
-  const present = states.filter(({ missing }) => missing !== true);
+  const present = states.filter(({ name, missing }) => missing !== true || isNamed(ledger, name));
   const status = clusterStatus(cluster);
   const told = (what: (state: CandidateState) => string) => present.map(what).join(', ');
 
@@ -58,7 +63,7 @@ export function decidePromotion(
     refusal: `${silent.map(({ name }) => name).join(' and ')} may have acknowledged commits that nobody else has`,
     measured: told((state) => (silent.includes(state) ? unheardWords(state) : `${state.name} answers`)),
     limit: 'all of them answer, and say where their WAL ends',
-    next: silent[0] === undefined ? status : `docker start ${silent[0].name}`,
+    next: silent[0] === undefined ? status : bringsBack(topology, silent[0]),
   });
   const systems = new Set(standing.map(({ state }) => state.systemIdentifier));
   list.require('A4', systems.size <= 1, {
@@ -77,6 +82,15 @@ export function decidePromotion(
     next: `veloz-ha postgres promote --cluster ${cluster} --to ${mostAdvanced(standing)[0]?.state.name ?? 'NODE'}`,
   });
   const ranked = mostAdvanced(standing);
+  const newer = ranked[0] === undefined ? undefined : newerPrimary(ledger, ranked[0].position.timeline);
+  if (newer !== undefined)
+    list.require('A6', false, {
+      says: 'the furthest node is on the timeline of the last primary',
+      refusal: `every node is on an older timeline than ${newer.primary}, the primary of the ledger: what it acknowledged would be lost`,
+      measured: `timeline ${newer.timeline} in the ledger; ${standing.map(({ state, position }) => `${state.name} at ${positionWords(position)}`).join(', ')}`,
+      limit: `timeline ${newer.timeline} or a newer one`,
+      next: status,
+    });
   const candidate = ranked.find(({ state }) => state.promotable);
   const ahead = ranked.filter(
     ({ position }) => candidate !== undefined && comparePositions(position, candidate.position) > 0,
@@ -104,3 +118,7 @@ export function decidePromotion(
     names: namesFor(topology, others.length, confirming.length),
   };
 }
+
+/** What has a node answer that does not. */
+const bringsBack = (topology: ClusterTopology, { name, missing }: CandidateState): string =>
+  missing === true ? makeContainer(topology, name) : `docker start ${name}`;

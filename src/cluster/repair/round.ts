@@ -61,6 +61,8 @@ export interface RoundKnowledge {
   poolerAlone?: boolean | undefined;
   /** What does not run may be meant so, and no person asks for it now: a pooler is left as it is. */
   leavesStopped?: boolean | undefined;
+  /** The run was begun by a version for which an optional node without container was never there, whatever the ledger names: it goes on so. */
+  optionalIsGone?: boolean | undefined;
 }
 
 /**
@@ -71,7 +73,15 @@ export interface RoundKnowledge {
 export function decideRound(
   topology: ClusterTopology,
   seen: ObservedCluster,
-  { ledger, woken, door, poolerFirst = false, poolerAlone = false, leavesStopped = false }: RoundKnowledge,
+  {
+    ledger,
+    woken,
+    door,
+    poolerFirst = false,
+    poolerAlone = false,
+    leavesStopped = false,
+    optionalIsGone = false,
+  }: RoundKnowledge,
 ): RepairRound {
   const observed = onNewestTimelines(seen);
   const pooler = leavesStopped ? undefined : stoppedPooler(observed, woken);
@@ -79,7 +89,8 @@ export function decideRound(
   const sleepers = stopped.filter(({ name }) => !woken.includes(name));
   // A primary whose container can't be started is no primary to be: without the ledger's word a standby takes its place.
   const gone = stopped.some(({ name }) => name === ledger?.primary && woken.includes(name));
-  const decision = decideRepair(topology, observed, { ledger: gone ? null : ledger });
+  const names = optionalIsGone ? null : ledger;
+  const decision = decideRepair(topology, observed, { ledger: gone ? null : ledger, names });
   const { findings } = decision;
   if (sleepers.length > 0) {
     const tasks = sleepers.map(({ name, container }): RepairTask => ({

@@ -141,6 +141,42 @@ describe('a primary that may come back, and a ledger that proves nothing', () =>
     expect(cluster.promotions.size).toBe(0);
   }, 60_000);
 
+  describe('was fenced, and nobody is promoted', () => {
+    const promoted = (timeline: number) => ({ ledger: { ...move.ledger!, primary: STANDBY_2, timeline } });
+    const starts = () => cluster.did.filter((each) => each.startsWith(`${PRIMARY} start`));
+    beforeEach(() => {
+      cluster.fences.set(PRIMARY, { run: RUN, wasPrimary: true, atMs: 7 });
+      const control = { timeline: 3, systemIdentifier: '77', state: 'in production' };
+      cluster.before = (node, command) =>
+        node === PRIMARY && command === 'observe' && cluster.fences.has(node)
+          ? { ...wellObserved, desired: 'fenced', postgres: { state: 'stopped' }, control }
+          : undefined;
+    });
+
+    test('it is not started in its place where the ledger names another node, on a newer timeline; clients are let go', async () => {
+      cluster.hold = { run: RUN, attempt: 1 };
+      await expect(undo(promoted(4))).rejects.toMatchObject({
+        type: 'Refused',
+        message: `G5: ${PRIMARY} stays fenced: the guard's ledger names ${STANDBY_2} as the primary, on timeline 4, and ${PRIMARY} is on timeline 3 (limit: no primary of a newer timeline). Next: veloz-ha postgres status --cluster veloz`,
+      });
+      expect(starts()).toEqual([]);
+      expect(cluster.hold).toBeUndefined();
+    });
+
+    test.each<[string, () => Partial<FailoverMove>]>([
+      ['the ledger names another node on its own timeline', () => promoted(3)],
+      ['the ledger names itself', () => ({ ledger: { ...move.ledger!, timeline: 4 } })],
+      ['there is no ledger', () => ({ ledger: null })],
+      [
+        'a person has accepted the loss',
+        () => ({ ...promoted(4), allowDataLoss: { maxBytes: 1, reason: 'it is gone', by: 'ops' } }),
+      ],
+    ])('it is started where %s', async (_what, rest) => {
+      expect(await undo(rest())).toBe(true);
+      expect(starts()).toHaveLength(1);
+    });
+  });
+
   test.each(kinds.filter(([kind]) => kind !== 'hung'))(
     '%s: it is not fenced where its agent tells that it has more',
     async (kind, fail) => {

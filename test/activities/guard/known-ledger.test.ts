@@ -57,6 +57,17 @@ describe('the ledger for a look at all nodes', () => {
     expect(asked).toBe(2);
   });
 
+  test('is asked for where nobody takes writes and an optional node is not there: it may be the one that it names', async () => {
+    const ledgers = made();
+    const without = look([member('p', 'running'), member('s', 'absent', { optional: true })]);
+    expect((await ledgers.of(without)).ledger).toEqual(ledger);
+    expect((await ledgers.of(without)).ledger).toEqual(ledger);
+    expect(asked).toBe(1);
+    now += 5000;
+    await ledgers.of(without);
+    expect(asked).toBe(2);
+  });
+
   test('is asked for once where somebody takes writes and a node does not follow', async () => {
     const ledgers = made();
     const well = { ...look([member('p', 'running'), member('s', 'running')], ['p']), streams: ['s'] };

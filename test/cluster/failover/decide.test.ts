@@ -451,7 +451,7 @@ const refusals: Record<string, Refusal> = {
     input: { ledger: ledgerOf(STANDBY_2), candidates: [candidate(), silent(STANDBY_2, { missing: true })] },
     id: 'I6',
     says: `${STANDBY_2} has no container`,
-    next: `docker start ${STANDBY_2}`,
+    next: 'veloz-ha stack up --standbys 2',
     candidate: STANDBY,
     bound: null,
     consents: true,
@@ -763,7 +763,26 @@ describe("the failed primary's own WAL, where the ledger proves nothing", () => 
     );
   });
 
+  test('also beside an optional node without container, where the ledger does not name it', () => {
+    const candidates = [candidate(), silent(STANDBY_2, { missing: true })];
+    expect(decide({ ledger: stale, candidates, oldPrimary: end('0/5000000') })).toMatchObject({ lossBound: 0 });
+  });
+
   test.each<[string, Partial<FailoverInput>, number | null]>([
+    [
+      'a node that the ledger names as primary has no container',
+      {
+        ledger: { ...stale, primary: STANDBY_2, state: 'unknown' },
+        candidates: [candidate(), silent(STANDBY_2, { missing: true })],
+      },
+      1,
+    ],
+    [
+      'a standby that the ledger names has no container',
+      { ledger: { ...both, state: 'degraded' }, candidates: [candidate(), silent(STANDBY_2, { missing: true })] },
+      1,
+    ],
+    ['the ledger names a primary of a newer timeline', { ledger: { ...stale, timeline: 4 } }, 1],
     ['it has more', { oldPrimary: end('0/5000100') }, 256],
     ['it is on another timeline', { oldPrimary: end('0/4000000', 4) }, null],
     ['another node is silent: it may have been promoted', { candidates: [candidate(), silent(STANDBY_2)] }, 1],
@@ -777,6 +796,37 @@ describe("the failed primary's own WAL, where the ledger proves nothing", () => 
     expect(decision.proof).toBeUndefined();
     expect(decision.lossBound).toBe(bound);
     expect(refusalSentence(decision.checks)).toBeDefined();
+  });
+});
+
+describe('a failed primary without a container', () => {
+  const degraded: Ledger = { ...ledgerOf(), state: 'degraded', primary: STANDBY_2 };
+  const without = (rest: Partial<FailoverInput> = {}) =>
+    decide({
+      candidates: [candidate()],
+      ledger: degraded,
+      failedPrimary: STANDBY_2,
+      oldPrimaryMissing: true,
+      oldPrimaryProblem: 'it has no container',
+      ...rest,
+    });
+
+  test('to make it again loses nothing, and comes before a promotion that may', () => {
+    expect(refusalSentence(without().checks)).toMatch(
+      /^I7: nobody knows .* itself could not be read: it has no container \(limit: .*\)\. Next: veloz-ha stack up --standbys 2$/,
+    );
+    expect(without().needsConsent).toBe(true);
+    expect(ids(without({ allowDataLoss: consent(UNLIMITED_LOSS) }).checks, 'refuse')).toEqual([]);
+  });
+
+  test('the same of one that another node is said to have failed for', () => {
+    const candidates = [candidate(), silent(STANDBY_2, { missing: true })];
+    const { checks } = decide({ candidates, ledger: degraded });
+    expect(checkOf(checks, 'B3').next).toBe('veloz-ha stack up --standbys 2');
+  });
+
+  test('one of which Docker says nothing else is left to a person', () => {
+    expect(checkOf(without({ oldPrimaryMissing: undefined }).checks, 'I7').next).toMatch(/--allow-data-loss/);
   });
 });
 

@@ -248,6 +248,35 @@ describe('where nobody takes writes', () => {
     expect(without(old, standby)).toEqual([]);
   });
 
+  describe('and an optional node has no container', () => {
+    const gone = runs('t', { optional: true, container: { status: 'absent' } });
+    const found = (members: MemberFacts[], ledger?: KnownLedger) =>
+      leftOver({ writable: [], streams: [], commitsWait: false, members }, policy, ledger);
+    const standbys = [runs('p', { sql: { inRecovery: true } }), standby];
+
+    test.each<[string, KnownLedger]>([
+      ['as the primary', ledgerOf([], { primary: 't' })],
+      ['as one that confirms commits', ledgerOf(['s', 't'])],
+    ])('it is told where the ledger names it %s', (_how, ledger) => {
+      expect(found([...standbys, gone], ledger)).toMatchObject([
+        { node: NOBODY, says: 'nobody takes writes: p is a standby, s is a standby, t is absent' },
+      ]);
+    });
+
+    test.each<[string, KnownLedger | undefined]>([
+      ['names it no more', ledgerOf(['s'])],
+      ['is not known', undefined],
+    ])('it is not there where the ledger %s', (_what, ledger) => {
+      expect(found([...standbys, gone], ledger)[0]?.says).toBe('nobody takes writes: p is a standby, s is a standby');
+    });
+
+    test('a command to start what a person stopped names those who have a container', () => {
+      const stopped = (name: string) => runs(name, { container: { status: 'exited', exitCode: 0 } });
+      const members = [stopped('p'), stopped('s'), gone];
+      expect(found(members, ledgerOf([], { primary: 't' }))[0]?.byHand).toBe('docker start p s');
+    });
+  });
+
   describe('and a primary that is frozen or silent may be there', () => {
     const killed = (rest: Partial<MemberFacts['container']> = {}) =>
       runs('s', { container: { status: 'exited', exitCode: 137, ...rest } });

@@ -20,6 +20,24 @@ describe('may the old primary be a primary again?', () => {
     expect(hindrance(3, [{ name: 'standby', inRecovery: true }])).toMatchObject({ passing: false });
   });
 
+  test('no, when one that may be in its place has no container: that one has to come back first', () => {
+    expect(hindrance(3, [{ name: 'standby', silent: 'no such container', missing: true }])).toEqual({
+      says: 'standby has no container',
+      passing: false,
+      first: 'standby',
+    });
+  });
+
+  test('no, when the ledger names a primary of a newer timeline, whoever answers', () => {
+    expect(hindrance(3, [standby], { primary: 'promoted', timeline: 4 })).toEqual({
+      says: "the guard's ledger names promoted as the primary, on timeline 4, newer than 3",
+      passing: false,
+      first: 'promoted',
+    });
+    expect(hindrance(3, [standby], { primary: 'old', timeline: 3 })).toBeUndefined();
+    expect(hindrance(3, [standby], { primary: null, timeline: 4 })).toBeUndefined();
+  });
+
   test('not yet, when the promotion of one was asked for: it may be through in a moment', () => {
     expect(hindrance(3, [{ ...standby, promotion: 'failover/veloz/1' }])).toEqual({
       says: 'standby was asked for its promotion by failover/veloz/1',

@@ -1,6 +1,6 @@
 import type { CandidateState } from '../../../src/cluster/failover/candidates';
 import { decidePromotion } from '../../../src/cluster/repair/promotion';
-import { clusterTopology } from '../support/picture';
+import { clusterTopology, PRIMARY, STANDBY, STANDBY_2 } from '../support/picture';
 
 const standby = (name: string, rest: Partial<CandidateState> = {}): CandidateState => ({
   name,
@@ -42,6 +42,43 @@ describe('every node is a standby: whom to promote', () => {
   test('an optional node without container does not count; alone, nobody confirms', () => {
     const missing = standby('b', { answered: false, missing: true });
     expect(decide(standby('a'), missing)).toMatchObject({ candidate: 'a', others: [], names: '' });
+  });
+
+  describe('beside a ledger', () => {
+    const missing = standby(STANDBY_2, { answered: false, missing: true });
+    const known = (primary: string, synchronous: string[] = [], timeline = 3) =>
+      decidePromotion(clusterTopology(), 'veloz', [standby(PRIMARY), standby(STANDBY), missing], {
+        ...{ primary, synchronous, timeline },
+      });
+    const refused = ({ checks }: ReturnType<typeof known>) => checks.filter(({ result }) => result === 'refuse');
+
+    test.each([
+      ['as the primary', known(STANDBY_2)],
+      ['as one that confirms commits', known(PRIMARY, [STANDBY, STANDBY_2])],
+    ])(
+      'nobody, when it names an optional node without container %s: it may have what nobody else has',
+      (_how, decision) => {
+        expect(decision.candidate).toBeUndefined();
+        expect(refused(decision)).toEqual([
+          expect.objectContaining({
+            id: 'I6',
+            refusal: `${STANDBY_2} may have acknowledged commits that nobody else has`,
+            measured: `${PRIMARY} answers, ${STANDBY} answers, ${STANDBY_2} has no container`,
+            next: 'veloz-ha stack up --standbys 2',
+          }),
+        ]);
+      },
+    );
+
+    test('that names it no more, as after its removal in order: it does not count', () => {
+      expect(known(PRIMARY, [STANDBY])).toMatchObject({ candidate: PRIMARY, others: [STANDBY] });
+    });
+
+    test('nobody, when its primary was on a newer timeline than all of them', () => {
+      const decision = known(PRIMARY, [STANDBY], 4);
+      expect(decision.candidate).toBeUndefined();
+      expect(refused(decision)).toEqual([expect.objectContaining({ id: 'A6', limit: 'timeline 4 or a newer one' })]);
+    });
   });
 
   test('what lies on its own disk counts as much as what it received, and has to be known', () => {
