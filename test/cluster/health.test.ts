@@ -370,6 +370,27 @@ describe('what is not as it should be is told, with the next command, and nothin
     expect(findings(seen)[0]?.measured).toContain('connect ENOENT /run/docker.sock');
   });
 
+  describe('where not exactly one node takes writes, nothing that is told lets clients in', () => {
+    const nobody = (seen: Picture) => Object.assign(primary(seen).sql, { inRecovery: true, replayLsn: '0/3000148' });
+    const two = (seen: Picture) => Object.assign(standby(seen).sql, { inRecovery: false });
+    const silentPooler = (agentError: string) => (seen: Picture) =>
+      Object.assign(seen.observed.pooler, { agent: null, console: null, agentError });
+    test.each<[string, string, (seen: Picture) => unknown]>([
+      ['the pooler is stopped', 'E4', silentPooler('container x is not running')],
+      ['the pooler is frozen', 'E4', silentPooler('container x is paused')],
+    ])('%s', (_what, id, change) => {
+      const nextOf = (who: (seen: Picture) => unknown) => {
+        const seen = picture();
+        change(seen);
+        who(seen);
+        return findings(seen).find((check) => check.id === id)?.next;
+      };
+      expect(nextOf(nobody)).toBe('veloz-ha repair --cluster veloz');
+      expect(nextOf(two)).toBe('veloz-ha repair --cluster veloz');
+      expect(nextOf(() => undefined)).not.toBe('veloz-ha repair --cluster veloz');
+    });
+  });
+
   test('looking changes nothing', () => {
     const seen = picture({ three: true });
     const before = structuredClone(seen.observed);

@@ -65,16 +65,20 @@ function nodeNotReady(node: ObservedNode, topology: ClusterTopology, primary?: s
   return undefined;
 }
 
-function poolerNotReady({ pooler, cluster }: ObservedCluster, topology: ClusterTopology): NotReady | undefined {
+function poolerNotReady(observed: ObservedCluster, topology: ClusterTopology): NotReady | undefined {
+  const { pooler, cluster } = observed;
   const { name } = pooler;
+  // To start it lets clients in on the route that it had: a repair first sees to it that exactly one node takes writes.
+  const wake = (command: string): string =>
+    primaries(observed).length === 1 ? command : `veloz-ha repair --cluster ${cluster}`;
   if (pooler.agent === null) {
     const why = without(name, pooler.agentError ?? 'its agent does not answer');
     const next = /no such container/i.test(why)
       ? 'veloz-ha stack up'
       : /is not running/i.test(why)
-        ? `docker start ${name}`
+        ? wake(`docker start ${name}`)
         : /is paused/i.test(why)
-          ? `docker unpause ${name}`
+          ? wake(`docker unpause ${name}`)
           : logs(name);
     return { name, kind: 'silent', why, next };
   }
