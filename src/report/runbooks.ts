@@ -30,6 +30,20 @@ export function runbookOfId(workflowId: string): string | undefined {
   return runbooks.find((name) => workflowId.startsWith(`${name}/`) || workflowId.startsWith(`${name}-`));
 }
 
+/** The cluster of a run, read off its id: `veloz` of `failover/veloz/20251123T032011Z-9f3a`. Undefined where somebody named it otherwise. */
+export function clusterOfId(workflowId: string): string | undefined {
+  const runbook = runbookOfId(workflowId);
+  if (runbook === undefined) return undefined;
+  const rest = workflowId.slice(runbook.length);
+  // By the command line; by the guard.
+  return (/^\/([^/]+)\/[^/]+$/.exec(rest) ?? /^-(.+)-\d{12}-[0-9a-f]{4}$/.exec(rest))?.[1];
+}
+
+/** Whether a runbook stops, fences or holds something of PostgreSQL, which a repair puts right where its run was ended in its middle. */
+export function movesPostgres(runbook: string | undefined): boolean {
+  return runbook !== undefined && runbook !== 'redis-failover' && !runbook.startsWith('engine-');
+}
+
 /** The command that starts a runbook. */
 export function commandOf(runbook: string): string {
   switch (runbookName(runbook)) {
@@ -63,7 +77,9 @@ export function planHeadline(runbook: string, plan: Plan, mark: (node: string) =
   const target = mark(plan.target);
   switch (runbookName(runbook)) {
     case 'failover':
-      return `fence ${primary} and promote ${target}`;
+      return plan.readsFirst === true
+        ? `fence ${primary}, read its WAL, and promote ${target} where it has all of it; else ${primary} is started again in its place`
+        : `fence ${primary} and promote ${target}`;
     case 'rejoin':
       return `make ${target} a standby of ${primary} again`;
     case 'add-standby':
@@ -93,7 +109,9 @@ export function planQuestion(runbook: string, plan: Plan | undefined): string {
   const { primary, target } = plan;
   switch (runbookName(runbook)) {
     case 'failover':
-      return `Fence ${primary} and promote ${target}?`;
+      return plan.readsFirst === true
+        ? `Fence ${primary}, read its WAL, and promote ${target} where it has all of it (else ${primary} is started again in its place)?`
+        : `Fence ${primary} and promote ${target}?`;
     case 'rejoin':
       return `Make ${target} a standby of ${primary} again?`;
     case 'add-standby':

@@ -1,6 +1,8 @@
 import { planText } from '../../src/report/plan';
 import {
+  clusterOfId,
   commandOf,
+  movesPostgres,
   planHeadline,
   planHold,
   planQuestion,
@@ -28,6 +30,16 @@ test.each([
   expect(planText(runbook, short, plain({ width: 120 }))).toContain(`Plan  ${headline}\n`);
 });
 
+test('a failover that depends on what the failed primary holds says so, and what happens else', () => {
+  const reads = { ...short, readsFirst: true as const };
+  expect(planHeadline('failover', reads)).toBe(
+    'fence a, read its WAL, and promote b where it has all of it; else a is started again in its place',
+  );
+  expect(planQuestion('failover', reads)).toBe(
+    'Fence a, read its WAL, and promote b where it has all of it (else a is started again in its place)?',
+  );
+});
+
 test('without a plan the question is still a question', () => {
   expect(planQuestion('failover', undefined)).toBe('Go on?');
 });
@@ -50,6 +62,17 @@ test('the runbook of a run is read off its id, and its command off the runbook',
     'veloz-ha repair',
     'veloz-ha postgres switchover',
   ]);
+});
+
+test('the cluster of a run is read off its id, and whether a repair puts right what it leaves', () => {
+  expect(clusterOfId('add-standby/veloz/20251123T032011Z-9f3a')).toBe('veloz');
+  expect(clusterOfId('redis-failover/veloz/20251123T032011Z-9f3a')).toBe('veloz');
+  expect(clusterOfId('repair-my-cluster-251123032011-9f3a')).toBe('my-cluster');
+  expect(clusterOfId('repair-by-hand')).toBeUndefined();
+  expect(clusterOfId('my own run')).toBeUndefined();
+  expect(
+    ['switchover', 'maintenance', 'repair', 'redis-failover', 'engine-drain', undefined].map(movesPostgres),
+  ).toEqual([true, true, true, false, false, false]);
 });
 
 test('what is untouched while a run waits for approval', () => {
