@@ -19,6 +19,8 @@ export interface SourceWord {
   end?: Position & { systemIdentifier: string };
   /** Why nobody knows, in half a sentence; absent where it was read. */
   problem?: string;
+  /** It was tried, in vain. */
+  tried?: true;
 }
 
 /** How long the failed primary's agent may take to read its WAL to the end, in milliseconds. */
@@ -29,10 +31,10 @@ export async function sourceEnd(access: ClusterAccess, node: string): Promise<So
   const asked = withSession(access.agent(node), (agent) => agent.call('walEnd', {}, SOURCE_END_LIMIT_MS));
   try {
     const { timeline, lsn, systemIdentifier } = await withinLimit(asked, SOURCE_END_LIMIT_MS);
-    if (lsn === null) return { problem: 'it is not whole' };
+    if (lsn === null) return { problem: 'it is not whole', tried: true };
     return { end: { timeline, lsn, systemIdentifier } };
   } catch (error) {
-    return { problem: messageOf(error).replace(/\.$/, '') };
+    return { problem: messageOf(error).replace(/\.$/, ''), tried: true };
   }
 }
 

@@ -6,7 +6,8 @@ import { lsnBytes, type Lsn } from '../lsn';
 import type { Checklist } from '../switchover/checklist';
 import { mostAdvanced, unheardWords, type CandidateState } from './candidates';
 import { disagreement } from './own-settings';
-import type { Curable, ProofInput } from './proof-input';
+import { wakeCommand } from './commands';
+import type { Curable, Cure, ProofInput } from './proof-input';
 import { ownWords, sourceWords } from './source-proof';
 
 /** Why the ledger does not promise anything about this failure; undefined when it does. */
@@ -108,7 +109,7 @@ export function checkRecord(
   input: ProofInput,
   recorded: ReturnType<typeof whyNotProtected>,
   missing: readonly string[],
-  accept: string,
+  cure: Cure,
 ): void {
   const { ledger, failedPrimary, all } = input;
   const words = recordWords;
@@ -116,7 +117,7 @@ export function checkRecord(
   const unknown = {
     refusal: 'nobody knows whether a standby has every acknowledged commit',
     limit: `a ledger that says protected of ${failedPrimary}`,
-    next: accept,
+    ...cure,
   };
   curable('B3', recorded?.id !== 'B3', {
     ...unknown,
@@ -139,6 +140,8 @@ export function checkRecord(
     list.skip('I6', words.I6, 'none is known to have them');
     return;
   }
+  const [first] = missing;
+  const container = all.find(({ name }) => name === first)?.container;
   curable('I6', missing.length === 0, {
     says: words.I6,
     refusal: `${missing.join(' and ')} may have acknowledged commits that nobody else has`,
@@ -148,7 +151,7 @@ export function checkRecord(
         : `${missing.map((node) => silentWords(node, all)).join('; ')}${own}`,
     limit: `all of ${ledger?.synchronous.join(', ')} answer`,
     // To bring the node back loses nothing: that comes first.
-    next: missing[0] === undefined ? accept : `docker start ${missing[0]}`,
+    ...(first === undefined ? cure : { next: wakeCommand(input.cluster, first, container) }),
   });
 }
 

@@ -2,15 +2,20 @@ import { hadAtLeast } from '../guard/heard';
 import { comparePositions, positionWords, type Position } from './candidates';
 import type { ProofInput } from './proof-input';
 
-/** Everything that the failed primary ever wrote is on the candidate, and nobody was promoted in its place. */
+/**
+ * Everything that the failed primary ever wrote is on the candidate, and nobody was promoted in its place. Where no ledger says that it was
+ * the primary, nobody may have more than the candidate either: that one may have been it.
+ */
 export function hasAllOf(input: ProofInput): boolean {
-  const { candidate, oldPrimary, rest, all } = input;
+  const { candidate, failedPrimary, ledger, oldPrimary, rest, all } = input;
   if (oldPrimary === undefined || oldPrimary.timeline !== candidate.position.timeline) return false;
   if (lacksOfItsOwn(input) !== undefined) return false;
   const heard = [candidate, ...rest].map(({ state }) => state.name);
   const nobodyElse =
     all.every(({ name, missing }) => missing === true || heard.includes(name)) &&
     rest.every(({ position }) => position.timeline <= oldPrimary.timeline);
+  const known = ledger?.primary === failedPrimary;
+  if (!known && rest.some(({ position }) => comparePositions(position, candidate.position) > 0)) return false;
   return nobodyElse && comparePositions(candidate.position, oldPrimary) >= 0;
 }
 

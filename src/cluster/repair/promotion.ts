@@ -8,6 +8,7 @@ import {
   unheardWords,
   type CandidateState,
 } from '../failover/candidates';
+import { wakeCommand } from '../failover/commands';
 import { heldUpBy, namesFor } from '../failover/followers';
 import { Checklist } from '../switchover/checklist';
 import type { ClusterTopology } from '../topology';
@@ -58,7 +59,10 @@ export function decidePromotion(
     refusal: `${silent.map(({ name }) => name).join(' and ')} may have acknowledged commits that nobody else has`,
     measured: told((state) => (silent.includes(state) ? unheardWords(state) : `${state.name} answers`)),
     limit: 'all of them answer, and say where their WAL ends',
-    next: silent[0] === undefined ? status : `docker start ${silent[0].name}`,
+    next:
+      silent[0] === undefined || silent[0].answered
+        ? status
+        : wakeCommand(cluster, silent[0].name, silent[0].container),
   });
   const systems = new Set(standing.map(({ state }) => state.systemIdentifier));
   list.require('A4', systems.size <= 1, {
