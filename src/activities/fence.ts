@@ -34,7 +34,7 @@ const PUT_LIMIT_MS = 2000;
 /** The owner of PostgreSQL's volume inside the container (docker/postgres/Dockerfile). */
 const postgresOwner = { uid: 999, gid: 999 };
 /** Read by the agent before anything starts (docs/agent-protocol.md). */
-const FENCE_FILE = '/var/lib/postgresql/veloz/fence.json';
+export const FENCE_FILE = '/var/lib/postgresql/veloz/fence.json';
 
 /**
  * Makes sure that a node takes no write, now and whoever starts it again, and returns only with the proof (H2).

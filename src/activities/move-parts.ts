@@ -1,4 +1,4 @@
-import { clusterStatus } from '../cluster/commands';
+import { repairCommand } from '../cluster/commands';
 import { type Protection } from '../cluster/topology';
 import { type PoolerAgent, type PostgresAgent, type Token } from '../systems/agent';
 import { recoveryOf, type PostgresSession } from '../systems/postgres';
@@ -96,7 +96,7 @@ export async function positionOf(
     if (!sourceWrites) return 'promoted';
     throw finalFailure(
       'Failed',
-      `two nodes are writable: ${request.source} and ${request.target}. Next: stop the one that clients must not reach (docker stop ${request.target}), then ${clusterStatus(request.cluster)}`,
+      `two nodes are writable: ${request.source} and ${request.target} (limit: one). Next: ${repairCommand(request.cluster)}`,
     );
   }
   const fenced = from.desired === 'fenced' || from.signals.standby;

@@ -14,6 +14,8 @@ export interface Check {
   limit?: string;
   /** What to do about it: a command that can be copied. Present when it refuses or warns. */
   next?: string;
+  /** What else a person may do about it, at a price: a command. It is no cure, and never the first that is named. */
+  instead?: string;
 }
 
 /** A check in half a sentence: what is so, or what is not. */
@@ -50,10 +52,20 @@ export function refusalSentence(checks: readonly Check[], aside?: string): strin
   return `${sentences.join('. ')}.${first.next === undefined ? '' : ` Next: ${first.next}`}`;
 }
 
-/** What to do about each refusal, with the reason: the `next` of a report. */
-export const commandsOf = (checks: readonly Check[]): { command: string; why: string }[] =>
-  checks.flatMap((check) =>
+/** What to do about each refusal, with the reason: the `next` of a report. What costs something comes last. */
+export const commandsOf = (checks: readonly Check[]): { command: string; why: string }[] => [
+  ...checks.flatMap((check) =>
     check.result === 'refuse' && check.next !== undefined
       ? [{ command: check.next, why: `${check.id}: ${headline(check)}` }]
       : [],
-  );
+  ),
+  ...insteadOf(checks),
+];
+
+/** What else a person may do about what is refused, at a price. */
+export const insteadOf = (checks: readonly Check[]): { command: string; why: string }[] =>
+  [
+    ...new Set(
+      checks.flatMap(({ result, instead }) => (result === 'refuse' && instead !== undefined ? [instead] : [])),
+    ),
+  ].map((command) => ({ command, why: 'accepts a loss, where nothing else helps (E8)' }));

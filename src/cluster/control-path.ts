@@ -82,7 +82,7 @@ export function checkControlPath(list: Checklist, topology: ClusterTopology, obs
   const { user, database } = topology.postgres.control;
   const role = sqlName(user);
   for (const { name, sql } of nodes) {
-    checkPlaces(list, name, sql.settings);
+    checkPlaces(list, name, sql.settings, sql.inRecovery ? `docker restart ${name}` : moveAway(observed.cluster));
     const { control } = sql;
     // An answer of an earlier version of the worker.
     if (control === undefined) continue;
@@ -123,10 +123,18 @@ export function checkControlPath(list: Checklist, topology: ClusterTopology, obs
 }
 
 /**
+ * What has a primary start anew without an outage: it comes back as a standby. A standby has to have as many connections as its primary,
+ * or it ends.
+ */
+const moveAway = (cluster: string): string =>
+  `veloz-ha postgres switchover --cluster ${cluster}   # before that each standby: the same there, and docker restart`;
+
+/**
  * C8: a server that an older agent started, or whose `max_connections` has no room for them, keeps no places. What it does not know, an
  * earlier version, is not asked.
+ * @param restart what has its server read `max_connections` anew
  */
-function checkPlaces(list: Checklist, node: string, settings: Readonly<Record<string, string>>): void {
+function checkPlaces(list: Checklist, node: string, settings: Readonly<Record<string, string>>, restart: string): void {
   for (const [setting, { least, whose }] of Object.entries(PLACES)) {
     const value = settings[setting];
     if (value === undefined) continue;
@@ -136,7 +144,7 @@ function checkPlaces(list: Checklist, node: string, settings: Readonly<Record<st
       refusal: `${node} keeps no places for ${whose}: once clients have taken all connections it is shut out`,
       measured: `${setting} is ${value}, max_connections ${settings.max_connections}`,
       limit: `at least ${least}, with which its agent starts it`,
-      next: full ? `${psql(node, 'ALTER SYSTEM SET max_connections = 100')} && docker restart ${node}` : NEW_IMAGES,
+      next: full ? `${psql(node, 'ALTER SYSTEM SET max_connections = 100')} && ${restart}` : NEW_IMAGES,
     });
   }
 }

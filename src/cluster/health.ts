@@ -57,7 +57,7 @@ export function healthFindings(topology: ClusterTopology, observed: ObservedClus
   checkControlPath(list, topology, observed);
   checkPoolMode(list, observed.pooler);
   checkNoReplicationThrough(list, observed.pooler);
-  checkNotHeld(list, topology, observed.pooler);
+  checkNotHeld(list, topology, observed);
   if (primary !== undefined) {
     checkRoute(list, primary, observed.pooler);
     checkLetsIn(list, primary);

@@ -44,6 +44,11 @@ export function clusterOfId(workflowId: string): string | undefined {
   return cluster === 'default' && runbook !== 'guard' ? undefined : cluster;
 }
 
+/** Whether a runbook stops, fences or holds something of PostgreSQL, which a repair puts right where its run was ended in its middle. */
+export function movesPostgres(runbook: string | undefined): boolean {
+  return runbook !== undefined && runbook !== 'redis-failover' && !runbook.startsWith('engine-');
+}
+
 /** The command that starts a runbook, without its cluster: what `--help` is asked of. */
 export function commandOf(runbook: string): string {
   switch (runbookName(runbook)) {
@@ -77,7 +82,9 @@ export function planHeadline(runbook: string, plan: Plan, mark: (node: string) =
   const target = mark(plan.target);
   switch (runbookName(runbook)) {
     case 'failover':
-      return `fence ${primary} and promote ${target}`;
+      return plan.readsFirst === true
+        ? `fence ${primary}, read its WAL, and promote ${target} where it has all of it; else ${primary} is started again in its place`
+        : `fence ${primary} and promote ${target}`;
     case 'rejoin':
       return `make ${target} a standby of ${primary} again`;
     case 'add-standby':
@@ -107,7 +114,9 @@ export function planQuestion(runbook: string, plan: Plan | undefined): string {
   const { primary, target } = plan;
   switch (runbookName(runbook)) {
     case 'failover':
-      return `Fence ${primary} and promote ${target}?`;
+      return plan.readsFirst === true
+        ? `Fence ${primary}, read its WAL, and promote ${target} where it has all of it (else ${primary} is started again in its place)?`
+        : `Fence ${primary} and promote ${target}?`;
     case 'rejoin':
       return `Make ${target} a standby of ${primary} again?`;
     case 'add-standby':

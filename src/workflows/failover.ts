@@ -1,20 +1,23 @@
 import { CancellationScope, setWorkflowOptions } from '@temporalio/workflow';
 import type { ClusterDescription, FailoverMove, FailoverResult } from '../activities';
-import { type Check, commandsOf, refusalSentence, splitNext } from '../cluster/check';
+import { type Check, commandsOf, insteadOf, refusalSentence, splitNext } from '../cluster/check';
 import { clusterStatus, logs, psql, repairCommand, switchoverCommand } from '../cluster/commands';
 import { durationMs } from '../cluster/duration';
 import { promoteCommand, rejoinCommand } from '../cluster/failover/commands';
+import { plannedWords, questionWords } from '../cluster/failover/plan';
 import type { Ledger } from '../cluster/guard/ledger';
 import { membersOf } from '../cluster/members';
-import { presentNodes, primaries, type ObservedCluster } from '../cluster/observed';
+import { primaries } from '../cluster/observed';
 import { formatSize } from '../cluster/size';
 import { parseFailoverInput, type FailoverInput, type FailoverRequest } from './failover-input';
+import { lookUntilPutBack, putBackIn, putBackWords } from './failover-put-back';
+import { lastPrimary, withoutRefuted } from './failover-source';
 import { failoverSteps, releaseFailover, type FailoverStory } from './failover-steps';
 import { act, reading } from './runbook/activity-options';
 import { approvedOrEnd } from './runbook/ask';
 import { describeCluster, letGo, lockOrEnd, requestOf } from './runbook/begin';
 import { Run } from './runbook/run';
-import { initialStepStates, rootDetails, rootMessage, rootType, runSteps } from './runbook/runner';
+import { initialStepStates, rootDetails, rootMessage, rootType, runSteps, type StepsOutcome } from './runbook/runner';
 import type { FailoverFacts, Report } from './run-state';
 
 const START = 'veloz-ha postgres promote';
@@ -68,25 +71,21 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
         next: commandsOf(planned.checks),
       });
     if (request.mode === 'plan')
-      return run.end(
-        'planned',
-        `All checks passed. Nothing was changed. ${planned.target ?? 'A standby'} would replace ${move.source}`,
-        {
-          primaryBefore: move.source,
-          membersBefore,
-          ...(planned.plan === undefined ? {} : { plan: planned.plan }),
-          next: [
-            {
-              command: `${promoteCommand(state.cluster)} --expected-primary ${move.source}`,
-              why: 'carries the plan out',
-            },
-          ],
-        },
-      );
+      return run.end('planned', plannedWords(move.source, planned), {
+        primaryBefore: move.source,
+        membersBefore,
+        ...(planned.plan === undefined ? {} : { plan: planned.plan }),
+        next: [
+          {
+            command: `${promoteCommand(state.cluster)} --expected-primary ${move.source}`,
+            why: 'carries the plan out',
+          },
+        ],
+      });
     const bound =
       request.allowDataLoss === undefined ? '' : `, and lose ${sizeOf(request.allowDataLoss.maxBytes)} at most`;
     const ended = await approvedOrEnd(run, {
-      asks: `Fail over from ${move.source} to ${planned.target ?? 'the most advanced standby'}${bound}?`,
+      asks: questionWords(move.source, planned, bound),
       approvalTimeout: request.approvalTimeout,
       usualMs: described.topology.approvalTimeout,
       again: promoteCommand(state.cluster),
@@ -120,9 +119,12 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
   // Not without the lock: whoever has it by then has the nodes too.
   if (!run.locksByTier || run.holdsLock) await releaseFailover(run, move);
   letGo(run);
-  const after = await act(reading, 'Look at every system once more')
+  let after = await act(reading, 'Look at every system once more')
     .observe(state.cluster)
     .catch(() => undefined);
+  // The guard looks itself.
+  if (request.incident === undefined && wasFencedInVain(outcome))
+    after = await lookUntilPutBack(state.cluster, move.source, after);
   if (after !== undefined) state.members = membersOf(after);
 
   const { result } = story;
@@ -172,11 +174,13 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
       const { what, next } = splitNext(rootMessage(outcome.cause));
       const refused = rootType(outcome.cause) === 'Refused';
       const { checks, fence } = detailsOf(outcome.cause);
+      const putBack = wasFencedInVain(outcome) ? putBackIn(after, move.source) : undefined;
       const commands = [
-        ...(next === undefined ? [] : [{ command: next, why: 'is what the check suggests' }]),
+        ...(next === undefined || putBack !== undefined ? [] : [{ command: next, why: 'is what the check suggests' }]),
         // A node that was fenced with its container is not started again by anybody.
-        ...(fence === undefined ? [] : [repair]),
+        ...(fence === undefined || putBack === 'writes' || next === repair.command ? [] : [repair]),
         status,
+        ...(putBack === undefined ? insteadOf(checks ?? []) : []),
       ];
       if (refused) state.checks = checks ?? state.checks;
       if (rest.failover !== undefined) {
@@ -186,7 +190,9 @@ async function conduct(run: Run, request: FailoverRequest): Promise<Report> {
       return run.end(
         refused ? 'refused' : 'rolled back',
         refused
-          ? `${what}. Next: ${next ?? status.command}`
+          ? putBack === undefined
+            ? `${what}. Next: ${next ?? status.command}`
+            : `${what}. ${putBackWords(move.source, putBack)}. Next: ${status.command}`
           : `Step "${outcome.step}" failed: ${what}. Nobody was promoted, and clients were let go. Next: ${next ?? repair.command}`,
         { ...rest, next: commands },
       );
@@ -261,7 +267,7 @@ async function findFailed(
     ledger,
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
     ...(request.incident === undefined
-      ? {}
+      ? { byHand: true }
       : {
           kind: request.incident.kind,
           decidedAt: request.incident.decidedAt,
@@ -336,7 +342,7 @@ async function findFailed(
         source === undefined ? 'nobody knows which node was the primary' : `${source} is no node of this cluster`,
       measured: ledger === null ? 'no guard keeps a ledger' : `the ledger names ${ledger.primary ?? 'nobody'}`,
       limit: `one of ${names.join(', ')}`,
-      next: `${promoteCommand(state.cluster)} --expected-primary ${names[0]}`,
+      next: repairCommand(state.cluster),
     });
   // The ledger is read from a guard that watches: whoever it names was the primary a moment ago. A person may know better.
   if (ledger?.primary != null && ledger.state !== 'unknown' && ledger.primary !== source) {
@@ -355,24 +361,6 @@ async function findFailed(
     );
   }
   return { move: moveFrom(source, ledger), ledger, looked: true };
-}
-
-/** The ledger; unknown where its primary answers as a standby, which no silence explains: another node was promoted since. */
-function withoutRefuted(ledger: Ledger, observed: ObservedCluster): Ledger {
-  const named = presentNodes(observed).find(({ name }) => name === ledger.primary);
-  if (named?.sql?.inRecovery !== true) return ledger;
-  return {
-    ...ledger,
-    state: 'unknown',
-    why: `it names ${named.name} as primary, which answers as a standby`,
-  };
-}
-
-/** The node that was a primary when it ended, by its own files: the only one without standby.signal. */
-function lastPrimary(observed: ObservedCluster): string | undefined {
-  const nodes = presentNodes(observed);
-  const withoutSignal = nodes.filter(({ agent, sql }) => sql === null && (agent === null || !agent.standbySignal));
-  return withoutSignal.length === 1 ? withoutSignal[0]?.name : undefined;
 }
 
 type Done = Pick<FailoverResult, 'fence' | 'lossBound' | 'proof' | 'marks'>;
@@ -404,6 +392,12 @@ function factsOf(request: FailoverRequest, ledger: Ledger | null, result?: Done,
     ...(request.allowDataLoss === undefined ? {} : { dataLoss: request.allowDataLoss }),
   };
 }
+
+/** The old primary was fenced, and what was found then refused to promote anybody. */
+const wasFencedInVain = (outcome: StepsOutcome): boolean =>
+  outcome.kind === 'rolled back' &&
+  rootType(outcome.cause) === 'Refused' &&
+  detailsOf(outcome.cause).fence !== undefined;
 
 /** What an attempt that promoted nobody tells beside its reason. */
 const detailsOf = (error: unknown): { checks?: Check[]; fence?: string } => rootDetails(error);

@@ -80,6 +80,8 @@ export interface Plan {
   expectedHoldBasis: string;
   /** What the dead-man switch bounds the hold to, in milliseconds. */
   holdLimitMs: number;
+  /** Of a failover: only the failed primary's own WAL tells whether the target is promoted; else that one is started again. */
+  readsFirst?: true;
   /** What happens at that limit, where it is not PgBouncer that lets go; a sentence without full stop. */
   holdEnds?: string;
 }

@@ -75,6 +75,11 @@ test.each([
     'Error: a loss is accepted only with a reason. Why: --allow-data-loss was given without --reason (E8). Next: veloz-ha postgres promote --allow-data-loss BYTES --reason "why it has to be" [BadInput]\n',
   ],
   [
+    // As the commands of checks print it: nobody has said why.
+    'postgres promote --yes --allow-data-loss unlimited --reason …',
+    'Error: a loss is accepted only with a reason. Why: --reason "…" says nothing (E8; limit: a letter or a digit). Next: veloz-ha postgres promote --allow-data-loss BYTES --reason "why it has to be" [BadInput]\n',
+  ],
+  [
     'postgres promote --yes --by ann',
     'Error: --by names who accepts a loss, and no loss is accepted here. Next: veloz-ha postgres promote --help [BadInput]\n',
   ],

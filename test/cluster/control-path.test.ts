@@ -78,6 +78,11 @@ describe('the control path', () => {
       Object.assign(standby(seen).sql.settings, { superuser_reserved_connections: '0', max_connections: '8' }),
     ).filter((line) => line.startsWith('C8'));
     expect(small).toMatch(/its agent.*SET max_connections = 100" && docker restart/);
+    // A restart of the primary would be a failover.
+    const [ofPrimary] = told((seen) =>
+      Object.assign(primary(seen).sql.settings, { superuser_reserved_connections: '0', max_connections: '8' }),
+    ).filter((line) => line.startsWith('C8'));
+    expect(ofPrimary).toMatch(/SET max_connections = 100" && veloz-ha postgres switchover --cluster veloz   # before/);
   });
 
   it('warns where sessions had to go to another database', () => {

@@ -48,13 +48,13 @@ const unwell: Record<string, Unwell> = {
     change: (seen) => Object.assign(primary(seen).sql, { inRecovery: true, replayLsn: '0/3000148' }),
     is: ['A3 refuse'],
     says: `no node is writable: ${PRIMARY} is a standby, ${STANDBY} is a standby`,
-    next: 'veloz-ha runs --open',
+    next: 'veloz-ha repair --cluster veloz',
   },
   'two nodes are writable': {
     change: (seen) => Object.assign(standby(seen).sql, { inRecovery: false }),
     is: ['A3 refuse'],
     says: 'two nodes are writable',
-    next: `docker stop ${STANDBY}`,
+    next: `veloz-ha postgres rejoin ${STANDBY} --cluster veloz`,
   },
   'the primary is stopped': {
     change: (seen) => {
@@ -229,7 +229,7 @@ const unwell: Record<string, Unwell> = {
       Object.assign(standby(seen).agent ?? {}, { desired: 'held', claimedBy: 'by-hand-1', deadmanInMs: 4000 }),
     is: ['E2 refuse'],
     says: `${STANDBY} is not ready: it is held by by-hand-1, and its dead-man switch starts it in 4.00 s`,
-    next: `docker logs --tail 20 ${STANDBY}`,
+    next: 'veloz-ha repair --cluster veloz',
   },
   'a node is fenced': {
     change: (seen) =>
@@ -245,11 +245,44 @@ const unwell: Record<string, Unwell> = {
     change: (seen) =>
       Object.assign(standby(seen), {
         sql: null,
-        agent: { ...standby(seen).agent, startGuard: `${PRIMARY} is a writable primary on timeline 4.` },
+        agent: {
+          ...standby(seen).agent,
+          postgresState: 'stopped',
+          startGuard: `${PRIMARY} is a writable primary on timeline 4.`,
+        },
       }),
     is: ['J9 refuse', 'B2 refuse'],
     says: `${STANDBY} is not ready: ${PRIMARY} is a writable primary on timeline 4 (`,
+    next: `veloz-ha postgres rejoin ${STANDBY} --cluster veloz`,
+  },
+  'a node without data waits for a primary to copy': {
+    change: (seen) =>
+      Object.assign(standby(seen), {
+        sql: null,
+        agent: { ...standby(seen).agent, postgresState: 'starting', startGuard: 'No data yet.' },
+      }),
+    is: ['J9 refuse', 'B2 refuse'],
+    says: `${STANDBY} is not ready: No data yet`,
     next: `docker logs --tail 20 ${STANDBY}`,
+  },
+  'the primary and its standby are stopped: whoever comes first in the topology need not be the primary': {
+    change: (seen) => {
+      stopped(primary(seen));
+      stopped(standby(seen));
+    },
+    is: ['A3 refuse', 'E4 refuse', 'E4 refuse'],
+    says: 'no writable node answers',
+    next: 'veloz-ha repair --cluster veloz',
+  },
+  'a standby is frozen, and the primary has no connection of it': {
+    change: (seen) => {
+      primary(seen).sql.replication = [];
+      stopped(standby(seen));
+      standby(seen).container.status = 'paused';
+    },
+    is: ['E4 refuse', 'B2 refuse'],
+    says: `${STANDBY} is not ready: its container is paused`,
+    next: `veloz-ha postgres rejoin ${STANDBY} --cluster veloz`,
   },
   'the pooler does not answer': {
     change: ({ observed }) =>
@@ -368,6 +401,39 @@ describe('what is not as it should be is told, with the next command, and nothin
     Object.assign(seen.observed.pooler, { agent: null, agentError: 'gone' });
     expect(short(seen)).toEqual(['E4 refuse']);
     expect(findings(seen)[0]?.measured).toContain('connect ENOENT /run/docker.sock');
+  });
+
+  describe('where not exactly one node takes writes, nothing that is told lets clients in', () => {
+    const nobody = (seen: Picture) => Object.assign(primary(seen).sql, { inRecovery: true, replayLsn: '0/3000148' });
+    const two = (seen: Picture) => Object.assign(standby(seen).sql, { inRecovery: false });
+    const silentPooler = (agentError: string) => (seen: Picture) =>
+      Object.assign(seen.observed.pooler, { agent: null, console: null, agentError });
+    const paused = (seen: Picture) => Object.assign(seen.observed.pooler.console ?? {}, { paused: true });
+    test.each<[string, string, (seen: Picture) => unknown]>([
+      ['the pooler is stopped', 'E4', silentPooler('container x is not running')],
+      ['the pooler is frozen', 'E4', silentPooler('container x is paused')],
+      ['somebody paused it', 'F2', paused],
+    ])('%s', (_what, id, change) => {
+      const nextOf = (who: (seen: Picture) => unknown) => {
+        const seen = picture();
+        change(seen);
+        who(seen);
+        return findings(seen).find((check) => check.id === id)?.next;
+      };
+      expect(nextOf(nobody)).toBe('veloz-ha repair --cluster veloz');
+      expect(nextOf(two)).toBe('veloz-ha repair --cluster veloz');
+      expect(nextOf(() => undefined)).not.toBe('veloz-ha repair --cluster veloz');
+    });
+
+    test('and no two commands lead to each other: what has to be decided is named as a command', () => {
+      const seen = picture();
+      two(seen);
+      silentPooler('container x is not running')(seen);
+      expect(findings(seen).map(({ id, next }) => `${id} ${next}`)).toEqual([
+        expect.stringMatching(new RegExp(`^A3 docker stop ${PRIMARY}   # or ${STANDBY}: .*veloz-ha repair`)),
+        'E4 veloz-ha repair --cluster veloz',
+      ]);
+    });
   });
 
   test('looking changes nothing', () => {

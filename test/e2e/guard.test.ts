@@ -67,7 +67,8 @@ describe('the guard', () => {
     psql(before.primary, "INSERT INTO e2e_alone VALUES ('only on the primary')");
     // A person takes over: in auto the guard would start the old primary again, which has everything.
     expect((await cli(['guard', 'mode', 'off', '--reason', 'the primary is lost'], guarded.env)).code).toBe(0);
-    // The standby comes back too late to catch up.
+    // The standby comes back too late to catch up, and the primary lets it in no more: that is on no standby.
+    psql(before.primary, 'ALTER ROLE replicator NOREPLICATION');
     docker('kill', before.primary);
     docker('start', before.standby);
     await waitUntil('the standby answering', async () =>
@@ -75,9 +76,18 @@ describe('the guard', () => {
     );
     expect((await guarded.state()).ledger.state).toBe('degraded');
 
+    // The primary itself is read first: it has more, and is started again in its place.
     const without = await cli(['postgres', 'promote', '--yes'], guarded.env);
     expect(without.code).toBe(3);
-    expect(without.stderr + without.stdout).toMatch(/I7.*--allow-data-loss/s);
+    const told = without.stderr + without.stdout;
+    expect(told).toMatch(/I7.*itself goes to .*was started again in its place/s);
+    expect(told).not.toContain('--allow-data-loss');
+    await waitUntil('the primary taking writes again', async () =>
+      (await look()).nodes.some(({ name, sql }) => name === before.primary && sql?.inRecovery === false),
+    );
+    expect(psql(before.primary, 'SELECT count(*) FROM e2e_alone')).toBe('1');
+    // It is lost after all.
+    docker('kill', before.primary);
     const args = ['--allow-data-loss', 'unlimited', '--reason', 'the primary is lost', '--yes', '-o', 'json'];
     const promoted = await cli(['postgres', 'promote', ...args], guarded.env);
     expect({ ...promoted, stdout: '', report: JSON.parse(promoted.stdout) as unknown }).toMatchObject({

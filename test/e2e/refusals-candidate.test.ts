@@ -5,7 +5,7 @@ import { readinessFindings } from '../../src/cluster/readiness/findings';
 import { slotName } from '../../src/cluster/topology';
 import { openPostgresAgent } from '../../src/systems/agent';
 import { readSecret } from '../../src/systems/secrets';
-import { obey, refused, whileClientsWrite, withFault } from './support/refusal';
+import { asked, obey, refused, whileClientsWrite, withFault } from './support/refusal';
 import { Rig } from './support/rig';
 import { sampled as it } from './support/sample';
 import { cli, cluster, deps, docker, look, psql, roles, waitUntil, whole } from './support/stack';
@@ -376,9 +376,10 @@ describe('a switchover is refused when the standby could not be the primary', ()
           expect(sentence).toContain(`the pooler sends clients to ${primary}:5432 (limit: exactly 1)`);
           expect(report.checks).toHaveLength(1);
           // The one that clients do not reach.
-          expect(next).toBe(`docker stop ${standby}`);
-          await obey(next);
-          expect((await refused(rig)).id).toBe('E4');
+          expect(next).toBe(`veloz-ha postgres rejoin ${standby} --cluster veloz`);
+          const { code } = await asked(rig, ...next.split(' ').slice(1), '--yes');
+          expect(code).toBe(0);
+          expect(psql(standby, 'SELECT pg_is_in_recovery()')).toBe('t');
         },
       ),
     ));

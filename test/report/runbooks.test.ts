@@ -2,6 +2,7 @@ import { planText } from '../../src/report/plan';
 import {
   clusterOfId,
   commandOf,
+  movesPostgres,
   planHeadline,
   planHold,
   planQuestion,
@@ -27,6 +28,16 @@ test.each([
   expect(planHeadline(runbook, short)).toBe(headline);
   expect(planQuestion(runbook, short)).toBe(question);
   expect(planText(runbook, short, plain({ width: 120 }))).toContain(`Plan  ${headline}\n`);
+});
+
+test('a failover that depends on what the failed primary holds says so, and what happens else', () => {
+  const reads = { ...short, readsFirst: true as const };
+  expect(planHeadline('failover', reads)).toBe(
+    'fence a, read its WAL, and promote b where it has all of it; else a is started again in its place',
+  );
+  expect(planQuestion('failover', reads)).toBe(
+    'Fence a, read its WAL, and promote b where it has all of it (else a is started again in its place)?',
+  );
 });
 
 test('without a plan the question is still a question', () => {
@@ -65,6 +76,12 @@ test.each([
   ['my own run', undefined],
 ])('the cluster of %s is %s', (workflowId, cluster) => {
   expect(clusterOfId(workflowId)).toBe(cluster);
+});
+
+test('whether a repair puts right what a run leaves is told by its runbook', () => {
+  expect(
+    ['switchover', 'maintenance', 'repair', 'redis-failover', 'engine-drain', undefined].map(movesPostgres),
+  ).toEqual([true, true, true, false, false, false]);
 });
 
 test('what is untouched while a run waits for approval', () => {

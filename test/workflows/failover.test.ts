@@ -1,4 +1,6 @@
 import type { FailoverMove, FailoverResult, RejoinLook } from '../../src/activities';
+import type { Check } from '../../src/cluster/check';
+import { failoverPlan } from '../../src/cluster/failover/plan';
 import { copyLock, type LockName } from '../../src/cluster/locks';
 import { lockWorkflowId } from '../../src/workflows/messages';
 import { picture, stopped, turned } from '../cluster/support/picture';
@@ -228,8 +230,19 @@ describe('failover', () => {
     });
 
     test.each([
-      ['nobody knows which node was the primary', {}, undefined, /nobody knows which node was the primary.*no guard/],
-      ['it names a node that is none', { expectedPrimary: 'nobody' }, undefined, /nobody is no node of this cluster/],
+      [
+        'nobody knows which node was the primary',
+        {},
+        undefined,
+        // To name a node would be a guess, and whoever is named is fenced.
+        /nobody knows which node was the primary.*no guard.*Next: veloz-ha repair --cluster \S+$/,
+      ],
+      [
+        'it names a node that is none',
+        { expectedPrimary: 'nobody' },
+        undefined,
+        /nobody is no node of this cluster.*Next: veloz-ha repair --cluster \S+$/,
+      ],
       [
         'it names another node than the ledger',
         { expectedPrimary: STANDBY },
@@ -290,7 +303,9 @@ describe('failover', () => {
         return Promise.resolve({ detail: '', warnings: [], soakedMs: 0 });
       };
       const { report } = await cluster.run({ approval: 'given', soak: '0s' });
-      expect(cluster.moved).toMatchObject({ source: PRIMARY, ledger: null });
+      // A person's word, which is held against Docker's.
+      expect(cluster.moved).toMatchObject({ source: PRIMARY, ledger: null, byHand: true });
+      expect(cluster.moved?.kind).toBeUndefined();
       expect(verified).toBe(3);
       expect(report).toMatchObject({ timelineBefore: 3, timelineAfter: 4 });
     });
@@ -313,6 +328,112 @@ describe('failover', () => {
         next: [{ command: `veloz-ha postgres promote --cluster ${cluster.name} --expected-primary ${PRIMARY}` }],
       });
       expect(cluster.did).toEqual(['describeCluster', 'observe', 'readLedger', 'planFailOver']);
+    });
+
+    describe('of a primary that is read first', () => {
+      const warned: Check = { ...refusal, result: 'warn' };
+      beforeEach(() => {
+        const readFirst = failoverPlan({
+          source: PRIMARY,
+          target: STANDBY,
+          others: [],
+          protection: 'zero-loss',
+          holdLimitMs: 5000,
+          handover: undefined,
+          readsFirst: true,
+        });
+        cluster.can.planFailOver = () => Promise.resolve({ checks: [warned], target: STANDBY, plan: readFirst });
+      });
+
+      test('the plan says what it depends on', async () => {
+        const { report } = await cluster.run({ mode: 'plan' });
+        expect(report).toMatchObject({
+          outcome: 'planned',
+          says: `Nothing was changed. ${PRIMARY} would be fenced and read first: ${STANDBY} replaces it where it has all of its WAL; else ${PRIMARY} is started again in its place`,
+          plan: { readsFirst: true },
+        });
+      });
+
+      test('the question says it too, and an abort at it changes nothing', async () => {
+        const { type } = await cluster.run({}, async (run) => {
+          const { says } = await run.asks();
+          expect(says).toBe(
+            `Fence ${PRIMARY} and read its WAL, and fail over to ${STANDBY} where that has all of it (else ${PRIMARY} is started again in its place)? Waiting for approval`,
+          );
+          await run.abort();
+        });
+        expect(type).toBe('Aborted');
+        expect(cluster.did).not.toContain('failOver');
+        expect(cluster.did).not.toContain('undoFailOver');
+      });
+
+      test('somebody who starts it while it is asked is seen: nothing is fenced', async () => {
+        const { type, message } = await cluster.run({}, async (run) => {
+          await run.asks();
+          cluster.seen = picture();
+          await run.approve();
+        });
+        expect(type).toBe('Refused');
+        expect(message).toContain(`I8: ${PRIMARY} is a primary that takes writes`);
+        expect(cluster.did).not.toContain('failOver');
+      });
+    });
+
+    describe('refused behind the fence', () => {
+      const says =
+        'I7: it is not known that every commit is there. Nothing was promoted. Next: veloz-ha postgres promote --allow-data-loss 1 --reason "…"';
+      /** The old primary once it was started again; it recovers for so many looks. */
+      const backAfter = (looks: number) => {
+        const stoppedSeen = cluster.seen.observed;
+        const [recovers, back] = [picture(), picture()];
+        Object.assign(recovers.node(PRIMARY), { sql: null, sqlError: 'the database system is starting up' });
+        let looked = 0;
+        let tried = false;
+        cluster.can.failOver = () => {
+          tried = true;
+          return Promise.reject(fails(says, 'Refused', { checks: [refusal], fence: 'its container is exited' }));
+        };
+        cluster.observed = () =>
+          Promise.resolve(!tried ? stoppedSeen : looked++ < looks ? recovers.observed : back.observed);
+      };
+
+      test('says that the old primary is back and takes writes, and names no loss', async () => {
+        backAfter(2);
+        const { type, message, report } = await cluster.run({ approval: 'given' });
+        expect(type).toBe('Refused');
+        expect(message).toBe(
+          `I7: it is not known that every commit is there. Nothing was promoted. ${PRIMARY} was started again in its place, and takes writes: nothing that it has is lost. Next: veloz-ha postgres status --cluster ${cluster.name}`,
+        );
+        expect(report.next).toEqual([
+          { command: `veloz-ha postgres status --cluster ${cluster.name}`, why: 'shows what is' },
+        ]);
+        expect(cluster.did.filter((each) => each === 'observe')).toHaveLength(4);
+      });
+
+      test('says so where it does not take writes yet, by the guard at once', async () => {
+        backAfter(99);
+        const { message, report } = await cluster.run(cluster.incident());
+        expect(message).toMatch(
+          new RegExp(
+            `${PRIMARY} was started again in its place, and does not take writes yet. Next: veloz-ha postgres s`,
+          ),
+        );
+        expect(JSON.stringify(report.next)).not.toContain('--allow-data-loss');
+        expect(cluster.did.filter((each) => each === 'observe')).toHaveLength(1);
+      });
+
+      test('names the loss as what comes last where the old primary could not be started again', async () => {
+        cluster.can.failOver = () =>
+          Promise.reject(
+            fails('I7: unknown. Nothing was promoted. Next: veloz-ha repair --cluster x', 'Refused', {
+              checks: [{ ...refusal, instead: 'accept it' }],
+              fence: 'its container is exited',
+            }),
+          );
+        const { message, report } = await cluster.run({ approval: 'given' });
+        expect(message).toBe('I7: unknown. Nothing was promoted. Next: veloz-ha repair --cluster x');
+        expect(report.next.at(-1)?.command).toBe('accept it');
+      });
     });
 
     test('rejected, or not answered, or aborted meanwhile, it has changed nothing', async () => {

@@ -1,11 +1,10 @@
 import { refusalSentence } from '../../cluster/check';
 import { switchoverCommand } from '../../cluster/commands';
-import type { FailoverDecision } from '../../cluster/failover/decide';
 import type { NodeAnswer } from '../../cluster/guard/signals';
 import { finalFailure } from '../context';
 import type { ActivityDeps, ClusterAccess } from '../deps';
 import type { FailoverJournal } from './journal';
-import { decideOn, type Look } from './look';
+import { decideOn, isRefused, type Look } from './look';
 import { queryLimitOf, type FailoverMove } from './move';
 import { PATIENT_LIMIT_MS, reachSilent, type Candidate, type FailoverParts } from './parts';
 import { answersThough, requireStillUnreachable, requireStillUnwritable } from './still-lost';
@@ -57,7 +56,7 @@ export async function choose(
   const begun = fencedAt !== null || journal.began === 'fence';
   const left =
     curable && !begun && found.decision.unread !== true
-      ? await whyLeft(access, request, found, disk, () => decideOn(deps, access, request, parts))
+      ? await whyLeft(deps, access, request, found, disk, () => decideOn(deps, access, request, parts))
       : undefined;
   const unproven = curable && left === undefined;
   const { states } = found;
@@ -83,8 +82,6 @@ export async function choose(
     ...(alone ? { alone } : {}),
   };
 }
-
-const isRefused = ({ checks }: FailoverDecision): boolean => checks.some(({ result }) => result === 'refuse');
 
 /**
  * Somebody who is silent gets more time before that is believed: it may be the reason of a refusal; or the one with the most, whom a

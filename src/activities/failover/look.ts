@@ -49,11 +49,9 @@ export async function decideOn(
     ledger === null ? systemOf(access, request.source) : undefined,
     ...parts.candidates.map((candidate) => stateOf(deps, access, candidate, ledger?.timeline ?? null, limitMs)),
   ]);
-  // Nobody can be promoted then, and what is told is what helps.
-  const states = heard.some(({ answered }) => answered) ? heard : await withContainers(deps, heard);
+  let states = heard;
   const input = {
     cluster: request.cluster,
-    candidates: states,
     ledger,
     failedAt,
     failedPrimary: request.source,
@@ -64,21 +62,32 @@ export async function decideOn(
     ...(request.allowDataLoss === undefined ? {} : { allowDataLoss: request.allowDataLoss }),
     ...(request.lastLsn === undefined ? {} : { lastKnownPrimaryLsn: request.lastLsn }),
   };
-  const given = ({ end, problem, missing }: SourceWord): FailoverDecision =>
+  const given = ({ end, problem, missing, tried }: SourceWord): FailoverDecision =>
     decideFailover(access.topology, {
       ...input,
+      candidates: states,
+      // To start the failed primary again loses nothing: a person hears of that first, until it was tried in vain.
+      repairFirst: request.byHand === true && tried !== true,
       ...(end === undefined ? {} : { systemIdentifier: end.systemIdentifier, oldPrimary: end }),
       ...(problem === undefined ? {} : { oldPrimaryProblem: problem }),
       ...(missing === undefined ? {} : { oldPrimaryMissing: missing }),
     });
-  const decision = given({});
+  let decision = given({});
+  if (isRefused(decision) && states.some(({ answered, missing }) => !answered && missing !== true)) {
+    // What is told is what helps.
+    states = await withContainers(deps, states);
+    decision = given({});
+  }
   if (decision.lossBound === 0 || request.source === '') return { states, decision, given };
   // What was recorded proves nothing. The failed primary's own data may, where its server does not run.
   const word = await sourceEnd(access, request.source);
   if (word.end === undefined && (await isMissing(deps, request.source)))
     Object.assign(word, { missing: true, problem: 'it has no container' } satisfies SourceWord);
   const left = word.end === undefined ? await whyLeftStopped(deps, request).catch(() => undefined) : undefined;
-  if (left !== undefined) word.problem = left;
+  if (left !== undefined) {
+    word.problem = left;
+    delete word.tried;
+  }
   // Why it can't be read is of interest once that was tried: behind the fence.
   if (word.end === undefined && fencedAt === null && word.missing !== true) return { states, decision, given };
   return { states, decision: given(word), given };
@@ -126,10 +135,14 @@ const isMissing = (deps: ActivityDeps, node: string): Promise<boolean> =>
     () => false,
   );
 
-/** The same, with Docker's word on each container. */
+/** Some check refuses. */
+export const isRefused = ({ checks }: FailoverDecision): boolean => checks.some(({ result }) => result === 'refuse');
+
+/** The same, with Docker's word on the container of each that gives no answer. */
 const withContainers = (deps: ActivityDeps, states: readonly CandidateState[]): Promise<CandidateState[]> =>
   Promise.all(
     states.map(async (state) => {
+      if (state.answered || state.missing === true) return state;
       const found = await withinLimit(deps.docker.inspect(state.name), INSPECT_LIMIT_MS).catch(() => undefined);
       return found === undefined ? state : { ...state, container: found.status };
     }),

@@ -39,6 +39,8 @@ export interface FailoverMove {
   afterUndo?: boolean;
   /** Nobody asked for this very node: a primary that a person stopped is not started, not even to be read. */
   leavesStopped?: boolean;
+  /** A person says that this primary failed. Absent where the guard or a repair does, and from a run that is older. */
+  byHand?: boolean;
   /** For an undo: it is certain that nobody was asked to be promoted. */
   neverAsked?: boolean;
 }

@@ -21,6 +21,8 @@ export interface SourceWord {
   problem?: string;
   /** There is no container to read it in. */
   missing?: true;
+  /** It was tried, in vain. */
+  tried?: true;
 }
 
 /** How long the failed primary's agent may take to read its WAL to the end, in milliseconds. */
@@ -31,10 +33,10 @@ export async function sourceEnd(access: ClusterAccess, node: string): Promise<So
   const asked = withSession(access.agent(node), (agent) => agent.call('walEnd', {}, SOURCE_END_LIMIT_MS));
   try {
     const { timeline, lsn, systemIdentifier } = await withinLimit(asked, SOURCE_END_LIMIT_MS);
-    if (lsn === null) return { problem: 'it is not whole' };
+    if (lsn === null) return { problem: 'it is not whole', tried: true };
     return { end: { timeline, lsn, systemIdentifier } };
   } catch (error) {
-    return { problem: messageOf(error).replace(/\.$/, '') };
+    return { problem: messageOf(error).replace(/\.$/, ''), tried: true };
   }
 }
 

@@ -4,7 +4,8 @@ import { formatMs } from '../../cluster/duration';
 import { FAIR_CHANCE_MS, hadItsChance, isOver } from '../../cluster/guard/fair-chance';
 import { steadyMs } from '../clock';
 import { sleep } from '../context';
-import type { ClusterAccess } from '../deps';
+import type { ActivityDeps, ClusterAccess } from '../deps';
+import { whyNotOver } from './ended-source';
 import type { Look } from './look';
 import type { FailoverMove } from './move';
 import { heldAtLeast } from './source-data';
@@ -13,7 +14,8 @@ import type { DiskTrouble } from './still-lost';
 /*
  * Where nothing that was recorded proves that nothing is lost, the failed primary's own WAL may. To be read it has to be fenced, which
  * ends its server; and where a standby lacks some of it, that server is started again in its place. Of a primary that is over this takes
- * nothing away. One that hangs, or is cut off, may come back by itself, and may serve whoever still reaches it.
+ * nothing away. One that hangs, or is cut off, may come back by itself, and may serve whoever still reaches it. That it is over the guard
+ * knows for a moment; a person's word is held against Docker's.
  */
 
 /** How long a standby that streams may take to get what the primary has, in milliseconds: clients wait. */
@@ -26,12 +28,19 @@ const CATCH_UP_MS = 1000;
  * @param again looks at the candidates once more
  */
 export async function whyLeft(
+  deps: ActivityDeps,
   access: ClusterAccess,
-  { kind, since, source }: FailoverMove,
+  request: FailoverMove,
   found: Look,
   disk: DiskTrouble | undefined,
   again: () => Promise<Look>,
 ): Promise<FailoverDecision | undefined> {
+  const { kind, since, source } = request;
+  if (isHeldAgainstDocker(request)) {
+    const left = await whyNotOver(deps, request, found);
+    if (left === undefined) return undefined;
+    return left.problem === undefined ? found.decision : found.given({ problem: left.problem });
+  }
   if (isOver(kind)) return undefined;
   const now = Date.now();
   if (kind === undefined || since === undefined) return found.decision;
@@ -56,6 +65,10 @@ export async function whyLeft(
     await sleep(100);
   }
 }
+
+/** Nobody watched it end, or a person has thought about it since. */
+export const isHeldAgainstDocker = ({ kind, decidedAt, byHand }: FailoverMove): boolean =>
+  kind === undefined ? byHand === true : kind === 'dead' && decidedAt === undefined;
 
 /** Where the WAL of the node that would be promoted ends. */
 function positionIn({ states, decision }: Look): Position | undefined {

@@ -1,3 +1,4 @@
+import { safeByHand } from '../../cluster/guard/by-hand';
 import { FULL_DISK_BYTES } from '../../cluster/guard/evidence';
 import {
   leftOver,
@@ -102,7 +103,10 @@ export async function watchMembers(deps: ActivityDeps, request: MembersWatchRequ
       const started = await standbys.start(members.filter((each) => each.started === true));
       // A container that was killed or frozen is told as that.
       const hangs = pooler.look(round).filter(({ node }) => !ended.some((each) => each.node === node));
-      const found = [...members.filter((each) => each.started !== true), ...started, ...ended, ...hangs];
+      const around = { ...round, cluster: request.cluster, pooler: access.poolerName };
+      const found = [...members.filter((each) => each.started !== true), ...started, ...ended, ...hangs].map((each) =>
+        safeByHand(each, around),
+      );
       const byHand = stoppedByHand(round);
       const now = performance.now();
       const justTried = found.filter(({ node }) => keys.get(node) === null).map(({ node }) => node);

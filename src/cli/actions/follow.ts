@@ -1,8 +1,8 @@
 import { splitNext } from '../../cluster/check';
-import { exitCodes } from '../../failures';
+import { exitCodes, type FailureType } from '../../failures';
 import { reportMarkdown } from '../../report/markdown';
 import { reportLine, reportText } from '../../report/report';
-import { clusterOfId, commandOf, runbookOfId } from '../../report/runbooks';
+import { clusterOfId, commandOf, movesPostgres, runbookOfId } from '../../report/runbooks';
 import { Problem } from '../../systems/problem';
 import type { RunState } from '../../workflows/run-state';
 import type { Attachment, Waited } from '../attach';
@@ -91,6 +91,13 @@ export function showDetached(cli: Cli, source: RunSource, says: string, state?: 
   print(cli, lines.join('\n'));
 }
 
+/** What a run that left no report is followed by. One that was ended in its middle still has what it had taken, and gives nothing back. */
+function afterNoReport(workflowId: string, type: FailureType): string {
+  const cluster = clusterOfId(workflowId);
+  const repairs = type === 'Incomplete' && movesPostgres(runbookOfId(workflowId));
+  return inCluster(repairs ? 'veloz-ha repair --plan' : 'veloz-ha status', cluster);
+}
+
 /**
  * Shows the end of a run.
  * @throws Problem of the run's own failure type when it left no report
@@ -104,8 +111,8 @@ export function showEnd(cli: Cli, source: Pick<RunSource, 'workflowId' | 'link'>
   }
   if (end.kind === 'no report') {
     throw new Problem(end.type, `the run ${source.workflowId} left no report`, {
-      why: end.says,
-      next: `${inCluster('veloz-ha status', clusterOfId(source.workflowId))}, then see what it did: ${source.link}`,
+      why: `${end.says}; what it did: ${source.link}`,
+      next: afterNoReport(source.workflowId, end.type),
     });
   }
   const { report } = end;

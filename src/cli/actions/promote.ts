@@ -65,9 +65,13 @@ function dataLoss(cli: Cli, options: PromoteOptions): DataLoss | undefined {
       next: `${command} --help`,
     });
   }
-  if (reason === undefined || reason.trim() === '') {
+  // The commands that checks name leave the reason to whoever runs them: `--reason "…"` is none.
+  if (reason === undefined || !/[\p{L}\p{N}]/u.test(reason)) {
     throw new Problem('BadInput', 'a loss is accepted only with a reason', {
-      why: '--allow-data-loss was given without --reason (E8)',
+      why:
+        reason === undefined
+          ? '--allow-data-loss was given without --reason (E8)'
+          : `--reason "${reason}" says nothing (E8; limit: a letter or a digit)`,
       next: `${inCluster(command, options.cluster)} --allow-data-loss BYTES --reason "why it has to be"`,
     });
   }

@@ -1,3 +1,5 @@
+import { clusterStatus } from '../commands';
+
 /** The bound of a consent that accepts any loss, also an unknown one. */
 export const UNLIMITED_LOSS = Number.MAX_SAFE_INTEGER;
 
@@ -19,4 +21,14 @@ export function promoteCommand(
 /** What makes a node a standby again. */
 export function rejoinCommand(cluster: string, node: string): string {
   return `veloz-ha postgres rejoin ${node} --cluster ${cluster}`;
+}
+
+/**
+ * What has a node answer that does not; one that runs needs something else, which its status names.
+ * @param container Docker's word on it; undefined where nobody has asked
+ */
+export function wakeCommand(cluster: string, name: string, container: string | undefined): string {
+  if (container === 'running' || container === 'restarting') return clusterStatus(cluster);
+  if (container === 'absent') return 'veloz-ha stack up';
+  return container === 'paused' ? `docker unpause ${name}` : `docker start ${name}`;
 }

@@ -16,7 +16,7 @@ import {
   type Position,
   type Standing,
 } from './candidates';
-import { promoteCommand, rejoinCommand } from './commands';
+import { promoteCommand, rejoinCommand, wakeCommand } from './commands';
 import { heldUpBy, namesFor } from './followers';
 import type { OwnSettings } from './own-settings';
 import { checkLoss } from './proof';
@@ -58,6 +58,8 @@ export interface FailoverInput {
   watched?: boolean | undefined;
   /** What they say; absent where nobody has read them. */
   own?: OwnSettings | undefined;
+  /** A possible loss is told with what starts the failed primary again, which loses nothing, before what accepts the loss. */
+  repairFirst?: boolean | undefined;
   /** The database system of the failed primary, where it is known. */
   systemIdentifier?: string | undefined;
 }
@@ -139,6 +141,7 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
     watched: input.watched,
     own: input.own,
     makeAgain: makeAgain(topology, input),
+    repairFirst: input.repairFirst,
   });
   if (loss.unread === true) decision.unread = true;
   const curableTo = list.checks.length;
@@ -301,7 +304,7 @@ function chooseCandidate(
         ? instead
         : present[0] === undefined
           ? 'veloz-ha stack up'
-          : wakeCommand(input.cluster, present[0]),
+          : wakeCommand(input.cluster, present[0].name, present[0].container),
   });
   if (!found || chosen === undefined) return undefined;
   const allowed = list.require('A7', chosen.state.promotable, {
@@ -312,12 +315,6 @@ function chooseCandidate(
     next: instead,
   });
   return allowed ? chosen : undefined;
-}
-
-/** What has a node answer that does not; one that runs needs something else, which its status names. */
-function wakeCommand(cluster: string, { name, container }: CandidateState): string {
-  if (container === 'running' || container === 'restarting') return clusterStatus(cluster);
-  return container === 'paused' ? `docker unpause ${name}` : `docker start ${name}`;
 }
 
 /**

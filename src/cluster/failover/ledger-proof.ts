@@ -7,7 +7,8 @@ import { lsnBytes, type Lsn } from '../lsn';
 import type { Checklist } from '../switchover/checklist';
 import { mostAdvanced, unheardWords, type CandidateState } from './candidates';
 import { disagreement, type OwnSettings } from './own-settings';
-import type { Curable, ProofInput } from './proof-input';
+import { wakeCommand } from './commands';
+import type { Curable, Cure, ProofInput } from './proof-input';
 import { ownWords, sourceWords } from './source-proof';
 
 /** Why the ledger does not promise anything about this failure; undefined when it does. */
@@ -120,6 +121,10 @@ const recordWords = {
   I6: 'every standby that may have the last commits answers',
 };
 
+/** The command that brings a node back loses nothing, and comes first; undefined where there is none. */
+export const cured = (bringsBack: string | undefined, cure: Cure): Cure =>
+  bringsBack === undefined ? cure : { ...cure, next: bringsBack };
+
 /** B3, I7 and I6 by the ledger. */
 export function checkRecord(
   list: Checklist,
@@ -127,7 +132,7 @@ export function checkRecord(
   input: ProofInput,
   recorded: ReturnType<typeof whyNotProtected>,
   missing: readonly string[],
-  accept: string,
+  cure: Cure,
 ): void {
   const { ledger, failedPrimary, all, makeAgain } = input;
   const words = recordWords;
@@ -136,7 +141,7 @@ export function checkRecord(
   const unknown = {
     refusal: 'nobody knows whether a standby has every acknowledged commit',
     limit: `a ledger that says protected of ${failedPrimary}`,
-    next: makeAgain[ledger?.primary ?? ''] ?? makeAgain[failedPrimary] ?? accept,
+    ...cured(makeAgain[ledger?.primary ?? ''] ?? makeAgain[failedPrimary], cure),
   };
   curable('B3', recorded?.id !== 'B3', {
     ...unknown,
@@ -159,6 +164,8 @@ export function checkRecord(
     list.skip('I6', words.I6, 'none is known to have them');
     return;
   }
+  const [first] = missing;
+  const container = all.find(({ name }) => name === first)?.container;
   curable('I6', missing.length === 0, {
     says: words.I6,
     refusal: `${missing.join(' and ')} may have acknowledged commits that nobody else has`,
@@ -167,7 +174,8 @@ export function checkRecord(
         ? `${ledger?.synchronous.join(' and ')}`
         : `${missing.map((node) => silentWords(node, all)).join('; ')}${own}`,
     limit: `all of ${ledger?.synchronous.join(', ')} answer`,
-    next: missing[0] === undefined ? accept : (makeAgain[missing[0]] ?? `docker start ${missing[0]}`),
+    // To bring the node back loses nothing: that comes first.
+    ...(first === undefined ? cure : { next: makeAgain[first] ?? wakeCommand(input.cluster, first, container) }),
   });
 }
 

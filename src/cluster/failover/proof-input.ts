@@ -33,6 +33,8 @@ export interface ProofInput {
   oldPrimaryProblem?: string | undefined;
   /** False: nobody saw the primary in the moments before its end, so that somebody may have changed whom its commits waited for. */
   watched?: boolean | undefined;
+  /** What starts the failed primary again is told before what accepts a loss. */
+  repairFirst?: boolean | undefined;
   /** What its own files say of that; absent where nobody has read them. */
   own?: OwnSettings | undefined;
   /** The command that makes the container of a node again, by node: of those that have none. That loses nothing, and comes first. */
@@ -41,3 +43,6 @@ export interface ProofInput {
 
 /** A check that refuses, or only warns where a person has consented to a loss: what that answers to is told all the same. */
 export type Curable = (id: string, good: boolean, words: CheckWords) => boolean;
+
+/** What to do about a possible loss. */
+export type Cure = Pick<CheckWords, 'next' | 'instead'>;

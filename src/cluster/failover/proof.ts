@@ -1,9 +1,10 @@
 import type { Checklist, CheckWords } from '../switchover/checklist';
 import { comparePositions, positionWords, type Standing } from './candidates';
+import { repairCommand } from '../commands';
 import { promoteCommand, UNLIMITED_LOSS } from './commands';
-import { checkRecord, ledgerProof, missingMembers, tellSource, whyNotProtected } from './ledger-proof';
+import { checkRecord, cured, ledgerProof, missingMembers, tellSource, whyNotProtected } from './ledger-proof';
 import { checkConsent, estimateOf, furthestBeyond } from './loss-bound';
-import type { Curable, ProofInput } from './proof-input';
+import type { Curable, Cure, ProofInput } from './proof-input';
 import { hasAllOf, sourceWords } from './source-proof';
 
 /** What may be lost. */
@@ -58,17 +59,19 @@ export function checkLoss(list: Checklist, input: ProofInput): Loss {
   const curable = (id: string, good: boolean, words: CheckWords) =>
     consent === undefined ? list.require(id, good, words) : list.advise(id, good, words);
   const accept = promoteCommand(input.cluster, { to: candidate.state.name, maxLoss: bound ?? UNLIMITED_LOSS });
+  const cure: Cure =
+    input.repairFirst === true ? { next: repairCommand(input.cluster), instead: accept } : { next: accept };
 
   if (bySource) tellSource(list, input);
-  else checkRecord(list, curable, input, recorded, missing, accept);
+  else checkRecord(list, curable, input, recorded, missing, cure);
   curable('A6', bySource || sameTimeline || ledger === null, {
     says: `${candidate.state.name} is on the timeline of the failed primary`,
     refusal: `${candidate.state.name} is on another timeline than the ledger`,
     measured: `timeline ${candidate.position.timeline}${bySource ? `, as ${input.failedPrimary} itself` : ledger === null ? ', and there is no ledger' : `, the ledger speaks of ${ledger.timeline}`}`,
     limit: 'the same timeline',
-    next: input.makeAgain[input.failedPrimary] ?? accept,
+    ...cured(input.makeAgain[input.failedPrimary], cure),
   });
-  checkMostAdvanced(list, curable, input, ahead, lossless, accept);
+  checkMostAdvanced(list, curable, input, ahead, lossless, cure);
   checkConsent(list, input, bound, lossless, covered);
   return {
     bound,
@@ -85,7 +88,7 @@ function checkMostAdvanced(
   { cluster, candidate, rest }: ProofInput,
   ahead: readonly Standing[],
   lossless: boolean,
-  accept: string,
+  cure: Cure,
 ): void {
   const [first] = ahead;
   const words: CheckWords = {
@@ -95,7 +98,7 @@ function checkMostAdvanced(
       .map(({ state, position }) => `${state.name} at ${positionWords(position)}`)
       .join(', '),
     limit: 'no standby is further',
-    next: first?.state.promotable === true ? promoteCommand(cluster, { to: first.state.name }) : accept,
+    ...(first?.state.promotable === true ? { next: promoteCommand(cluster, { to: first.state.name }) } : cure),
   };
   // Behind a complete proof a node that never confirmed anything can only have more of what nobody was told.
   if (lossless) list.advise('I9', first === undefined, words);

@@ -6,10 +6,11 @@ import type { ProofInput } from './proof-input';
 
 /**
  * Everything that the failed primary ever wrote is on the candidate, and nobody was promoted in its place: neither one that the ledger names
- * and that is not heard, with a container or without, nor one on a newer timeline.
+ * and that is not heard, with a container or without, nor one on a newer timeline. Where no ledger says that it was the primary, nobody may
+ * have more than the candidate either: that one may have been it.
  */
 export function hasAllOf(input: ProofInput): boolean {
-  const { candidate, oldPrimary, rest, all, ledger } = input;
+  const { candidate, failedPrimary, ledger, oldPrimary, rest, all } = input;
   if (oldPrimary === undefined || oldPrimary.timeline !== candidate.position.timeline) return false;
   // Of another history than its standbys, whatever the positions are.
   if (ledger?.heard?.wentBack !== undefined) return false;
@@ -20,6 +21,8 @@ export function hasAllOf(input: ProofInput): boolean {
   const nobodyElse =
     all.every(({ name, missing }) => heard.includes(name) || (missing === true && !isNamed(ledger, name))) &&
     rest.every(({ position }) => position.timeline <= oldPrimary.timeline);
+  const known = ledger?.primary === failedPrimary;
+  if (!known && rest.some(({ position }) => comparePositions(position, candidate.position) > 0)) return false;
   return nobodyElse && comparePositions(candidate.position, oldPrimary) >= 0;
 }
 

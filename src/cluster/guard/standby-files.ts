@@ -59,6 +59,20 @@ export function timelineIn(control: Uint8Array | undefined): number | null {
   return Math.max(view.getUint32(CHECKPOINT_TIMELINE_AT, true), view.getUint32(RECOVERY_TIMELINE_AT, true));
 }
 
+/** What a `pg_control` of PostgreSQL 17 says of its database; undefined where it is missing or of another layout. Pure. */
+export function controlIn(
+  control: Uint8Array | undefined,
+): { systemIdentifier: string; timeline: number; ranAsStandby: boolean } | undefined {
+  const [state, timeline] = [stateIn(control), timelineIn(control)];
+  if (control === undefined || state === undefined || timeline === null) return undefined;
+  const view = new DataView(control.buffer, control.byteOffset, control.byteLength);
+  return {
+    systemIdentifier: view.getBigUint64(0, true).toString(),
+    timeline,
+    ranAsStandby: STANDBY_STATES.has(state),
+  };
+}
+
 /** The state in `pg_control`, whose first fields have been the same in every version since 8.3. */
 function stateIn(control: Uint8Array | undefined): number | undefined {
   if (control === undefined || control.length < STATE_AT + 4) return undefined;

@@ -8,6 +8,7 @@ import {
   unheardWords,
   type CandidateState,
 } from '../failover/candidates';
+import { wakeCommand } from '../failover/commands';
 import { heldUpBy, namesFor } from '../failover/followers';
 import type { Ledger } from '../guard/ledger';
 import { isNamed, newerPrimary } from '../guard/named-nodes';
@@ -63,7 +64,7 @@ export function decidePromotion(
     refusal: `${silent.map(({ name }) => name).join(' and ')} may have acknowledged commits that nobody else has`,
     measured: told((state) => (silent.includes(state) ? unheardWords(state) : `${state.name} answers`)),
     limit: 'all of them answer, and say where their WAL ends',
-    next: silent[0] === undefined ? status : bringsBack(topology, silent[0]),
+    next: silent[0] === undefined || silent[0].answered ? status : bringsBack(topology, cluster, silent[0]),
   });
   const systems = new Set(standing.map(({ state }) => state.systemIdentifier));
   list.require('A4', systems.size <= 1, {
@@ -120,5 +121,8 @@ export function decidePromotion(
 }
 
 /** What has a node answer that does not. */
-const bringsBack = (topology: ClusterTopology, { name, missing }: CandidateState): string =>
-  missing === true ? makeContainer(topology, name) : `docker start ${name}`;
+const bringsBack = (
+  topology: ClusterTopology,
+  cluster: string,
+  { name, missing, container }: CandidateState,
+): string => (missing === true ? makeContainer(topology, name) : wakeCommand(cluster, name, container));

@@ -10,6 +10,8 @@ export interface CheckWords {
   limit: string;
   /** The command to run when it is not met. */
   next: string;
+  /** What else a person may do about it, at a price. */
+  instead?: string;
 }
 
 /** Collects the checks of one decision, in the order in which they were made. */
@@ -32,11 +34,21 @@ export class Checklist {
   }
 
   private add(id: string, result: 'ok' | 'refuse' | 'warn', words: CheckWords): boolean {
-    const { says, refusal, limit, next } = words;
+    const { says, refusal, limit, next, instead } = words;
     // What other programs said comes with line breaks and full stops of its own.
     const measured = words.measured.replace(/\s+/g, ' ').replace(/[.\s]+$/, '');
     if (result === 'ok') this.checks.push({ id, says, result, measured, limit });
-    else this.checks.push({ id, says, refusal, result, measured, limit, next });
+    else
+      this.checks.push({
+        id,
+        says,
+        refusal,
+        result,
+        measured,
+        limit,
+        next,
+        ...(instead === undefined ? {} : { instead }),
+      });
     return result === 'ok';
   }
 }

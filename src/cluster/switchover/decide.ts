@@ -93,7 +93,7 @@ export function decideSwitchover(
   checkPoolMode(list, observed.pooler);
   checkNoReplicationThrough(list, observed.pooler);
   checkClientsMayWait(list, observed, wish.holdLimitMs ?? topology.limits.hold, 'require');
-  checkNotHeld(list, topology, observed.pooler);
+  checkNotHeld(list, topology, observed);
   checkRoute(list, source, observed.pooler);
   return decision;
 }

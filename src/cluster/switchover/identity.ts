@@ -1,4 +1,6 @@
 import { clusterStatus, psql } from '../commands';
+import { repairCommand } from '../commands';
+import { rejoinCommand } from '../failover/commands';
 import { answers, presentNodes, primaries, type ObservedCluster, type ObservedNode } from '../observed';
 import type { Checklist } from './checklist';
 import { systemsNotReady } from './systems';
@@ -25,7 +27,6 @@ export function checkOnePrimary(
   const writable = primaries(observed);
   const named = writable.map((node) => `${node.name} on timeline ${node.sql?.timeline}`).join(' and ');
   const several = writable.length > 1;
-  const rogue = several ? rogueOf(writable, observed) : undefined;
   const route = observed.pooler.agent?.route;
   const one = list.require('A3', writable.length === 1, {
     says: 'exactly one node is writable',
@@ -42,13 +43,28 @@ export function checkOnePrimary(
             .map((node) => `${node.name} is ${node.sql === null ? 'not answering' : 'a standby'}`)
             .join(', '),
     limit: 'exactly 1',
-    next: several
-      ? rogue === undefined
-        ? clusterStatus(observed.cluster)
-        : `docker stop ${rogue.name}`
-      : (systemsNotReady(topology, observed)[0]?.next ?? 'veloz-ha runs --open'),
+    next: several ? oneTooMany(writable, observed) : nobodyWrites(topology, observed),
   });
   return one ? writable[0] : undefined;
+}
+
+/**
+ * What ends a second primary. Where clients are led to one of two, the other one is made its standby. Where nothing tells, or the two are
+ * of different database systems, so that the route may lead to an empty one, a person has to say which one ends.
+ */
+function oneTooMany(writable: readonly ObservedNode[], observed: ObservedCluster): string {
+  const systems = new Set(writable.map(({ sql }) => sql?.systemIdentifier));
+  const rogue = writable.length === 2 && systems.size === 1 ? rogueOf(writable, observed) : undefined;
+  if (rogue !== undefined) return rejoinCommand(observed.cluster, rogue.name);
+  const [oldest, ...others] = [...writable].sort((a, b) => (a.sql?.timeline ?? 0) - (b.sql?.timeline ?? 0));
+  const other = others.map(({ name }) => name).join(' or ');
+  return `docker stop ${oldest?.name}   # or ${other}: one that clients did not write to; then ${repairCommand(observed.cluster)}`;
+}
+
+/** What has somebody take writes again: a node that alone is in the way, or else a repair, which hears every node before it acts. */
+function nobodyWrites(topology: ClusterTopology, observed: ObservedCluster): string {
+  const [first, ...others] = systemsNotReady(topology, observed).map(({ next }) => next);
+  return first !== undefined && others.every((next) => next === first) ? first : repairCommand(observed.cluster);
 }
 
 /** A1: the primary is the one that the request names, where it names one. */

@@ -1,5 +1,6 @@
 import { clusterStatus, logs, psql, sqlName, sqlText } from '../commands';
 import { formatMs } from '../duration';
+import { repairCommand } from '../commands';
 import { lsnDistance } from '../lsn';
 import { replicationRowOf, standbys, type AnsweringNode, type NodeSql, type ObservedCluster } from '../observed';
 import { lowerSettings } from '../readiness/settings';
@@ -24,16 +25,17 @@ const STUCK_AFTER_MS = 1000;
 export const RELOAD = 'SELECT pg_reload_conf()';
 
 /** A6 and B1: the standby streams from this very primary. */
-export function checkStreaming(list: Checklist, { source, standby }: Pair): boolean {
+export function checkStreaming(list: Checklist, { cluster, source, standby }: Pair): boolean {
   const row = replicationRowOf(source, slotName(standby.name));
   const { receiver } = standby.sql;
   const [here, there] = [source.sql.timeline, standby.sql.timeline];
+  const next = `${repairCommand(cluster)}   # why it is so: ${logs(standby.name)}`;
   list.require('A6', here === there, {
     says: `${standby.name} is on the timeline of ${source.name}`,
     refusal: `${standby.name} is on another timeline than ${source.name}`,
     measured: here === there ? `timeline ${here}` : `timeline ${there}, the primary is on ${here}`,
     limit: 'the same timeline',
-    next: logs(standby.name),
+    next,
   });
   const seenThere =
     row === undefined
@@ -51,7 +53,7 @@ export function checkStreaming(list: Checklist, { source, standby }: Pair): bool
       refusal: `${standby.name} does not stream from ${source.name}`,
       measured: `${seenThere}, ${seenHere}`,
       limit: `streaming from ${source.internal.host}`,
-      next: logs(standby.name),
+      next,
     },
   );
 }

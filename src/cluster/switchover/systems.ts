@@ -1,9 +1,10 @@
 import { formatMs } from '../duration';
 import { clusterStatus, logs, repairCommand, watchRun, workflowIdOf } from '../commands';
 import { letIn } from '../control-path';
-import { presentNodes, primaries, type ObservedCluster, type ObservedNode } from '../observed';
+import { rejoinCommand } from '../failover/commands';
+import { presentNodes, primaries, replicationRowOf, type ObservedCluster, type ObservedNode } from '../observed';
 import { connectCommand, offNetworksSays } from '../off-networks';
-import type { ClusterTopology } from '../topology';
+import { slotName, type ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
 
 /** A system that can't be used now. */
@@ -29,7 +30,7 @@ function nodeNotReady(
   node: ObservedNode,
   cluster: string,
   topology: ClusterTopology,
-  primary?: string,
+  primary?: ObservedNode,
 ): NotReady | undefined {
   const { name, container, agent } = node;
   const silent = (why: string, next: string): NotReady => ({ name, kind: 'silent', why: without(name, why), next });
@@ -43,7 +44,12 @@ function nodeNotReady(
     );
   }
   if (!container.running) {
-    const next = container.status === 'paused' ? `docker unpause ${name}` : `docker start ${name}`;
+    const next =
+      container.status !== 'paused'
+        ? `docker start ${name}`
+        : isBeside(primary, name)
+          ? rejoinCommand(cluster, name)
+          : `docker unpause ${name}`;
     return silent(`its container is ${container.status}`, next);
   }
   if (agent === null) return silent(node.agentError ?? 'its agent does not answer', logs(name));
@@ -56,14 +62,25 @@ function nodeNotReady(
       name,
       kind: 'taken',
       why: `it is ${agent.desired} by ${workflow ?? run}${deadman}`,
-      next: workflow === undefined ? logs(name) : watchRun(workflow),
+      // A run that was terminated holds its nodes as one that goes on does.
+      next:
+        workflow === undefined
+          ? repairCommand(cluster)
+          : `${watchRun(workflow)}   # has it ended: ${repairCommand(cluster)}`,
     };
   }
-  if (agent.startGuard !== null) return { name, kind: 'guarded', why: agent.startGuard, next: logs(name) };
+  if (agent.startGuard !== null)
+    return {
+      name,
+      kind: 'guarded',
+      why: agent.startGuard,
+      // What a rejoin would end waits for a primary to copy, or says itself what has to be done.
+      next: primary !== undefined && agent.postgresState === 'stopped' ? rejoinCommand(cluster, name) : logs(name),
+    };
   if (node.sql === null) {
     const error = node.sqlError ?? 'no reason given';
     const next =
-      letIn(topology, name, error, primary) ??
+      letIn(topology, name, error, primary?.name) ??
       loginRefused(error, topology.postgres.control.passwordFrom) ??
       logs(name);
     return silent(`PostgreSQL does not answer: ${error}`, next);
@@ -71,16 +88,26 @@ function nodeNotReady(
   return undefined;
 }
 
-function poolerNotReady({ pooler, cluster }: ObservedCluster, topology: ClusterTopology): NotReady | undefined {
+/**
+ * Another node takes writes, and has no connection of this one. A frozen server asks nobody: were it the primary before, it would be one
+ * again as soon as it is thawed. A rejoin ends it first.
+ */
+const isBeside = (primary: ObservedNode | undefined, name: string): boolean =>
+  primary !== undefined && primary.name !== name && replicationRowOf(primary, slotName(name)) === undefined;
+
+function poolerNotReady(observed: ObservedCluster, topology: ClusterTopology): NotReady | undefined {
+  const { pooler, cluster } = observed;
   const { name } = pooler;
+  // To start it lets clients in on the route that it had: a repair first sees to it that exactly one node takes writes.
+  const wake = (command: string): string => (primaries(observed).length === 1 ? command : repairCommand(cluster));
   if (pooler.agent === null) {
     const why = without(name, pooler.agentError ?? 'its agent does not answer');
     const next = /no such container/i.test(why)
       ? 'veloz-ha stack up'
       : /is not running/i.test(why)
-        ? `docker start ${name}`
+        ? wake(`docker start ${name}`)
         : /is paused/i.test(why)
-          ? `docker unpause ${name}`
+          ? wake(`docker unpause ${name}`)
           : logs(name);
     return { name, kind: 'silent', why, next };
   }
@@ -108,7 +135,7 @@ export function systemsNotReady(topology: ClusterTopology, observed: ObservedClu
     const next = socket === undefined ? 'docker version' : `docker -H unix://${socket} version`;
     return [{ name: 'the Docker engine', kind: 'silent', why, next }];
   }
-  const primary = primaries(observed)[0]?.name;
+  const primary = primaries(observed)[0];
   return [
     ...presentNodes(observed).map((node) => nodeNotReady(node, observed.cluster, topology, primary)),
     poolerNotReady(observed, topology),

@@ -1,7 +1,15 @@
 import { disabledWords } from '../client-refusal';
-import { poolerConsole, routeByHand, sqlName, switchoverCommand, watchRun, workflowIdOf } from '../commands';
+import {
+  poolerConsole,
+  repairCommand,
+  routeByHand,
+  sqlName,
+  switchoverCommand,
+  watchRun,
+  workflowIdOf,
+} from '../commands';
 import { formatMs } from '../duration';
-import type { ObservedCluster, ObservedNode, ObservedPooler } from '../observed';
+import { primaries, type ObservedCluster, type ObservedNode, type ObservedPooler } from '../observed';
 import type { ClusterTopology } from '../topology';
 import type { Checklist } from './checklist';
 
@@ -66,8 +74,8 @@ export function checkClientsMayWait(
 }
 
 /** F2: nobody holds clients, nor keeps new ones out. */
-export function checkNotHeld(list: Checklist, topology: ClusterTopology, pooler: ObservedPooler): void {
-  const { name, agent, console: seen } = pooler;
+export function checkNotHeld(list: Checklist, topology: ClusterTopology, observed: ObservedCluster): void {
+  const { name, agent, console: seen } = observed.pooler;
   // A suspended one has no console for anybody new (E4).
   if (agent === null || seen === null) return;
   const holder = agent.holdRun === null ? undefined : (workflowIdOf(agent.holdRun) ?? agent.holdRun);
@@ -88,7 +96,10 @@ export function checkNotHeld(list: Checklist, topology: ClusterTopology, pooler:
     limit: 'not held, not paused',
     next:
       agent.holdRun === null
-        ? poolerConsole(name, seen.halted == null ? `RESUME ${sqlName(database)}` : 'RESUME')
+        ? // To resume it lets clients in: a repair first sees to it that exactly one node takes writes.
+          primaries(observed).length === 1
+          ? poolerConsole(name, seen.halted == null ? `RESUME ${sqlName(database)}` : 'RESUME')
+          : repairCommand(observed.cluster)
         : workflowIdOf(agent.holdRun) === undefined
           ? `docker exec ${name} veloz-agent observe`
           : watchRun(workflowIdOf(agent.holdRun) ?? ''),

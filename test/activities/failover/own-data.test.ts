@@ -254,10 +254,10 @@ describe('a primary that may come back, and a ledger that proves nothing', () =>
     });
   });
 
-  test('a person who says that it failed is asked as before: nothing is fenced for a look', async () => {
+  test('a person who says that one failed which hangs is asked as before: nothing is fenced for a look', async () => {
     cluster.freeze();
-    const { since: _since, ...byHand } = move;
-    move = byHand;
+    const { since: _since, ...said } = move;
+    move = { ...said, byHand: true };
     expect((await refusal()).message).toContain('I7');
     expect(fenced()).toEqual([]);
   });

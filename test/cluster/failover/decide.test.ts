@@ -1,4 +1,4 @@
-import { refusalSentence } from '../../../src/cluster/check';
+import { commandsOf, refusalSentence } from '../../../src/cluster/check';
 import { UNLIMITED_LOSS } from '../../../src/cluster/failover/commands';
 import type { CandidateState } from '../../../src/cluster/failover/candidates';
 import { decideFailover, type FailoverInput } from '../../../src/cluster/failover/decide';
@@ -161,6 +161,43 @@ describe('the ledger has to be confirmed just before the failure', () => {
     });
     expect(decision).toMatchObject({ lossBound: null, needsConsent: true });
     expect(decision.proof).toBeUndefined();
+  });
+});
+
+describe('a person who has not heard of the primary itself', () => {
+  const degraded: Ledger = { ...ledgerOf(), state: 'degraded', why: 'no standby confirms' };
+
+  test.each<[string, Ledger | null, string]>([
+    ['without a guard', null, 'B3'],
+    ['with a ledger that says degraded', degraded, 'I7'],
+  ])('%s is told first what loses nothing', (_what, ledger, id) => {
+    const check = checkOf(decide({ ledger, repairFirst: true }).checks, id);
+    expect(check).toMatchObject({
+      result: 'refuse',
+      next: 'veloz-ha repair --cluster veloz',
+      instead: `veloz-ha postgres promote --cluster veloz --to ${STANDBY} --allow-data-loss unlimited --reason "…"`,
+    });
+    expect(commandsOf([check]).map(({ command }) => command)).toEqual([check.next, check.instead]);
+    expect(checkOf(decide({ ledger }).checks, id)).toMatchObject({ next: check.instead });
+  });
+
+  test.each([
+    [undefined, `docker start ${STANDBY_2}`],
+    ['exited', `docker start ${STANDBY_2}`],
+    ['paused', `docker unpause ${STANDBY_2}`],
+    ['absent', 'veloz-ha stack up'],
+    ['running', 'veloz-ha postgres status --cluster veloz'],
+  ])('a member that gives no answer is woken by what helps: its container is %s', (container, next) => {
+    const candidates = [candidate(), silent(STANDBY_2, container === undefined ? {} : { container })];
+    expect(checkOf(decide({ ledger: both, candidates }).checks, 'I6').next).toBe(next);
+  });
+
+  test('a standby that has more than the candidate may have been the primary: the WAL of the one that is named proves nothing', () => {
+    const oldPrimary = { timeline: 3, lsn: '0/5000000' };
+    const candidates = [candidate(), second({ receivedLsn: '0/5000100', replayedLsn: '0/5000100' })];
+    const named = { candidates, target: STANDBY, oldPrimary };
+    expect(decide({ ...named, ledger: null }).lossBound).not.toBe(0);
+    expect(decide({ ...named, ledger: { ...degraded } }).lossBound).toBe(0);
   });
 });
 

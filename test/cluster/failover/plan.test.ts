@@ -53,6 +53,18 @@ describe('the plan of a failover', () => {
     expect(plan().steps.at(-1)?.says).toBe('Verify through the front door');
   });
 
+  test('says what it depends on where the failed primary is read first, and what happens else', () => {
+    const { steps, readsFirst, ...rest } = plan({ readsFirst: true });
+    expect(readsFirst).toBe(true);
+    expect(steps[0]?.says).toContain(`read its WAL; where ${STANDBY} has all of it, promote ${STANDBY}`);
+    expect(steps[0]?.undo).toBe(
+      `until the promotion: clients are let go, and ${PRIMARY} is started again in its place, as the primary`,
+    );
+    expect(rest.expectedHoldMs).toBeGreaterThan(3000);
+    expect(rest.expectedHoldBasis).toContain('three to six seconds more');
+    expect(plan().readsFirst).toBeUndefined();
+  });
+
   test('counts one hand-over a step at what it costs here, and none inside the hold', () => {
     const [cheap, dear] = [plan(), plan({ handover: { medianMs: 95 } })];
     for (const [index, step] of dear.steps.entries())

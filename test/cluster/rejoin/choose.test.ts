@@ -134,13 +134,13 @@ const refused: Record<string, Refused> = {
     make: picture,
     change: (seen) => Object.assign(seen.node(PRIMARY).sql, { inRecovery: true }),
     says: 'A3: no node is writable',
-    next: 'veloz-ha runs --open',
+    next: 'veloz-ha repair --cluster veloz',
   },
   'two take writes, and no name is given': {
     make: picture,
     change: (seen) => Object.assign(seen.node(STANDBY).sql, { inRecovery: false }),
     says: 'A3: two nodes are writable',
-    next: `docker stop ${STANDBY}`,
+    next: `veloz-ha postgres rejoin ${STANDBY} --cluster veloz`,
   },
   'two take writes, and the named one is where clients go': {
     make: picture,

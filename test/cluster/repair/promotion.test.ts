@@ -91,6 +91,15 @@ describe('every node is a standby: whom to promote', () => {
     expect(refusedBy(standby('a'), standby('b', { answered: false, problem: 'timeout' }))).toEqual(['I6']);
   });
 
+  test.each([
+    ['exited', 'docker start b'],
+    ['paused', 'docker unpause b'],
+    ['running', 'veloz-ha postgres status --cluster veloz'],
+  ])('one that gives no answer is woken by what helps: its container is %s', (container, next) => {
+    const silent = standby('b', { answered: false, problem: 'timeout', container });
+    expect(decide(standby('a'), silent).checks.find(({ id }) => id === 'I6')?.next).toBe(next);
+  });
+
   test('nobody, when one takes writes', () => {
     expect(refusedBy(standby('a'), standby('b', { inRecovery: false }))).toContain('I8');
   });

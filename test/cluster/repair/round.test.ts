@@ -103,7 +103,7 @@ describe('what a round of a repair does', () => {
         expect(e4(round)).toMatchObject({
           result: 'refuse',
           measured: expect.stringContaining(`${PRIMARY} and ${STANDBY} take writes`) as string,
-          next: 'veloz-ha postgres status --cluster veloz',
+          next: `docker stop ${PRIMARY}   # or ${STANDBY}: one that clients did not write to; then veloz-ha repair --cluster veloz`,
         });
       });
 

@@ -8,7 +8,7 @@ objects({
     change: (seen) => Object.assign(standby(seen).sql, { inRecovery: false, timeline: 4 }),
     id: 'A3',
     says: `two nodes are writable: ${PRIMARY} on timeline 3 and ${STANDBY} on timeline 4; the pooler sends clients to ${PRIMARY}:5432 (limit: exactly 1)`,
-    next: `docker stop ${STANDBY}`,
+    next: `veloz-ha postgres rejoin ${STANDBY} --cluster veloz`,
   },
   'two nodes are writable, and the pooler leads to the other one': {
     change: (seen) => {
@@ -20,7 +20,7 @@ objects({
     },
     id: 'A3',
     says: 'two nodes are writable',
-    next: `docker stop ${PRIMARY}`,
+    next: `veloz-ha postgres rejoin ${PRIMARY} --cluster veloz`,
   },
   'two nodes are writable, and nobody knows where the pooler leads': {
     change: (seen) => {
@@ -29,13 +29,19 @@ objects({
     },
     id: 'A3',
     says: 'the pooler sends clients to an unknown node',
-    next: 'veloz-ha postgres status --cluster veloz',
+    next: `docker stop ${PRIMARY}   # or ${STANDBY}: one that clients did not write to; then veloz-ha repair --cluster veloz`,
+  },
+  'two nodes are writable, of different database systems: the route may lead to the empty one': {
+    change: (seen) => Object.assign(standby(seen).sql, { inRecovery: false, timeline: 1, systemIdentifier: '99' }),
+    id: 'A3',
+    says: 'two nodes are writable',
+    next: `docker stop ${STANDBY}   # or ${PRIMARY}: one that clients did not write to; then veloz-ha repair --cluster veloz`,
   },
   'no node is writable': {
     change: (seen) => (primary(seen).sql.inRecovery = true),
     id: 'A3',
     says: `no node is writable: ${PRIMARY} is a standby, ${STANDBY} is a standby (limit: exactly 1)`,
-    next: 'veloz-ha runs --open',
+    next: 'veloz-ha repair --cluster veloz',
   },
   'the request expects another primary': {
     change: () => undefined,

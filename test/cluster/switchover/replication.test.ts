@@ -14,7 +14,7 @@ objects({
     change: (seen) => (standby(seen).sql.timeline = 2),
     id: 'A6',
     says: `${STANDBY} is on another timeline than ${PRIMARY}: timeline 2, the primary is on 3`,
-    next: `docker logs --tail 20 ${STANDBY}`,
+    next: `veloz-ha repair --cluster veloz   # why it is so: docker logs --tail 20 ${STANDBY}`,
   },
   'the target has no WAL receiver': {
     change: (seen) => {

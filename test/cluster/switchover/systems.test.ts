@@ -80,13 +80,13 @@ objects({
       }),
     id: 'E4',
     says: `${STANDBY} is not ready: it is held by switchover/veloz/x-1, and its dead-man switch starts it in 3.20 s`,
-    next: 'veloz-ha watch switchover/veloz/x-1',
+    next: 'veloz-ha watch switchover/veloz/x-1   # has it ended: veloz-ha repair --cluster veloz',
   },
   'a node is fenced by something that is no workflow': {
     change: (seen) => Object.assign(standby(seen).agent ?? {}, { desired: 'fenced', claimedBy: 'by-hand-1' }),
     id: 'E4',
     says: `${STANDBY} is not ready: it is fenced by by-hand-1 (`,
-    next: `docker logs --tail 20 ${STANDBY}`,
+    next: 'veloz-ha repair --cluster veloz',
   },
   'a node refuses to start as a second primary': {
     change: (seen) =>
