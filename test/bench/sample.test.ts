@@ -23,12 +23,12 @@ test('what is no seed is refused', () => {
   expect(() => sampleOf(points, 8, { VELOZ_HA_SEED: 'x' })).toThrow('VELOZ_HA_SEED is no whole number: x');
 });
 
-test('of a long suite about half is tried, the other half with other seeds, and all of it where all is wanted', () => {
+test('of a long suite about one in three is tried, the others with other seeds, and all of it where all is wanted', () => {
   const tried = (env: Record<string, string>) => points.filter((point) => isTried(point, env));
-  expect(tried({}).length).toBeGreaterThan(4);
-  expect(tried({}).length).toBeLessThan(16);
+  expect(tried({}).length).toBeGreaterThan(2);
+  expect(tried({}).length).toBeLessThan(14);
   expect(tried({ VELOZ_HA_SEED: '1' })).toEqual(tried({}));
-  const seeds = Array.from({ length: 12 }, (_, seed) => tried({ VELOZ_HA_SEED: `${seed}` }));
+  const seeds = Array.from({ length: 40 }, (_, seed) => tried({ VELOZ_HA_SEED: `${seed}` }));
   expect(new Set(seeds.flat()).size).toBe(points.length);
   expect(tried({ VELOZ_HA_TESTS: 'all' })).toEqual(points);
 });

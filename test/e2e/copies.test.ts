@@ -1,6 +1,7 @@
 import { Rig, failureOf } from './support/rig';
 import { untouched } from './support/refusal';
 import { jobOf, run } from './support/standby-runs';
+import { sampled as test } from './support/sample';
 import { docker, psql, roles, thenAlways, waitUntil, whole } from './support/stack';
 
 const VOLUME = '/var/lib/postgresql';

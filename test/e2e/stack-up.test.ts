@@ -1,3 +1,4 @@
+import { sampled as test } from './support/sample';
 import { cli, docker, thenAlways, trading, whole } from './support/stack';
 
 const IMAGE = 'veloz-ha/haproxy:3.0';
