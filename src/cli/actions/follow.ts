@@ -95,7 +95,7 @@ export function showDetached(cli: Cli, source: RunSource, says: string, state?: 
 function afterNoReport(workflowId: string, type: FailureType): string {
   const cluster = clusterOfId(workflowId);
   const repairs = type === 'Incomplete' && movesPostgres(runbookOfId(workflowId));
-  return inCluster(repairs ? 'veloz-ha repair --plan' : 'veloz-ha status', cluster);
+  return repairs ? inCluster('veloz-ha repair --plan', cluster) : inCluster('veloz-ha status', cluster);
 }
 
 /**

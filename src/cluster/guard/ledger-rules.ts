@@ -166,7 +166,7 @@ function whyAnotherHistory(ledger: Ledger, { name, timeline }: NodeAnswer): stri
   const wentBack = ledger.heard?.wentBack;
   if (wentBack === undefined || ledger.primary !== name || (timeline ?? ledger.timeline) !== ledger.timeline)
     return undefined;
-  return `${WENT_BACK}: ${name} had WAL up to ${wentBack.to}, and a standby had replayed ${wentBack.from} of it; its data were replaced by older ones, or its disk lost what it had written. What standbys confirm proves nothing, and commits may be on ${name} alone. To go on with ${name}: veloz-ha postgres rejoin STANDBY --method copy for each standby, which keeps aside what only that has, then veloz-ha guard stop, then veloz-ha guard start`;
+  return `${WENT_BACK}: ${name} had WAL up to ${wentBack.to}, and a standby had replayed ${wentBack.from} of it; its data were replaced by older ones, or its disk lost what it had written. What standbys confirm proves nothing, and commits may be on ${name} alone. To go on with ${name}: a rejoin of each standby with --method copy, which keeps aside what only that has, then guard stop, then guard start`;
 }
 
 /** Earlier rounds in which this very primary answered on this timeline, newest first, up to the first in which it did not. */

@@ -269,7 +269,7 @@ describe('a primary whose WAL went back', () => {
     const next = nextLedger(withHeard(ledger, heard), seen[2] as Round, policy, T0 + 1000, seen);
     expect(next).toMatchObject({ state: 'unknown', primary: PRIMARY, timeline: 3, epoch: 7 });
     expect(next?.why).toContain('had WAL up to 0/5000200, and a standby had replayed 0/5000400 of it');
-    expect(next?.why).toContain('veloz-ha postgres rejoin STANDBY --method copy');
+    expect(next?.why).toContain('a rejoin of each standby with --method copy');
     // And nothing more is news of it.
     expect(next && nextLedger(next, seen[2] as Round, policy, T0 + 2000, seen)).toBeUndefined();
   });
