@@ -194,7 +194,7 @@ describe('a person who has not heard of the primary itself', () => {
 
   test('a standby that has more than the candidate may have been the primary: the WAL of the one that is named proves nothing', () => {
     const oldPrimary = { timeline: 3, lsn: '0/5000000' };
-    const candidates = [candidate(), second({ receivedLsn: '0/5000100', replayedLsn: '0/5000100' })];
+    const candidates = [candidate(), second({ receivedLsn: '0/5000100' })];
     const named = { candidates, target: STANDBY, oldPrimary };
     expect(decide({ ...named, ledger: null }).lossBound).not.toBe(0);
     expect(decide({ ...named, ledger: { ...degraded } }).lossBound).toBe(0);
