@@ -20,7 +20,7 @@ function used(folder: string, ending: string): { calls: Set<string>; reads: Set<
   const names = (pattern: RegExp) => new Set([...text.matchAll(pattern)].map(([, name]) => name ?? ''));
   return {
     calls: names(/\b((?:pg|has|json)_[a-z_]+)\(/g),
-    reads: names(/\b(?:FROM|JOIN) (?:pg_catalog\.)?(pg_[a-z_]+)\b(?!\()/g),
+    reads: names(/\b(?:FROM|JOIN) (?:pg_catalog\.)?(pg_[a-z_]+)\b(?![(.])/g),
   };
 }
 /** What only the superuser of an agent calls or reads, over the socket. */

@@ -32,7 +32,7 @@ def reason(data: str, control: dict, answers: list) -> Optional[str]:
             continue
         end = wal.parse_lsn(answer.replayed)
         # What lies before the last checkpoint is here, and its segment may be gone.
-        if end <= wal.parse_lsn(control["checkpointLsn"]) or has_page(pg_wal, timeline, end - 1) is not False:
+        if end <= wal.parse_lsn(control["checkpointLsn"]) or page_is_here(pg_wal, timeline, end - 1) is not False:
             continue
         return (
             f"{answer.host}:{answer.port} is a standby that has replayed this timeline, {timeline}, up to {answer.replayed}, and "
@@ -42,7 +42,7 @@ def reason(data: str, control: dict, answers: list) -> Optional[str]:
     return None
 
 
-def has_page(pg_wal: str, timeline: int, position: int) -> Optional[bool]:
+def page_is_here(pg_wal: str, timeline: int, position: int) -> Optional[bool]:
     """Is the page of a position on the disk? None where nobody can tell, since a newer timeline was begun here or the disk does not say."""
     try:
         newest = wal.timelines(pg_wal)

@@ -121,9 +121,9 @@ const recordWords = {
   I6: 'every standby that may have the last commits answers',
 };
 
-/** The command that brings a node back loses nothing, and comes first; undefined where there is none. */
+/** The command that brings a node back loses nothing, and comes before what accepts a loss; undefined where there is none. */
 export const cured = (bringsBack: string | undefined, cure: Cure): Cure =>
-  bringsBack === undefined ? cure : { ...cure, next: bringsBack };
+  bringsBack === undefined ? cure : { next: bringsBack, instead: cure.instead ?? cure.next };
 
 /** B3, I7 and I6 by the ledger. */
 export function checkRecord(
