@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Guarded } from './support/guarded';
 import { run } from './support/standby-runs';
-import { sampled as test } from './support/sample';
+import { rarely as test } from './support/sample';
 import { cli, docker, look, PRIMARY, psql, STANDBY, thenAlways, waitUntil, whole } from './support/stack';
 
 const THIRD = 'veloz-postgres-standby-2';

@@ -7,7 +7,7 @@ import type { GuardState } from '../../src/workflows/guard-messages';
 import { lockWorkflowId } from '../../src/workflows/messages';
 import { Guarded } from './support/guarded';
 import { recoveredRedis, redis, wholeRedis } from './support/redis';
-import { sampled as test } from './support/sample';
+import { rarely as test } from './support/sample';
 import { docker, thenAlways, waitUntil, whole } from './support/stack';
 
 /** What hangs is ended after half a minute; the Sentinels take a master that says that it is a replica for down after about as long. */

@@ -24,11 +24,15 @@ export function sampleOf(points: readonly string[], count: number, env: Environm
   return points.filter((point) => taken.has(point));
 }
 
-/** Does this run try the test of this name? About one in three. */
-export function isTried(name: string, env: Environment = process.env): boolean {
+/** Of the tests of long suites, and of those that take minutes each, this share is tried. */
+const SHARE = 0.33;
+const RARE = 0.12;
+
+/** Does this run try the test of this name? About one in three, or the share that is given. */
+export function isTried(name: string, env: Environment = process.env, share = SHARE): boolean {
   if (isAll(env)) return true;
   const sum = [...name].reduce((sofar, letter) => (Math.imul(sofar, 31) + letter.charCodeAt(0)) | 0, 7);
-  return randomOf(seedOf(env), sum).next() < 0.33;
+  return randomOf(seedOf(env), sum).next() < share;
 }
 
 type Body<Row> = (...args: Row extends readonly unknown[] ? [...Row] : [Row]) => Promise<unknown>;
@@ -36,6 +40,11 @@ type Body<Row> = (...args: Row extends readonly unknown[] ? [...Row] : [Row]) =>
 /** A test of a long suite: as `test`, and skipped where the sample leaves it out. */
 export function sampled(name: string, body: () => Promise<unknown>, timeoutMs?: number): void {
   (isTried(name) ? test : test.skip)(name, body, timeoutMs);
+}
+
+/** The same for a test that takes minutes: about one in eight is tried. */
+export function rarely(name: string, body: () => Promise<unknown>, timeoutMs?: number): void {
+  (isTried(name, process.env, RARE) ? test : test.skip)(name, body, timeoutMs);
 }
 
 /** As `test.each`, each row by itself. */
