@@ -26,7 +26,7 @@ export function sampleOf(points: readonly string[], count: number, env: Environm
 
 /** Of the tests of long suites, and of those that take minutes each, this share is tried. */
 const SHARE = 0.33;
-const RARE = 0.12;
+const RARE = 0.08;
 
 /** Does this run try the test of this name? About one in three, or the share that is given. */
 export function isTried(name: string, env: Environment = process.env, share = SHARE): boolean {
@@ -42,7 +42,7 @@ export function sampled(name: string, body: () => Promise<unknown>, timeoutMs?: 
   (isTried(name) ? test : test.skip)(name, body, timeoutMs);
 }
 
-/** The same for a test that takes minutes: about one in eight is tried. */
+/** The same for a test that takes minutes: about one in twelve is tried. */
 export function rarely(name: string, body: () => Promise<unknown>, timeoutMs?: number): void {
   (isTried(name, process.env, RARE) ? test : test.skip)(name, body, timeoutMs);
 }
