@@ -57,8 +57,10 @@ local function look()
     for name, server in pairs(core.backends[BACKEND].servers) do
         if name ~= "waiting-room" then
             local stats = server:get_stats()
-            if stats.status:match("^UP") then ready = true end
-            if stats.status:match("^DRAIN") and stats.check_status == "L7OK" then drained[#drained + 1] = server end
+            -- One that is up and has no weight gets no request, whatever its status says.
+            local idle = stats.status:match("^DRAIN") or tonumber(stats.weight) == 0
+            if stats.status:match("^UP") and not idle then ready = true end
+            if idle and stats.check_status == "L7OK" then drained[#drained + 1] = server end
             if stats.status:match("^DOWN") and (stats.check_status or "") == "" then unchecked[#unchecked + 1] = server end
         end
     end
