@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Coroutine, Optional
 
-from . import arguments, wire
+from . import arguments, wal, wire
 from .control_session import open_control
 from .wire import LoginError, ServerError
 
@@ -19,8 +19,7 @@ _QUESTION = (
     "SELECT pg_is_in_recovery() AS recovering, s.system_identifier AS system, CASE WHEN pg_is_in_recovery() THEN NULL "
     "ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END AS timeline, "
     "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END AS replayed, "
-    "CASE WHEN pg_is_in_recovery() THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()), "
-    "(SELECT min_recovery_end_timeline FROM pg_control_recovery())) END AS replayed_timeline FROM pg_control_system() s"
+    "pg_size_bytes(current_setting('wal_segment_size')) AS segment FROM pg_control_system() s"
 )
 
 
@@ -61,8 +60,13 @@ class Answer:
         return self.speaks and not self.writable and not self.standby
 
 
-async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_MS) -> Answer:
-    """What one node says about itself; never raises, never takes longer than the limit."""
+async def ask(
+    peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_MS, replay: bool = False
+) -> Answer:
+    """What one node says about itself; never raises, never takes longer than the limit.
+
+    `replay`: of a standby also the timeline of what it has replayed last.
+    """
     answer = Answer(peer["host"], peer["port"])
 
     async def conversation() -> None:
@@ -70,6 +74,8 @@ async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_
         try:
             answer.speaks = True
             (row,) = await connection.query(_QUESTION)
+            if replay and row["replayed"]:
+                answer.replayed_timeline = await _timeline_of(connection, row["replayed"], int(row["segment"]))
         finally:
             connection.close()
         answer.standby = row["recovering"] == "t"
@@ -77,9 +83,17 @@ async def ask(peer: dict, user: str, password: str, limit_ms: int = PROBE_LIMIT_
         answer.system_identifier = row["system"]
         answer.timeline = int(row["timeline"], 16) if row["timeline"] else None
         answer.replayed = row["replayed"]
-        answer.replayed_timeline = int(row["replayed_timeline"]) if row["replayed_timeline"] else None
 
     return await _answered(answer, conversation(), limit_ms)
+
+
+async def _timeline_of(connection, replayed: str, segment_size: int) -> Optional[int]:
+    """The timeline of the WAL that a standby has replayed last: its control file names an older one until its next restartpoint."""
+    name = wal.segment_name(0, (wal.parse_lsn(replayed) - 1) // segment_size, segment_size)[8:]
+    (row,) = await connection.query(
+        f"SELECT max(substr(w.name, 1, 8)) AS timeline FROM pg_ls_waldir() w WHERE substr(w.name, 9) = '{name}'"
+    )
+    return int(row["timeline"], 16) if row["timeline"] else None
 
 
 async def ask_briefly(peer: dict, limit_ms: int = PROBE_LIMIT_MS) -> Answer:
@@ -109,9 +123,11 @@ async def _answered(answer: Answer, conversation: Coroutine, limit_ms: int) -> A
     return answer
 
 
-async def ask_all(peers: list, user: str, password: str, limit_ms: int = PROBE_LIMIT_MS) -> list:
+async def ask_all(
+    peers: list, user: str, password: str, limit_ms: int = PROBE_LIMIT_MS, replay: bool = False
+) -> list:
     """Asks all at the same time."""
-    return list(await asyncio.gather(*(ask(peer, user, password, limit_ms) for peer in peers)))
+    return list(await asyncio.gather(*(ask(peer, user, password, limit_ms, replay) for peer in peers)))
 
 
 async def answer_ask(message: dict, user: str, password: str) -> dict:

@@ -288,7 +288,7 @@ class PostgresSupervisor(NodeAgent):
         return second or await self.on_disk(lost_wal.reason, self.settings.data, control, answers)
 
     async def ask(self, addresses: list) -> list:
-        return await peers.ask_all(addresses, self.settings.ha_user, self.settings.ha_password)
+        return await peers.ask_all(addresses, self.settings.ha_user, self.settings.ha_password, replay=True)
 
     def control(self) -> dict:
         return read_control(self.settings.data, self.settings.bin)
