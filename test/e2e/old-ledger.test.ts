@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { faultsOf } from '../../src/bench/faults';
 import { Guarded } from './support/guarded';
+import { idle } from './support/idle';
 import { sampled as test } from './support/sample';
 import {
   cluster,
@@ -15,8 +16,6 @@ import {
   whole,
 } from './support/stack';
 
-/** Longer than PostgreSQL takes to note the running transactions in its WAL once it is idle: 15 s, and its writer sleeps for 10 s. */
-const IDLE_LIMIT_MS = 30_000;
 /** The end of a run that was refused: a back-off follows, unless the primary was well again by then. */
 const isEnd = (kind: string): boolean => kind === 'backoff' || kind === 'failover';
 /** Longer than a ledger proves anything after its last confirmation, in milliseconds. */
@@ -47,24 +46,6 @@ describe('the primary fails while nobody watches', () => {
     psql(node, statement);
     psql(node, 'SELECT pg_reload_conf()');
   };
-
-  /** What an idle server still notes in its WAL is noted now: what it notes in its last moment is on no standby. */
-  async function idle(node: string): Promise<void> {
-    // So is an ANALYZE that autovacuum does of its own.
-    setting(node, 'ALTER SYSTEM SET autovacuum = off');
-    psql(node, 'CHECKPOINT');
-    const end = () => psql(node, 'SELECT pg_current_wal_insert_lsn()');
-    const since = end();
-    const began = Date.now();
-    await waitUntil(
-      'the last note of an idle server',
-      // One that noted it before the first look notes nothing more.
-      () => end() !== since || Date.now() - began > IDLE_LIMIT_MS,
-      2 * IDLE_LIMIT_MS,
-    );
-    // The standby has it too.
-    await sleep(1000);
-  }
 
   /** Nobody watches, commits wait for nobody, and 1000 rows are on the primary alone. */
   async function rowsOnlyThere({ primary, standby }: { primary: string; standby: string }): Promise<void> {

@@ -1,11 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Report } from '../../src/workflows/run-state';
 import { Guarded } from './support/guarded';
+import { idle } from './support/idle';
 import { sampled as test } from './support/sample';
 import { cli, docker, look, psql, recovered, roles, trading, waitUntil, whole } from './support/stack';
-
-/** Longer than PostgreSQL takes to note the running transactions in its WAL once it is idle: 15 s, and its writer sleeps for 10 s. */
-const IDLE_LIMIT_MS = 30_000;
 
 /** A failover by a person's word in a cluster that nobody guards: the primary's container has ended, and it is fenced and read. */
 describe('nobody guards the cluster, and its primary is killed', () => {
@@ -39,22 +36,6 @@ describe('nobody guards the cluster, and its primary is killed', () => {
       (await look()).nodes.some(({ name, sql }) => name === node && sql?.inRecovery === inRecovery),
     );
   const statusOf = (node: string) => docker('inspect', '-f', '{{.State.Status}}', node).trim();
-
-  /** What an idle server still notes in its WAL is noted now, and the standby has it: what it notes in its last moment is on no standby. */
-  async function idle(node: string): Promise<void> {
-    psql(node, 'ALTER SYSTEM SET autovacuum = off');
-    psql(node, 'SELECT pg_reload_conf()');
-    psql(node, 'CHECKPOINT');
-    const end = () => psql(node, 'SELECT pg_current_wal_insert_lsn()');
-    const since = end();
-    const began = Date.now();
-    await waitUntil(
-      'the last note of an idle server',
-      () => end() !== since || Date.now() - began > IDLE_LIMIT_MS,
-      2 * IDLE_LIMIT_MS,
-    );
-    await sleep(1000);
-  }
 
   test('the plan says that it is read first, and the standby, which has all of it, is promoted with that proof', async () => {
     const before = await roles();

@@ -1,4 +1,4 @@
-import { clusterStatus } from '../commands';
+import { clusterStatus, wakeContainer } from '../commands';
 
 /** The bound of a consent that accepts any loss, also an unknown one. */
 export const UNLIMITED_LOSS = Number.MAX_SAFE_INTEGER;
@@ -29,6 +29,5 @@ export function rejoinCommand(cluster: string, node: string): string {
  */
 export function wakeCommand(cluster: string, name: string, container: string | undefined): string {
   if (container === 'running' || container === 'restarting') return clusterStatus(cluster);
-  if (container === 'absent') return 'veloz-ha stack up';
-  return container === 'paused' ? `docker unpause ${name}` : `docker start ${name}`;
+  return wakeContainer(name, container) ?? `docker start ${name}`;
 }
