@@ -122,7 +122,9 @@ test('a worker that dies in the middle of a move costs no order: another one goe
   expect(report).toMatchObject({ outcome: expect.stringContaining('completed') as string });
   expect(report?.maintenance?.moves.map(({ tier }) => tier)).toEqual(tiers);
   const now = await settled();
-  for (const tier of tiers) expect([tier, now[tier] === before[tier]]).toEqual([tier, false]);
+  // Engines decide themselves: where the machine stands still for longer than the lock in Redis lives (2 s), the other one takes over, and
+  // that the run moved the engine once stands in its report.
+  expect([now.redis === before.redis, now.postgres === before.postgres]).toEqual([false, false]);
 });
 
 test('on the command line: started, held, shown, refused a second time, and finished', async () => {

@@ -25,10 +25,10 @@ export function sampleOf(points: readonly string[], count: number, env: Environm
 }
 
 /** Of the tests of long suites, and of those that take minutes each, this share is tried. */
-const SHARE = 0.33;
-const RARE = 0.08;
+const SHARE = 0.25;
+const RARE = 0.05;
 
-/** Does this run try the test of this name? About one in three, or the share that is given. */
+/** Does this run try the test of this name? About one in four, or the share that is given. */
 export function isTried(name: string, env: Environment = process.env, share = SHARE): boolean {
   if (isAll(env)) return true;
   const sum = [...name].reduce((sofar, letter) => (Math.imul(sofar, 31) + letter.charCodeAt(0)) | 0, 7);
@@ -42,7 +42,7 @@ export function sampled(name: string, body: () => Promise<unknown>, timeoutMs?: 
   (isTried(name) ? test : test.skip)(name, body, timeoutMs);
 }
 
-/** The same for a test that takes minutes: about one in twelve is tried. */
+/** The same for a test that takes minutes: about one in twenty is tried. */
 export function rarely(name: string, body: () => Promise<unknown>, timeoutMs?: number): void {
   (isTried(name, process.env, RARE) ? test : test.skip)(name, body, timeoutMs);
 }
