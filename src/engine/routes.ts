@@ -32,6 +32,8 @@ const stepDownSchema = z.strictObject({
   run: z.string().min(1).max(200),
 });
 const runSchema = z.strictObject({ run: z.string().min(1).max(200) });
+/** An epoch as an entity tag: `"7"`. */
+const IF_MATCH = /^"(\d{1,15})"$/;
 
 /** What an engine says about itself. */
 export interface Health {
@@ -180,7 +182,14 @@ export function createRoutes(parts: Parts): (request: EngineRequest) => Promise<
       return refuse(route, 422, 'bad_request', z.prettifyError(asked.error).replace(/\s*\n\s*/g, ' '));
     try {
       const { run } = asked.data;
-      if (request.path === '/admin/step-down') return { route, status: 200, body: await leader.stepDown(asked.data) };
+      if (request.path === '/admin/step-down') {
+        const tag = request.header('if-match');
+        const epoch = tag === undefined ? undefined : IF_MATCH.exec(tag)?.[1];
+        if (tag !== undefined && epoch === undefined)
+          return refuse(route, 422, 'bad_request', `If-Match is ${tag} (limit: an epoch in quotation marks, like "7")`);
+        const body = await leader.stepDown({ ...asked.data, ...(epoch === undefined ? {} : { epoch: Number(epoch) }) });
+        return { route, status: 200, body };
+      }
       const handed = request.path === '/admin/drain' ? await leader.drain(run) : await leader.undrain();
       return { route, status: 200, body: { node, run, drained: leader.drained, handover: handed ?? null } };
     } catch (error) {

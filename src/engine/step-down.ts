@@ -20,7 +20,7 @@ export interface StepDownResult {
 /** A step-down that was not carried out: the engine goes on as before. */
 export class StepDownRefused extends Error {
   constructor(
-    readonly status: 409 | 422 | 503,
+    readonly status: 409 | 412 | 422 | 503,
     what: string,
   ) {
     super(what);
@@ -32,6 +32,8 @@ export class StepDownRefused extends Error {
 export interface StepDownRequest {
   run: string;
   to?: string;
+  /** The epoch that is to end; default: whichever it is. One who asks late would else end somebody else's. */
+  epoch?: number;
 }
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
@@ -66,10 +68,15 @@ export class StepDown {
     return result;
   }
 
-  private async handOver({ run, to }: StepDownRequest): Promise<StepDownResult> {
+  private async handOver({ run, to, epoch: asked }: StepDownRequest): Promise<StepDownResult> {
     const { standing, lock, times } = this;
     if (standing.role === 'taking') await standing.changed(times.handoverMs);
     if (standing.role !== 'active') return this.unchanged(run);
+    if (asked !== undefined && asked !== standing.ownEpoch)
+      throw new StepDownRefused(
+        412,
+        `${this.node} is active in epoch ${standing.ownEpoch}, and epoch ${asked} was to end: it goes on as before`,
+      );
     await this.someoneCanTakeOver(to);
     const epoch = standing.ownEpoch;
     const began = performance.now();

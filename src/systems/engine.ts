@@ -19,10 +19,11 @@ export interface EngineClient {
   /** Whether it takes orders now. @throws Error when it does not answer in time */
   ready(): Promise<boolean>;
   /**
-   * Finishes what is in flight and hands the lock over; on an engine that is standby it changes nothing.
+   * Finishes what is in flight and hands the lock over; on an engine that is standby it changes nothing. With `epoch`, nothing changes
+   * where it is active in another one: whoever asks late would end what somebody else began.
    * @throws EngineRefusal when it would not
    */
-  stepDown(request: { run: string; to?: string }): Promise<void>;
+  stepDown(request: { run: string; to?: string; epoch?: number }): Promise<void>;
   /** Takes no lock and no orders from now on; hands over first where it is active. @throws EngineRefusal */
   drain(run: string): Promise<void>;
   /** Ends {@link drain}. @throws EngineRefusal */
@@ -62,10 +63,10 @@ export function createEngineClient(at: Endpoint, token: () => string): EngineCli
       throw new Error(`${base}${path}: ${whyNot(error, limitMs)}`, { cause: error });
     }
   };
-  const administer = async (path: string, body: object): Promise<void> => {
+  const administer = async (path: string, body: object, headers: Record<string, string> = {}): Promise<void> => {
     const answer = await ask(path, ADMIN_LIMIT_MS, {
       method: 'POST',
-      headers: { authorization: `Bearer ${token()}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${token()}`, 'content-type': 'application/json', ...headers },
       body: JSON.stringify(body),
     });
     if (answer.status !== 200)
@@ -79,7 +80,13 @@ export function createEngineClient(at: Endpoint, token: () => string): EngineCli
     async ready() {
       return (await ask('/health/ready', HEALTH_LIMIT_MS)).status === 200;
     },
-    stepDown: ({ run, to }) => administer('/admin/step-down', to === undefined ? { run } : { run, to }),
+    // In a header: an engine of an earlier version refuses what it does not know in the body.
+    stepDown: ({ run, to, epoch }) =>
+      administer(
+        '/admin/step-down',
+        to === undefined ? { run } : { run, to },
+        epoch === undefined ? {} : { 'if-match': `"${epoch}"` },
+      ),
     drain: (run) => administer('/admin/drain', { run }),
     undrain: (run) => administer('/admin/ready', { run }),
   };

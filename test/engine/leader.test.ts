@@ -167,6 +167,14 @@ describe('a step-down', () => {
     turn?.end();
   });
 
+  test('is refused where another epoch was to end: who asks late ends nothing that somebody else began', async () => {
+    const { one, two } = await pair();
+    await one.stepDown({ run: 'r', to: 'engine-2', epoch: 1 });
+    await two.stepDown({ run: 's', to: 'engine-1', epoch: 2 });
+    await expect(one.stepDown({ run: 'r', to: 'engine-2', epoch: 1 })).rejects.toEqual(refusal(412));
+    expect(one).toMatchObject({ role: 'active', epoch: 3 });
+  });
+
   test('is refused, and nothing changes, where nobody could take over', async () => {
     const { one } = await pair();
     await expect(one.stepDown({ run: 'r', to: 'engine-1' })).rejects.toEqual(refusal(422));

@@ -5,6 +5,7 @@ import { createEngineClient, EngineRefusal, readHealth } from '../../src/systems
 interface Seen {
   request: string;
   authorization: string | undefined;
+  ifMatch: string | undefined;
   body: string;
 }
 
@@ -23,8 +24,8 @@ describe('the client of an engine', () => {
       let body = '';
       request.on('data', (chunk: Buffer) => (body += chunk.toString()));
       request.on('end', () => {
-        const { authorization } = request.headers;
-        seen.push({ request: `${request.method ?? ''} ${request.url ?? ''}`, authorization, body });
+        const { authorization, 'if-match': ifMatch } = request.headers;
+        seen.push({ request: `${request.method ?? ''} ${request.url ?? ''}`, authorization, ifMatch, body });
         response.writeHead(answer.status).end(answer.body);
       });
     });
@@ -61,6 +62,15 @@ describe('the client of an engine', () => {
     ]);
     expect(new Set(seen.map(({ authorization }) => authorization))).toEqual(new Set(['Bearer secret']));
     expect(JSON.parse(seen[0]?.body ?? '')).toEqual({ run: 'r', to: 'engine-2' });
+  });
+
+  test('names the epoch that is to end beside the body: an engine of an earlier version takes no key that it does not know', async () => {
+    await client().stepDown({ run: 'r', epoch: 7 });
+    await client().stepDown({ run: 'r' });
+    expect(seen.map(({ ifMatch, body }) => [ifMatch, body])).toEqual([
+      ['"7"', '{"run":"r"}'],
+      [undefined, '{"run":"r"}'],
+    ]);
   });
 
   test('a refusal has its status and what the engine said, and never the token', async () => {

@@ -66,10 +66,11 @@ export async function handOverEngine(deps: ActivityDeps, request: HandoverReques
         const left = await ensureState(access, source, 'ready').then(() => undefined, refusalOf);
         throw left === undefined ? rolledBack(refusalOf(error)) : leftDrained(refusalOf(error), source, left);
       }
+      const { epoch } = active;
       active = await recorder.run(
         'hand over',
         `${source} hands its lock to ${target}`,
-        () => stepDown(access, request, permit),
+        () => stepDown(access, request, epoch, permit),
         (one) => `epoch ${request.epoch} → ${one.epoch}`,
       );
     }
@@ -140,18 +141,18 @@ async function untilIdle(access: EngineAccess, source: string): Promise<string> 
 }
 
 /**
- * Has the source step down, and sees who is active then, whatever its answer was.
+ * Has the source step down in the epoch in which this attempt saw it active, and sees who is active then, whatever its answer was.
  * @throws ApplicationFailure `RolledBack` when that is still the source
  */
-async function stepDown(access: EngineAccess, request: HandoverRequest, permit: Permit) {
+async function stepDown(access: EngineAccess, request: HandoverRequest, epoch: number, permit: Permit) {
   const { source, target, run } = request;
-  // An engine obeys whoever has its token, however late.
+  // An engine obeys whoever has its token. The epoch is for one that stands still after this, or whose request is late.
   await permit.may(`have ${source} hand its lock over`);
   let refusal: string | undefined;
   // Its answer comes only when it has seen the heir; the heir itself is asked meanwhile.
   const stepping = access
     .engine(source)
-    .stepDown({ run, to: target })
+    .stepDown({ run, to: target, epoch })
     .catch((error: unknown) => void (refusal = refusalOf(error)));
   const taken = await soon(TAKE_OVER_LIMIT_MS, 4, async () => {
     if (refusal !== undefined) return null;

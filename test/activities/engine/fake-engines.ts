@@ -122,8 +122,10 @@ export class FakeEngines implements EngineSystems {
           drained: me.drained,
         })),
       ready: () => answering(() => this.holder === me.name && !me.drained),
-      stepDown: ({ to }) =>
+      stepDown: ({ to, epoch }) =>
         answering(() => {
+          if (this.holder === me.name && epoch !== undefined && epoch !== this.epoch)
+            throw new EngineRefusal(412, `${me.name} is active in epoch ${this.epoch}`);
           this.changes.push(`step-down ${me.name}`);
           if (this.holder === me.name) this.handOver(me.name, to);
         }),

@@ -120,6 +120,18 @@ describe('a hand-over of the engines', () => {
     expect(world.up.get(SECOND)).toBe(true);
   });
 
+  test('ends no turn that somebody else began after it looked', async () => {
+    const world = new FakeEngines();
+    // Handed over and back by others, right before this attempt asks.
+    const faultPoint = (at: string) => {
+      if (at === 'hold:hand over') world.epoch = 9;
+    };
+    const failure = await handOverEngine(world.deps({ faultPoint }), request).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ type: 'RolledBack', message: expect.stringContaining('in epoch 9') as string });
+    expect([world.holder, world.epoch]).toEqual([FIRST, 9]);
+    expect(Object.fromEntries(world.admin)).toEqual({ [FIRST]: 'ready', [SECOND]: 'ready' });
+  });
+
   test('is put back when the answer is lost and the source went on as before', async () => {
     const world = new FakeEngines();
     world.whileSteppingDown = () => {
