@@ -11,6 +11,23 @@ const listed = (name: string) =>
   [...(new RegExp(`^${name} = \\(([\\s\\S]*?)^\\)`, 'm').exec(own)?.[1] ?? '').matchAll(/"(\w+)/g)].map(
     ([, item]) => item,
   );
+/** Functions that SQL calls as other languages call theirs: only in a statement they are PostgreSQL's. What has syntax of its own is none. */
+const plain = new Set(
+  (
+    'abs age array_agg array_length array_position array_remove array_to_string ascii bool_and bool_or btrim ceil chr ' +
+    'clock_timestamp concat concat_ws convert_from convert_to count current_database current_schema current_setting date_part ' +
+    'date_trunc decode div encode every exp extract floor format generate_series hashtext inet_client_addr inet_server_addr initcap ' +
+    'length ln lower lpad ltrim make_interval max md5 min mod now octet_length power quote_ident quote_literal random regexp_count ' +
+    'regexp_match regexp_matches regexp_replace repeat reverse round row_number row_to_json rpad rtrim set_config sha256 sign ' +
+    'split_part sqrt starts_with statement_timestamp string_agg string_to_array strpos substr substring sum to_char to_hex to_json ' +
+    'to_jsonb to_number to_regclass to_timestamp translate trunc unnest upper version width_bucket'
+  ).split(' '),
+);
+/** What statements in the sources call; comments have apostrophes of their own. */
+const statements = (text: string): string[] =>
+  [...text.replace(/\/\*[^]*?\*\/|^\s*(?:\/\/|#).*$|"""/gm, '').matchAll(/`[^`]*\bSELECT\b[^`]*`|'[^'\n]*\bSELECT\b[^'\n]*'|"[^"\n]*\bSELECT\b[^"\n]*"/g)]
+    .flatMap(([statement]) => [...statement.matchAll(/(?<![.\w])([a-z_][a-z_0-9]*)\(/g)])
+    .map(([, name]) => name ?? '');
 /** Functions of the catalog that the sources name with a bracket, and relations after FROM and JOIN. */
 function used(folder: string, ending: string): { calls: Set<string>; reads: Set<string> } {
   const files = readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).filter((name) =>
@@ -19,7 +36,7 @@ function used(folder: string, ending: string): { calls: Set<string>; reads: Set<
   const text = files.map((name) => read(path.join(folder, name))).join('\n');
   const names = (pattern: RegExp) => new Set([...text.matchAll(pattern)].map(([, name]) => name ?? ''));
   return {
-    calls: names(/\b((?:pg|has|json)_[a-z_]+)\(/g),
+    calls: new Set([...names(/\b((?:pg|has|json)_[a-z_]+)\(/g), ...statements(text).filter((name) => plain.has(name))]),
     reads: names(/\b(?:FROM|JOIN) (?:pg_catalog\.)?(pg_[a-z_]+)\b(?![(.])/g),
   };
 }

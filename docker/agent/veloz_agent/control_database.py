@@ -52,10 +52,11 @@ _MAY_REWIND = "pg_read_binary_file(text, bigint, bigint, boolean)"
 # src/systems/control-rights.ts.
 CALLED = (
     # Reads.
-    "age", "bool_or", "clock_timestamp", "concat_ws", "count", "current_database", "current_setting", "extract", "format",
+    "age", "bool_or", "clock_timestamp", "concat_ws", "count", "current_database", "current_setting", "div",
+    "extract", "format",
     "generate_series", "has_database_privilege", "has_function_privilege", "has_parameter_privilege", "has_schema_privilege",
-    "has_table_privilege", "inet_server_addr", "json_agg", "json_build_object", "json_object_agg", "lower", "max", "min", "now",
-    "set_config", "split_part", "starts_with", "substr", "sum", "to_hex", "to_json", "to_jsonb", "to_regclass", "unnest",
+    "has_table_privilege", "inet_server_addr", "json_agg", "json_build_object", "json_object_agg", "lower", "lpad", "max", "min", "mod", "now",
+    "set_config", "split_part", "starts_with", "substr", "sum", "to_hex", "to_json", "to_jsonb", "to_regclass", "unnest", "upper",
     "aclexplode", "pg_backend_pid", "pg_blocking_pids", "pg_current_wal_flush_lsn", "pg_current_wal_insert_lsn",
     "pg_current_wal_lsn", "pg_database_size", "pg_encoding_to_char", "pg_get_replication_slots", "pg_get_wal_replay_pause_state",
     "pg_has_role", "pg_is_in_recovery", "pg_is_wal_replay_paused", "pg_last_wal_receive_lsn", "pg_last_wal_replay_lsn",
