@@ -93,7 +93,7 @@ class FenceForGoodTest(unittest.IsolatedAsyncioTestCase):
             agent.server = Server(agent, agent.heeds)
             agent.stopping = False
 
-        async def ask(_addresses):
+        async def ask(_addresses, replay=False):
             return self.answers
 
         agent.launch = launch

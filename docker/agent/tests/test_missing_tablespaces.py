@@ -62,6 +62,11 @@ class MakeTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(await self.make({}, crashes=2), ["of-wal"])
         self.assertEqual(self.read, [CONTROL])
 
+    async def test_a_server_that_ends_for_another_reason_does_not_read_it_before_each_start(self):
+        for crashes in range(1, 11):
+            await self.make({}, crashes=crashes)
+        self.assertEqual(len(self.read), 4)
+
     async def test_so_is_one_of_an_upstream_that_is_gone(self):
         self.assertEqual(await self.make(ConnectionRefusedError()), [])
         self.assertEqual(await self.make(ConnectionRefusedError(), crashes=2), ["of-wal"])
@@ -77,7 +82,7 @@ class MakeTest(unittest.IsolatedAsyncioTestCase):
 class StartTest(unittest.IsolatedAsyncioTestCase):
     """The agent starts its server again, which ended by itself."""
 
-    async def start(self, standby):
+    async def start(self, standby, fails=None):
         with tempfile.TemporaryDirectory() as volume, unittest.mock.patch("veloz_agent.postgres_server.log"):
             settings = PostgresSettings({"VELOZ_NODE": "a"})
             settings.data, settings.own = os.path.join(volume, "data"), os.path.join(volume, "veloz")
@@ -97,6 +102,8 @@ class StartTest(unittest.IsolatedAsyncioTestCase):
 
             async def make(_settings, upstream, _reader, crashes):
                 done.append((upstream, crashes))
+                if fails:
+                    raise fails
 
             with unittest.mock.patch.object(missing_tablespaces, "make", make):
                 await agent._start_when_allowed(0)
@@ -105,6 +112,9 @@ class StartTest(unittest.IsolatedAsyncioTestCase):
     async def test_directories_are_made_before_a_standby_starts_and_not_before_a_primary(self):
         self.assertEqual(await self.start(standby=True), [(UPSTREAM, 1), "launched"])
         self.assertEqual(await self.start(standby=False), ["launched"])
+
+    async def test_whatever_is_odd_about_them_the_start_is_tried(self):
+        self.assertEqual(await self.start(standby=True, fails=KeyError("odd")), [(UPSTREAM, 1), "launched"])
 
 
 class CreatedTest(unittest.IsolatedAsyncioTestCase):

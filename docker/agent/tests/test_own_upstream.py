@@ -49,7 +49,7 @@ class OwnUpstreamTest(unittest.IsolatedAsyncioTestCase):
         self.keeps_wal = True
         self.asked = []
 
-        async def ask(_addresses):
+        async def ask(_addresses, replay=False):
             return self.answers
 
         async def ensure_slot(_settings, upstream):

@@ -1,5 +1,6 @@
 import asyncio
 import unittest
+import unittest.mock
 
 import support  # noqa: F401
 
@@ -31,6 +32,17 @@ class AskTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(answer["problem"], "no answer within 50 ms")
         self.assertEqual(answer["host"], "127.0.0.1")
         self.assertGreaterEqual(answer["ms"], 50)
+
+    async def test_what_a_standby_is_stays_known_when_its_second_answer_is_late(self):
+        row = {"recovering": "t", "system": "7", "timeline": None, "replayed": "0/3000000", "segment": "16777216"}
+        for replay in (False, True):
+            connection = unittest.mock.AsyncMock()
+            connection.close = unittest.mock.Mock()
+            connection.query.side_effect = [[row], asyncio.TimeoutError()]
+            with unittest.mock.patch.object(peers, "open_control", unittest.mock.AsyncMock(return_value=connection)):
+                answer = await peers.ask({"host": "b", "port": 5432}, "u", "p", replay=replay)
+            self.assertEqual((answer.standby, answer.system_identifier, answer.replayed), (True, "7", None))
+            self.assertEqual(connection.query.await_count, 2 if replay else 1)
 
     async def test_who_refuses_is_told_at_once(self):
         self.server.close()

@@ -60,7 +60,7 @@ class StopThatHangsTest(unittest.IsolatedAsyncioTestCase):
         self.answers = []
         self.launched = []
 
-        async def ask(_addresses):
+        async def ask(_addresses, replay=False):
             return self.answers
 
         def launch():

@@ -232,6 +232,34 @@ class PutInPlaceTest(Volume):
             self.setUp()
         self.assertGreater(ended, 7)
 
+    def test_a_copy_that_could_not_take_its_place_does_not_take_it_later(self):
+        rename = os.rename
+
+        def fails(source, target):
+            if source == self.settings.data:
+                raise OSError(5, "Input/output error")
+            rename(source, target)
+
+        with unittest.mock.patch.object(os, "rename", fails), self.assertRaises(OSError):
+            self.put()
+        self.assertFalse(base_backup.finish(self.settings, self.files))
+        self.assertTrue(os.path.exists(os.path.join(self.settings.data, "old")))
+
+    def test_one_that_was_cut_short_before_the_old_data_went_is_given_up_by_a_rewind(self):
+        with unittest.mock.patch.object(base_backup, "_take_place", side_effect=KeyboardInterrupt):
+            self.assertRaises(KeyboardInterrupt, self.put)
+        base_backup.give_up(self.settings)
+        self.assertFalse(base_backup.finish(self.settings, self.files))
+        self.assertTrue(os.path.exists(os.path.join(self.settings.data, "old")))
+
+    def test_a_rewind_that_did_not_end_is_no_database_because_a_copy_was_set_aside(self):
+        with unittest.mock.patch.object(base_backup, "_take_place", side_effect=KeyboardInterrupt):
+            self.assertRaises(KeyboardInterrupt, self.put)
+        base_backup.set_aside(self.settings)
+        self.files.mark_rewind()
+        base_backup.finish(self.settings, self.files)
+        self.assertTrue(self.files.rewind_begun)
+
     def test_what_the_copy_before_left_is_not_taken_for_the_data_of_now(self):
         self.put()
         for path in base_backup.replaced(self.settings):

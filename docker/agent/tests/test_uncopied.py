@@ -183,6 +183,26 @@ class UncopiedTest(unittest.TestCase):
 
         asyncio.run(run())
 
+    def test_a_look_that_takes_longer_than_who_asks_waits_is_not_begun_beside_itself(self):
+        looks, begun = uncopied.Uncopied(self.settings), []
+
+        def walk(*_args, **_more):
+            begun.append(1)
+            time.sleep(0.3)
+            return []
+
+        async def run():
+            for _ in range(4):
+                await looks.anew(0.02)
+            self.assertEqual(len(begun), 1)
+            await looks.anew(5)
+            await asyncio.sleep(0)
+            await looks.anew(5)
+            self.assertEqual(len(begun), 2)
+
+        with mock.patch.object(uncopied, "walk", walk):
+            asyncio.run(run())
+
     def test_a_link_that_was_replaced_is_told_no_more_though_all_names_are_not_looked_through_again(self):
         looks = uncopied.Uncopied(self.settings)
         link = os.path.join(self.data, "pg_xact")

@@ -108,7 +108,21 @@ def put_in_place(settings: PostgresSettings, files: NodeFiles, upstream: dict, b
     if beside:
         tablespaces.link_back(side, beside)
         statefile.replace(_marker(settings), _OLD_GOES)
-    _take_place(settings, files)
+    try:
+        _take_place(settings, files)
+    except OSError:
+        give_up(settings)
+        raise
+
+
+def give_up(settings: PostgresSettings) -> None:
+    """A copy that could not take its place does not take it later: what is in it goes on meanwhile, and may be the primary by then.
+
+    Where the old data has gone, the copy is all that there is.
+    """
+    if statefile.read(_marker(settings)) == _OLD_GOES and os.path.exists(os.path.join(settings.data, "PG_VERSION")):
+        os.unlink(_marker(settings))
+        statefile.sync_directory(settings.own)
 
 
 def _marker(settings: PostgresSettings) -> str:
@@ -146,11 +160,14 @@ def _unmark(settings: PostgresSettings) -> None:
 
 def finish(settings: PostgresSettings, files: NodeFiles) -> bool:
     """Puts a complete copy in its place where that was cut short, before anything else touches it. Whether it has it now."""
-    if statefile.read(_marker(settings)) is None:
+    marker = statefile.read(_marker(settings))
+    if marker is None:
         return False
     if os.path.isdir(side_directory(settings)):
         _take_place(settings, files)
     else:
-        files.unmark_rewind()
+        # Of a copy that never came the old data may be a rewind that did not end.
+        if marker == _NEW_COMES:
+            files.unmark_rewind()
         _unmark(settings)
     return os.path.exists(os.path.join(settings.data, "PG_VERSION"))

@@ -25,6 +25,8 @@ from .wire import ProtocolError, ServerError
 # their names: a second database system beside an existing one would be a disaster.
 NEW_SYSTEM_GRACE_MS = 1500
 AGAIN_S = 0.5
+# What keeps a copy from being made is a person's to mend, and looking for it reads the names of all files of the primary.
+REFUSED_AGAIN_S = 10
 # A copy that was made and can't be used: the next one costs the primary as much.
 COPY_AGAIN_S = 60
 
@@ -191,7 +193,7 @@ class Bootstrap:
         started = time.monotonic()
         problem, places = await copy_check.before(s, upstream, self._ask_agent)
         if problem:
-            raise BootstrapError(problem)
+            raise BootstrapError(problem, REFUSED_AGAIN_S)
         self._says(f"Copying the primary {where}.")
         log("info", f"No data yet, copying the primary {where}.")
         await ensure_slot(s, upstream)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Optional
+from typing import Awaitable, Callable, Optional
 
 from . import wal
 
@@ -17,29 +17,59 @@ from . import wal
 _MAX_SEGMENT = 1 << 30
 
 
-def reason(data: str, control: dict, answers: list) -> Optional[str]:
+async def reason(
+    data: str,
+    control: dict,
+    answers: list,
+    on_disk: Callable[..., Awaitable],
+    end_near: Callable[[int, str], Awaitable[Optional[str]]],
+) -> Optional[str]:
     """Why this node must not start as the primary, or None. `answers`: of its peers. Reads a few bytes for each that has more.
 
     What is compared is a page: a record of which only the beginning reached the disk is given up by a primary that crashed, and no
-    standby replays one. Less than a page is found out by the guard.
+    standby replays one. Less than a page is found out by the guard. `end_near`: as WalReader's; it has the last word, since not every page
+    that WAL takes is written.
     """
-    pg_wal = os.path.join(data, "pg_wal")
     for answer in answers:
         if not answer.standby or answer.replayed is None or answer.system_identifier != control["systemIdentifier"]:
             continue
-        timeline = control["checkpointTimeline"]
-        if answer.replayed_timeline != timeline:
-            continue
-        end = wal.parse_lsn(answer.replayed)
-        # What lies before the last checkpoint is here, and its segment may be gone.
-        if end <= wal.parse_lsn(control["checkpointLsn"]) or page_is_here(pg_wal, timeline, end - 1) is not False:
+        if (answer.replayed_timeline or 0) > control["timeline"]:
+            return (
+                f"{answer.host}:{answer.port} is a standby that has replayed timeline {answer.replayed_timeline}, and this node knows none "
+                f"after {control['timeline']}: another one was promoted since, or its data were replaced by older ones. To start it all the "
+                "same, stop that standby first."
+            )
+        if not await on_disk(_lacks, data, control, answer) or await _reaches(control, answer.replayed, end_near):
             continue
         return (
-            f"{answer.host}:{answer.port} is a standby that has replayed this timeline, {timeline}, up to {answer.replayed}, and "
-            "the WAL of this node ends before that: its disk lost what it had written, or its data were replaced by older ones. "
-            "Started, it would acknowledge commits that no standby has. To start it all the same, stop that standby first."
+            f"{answer.host}:{answer.port} is a standby that has replayed this timeline, {control['checkpointTimeline']}, up to "
+            f"{answer.replayed}, and the WAL of this node ends before that: its disk lost what it had written, or its data were replaced by "
+            "older ones. Started, it would acknowledge commits that no standby has. To start it all the same, stop that standby first."
         )
     return None
+
+
+def _lacks(data: str, control: dict, answer) -> bool:
+    """Is the page not here at which the standby's replay ends?"""
+    timeline = control["checkpointTimeline"]
+    if answer.replayed_timeline != timeline:
+        return False
+    end = wal.parse_lsn(answer.replayed)
+    # What lies before the last checkpoint is here, and its segment may be gone.
+    if end <= wal.parse_lsn(control["checkpointLsn"]):
+        return False
+    return page_is_here(os.path.join(data, "pg_wal"), timeline, end - 1) is False
+
+
+async def _reaches(control: dict, replayed: str, end_near) -> bool:
+    """Do the records reach so far? A switch of segments takes the rest of its segment, and the pages of that have no headers (PostgreSQL 17,
+    CopyXLogRecordToWAL)."""
+    try:
+        end = await end_near(control["checkpointTimeline"], control["checkpointLsn"])
+    except (OSError, ValueError):
+        # What pg_waldump can't read, the page has told.
+        return False
+    return end is not None and wal.parse_lsn(end) >= wal.parse_lsn(replayed)
 
 
 def page_is_here(pg_wal: str, timeline: int, position: int) -> Optional[bool]:

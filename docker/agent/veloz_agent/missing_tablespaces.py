@@ -22,13 +22,15 @@ from .wire import ProtocolError, ServerError
 # A start waits for it.
 ASK_LIMIT_S = 1
 READ_LIMIT_S = 20
-# From then on the start is in vain: what it takes to read the WAL is no loss.
-READ_FROM = 2
+# The start is in vain then, and what it takes to read the WAL is no loss; but a server ends for other reasons as well, and once they are
+# mended each read would keep it down.
+READ_AT = (2, 3)
+READ_EACH = 5
 _CREATED = re.compile(rb'desc: CREATE \d+ "(/[^\n]*)"')
 
 
 async def make(settings: PostgresSettings, upstream: Optional[dict], reader: WalReader, crashes: int) -> None:
-    """Never raises. `crashes`: how often the server has ended by itself in a row. A link that leads nowhere is left: what lay there is lost."""
+    """Raises nothing that a start would not survive. `crashes`: how often the server has ended by itself in a row. A link that leads nowhere is left: what lay there is lost."""
     paths: set = set()
     if upstream is not None:
         try:
@@ -36,7 +38,7 @@ async def make(settings: PostgresSettings, upstream: Optional[dict], reader: Wal
         except (ServerError, ProtocolError, OSError, EOFError, asyncio.TimeoutError):
             # Gone, or it starts itself.
             pass
-    if crashes >= READ_FROM:
+    if crashes in READ_AT or (crashes > 0 and crashes % READ_EACH == 0):
         paths |= await _in_wal(settings, reader)
     known = set(tablespaces.links(settings.data).values())
     made, failed = await asyncio.to_thread(tablespaces.make, sorted(paths - known))

@@ -74,15 +74,16 @@ async def ask(
         try:
             answer.speaks = True
             (row,) = await connection.query(_QUESTION)
+            # What it is stays known, whatever becomes of the second question.
+            answer.standby = row["recovering"] == "t"
+            answer.writable = not answer.standby
+            answer.system_identifier = row["system"]
+            answer.timeline = int(row["timeline"], 16) if row["timeline"] else None
             if replay and row["replayed"]:
                 answer.replayed_timeline = await _timeline_of(connection, row["replayed"], int(row["segment"]))
+                answer.replayed = row["replayed"]
         finally:
             connection.close()
-        answer.standby = row["recovering"] == "t"
-        answer.writable = not answer.standby
-        answer.system_identifier = row["system"]
-        answer.timeline = int(row["timeline"], 16) if row["timeline"] else None
-        answer.replayed = row["replayed"]
 
     return await _answered(answer, conversation(), limit_ms)
 

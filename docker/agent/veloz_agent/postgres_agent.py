@@ -232,7 +232,7 @@ class PostgresAgent(Rejoining):
         if self.fenced_for_good:
             self.refuse_to_undo_fence(token)
         control = self.control()
-        answers = await self.ask(self._all_peers())
+        answers = await self.ask(self._all_peers(), replay=True)
         reason = await self.start_reason(answers, control)
         if reason:
             raise CommandError("PeerIsPrimary", f"Not started: {reason}", timeline=control["timeline"])

@@ -225,7 +225,10 @@ class PostgresSupervisor(NodeAgent):
             await asyncio.sleep(pause_s)
         if self.files.is_standby and self.desired == "up":
             reader = WalReader(self.processes, self.settings.bin, self.settings.data)
-            await missing_tablespaces.make(self.settings, self.files.upstream(), reader, self.crashes.in_a_row)
+            try:
+                await missing_tablespaces.make(self.settings, self.files.upstream(), reader, self.crashes.in_a_row)
+            except Exception as error:  # noqa: BLE001 - whatever is odd there, the start is tried all the same
+                log("error", f"Whether directories of tablespaces are missing could not be found out: {error!r}")
         logged = None
         while True:
             as_standby = self.files.is_standby
@@ -270,9 +273,10 @@ class PostgresSupervisor(NodeAgent):
         if self.files.is_standby:
             return None
         for _ in range(4):
-            answers = await self.ask(self.settings.peers)
+            answers = await self.ask(self.settings.peers, replay=True)
             reason = await self._start_reason(answers, control)
-            if reason or not any(answer.unclear for answer in answers):
+            # A standby whose second answer was late says nothing of what it has replayed.
+            if reason or not any(answer.unclear or (answer.standby and answer.replayed is None) for answer in answers):
                 return reason
             await asyncio.sleep(0.2)
         return await self.start_reason(answers, control)
@@ -285,10 +289,11 @@ class PostgresSupervisor(NodeAgent):
     async def _start_reason(self, answers: list, control: dict) -> Optional[str]:
         """The same by what the servers say."""
         second = deadman.decide_start_guard(answers, control["timeline"], control["systemIdentifier"])
-        return second or await self.on_disk(lost_wal.reason, self.settings.data, control, answers)
+        reader = WalReader(self.processes, self.settings.bin, self.settings.data)
+        return second or await lost_wal.reason(self.settings.data, control, answers, self.on_disk, reader.end_near)
 
-    async def ask(self, addresses: list) -> list:
-        return await peers.ask_all(addresses, self.settings.ha_user, self.settings.ha_password, replay=True)
+    async def ask(self, addresses: list, replay: bool = False) -> list:
+        return await peers.ask_all(addresses, self.settings.ha_user, self.settings.ha_password, replay=replay)
 
     def control(self) -> dict:
         return read_control(self.settings.data, self.settings.bin)

@@ -63,6 +63,7 @@ class RejoinJobs:
 
     async def rewind(self, job: Job, upstream: dict, diverged_at: str, diverged_timeline: int) -> None:
         s = self._settings
+        await asyncio.to_thread(base_backup.give_up, s)
         await ensure_slot(s, upstream, SLOT_LIMIT_MS)
         _, end = await self._reader.end(read_control(s.data, s.bin))
         await self._keep(job, upstream, (diverged_timeline, diverged_at), end)

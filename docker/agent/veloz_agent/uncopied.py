@@ -101,6 +101,7 @@ class Uncopied:
         self._settings = settings
         self._kept = Kept(lambda: asyncio.to_thread(self._look), _is_well, KEPT_S)
         self._last: Optional[dict] = None
+        self._looking: Optional[asyncio.Future] = None
 
     async def answer(self) -> dict:
         """`unreadable`: `{user, files: [{path, mode, owner}], more}`: who can't read them, the first of them, and how many others.
@@ -109,9 +110,16 @@ class Uncopied:
 
     async def anew(self, limit_s: float) -> dict:
         """The same for who is about to copy this node, of names that were looked through now; where that takes longer, as it was last known."""
-        look = asyncio.ensure_future(asyncio.to_thread(self._look))
+        # One that takes longer than who asked for it waits is not begun beside itself.
+        if self._looking is None:
+            self._looking = asyncio.ensure_future(asyncio.to_thread(self._look))
+            self._looking.add_done_callback(self._looked)
+        look = self._looking
         done, _ = await asyncio.wait([look], timeout=limit_s)
         return self._answer(look.result() if done else self._last)
+
+    def _looked(self, _look: asyncio.Future) -> None:
+        self._looking = None
 
     def _answer(self, found: Optional[dict]) -> dict:
         if found is None:
