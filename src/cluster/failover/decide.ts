@@ -7,17 +7,10 @@ import { lsnDistance, type Lsn } from '../lsn';
 import { formatSize } from '../size';
 import { Checklist } from '../switchover/checklist';
 import type { ClusterTopology } from '../topology';
-import {
-  mostAdvanced,
-  positionOf,
-  positionWords,
-  unheardWords,
-  type CandidateState,
-  type Position,
-  type Standing,
-} from './candidates';
-import { promoteCommand, rejoinCommand, wakeCommand } from './commands';
-import { heldUpBy, namesFor } from './followers';
+import { mostAdvanced, positionOf, type CandidateState, type Position, type Standing } from './candidates';
+import { byMembership, chooseCandidate } from './choice';
+import { checkFollowers, namesFor, tellHeldUp, tellNames } from './followers';
+import { checkNobodyForeign, checkSameSystem } from './one-system';
 import type { OwnSettings } from './own-settings';
 import { checkLoss } from './proof';
 import type { LossConsent } from './proof-input';
@@ -153,7 +146,7 @@ export function decideFailover(topology: ClusterTopology, input: FailoverInput):
   decision.others = checkFollowers(list, cluster, candidate, rest, present);
   const heldUp = tellHeldUp(list, topology, candidate, rest, decision.others);
   decision.names = namesFor(topology, decision.others.length, decision.others.length - heldUp.length);
-  tellNames(list, decision, heldUp);
+  tellNames(list, candidate, decision.others, heldUp, decision.names);
   const refused = (from: number, to?: number) => list.checks.slice(from, to).some(({ result }) => result === 'refuse');
   decision.needsConsent = loss.needsConsent && !refused(0, curableFrom) && !refused(curableTo);
   return decision;
@@ -173,26 +166,6 @@ function makeAgain(
 function isDone({ target }: FailoverInput, present: readonly CandidateState[]): boolean {
   const writable = present.filter(({ answered, inRecovery }) => answered && inRecovery === false);
   return target !== undefined && writable.length === 1 && writable[0]?.name === target;
-}
-
-/**
- * A4 of those who take writes: where one belongs to another database system, that is what has to be looked at. Clients are led to no such
- * node, and a switchover, which I8 would lead to, does not help. Tells nothing where none does.
- */
-function checkNobodyForeign(list: Checklist, input: FailoverInput, present: readonly CandidateState[]): boolean {
-  const reference = input.systemIdentifier ?? input.ledger?.systemIdentifier;
-  const foreign = present.find(
-    ({ answered, inRecovery, systemIdentifier: system }) =>
-      answered && inRecovery === false && reference !== undefined && system !== undefined && system !== reference,
-  );
-  if (foreign === undefined) return true;
-  return list.require('A4', false, {
-    says: 'all nodes belong to one database system',
-    refusal: `${foreign.name} takes writes, and belongs to another database system than ${input.failedPrimary}`,
-    measured: `${foreign.systemIdentifier} on ${foreign.name}, ${reference} ${input.systemIdentifier === undefined ? 'in the ledger' : `on ${input.failedPrimary}`}`,
-    limit: 'one system identifier',
-    next: psql(foreign.name, 'SELECT system_identifier FROM pg_control_system()'),
-  });
 }
 
 /** I8: no primary is left. A failover beside one would make a second. */
@@ -221,100 +194,6 @@ function checkExpected(list: Checklist, { cluster, expectedPrimary, failedPrimar
     limit: expectedPrimary === undefined ? 'any' : `expectedPrimary ${expectedPrimary}`,
     next: clusterStatus(cluster),
   });
-}
-
-/**
- * A4: all standbys, and the failed primary where it is known, belong to one database system. While the guard keeps a ledger it compares
- * them itself, and names no standby of another system.
- */
-function checkSameSystem(list: Checklist, input: FailoverInput, standing: readonly Standing[]): boolean {
-  const known = standing.map(({ state }) => ({ name: state.name, system: state.systemIdentifier }));
-  const reference = input.systemIdentifier ?? input.ledger?.systemIdentifier ?? known[0]?.system;
-  const unsaid = input.systemIdentifier === undefined && input.ledger?.systemIdentifier === undefined;
-  const foreign = known.find(({ system }) => system !== reference);
-  const [only] = known;
-  const guarded = only !== undefined && input.ledger?.synchronous.includes(only.name) === true;
-  if (known.length === 1 && unsaid && !guarded) {
-    list.skip(
-      'A4',
-      'all nodes belong to one database system',
-      `there is nothing that ${only?.name} can be compared with`,
-    );
-    return true;
-  }
-  return list.require('A4', foreign === undefined, {
-    says: 'all nodes belong to one database system',
-    refusal: `${foreign?.name} belongs to another database system`,
-    measured:
-      foreign === undefined
-        ? `${reference ?? 'none known'} on ${known.length} ${known.length === 1 ? 'node' : 'nodes'}`
-        : [
-            ...(input.systemIdentifier === undefined ? [] : [`${input.systemIdentifier} on ${input.failedPrimary}`]),
-            ...(input.ledger?.systemIdentifier === undefined ? [] : [`${input.ledger.systemIdentifier} in the ledger`]),
-            ...known.map(({ name, system }) => `${system} on ${name}`),
-          ].join(', '),
-    limit: 'one system identifier',
-    next: psql(foreign?.name ?? input.failedPrimary, 'SELECT system_identifier FROM pg_control_system()'),
-  });
-}
-
-/** Of two that are equally far the one that the ledger names comes first, so that the choice does not flip. */
-function byMembership(standing: readonly Standing[], ledger: Ledger | null): Standing[] {
-  const rank = ({ state }: Standing) => (ledger?.synchronous.includes(state.name) === true ? 0 : 1);
-  return [...standing].sort((a, b) => rank(a) - rank(b));
-}
-
-/** A2 and A7: the named standby, or the most advanced one that may be promoted. */
-function chooseCandidate(
-  list: Checklist,
-  input: FailoverInput,
-  present: readonly CandidateState[],
-  standing: readonly Standing[],
-): Standing | undefined {
-  const best = standing.find(({ state }) => state.promotable);
-  const { target } = input;
-  const chosen = target === undefined ? best : standing.find(({ state }) => state.name === target);
-  const named = present.find(({ name }) => name === target);
-  const excluded = standing.filter(({ state }) => !state.promotable).map(({ state }) => state.name);
-  const instead =
-    best === undefined ? clusterStatus(input.cluster) : promoteCommand(input.cluster, { to: best.state.name });
-  const found = list.require('A2', chosen !== undefined, {
-    says: target === undefined ? 'a standby can be promoted' : `${target} is a standby that answers`,
-    refusal:
-      target === undefined
-        ? 'there is no standby that can be promoted'
-        : target === input.failedPrimary
-          ? `${target} is the node that failed`
-          : `${target} can't be promoted`,
-    measured:
-      chosen !== undefined
-        ? `${chosen.state.name} at ${positionWords(chosen.position)}`
-        : target !== undefined
-          ? named === undefined
-            ? `the cluster has no other node ${target} that is there`
-            : unheardWords(named)
-          : excluded.length > 0
-            ? `${excluded.join(' and ')} has promotable: false`
-            : present.length === 0
-              ? `${input.failedPrimary} is alone`
-              : present.map(unheardWords).join('; '),
-    limit: target === undefined ? 'at least 1 that answers and has promotable: true' : 'it answers, in recovery',
-    next:
-      target !== undefined
-        ? instead
-        : present[0] === undefined
-          ? 'veloz-ha stack up'
-          : wakeCommand(input.cluster, present[0].name, present[0].container),
-  });
-  if (!found || chosen === undefined) return undefined;
-  const allowed = list.require('A7', chosen.state.promotable, {
-    says: `${chosen.state.name} is not excluded from promotion`,
-    refusal: `${chosen.state.name} is excluded from promotion`,
-    measured: `promotable: ${chosen.state.promotable} in the topology`,
-    limit: 'promotable: true',
-    next: instead,
-  });
-  return allowed ? chosen : undefined;
 }
 
 /**
@@ -367,88 +246,4 @@ function checkDisk(list: Checklist, topology: ClusterTopology, { name, freeDiskB
       ...words,
       limit: `at least ${formatSize(limit)}, limits.freeDiskBytes`,
     });
-}
-
-/**
- * K5: who follows the candidate. A standby that has more than the candidate, or that is on another timeline, can't without a rewind:
- * it would stream from beyond the point at which the new timeline begins, and is rejoined instead.
- */
-function checkFollowers(
-  list: Checklist,
-  cluster: string,
-  candidate: Standing,
-  rest: readonly Standing[],
-  present: readonly CandidateState[],
-): string[] {
-  const says = `every other standby can follow ${candidate.state.name}`;
-  const others = present.filter((state) => state !== candidate.state);
-  if (others.length === 0) {
-    list.skip('K5', says, 'there is no other standby');
-    return [];
-  }
-  const follows = rest.filter(
-    ({ position }) =>
-      position.timeline === candidate.position.timeline && lsnDistance(position.lsn, candidate.position.lsn) <= 0,
-  );
-  const names = follows.map(({ state }) => state.name);
-  const left = others.filter(({ name }) => !names.includes(name));
-  const where = ({ name, answered }: CandidateState) => {
-    const found = rest.find(({ state }) => state.name === name);
-    return found === undefined
-      ? `${name} ${answered ? 'has no known position' : 'gives no answer'}`
-      : `${name} is at ${positionWords(found.position)}`;
-  };
-  list.advise('K5', left.length === 0, {
-    says,
-    refusal: `${left.map(({ name }) => name).join(' and ')} can't follow ${candidate.state.name}, and has to be rejoined`,
-    measured: left.length === 0 ? names.join(', ') : left.map(where).join(', '),
-    limit: `an answer, and not beyond ${positionWords(candidate.position)}`,
-    next: rejoinCommand(cluster, left[0]?.name ?? candidate.state.name),
-  });
-  return names;
-}
-
-/**
- * K5: whose replay is held up takes the new primary as its upstream only once it has replayed what it has, and confirms nothing until
- * then (activities/held-up.ts). It follows like the others, and nobody waits for it.
- * @returns the names of those among the followers
- */
-function tellHeldUp(
-  list: Checklist,
-  topology: ClusterTopology,
-  candidate: Standing,
-  rest: readonly Standing[],
-  others: readonly string[],
-): string[] {
-  const held = rest
-    .filter(({ state }) => others.includes(state.name))
-    .flatMap((standing) => {
-      const found = heldUpBy(topology, standing);
-      return found === undefined ? [] : [{ name: standing.state.name, ...found }];
-    });
-  for (const { name, why, measured, limit, next } of held)
-    list.advise('K5', false, {
-      says: `${name} follows ${candidate.state.name} at once`,
-      refusal: `${name} follows ${candidate.state.name} only once it replays, and confirms nothing until then: ${why}`,
-      measured,
-      limit,
-      next,
-    });
-  return held.map(({ name }) => name);
-}
-
-/** H4: with names that nobody answers to, the first commit on the new primary would wait for ever. */
-function tellNames(list: Checklist, { candidate, others, names }: FailoverDecision, heldUp: readonly string[]): void {
-  const confirming = others.filter((name) => !heldUp.includes(name));
-  const why =
-    confirming.length === 0
-      ? 'nobody follows it at once'
-      : `${confirming.join(' and ')} follow${confirming.length === 1 ? 's' : ''}${names === '' ? ', and the topology asks for more' : ''}`;
-  list.require('H4', true, {
-    says: `the synchronous names of ${candidate} are decided before the promotion`,
-    refusal: '',
-    measured: `'${names}', because ${why}${names === '' ? ': the ledger says degraded' : ''}`,
-    limit: 'names that somebody answers to',
-    next: '',
-  });
 }
