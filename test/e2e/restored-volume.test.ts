@@ -51,6 +51,9 @@ describe('a primary whose volume is an older one of its own', () => {
     onVolume(primary, `mv ${DATA} ${NEW} && mv ${OLD} ${DATA}`);
   }
 
+  const startGuard = async (node: string) =>
+    (await look()).nodes.find(({ name }) => name === node)?.agent?.startGuard ?? '';
+
   /** The volume as it was. */
   function putBack(primary: string): void {
     docker('stop', primary);
@@ -64,15 +67,13 @@ describe('a primary whose volume is an older one of its own', () => {
     await thenAlways(
       async () => {
         docker('start', before.primary);
-        const guard = async () =>
-          (await look()).nodes.find(({ name }) => name === before.primary)?.agent?.startGuard ?? '';
         await waitUntil(
           'its agent keeping it down',
-          async () => (await guard()).includes('has replayed this timeline'),
+          async () => (await startGuard(before.primary)).includes('has replayed this timeline'),
           30_000,
         );
         await sleep(3000);
-        expect(await guard()).toContain('has replayed this timeline');
+        expect(await startGuard(before.primary)).toContain('has replayed this timeline');
         const seen = await look();
         expect(seen.nodes.find(({ name }) => name === before.primary)?.sql).toBeNull();
       },
@@ -82,6 +83,56 @@ describe('a primary whose volume is an older one of its own', () => {
     await whole();
     expect(psql(before.primary, 'SELECT count(*) FROM e2e_restored')).toBe('20000');
     psql(before.primary, 'DROP TABLE e2e_restored');
+  });
+
+  test('nor does one that is older than the last promotion', async () => {
+    const { primary } = await roles();
+    await guarded.work(1);
+    docker('stop', primary);
+    onVolume(primary, `rm -rf ${OLD} ${NEW}; cp -a ${DATA} ${OLD}`);
+    docker('start', primary);
+    await whole();
+    for (let moves = 0; moves < 2; moves++) {
+      expect(await guarded.rig.switchover({ approval: 'given', soak: '0s', startedBy: 'e2e' })).toMatchObject({
+        outcome: expect.stringMatching(/^completed/) as unknown,
+      });
+      await whole();
+    }
+    expect((await roles()).primary).toBe(primary);
+    docker('stop', primary);
+    onVolume(primary, `mv ${DATA} ${NEW} && mv ${OLD} ${DATA}`);
+    await thenAlways(
+      async () => {
+        docker('start', primary);
+        await waitUntil(
+          'its agent keeping it down',
+          async () => (await startGuard(primary)).includes('and this node knows none after'),
+          30_000,
+        );
+        await sleep(3000);
+        expect(await startGuard(primary)).toContain('and this node knows none after');
+      },
+      () => putBack(primary),
+    );
+    await takesWrites(primary);
+    await whole();
+  });
+
+  test('one that was killed right after a switch of segments has everything, and starts by itself', async () => {
+    const { primary, standby } = await roles();
+    await whole();
+    const atBoundary = () => psql(standby, `SELECT (pg_last_wal_replay_lsn() - '0/0') % 16777216 = 0`) === 't';
+    // What runs is noted in the WAL every 15 s, and then the last page is a usual one.
+    for (let tries = 0, met = false; !met; tries++) {
+      expect(tries).toBeLessThan(5);
+      psql(primary, `SELECT pg_logical_emit_message(false, 'e2e', 'a switch'), pg_switch_wal()`);
+      await waitUntil('the standby being at the boundary', atBoundary, 3000).catch(() => undefined);
+      docker('kill', primary);
+      met = atBoundary();
+      docker('start', primary);
+      await takesWrites(primary);
+    }
+    await whole();
   });
 
   test('started while no standby answers, it is told once one does, and nothing that is confirmed counts until that was copied', async () => {
