@@ -1,5 +1,5 @@
 import { clusterStatus, repairCommand } from '../../cluster/commands';
-import { newerPrimary } from '../../cluster/guard/named-nodes';
+import { isNamed, newerPrimary } from '../../cluster/guard/named-nodes';
 import type { ControlData, PostgresObservation } from '../../systems/agent';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { finalFailure, keepBeating } from '../context';
@@ -42,8 +42,9 @@ export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): P
     const fenced = exists && running ? await fencedSource(access, request) : undefined;
     const silent = await silentOf(deps, request, parts, said);
     // Optional or not: two nodes would be writable, or a person would be told that nobody was promoted.
-    if (request.neverAsked !== true && silent[0] !== undefined)
-      throw new Error(`${silent[0]}, which may have been asked to be promoted, does not answer`);
+    const there = silent.find(({ missing }) => !missing);
+    if (request.neverAsked !== true && there !== undefined)
+      throw new Error(`${there.name}, which may have been asked to be promoted, does not answer`);
     const stays = fenced === undefined ? undefined : whyStaysFenced(request, { fenced, said, silent });
     if (fenced !== undefined && stays === undefined) {
       await withSession(access.agent(request.source), async (agent) => {
@@ -79,19 +80,30 @@ async function fencedSource(access: ClusterAccess, request: FailoverMove): Promi
   }
 }
 
+/** A candidate that gives no answer, and may have been promoted. */
+interface Silent {
+  name: string;
+  /** It has no container: it takes no writes, and what it acknowledged may lie on its volume. */
+  missing: boolean;
+}
+
 /**
- * Candidates that give no answer and have a container: those that may have been asked to be promoted, by this run or by one that fenced
- * the old primary before it. Nobody is where it is certain that neither was.
+ * Candidates that give no answer and may have been asked to be promoted, by this run or by one that fenced the old primary before it:
+ * those that have a container, and those that the ledger names. Nobody is where it is certain that neither run did.
  */
 async function silentOf(
   { docker }: Pick<ActivityDeps, 'docker'>,
-  { neverAsked, fencedBefore }: FailoverMove,
+  { neverAsked, fencedBefore, ledger }: FailoverMove,
   { candidates }: FailoverParts,
   said: ReadonlyMap<string, PostgresObservation>,
-): Promise<string[]> {
+): Promise<Silent[]> {
   if (neverAsked === true && fencedBefore === undefined) return [];
-  const silent: string[] = [];
-  for (const { name } of candidates) if (!said.has(name) && (await docker.inspect(name)).exists) silent.push(name);
+  const silent: Silent[] = [];
+  for (const { name } of candidates) {
+    if (said.has(name)) continue;
+    const { exists } = await docker.inspect(name);
+    if (exists || isNamed(ledger, name)) silent.push({ name, missing: !exists });
+  }
   return silent;
 }
 
@@ -100,13 +112,13 @@ interface Known {
   fenced: PostgresObservation;
   said: ReadonlyMap<string, PostgresObservation>;
   /** See {@link silentOf}. */
-  silent: readonly string[];
+  silent: readonly Silent[];
 }
 
 /**
  * Why the old primary is not started in its place, where somebody else may be by now whose commits it has not: the ledger names another
- * node, on a newer timeline; a candidate is on a newer one, or was asked to be promoted by another run; or one is silent that another run
- * may have asked. Undefined where nothing speaks for that, and where a person has accepted the loss of these.
+ * node, on a newer timeline; a candidate is on a newer one, or was asked to be promoted by another run; or one is silent that may have been
+ * asked. Undefined where nothing speaks for that, and where a person has accepted the loss of these.
  */
 function whyStaysFenced(request: FailoverMove, known: Known): string | undefined {
   const { cluster, source, ledger, allowDataLoss } = request;
@@ -133,6 +145,9 @@ function whyMayBeReplaced(
     if (promotion != null) return `${name} was asked for its promotion by ${promotion.run}`;
   }
   const [first] = silent;
-  if (first === undefined || fencedBefore === undefined) return undefined;
-  return `${fencedBefore}, and ${first}, which may have been promoted then, gives no answer`;
+  if (first === undefined) return undefined;
+  const gives = first.missing ? 'has no container' : 'gives no answer';
+  return fencedBefore === undefined
+    ? `${first.name}, which may have been asked to be promoted, ${gives}`
+    : `${fencedBefore}, and ${first.name}, which may have been promoted then, ${gives}`;
 }

@@ -211,6 +211,16 @@ describe('a primary that may come back, and a ledger that proves nothing', () =>
         },
         `${fencedBefore}, and ${STANDBY_2}, which may have been promoted then, gives no answer`,
       ],
+      [
+        'another run had fenced it before, and somebody has no container whom the ledger names',
+        () => ({ fencedBefore, ledger: { ...move.ledger!, synchronous: [STANDBY_2] } }),
+        `${fencedBefore}, and ${STANDBY_2}, which may have been promoted then, has no container`,
+      ],
+      [
+        'this run may have asked somebody who has no container, and whom the ledger names',
+        () => ({ neverAsked: false, ledger: { ...move.ledger!, synchronous: [STANDBY_2] } }),
+        `${STANDBY_2}, which may have been asked to be promoted, has no container`,
+      ],
     ])('it is not started in its place where %s', async (_what, change, why) => {
       cluster.hold = { run: RUN, attempt: 1 };
       await expect(undo({ neverAsked: true, ...change() })).rejects.toMatchObject({
