@@ -26,11 +26,13 @@ export interface FailoverStory {
 export async function undoFailOver(move: FailoverMove, cause: unknown): Promise<boolean> {
   // The watch itself saw the promotion through.
   const promoted = move.journal?.marks.promotedAt != null;
+  const { neverAsked, fencedBefore } = rootDetails(cause);
   const undone =
     !promoted &&
     (await act(changing, 'Put everything back').undoFailOver({
       ...move,
-      ...(rootDetails(cause).neverAsked === true ? { neverAsked: true } : {}),
+      ...(neverAsked === true ? { neverAsked: true } : {}),
+      ...(typeof fencedBefore === 'string' ? { fencedBefore } : {}),
     }));
   if (!undone) move.afterUndo = true;
   return undone;

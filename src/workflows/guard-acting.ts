@@ -5,6 +5,7 @@ import type { FailoverInput } from './failover-input';
 import type { GuardBackOff } from './guard-back-off';
 import type { GuardShared } from './guard-host';
 import { actedWords, incidentOf } from './guard-incident';
+import type { GuardState } from './guard-messages';
 import { GuardRuns, newRunId } from './guard-runs';
 import type { ToRejoin } from './guard-split-brain';
 import { forget } from './guard-state';
@@ -81,6 +82,8 @@ export class ActingGuard {
     };
     if (failure.acted !== undefined) this.host.note('failover', actedWords(failure.acted), workflowId);
     await this.start('failover', workflowId, input);
+    const { acting } = state;
+    if (acting?.workflowId === workflowId && input.expectedPrimary !== undefined) acting.about = input.expectedPrimary;
     if (input.approval === 'required' && state.acting !== undefined) {
       this.asking = { workflowId, primary: state.ledger.primary };
       state.acting.asks = { primary: state.ledger.primary };
@@ -155,7 +158,8 @@ export class ActingGuard {
       host.note('failover', `${what} withdrawn before anybody approved it: ${withdrawn}`, workflowId);
     } else if (what === 'failover' && end.type === 'Incomplete' && patched('lock-by-tier')) {
       // It promoted: the failure of the new primary is another one, and waits for nothing. It may have come before anybody saw that one.
-      if (state.acting?.workflowId === workflowId && patched('guard-news-of-epoch')) forget(known);
+      if (state.acting?.workflowId === workflowId && patched('guard-news-of-epoch') && this.isAnothersFailure(state.acting))
+        forget(known);
       host.note('failover', says, workflowId);
     } else if (what === 'failover' && !known.failed && patched('guard-acts-in-back-off')) {
       // It was refused because the primary came back meanwhile, or lost its reason: nothing is to be tried again.
@@ -165,6 +169,16 @@ export class ActingGuard {
       host.note('failover', says, workflowId);
     } else host.backOff.begin(says, workflowId);
     this.ended(workflowId);
+  }
+
+  /**
+   * The ledger knows another primary than the one that the run was about. Until it does, the failure that is told again would be that of
+   * the node which was replaced: failed over once more, what the new primary acknowledged could be lost.
+   */
+  private isAnothersFailure({ about }: NonNullable<GuardState['acting']>): boolean {
+    const { primary } = this.host.state.ledger;
+    // A guard that was started by a version which told it all the same goes on as it began, until its history begins anew.
+    return (about !== undefined && about !== primary) || !patched('guard-failure-of-replaced');
   }
 
   private ended(workflowId: string): void {

@@ -1,4 +1,4 @@
-import { guardCommand, wholeStatus } from '../cluster/commands';
+import { guardCommand, repairCommand, wholeStatus } from '../cluster/commands';
 import { formatMs } from '../cluster/duration';
 import { promoteCommand } from '../cluster/failover/commands';
 import { SOME_PASS } from '../cluster/guard/ledger-rules';
@@ -52,6 +52,14 @@ export function explainGuard(
         ? `It tries again then. A person can go first: ${promoteCommand(state.cluster)}`
         : 'Then it goes on as usual.',
     };
+  // A failover from it has ended, and nobody is known to have taken its place: the one that did failed before it was seen.
+  if (failed) {
+    const primary = state.ledger.primary ?? 'the primary';
+    return {
+      waitsFor: `A node that takes writes: ${primary} has failed, and nobody is known in its place.`,
+      next: `It does not fail ${primary} over once more: another node may have been promoted. It brings back what is left over. A person can go first: ${repairCommand(state.cluster)}`,
+    };
+  }
   if (state.namesFailed !== undefined)
     return {
       waitsFor: `${triedAgain(state)}, because ${namesTrouble(state.namesFailed)}.`,

@@ -66,9 +66,10 @@ export interface GuardState {
   next: string;
   /**
    * A failover that it started and that has not ended, or that waits for approval; `asks`: it asks a person about the failure of this
-   * primary.
+   * primary; `about`: the primary whose failure it is about, absent where that is not known, of a rejoin, and in a guard of an older
+   * version.
    */
-  acting?: StartedRun & { asks?: { primary: string | null } };
+  acting?: StartedRun & { asks?: { primary: string | null }; about?: string };
   /** It does nothing before this time, because an attempt did not end well. Milliseconds since the epoch. */
   backoffUntil?: number;
   /** It leaves the names of synchronous standbys alone before this time, because setting them did not end well. Milliseconds since the epoch. */

@@ -117,8 +117,14 @@ export class GuardNews {
    */
   private beginEpoch({ primary, timeline }: Ledger): void {
     const { host } = this;
-    const { known } = host;
-    if (known.failed) host.note('primary back', `${primary ?? 'a node'} takes writes, on timeline ${timeline}`);
+    const { state, known } = host;
+    const says = `${primary ?? 'a node'} takes writes, on timeline ${timeline}`;
+    if (known.failed) host.note('primary back', says);
+    // What the round that found it has to say is about the one before.
+    state.sees = says;
+    state.signals = [];
+    // It alone takes them.
+    if (patched('guard-epoch-ends-split-brain')) host.splitBrain.isOver();
     forget(known);
     known.sees = 'healthy';
     host.backOff.drop();

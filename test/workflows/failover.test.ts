@@ -692,6 +692,25 @@ describe('failover', () => {
       expect(report.next.map(({ command }) => command)).toContain(`veloz-ha repair --cluster ${cluster.name}`);
     });
 
+    test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
+      ['nothing', {}, {}],
+      ['that nobody was asked', { neverAsked: true }, { neverAsked: true }],
+      [
+        'that another run fenced it before',
+        { neverAsked: true, fencedBefore: 'run 1 had fenced it before' },
+        { neverAsked: true, fencedBefore: 'run 1 had fenced it before' },
+      ],
+    ])('the undo hears of a refusal %s', async (_what, details, heard) => {
+      let asked: object | undefined;
+      cluster.can.failOver = () => Promise.reject(fails('I6: silent', 'Refused', { checks: [refusal], ...details }));
+      cluster.can.undoFailOver = ({ neverAsked, fencedBefore }) => {
+        asked = { neverAsked, fencedBefore };
+        return Promise.resolve(true);
+      };
+      await cluster.run(cluster.incident());
+      expect(asked).toEqual({ neverAsked: undefined, fencedBefore: undefined, ...heard });
+    });
+
     test('a failure before anybody was promoted is rolled back', async () => {
       cluster.can.failOver = () => Promise.reject(fails('PgBouncer does not answer'));
       const { type, message, report } = await cluster.run(cluster.incident());

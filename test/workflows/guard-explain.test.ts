@@ -24,3 +24,11 @@ test('where a failover would not work none is promised', () => {
     next: 'A failover now would fail or be long.',
   });
 });
+
+test('a failure that is told, and whose failover has ended: it is not failed over once more', () => {
+  expect(explainGuard(guardWith({}), policy, true)).toEqual({
+    waitsFor: 'A node that takes writes: veloz-postgres-primary has failed, and nobody is known in its place.',
+    next: 'It does not fail veloz-postgres-primary over once more: another node may have been promoted. It brings back what is left over. A person can go first: veloz-ha repair --cluster veloz',
+  });
+  expect(explainGuard(guardWith({ backoffUntil: 0 }), policy, true).next).toContain('It tries again then.');
+});

@@ -259,16 +259,48 @@ describe('guard', () => {
       });
     });
 
-    test('one that fails before the ledger knows it is told once the failover that promoted it has ended', async () => {
+    test('while the ledger knows no other primary, the end of its failover does not make its failure news again', async () => {
       const cluster = new GuardedCluster(server);
       await cluster.protected(async () => {
         await cluster.sees(dead());
         const first = await cluster.run();
         await cluster.watches(({ known }) => known.failed);
+        const stretches = cluster.asked.length;
+        // The one that it promoted was lost before the watch saw it.
         await first.end({ type: 'Incomplete', says: 'it promoted, and lost it' });
-        await cluster.sees(dead(), ({ known, mayHold }) => !known.failed && mayHold);
-        expect((await cluster.run()).id).not.toBe(first.id);
-        expect((await cluster.state()).backoffUntil).toBeUndefined();
+        await cluster.watches(() => cluster.asked.length > stretches);
+        const after = cluster.asked.slice(stretches);
+        expect(after.map(({ known, mayAct, ledger }) => [known.failed, mayAct, ledger.primary])).toEqual(
+          after.map(() => [true, undefined, PRIMARY]),
+        );
+        const state = await cluster.state();
+        expect(state.acting).toBeUndefined();
+        expect(state.backoffUntil).toBeUndefined();
+        expect(state).toMatchObject({
+          waitsFor: `A node that takes writes: ${PRIMARY} has failed, and nobody is known in its place.`,
+          next: expect.stringContaining(`It does not fail ${PRIMARY} over once more`) as unknown,
+        });
+        // It is back, and fails on its own.
+        const ledger = protectedLedger({ primary: STANDBY, synchronous: [PRIMARY], epoch: 2, timeline: 4 });
+        await cluster.sees(seen('ledger', { ledger }), ({ known }) => known.failed);
+        await cluster.sees(dead(), (request) => request.ledger.primary === STANDBY && !request.known.failed);
+        expect((await cluster.run()).input).toMatchObject({ expectedPrimary: STANDBY, approval: 'given' });
+      });
+    });
+
+    test('what was seen of the one before is not shown of the next', async () => {
+      const cluster = new GuardedCluster(server);
+      await cluster.protected(async () => {
+        await cluster.sees(dead());
+        await cluster.run();
+        const ledger = protectedLedger({ primary: STANDBY, synchronous: [PRIMARY], epoch: 2, timeline: 4 });
+        // The round that finds it was about the one before.
+        await cluster.sees(dead({ why: 'ledger', ledger }), ({ known }) => known.failed);
+        await cluster.watches((request) => request.ledger.primary === STANDBY);
+        expect(await cluster.state()).toMatchObject({
+          sees: `${STANDBY} takes writes, on timeline 4`,
+          signals: [],
+        });
       });
     });
 
@@ -1000,6 +1032,22 @@ describe('guard', () => {
         cluster.acts.fence = (node) => Promise.resolve(`${node} was fenced`);
         await cluster.sees(rogue(), ({ known, mayHold }) => mayHold && !known.splitBrain);
         expect((await cluster.run('rejoin')).input).toMatchObject({ node: STANDBY });
+      });
+    });
+
+    test('a split brain that ended with another primary makes nobody wait longer for the next fence', async () => {
+      const cluster = new GuardedCluster(server);
+      cluster.acts.fence = () => Promise.reject(refused('H2: it can’t be fenced'));
+      await cluster.protected(async () => {
+        await cluster.sees(rogue());
+        await cluster.watches(({ known }) => known.splitBrain);
+        const ledger = protectedLedger({ epoch: 2, timeline: 4 });
+        // Its time to be fenced again has come.
+        await cluster.sees(seen('ledger', { ledger }), ({ known }) => !known.splitBrain);
+        await cluster.sees(rogue(), (request) => request.ledger.epoch === 2 && !request.known.splitBrain);
+        const twice = ({ events }: GuardState) => events.filter(({ kind }) => kind === 'backoff');
+        const state = await cluster.until('the second back-off', (each) => twice(each).length === 2);
+        expect(twice(state).map(({ says }) => /after (.*)$/.exec(says)?.[1])).toEqual(['1.00 s', '1.00 s']);
       });
     });
   });

@@ -12,6 +12,7 @@ import { steadyMs } from '../clock';
 import { askedBefore } from './asked-before';
 import { choose, type Choice } from './choose';
 import { mayPromoteBeside, silentSource, SourceFence, type Fencing } from './fence-source';
+import { whyFencedBefore } from './fenced-before';
 import type { FailoverJournal } from './journal';
 import { askSource } from './look';
 import { queryLimitOf, type FailoverMove, type FailoverResult } from './move';
@@ -60,6 +61,14 @@ interface Section extends Fencing {
   fence: SourceFence;
 }
 
+/** What is asked while the ways to everybody are opened. */
+interface AskedAtOnce {
+  /** The old primary itself. */
+  source: Promise<NodeAnswer>;
+  /** Whether another run fenced it since it ran last: {@link whyFencedBefore}. */
+  fencedBefore: Promise<string | undefined>;
+}
+
 /**
  * The critical section of a failover: holds clients, proves that the old primary takes no write, promotes the most advanced standby,
  * routes, and lets go. A pooler that gives no answer is left out. Each part observes before it acts: another attempt goes on where this one died, and whom an earlier one asked
@@ -82,14 +91,17 @@ export async function carryOut(
   let parts: FailoverParts | undefined;
   let section: Section | undefined;
   // Asked at once: a node that hangs keeps whoever asks it waiting for the whole limit.
-  const source = carrier.sourceEnded?.() === true ? silentSource(request.source) : askSource(access, request.source);
+  const asked: AskedAtOnce = {
+    source: carrier.sourceEnded?.() === true ? silentSource(request.source) : askSource(access, request.source),
+    fencedBefore: whyFencedBefore(deps, request),
+  };
   try {
     parts = await recorder.run('open', 'open ways to every node and take them', () =>
       take(deps, access, request, carrier),
     );
     const fencing: Fencing = { deps, access, request, parts, recorder, journal };
     section = { ...fencing, fence: new SourceFence(fencing) };
-    return await failOverWith(section, carrier, source);
+    return await failOverWith(section, carrier, asked);
   } catch (error) {
     if (isRefusal(error) && parts !== undefined) await letGo(parts);
     // Whoever goes on from here has to meet the fence as it is, and not one that is still on its way.
@@ -101,6 +113,7 @@ export async function carryOut(
         ...(journal.fence === undefined ? {} : { fence: journal.fence }),
         // Refused is only before the promotion, and no attempt was before this one.
         neverAsked: carrier.first && !mayHaveAsked,
+        ...(journal.fencedBefore === undefined ? {} : { fencedBefore: journal.fencedBefore }),
       });
     if (error instanceof AgentError && error.type === 'Superseded' && !error.message.includes(`run ${request.run} `))
       throw finalFailure(
@@ -131,14 +144,14 @@ async function take(
   }
 }
 
-async function failOverWith(section: Section, carrier: Carrier, source: Promise<NodeAnswer>): Promise<FailoverResult> {
+async function failOverWith(section: Section, carrier: Carrier, atOnce: AskedAtOnce): Promise<FailoverResult> {
   const { deps, access, request, parts, recorder, journal } = section;
   const { token } = parts;
   const { marks } = journal;
   const asked = await askedBefore(deps, access, request, parts, journal);
   // The attempt that asked may have died before its fence stood.
   if (asked !== undefined && journal.fence === undefined) section.fence.goOnBeside(section.fence.make(asked));
-  const choice = asked ?? (await fenced(section, carrier, source));
+  const choice = asked ?? (await fenced(section, carrier, atOnce));
   const { target, others, names } = choice;
   const route = () => askPooler(parts, (pooler) => pooler.call('route', { token, ...target.address }));
   const release = () => askPooler(parts, (pooler) => pooler.call('release', { token }));
@@ -213,7 +226,7 @@ async function leadLate({ deps, access, parts }: Section, lead: () => Promise<vo
 const round = (ms: number): number => Math.round(ms * 10) / 10;
 
 /** Holds clients, fences the old primary, and chooses who is promoted. */
-async function fenced(section: Section, carrier: Carrier, source: Promise<NodeAnswer>): Promise<Choice> {
+async function fenced(section: Section, carrier: Carrier, { source, fencedBefore }: AskedAtOnce): Promise<Choice> {
   const { deps, access, request, parts, recorder, journal, fence } = section;
   const { marks } = journal;
   if (parts.pooler !== undefined)
@@ -226,7 +239,11 @@ async function fenced(section: Section, carrier: Carrier, source: Promise<NodeAn
   );
   await carrier.permit?.(`fence ${request.source}`);
   journal.began ??= 'fence';
-  const making = fence.make(chosen);
+  const making = (async () => {
+    // The fence takes the place of the one before it, of which nobody could tell afterwards.
+    journal.fencedBefore ??= await fencedBefore;
+    return fence.make(chosen);
+  })();
   if (mayPromoteBeside(request, journal, chosen) && carrier.sourceEnded?.() === true) {
     marks.fenceBeside = true;
     fence.goOnBeside(making);

@@ -1,6 +1,7 @@
 import type { Check } from '../../cluster/check';
 import type { OwnSettings } from '../../cluster/failover/own-settings';
 import type { MoveJournal } from '../move-journal';
+import type { FailoverMove } from './move';
 
 /** Moments of a failover, in milliseconds since the epoch; null when the attempt that saw it could not tell. */
 export interface FailoverMarks {
@@ -27,6 +28,8 @@ export interface FailoverJournal extends MoveJournal {
   began?: 'fence' | 'promotion';
   checks?: Check[];
   fence?: string;
+  /** Why somebody may have been promoted before this run, in half a sentence: see {@link FailoverMove.fencedBefore}. */
+  fencedBefore?: string;
   lossBound?: number | null;
   /** What the old primary's own files said of whom its commits waited for. */
   own?: OwnSettings;

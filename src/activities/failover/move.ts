@@ -43,6 +43,11 @@ export interface FailoverMove {
   byHand?: boolean;
   /** For an undo: it is certain that nobody was asked to be promoted. */
   neverAsked?: boolean;
+  /**
+   * For an undo: what speaks for it that another run fenced the old primary since it ran last, in half a sentence. That run may have
+   * promoted somebody, of whom this one knows nothing. Absent where nothing does.
+   */
+  fencedBefore?: string;
 }
 
 /** What a failover did and measured. */

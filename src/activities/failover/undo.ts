@@ -1,6 +1,6 @@
-import { clusterStatus } from '../../cluster/commands';
-import { newerPrimary } from '../../cluster/guard/named-nodes';
-import type { PostgresObservation } from '../../systems/agent';
+import { clusterStatus, repairCommand } from '../../cluster/commands';
+import { isNamed, newerPrimary } from '../../cluster/guard/named-nodes';
+import type { ControlData, PostgresObservation } from '../../systems/agent';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
 import { finalFailure, keepBeating } from '../context';
 import { dropIdleSlot } from '../prepare';
@@ -14,6 +14,7 @@ import {
   observeCandidates,
   openFailoverParts,
   reachSilent,
+  type FailoverParts,
 } from './parts';
 
 const QUERY_LIMIT_MS = 10_000;
@@ -23,7 +24,7 @@ const QUERY_LIMIT_MS = 10_000;
  * was taken off its networks is put on them. A pooler that gives no answer lets clients go by itself.
  * @returns false when somebody was asked to be promoted: there is only forward
  * @throws Error when a candidate that may have been asked gives no answer; ApplicationFailure `Refused` when the old primary stays fenced,
- * since the ledger names another node as the primary of a newer timeline
+ * since somebody else may be in its place: {@link whyStaysFenced}
  */
 export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): Promise<boolean> {
   const access = accessCluster(deps, request.cluster);
@@ -39,13 +40,12 @@ export async function undoFailOver(deps: ActivityDeps, request: FailoverMove): P
     if ([...said.values()].some(({ promotion }) => promotion?.run === request.run)) return false;
     const { exists, running } = await deps.docker.inspect(request.source);
     const fenced = exists && running ? await fencedSource(access, request) : undefined;
-    const silent = request.neverAsked ? [] : parts.candidates.filter(({ name }) => !said.has(name));
-    for (const { name } of silent) {
-      const { exists: there } = await deps.docker.inspect(name);
-      // Optional or not: two nodes would be writable, or a person would be told that nobody was promoted.
-      if (there) throw new Error(`${name}, which may have been asked to be promoted, does not answer`);
-    }
-    const stays = fenced === undefined ? undefined : whyStaysFenced(request, fenced);
+    const silent = await silentOf(deps, request, parts, said);
+    // Optional or not: two nodes would be writable, or a person would be told that nobody was promoted.
+    const there = silent.find(({ missing }) => !missing);
+    if (request.neverAsked !== true && there !== undefined)
+      throw new Error(`${there.name}, which may have been asked to be promoted, does not answer`);
+    const stays = fenced === undefined ? undefined : whyStaysFenced(request, { fenced, said, silent });
     if (fenced !== undefined && stays === undefined) {
       await withSession(access.agent(request.source), async (agent) => {
         await agent.call('claim', { token });
@@ -80,16 +80,74 @@ async function fencedSource(access: ClusterAccess, request: FailoverMove): Promi
   }
 }
 
+/** A candidate that gives no answer, and may have been promoted. */
+interface Silent {
+  name: string;
+  /** It has no container: it takes no writes, and what it acknowledged may lie on its volume. */
+  missing: boolean;
+}
+
 /**
- * Why the old primary is not started in its place: the ledger names another node, on a newer timeline, whose commits it has not. Undefined
- * where it is, and where a person has accepted the loss of these.
+ * Candidates that give no answer and may have been asked to be promoted, by this run or by one that fenced the old primary before it:
+ * those that have a container, and those that the ledger names. Nobody is where it is certain that neither run did.
  */
-function whyStaysFenced(
-  { cluster, source, ledger, allowDataLoss }: FailoverMove,
-  { control }: PostgresObservation,
-): string | undefined {
+async function silentOf(
+  { docker }: Pick<ActivityDeps, 'docker'>,
+  { neverAsked, fencedBefore, ledger }: FailoverMove,
+  { candidates }: FailoverParts,
+  said: ReadonlyMap<string, PostgresObservation>,
+): Promise<Silent[]> {
+  if (neverAsked === true && fencedBefore === undefined) return [];
+  const silent: Silent[] = [];
+  for (const { name } of candidates) {
+    if (said.has(name)) continue;
+    const { exists } = await docker.inspect(name);
+    if (exists || isNamed(ledger, name)) silent.push({ name, missing: !exists });
+  }
+  return silent;
+}
+
+/** What is known of who may have been promoted in the place of the old primary. */
+interface Known {
+  fenced: PostgresObservation;
+  said: ReadonlyMap<string, PostgresObservation>;
+  /** See {@link silentOf}. */
+  silent: readonly Silent[];
+}
+
+/**
+ * Why the old primary is not started in its place, where somebody else may be by now whose commits it has not: the ledger names another
+ * node, on a newer timeline; a candidate is on a newer one, or was asked to be promoted by another run; or one is silent that may have been
+ * asked. Undefined where nothing speaks for that, and where a person has accepted the loss of these.
+ */
+function whyStaysFenced(request: FailoverMove, known: Known): string | undefined {
+  const { cluster, source, ledger, allowDataLoss } = request;
+  const { control } = known.fenced;
   if (allowDataLoss !== undefined || control == null) return undefined;
   const newer = newerPrimary(ledger, control.timeline);
-  if (newer === undefined || newer.primary === source) return undefined;
-  return `G5: ${source} stays fenced: the guard's ledger names ${newer.primary} as the primary, on timeline ${newer.timeline}, and ${source} is on timeline ${control.timeline} (limit: no primary of a newer timeline). Next: ${clusterStatus(cluster)}`;
+  if (newer !== undefined && newer.primary !== source)
+    return `G5: ${source} stays fenced: the guard's ledger names ${newer.primary} as the primary, on timeline ${newer.timeline}, and ${source} is on timeline ${control.timeline} (limit: no primary of a newer timeline). Next: ${clusterStatus(cluster)}`;
+  const why = whyMayBeReplaced(request, known, control);
+  if (why === undefined) return undefined;
+  return `G5: ${source} stays fenced: ${why} (limit: proof that nobody was promoted in its place). Next: ${repairCommand(cluster)}`;
+}
+
+function whyMayBeReplaced(
+  { source, fencedBefore }: FailoverMove,
+  { said, silent }: Known,
+  { timeline, systemIdentifier }: ControlData,
+): string | undefined {
+  for (const [name, { control, promotion }] of said) {
+    // Of another database system it takes nobody's place.
+    if (control != null && control.systemIdentifier !== systemIdentifier) continue;
+    if (control != null && control.timeline > timeline)
+      return `${name} is on timeline ${control.timeline}, and ${source} is on timeline ${timeline}`;
+    if (promotion != null) return `${name} was asked for its promotion by ${promotion.run}`;
+  }
+  const [first] = silent;
+  if (first === undefined) return undefined;
+  const gives = first.missing ? 'has no container' : 'gives no answer';
+  return fencedBefore === undefined
+    ? `${first.name}, which may have been asked to be promoted, ${gives}`
+    : `${fencedBefore}, and ${first.name}, which may have been promoted then, ${gives}`;
 }

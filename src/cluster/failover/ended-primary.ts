@@ -30,8 +30,8 @@ export function whyNotTheLast(
   const others = candidates.filter(({ missing }) => missing !== true);
   const silent = others.find(({ answered, inRecovery }) => !answered || inRecovery !== true);
   if (silent !== undefined) return `${silent.name} gives no answer, and may have taken its place`;
-  const fencedBy = fence === undefined ? run : runOf(fence);
-  if (fencedBy !== run) return `${fencedBy} has fenced it`;
+  const fencedBy = fencedByAnother(fence, run);
+  if (fencedBy !== undefined) return `${fencedBy} has fenced it`;
   if (signal !== undefined) return 'standby.signal lies in its data directory: it is fenced, or was a standby';
   const said = controlIn(control);
   if (said === undefined) return 'its pg_control is missing or of an unknown layout';
@@ -39,11 +39,18 @@ export function whyNotTheLast(
   const foreign = others.find(({ systemIdentifier }) => systemIdentifier !== said.systemIdentifier);
   if (foreign !== undefined)
     return `it belongs to database system ${said.systemIdentifier}, and ${foreign.name} to ${foreign.systemIdentifier ?? 'an unknown one'}`;
-  // The checkpoint of one that was promoted just before its end may still name the timeline before: then it is left, too.
+  // Of one that was promoted just before its end the checkpoint still names the timeline before: it is left, too.
   const newer = others.find(({ timeline }) => timeline === undefined || timeline > said.timeline);
   if (newer !== undefined)
-    return `it ended on timeline ${said.timeline}, and ${newer.name} is on ${newer.timeline ?? 'an unknown one'}: another node was promoted since`;
+    return `it ended on timeline ${said.timeline} by its control file, and ${newer.name} is on ${newer.timeline ?? 'an unknown one'}: another node was promoted since, or it was itself, right before its end`;
   return undefined;
+}
+
+/** Which other run laid the fence of a container that has ended, and that nobody has started since; undefined where none did. Pure. */
+export function fencedByAnother(fence: string | undefined, run: string): string | undefined {
+  if (fence === undefined) return undefined;
+  const by = runOf(fence);
+  return by === run ? undefined : by;
 }
 
 function runOf(fence: string): string {

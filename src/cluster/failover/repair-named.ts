@@ -23,7 +23,7 @@ export interface InPlace {
  * @param inPlace everybody who could take writes
  */
 export function refusesForNamed(repair: Repair, nodes: readonly ObservedNode[], inPlace: readonly InPlace[]): boolean {
-  const refused = refusesOlder(repair, nodes, inPlace) || refusesWithout(repair, nodes);
+  const refused = refusesOlder(repair, nodes, inPlace) || refusesWithout(repair, nodes, inPlace);
   if (refused) repair.keptByLedger = true;
   return refused;
 }
@@ -52,17 +52,29 @@ function refusesOlder(
   });
 }
 
-/** I6: a node that the ledger names has no container, and the ledger does not promise that the others have everything. */
-function refusesWithout({ observed, topology, names, list }: Repair, nodes: readonly ObservedNode[]): boolean {
+/**
+ * I6: a node that the ledger names has no container, and the ledger does not promise that the others have everything. Also where the
+ * ledger's own primary is there, which has all that it acknowledged: in its last moments the other may have been promoted, and the ledger
+ * is a round or two of the watch behind.
+ */
+function refusesWithout(
+  { observed, topology, names, list }: Repair,
+  nodes: readonly ObservedNode[],
+  inPlace: readonly InPlace[],
+): boolean {
   const gone = nodes.filter((node) => hasNoContainer(node) && isNamed(names, node.name)).map(({ name }) => name);
   const [first] = gone;
   if (names === null || first === undefined) return false;
   const answer = (node: string) => observed.nodes.some(({ name, sql }) => name === node && sql?.inRecovery === true);
   // Then a failover from that node decides, which holds the ledger against all else that is known.
   if (names.state === 'protected' && names.synchronous.length > 0 && names.synchronous.every(answer)) return false;
+  const primaryIsThere = inPlace.some(({ name, timeline }) => name === names.primary && timeline === names.timeline);
+  const may = primaryIsThere
+    ? `${gone.join(' or ')} may have been promoted in the place of ${names.primary} at last, and have`
+    : `${gone.join(' and ')} may have`;
   return !list.require('I6', false, {
     says: 'every node that may have acknowledged commits is there',
-    refusal: `${gone.join(' and ')} may have acknowledged commits that nobody else has`,
+    refusal: `${may} acknowledged commits that nobody else has`,
     measured: `${gone.join(' and ')} ${gone.length === 1 ? 'has' : 'have'} no container; ${namesWords(names)}`,
     limit:
       'a container of every node that the ledger names, or a ledger that says protected and whose standbys all answer',

@@ -52,8 +52,16 @@ export function ownWords(input: ProofInput): string {
   if (oldPrimary !== undefined && had !== undefined)
     return `; the WAL of ${failedPrimary} itself can be read only up to ${positionWords(oldPrimary)}, and the guard heard of ${positionWords(had)} on the disk of ${input.ledger?.primary ?? failedPrimary}: what lies between can't be read`;
   if (oldPrimary !== undefined)
-    return `; the WAL of ${failedPrimary} itself goes to ${positionWords(oldPrimary)}, and that of ${candidate.state.name} to ${positionWords(candidate.position)}`;
+    return `; the WAL of ${failedPrimary} itself goes to ${positionWords(oldPrimary)}, and that of ${candidate.state.name} to ${positionWords(candidate.position)}${historyWords(input)}`;
   return oldPrimaryProblem === undefined
     ? ''
     : `; the WAL of ${failedPrimary} itself could not be read: ${oldPrimaryProblem}`;
+}
+
+/** Why equal positions prove nothing, where the guard heard that the failed primary had lost WAL which a standby had. */
+function historyWords({ ledger }: ProofInput): string {
+  const wentBack = ledger?.heard?.wentBack;
+  return wentBack === undefined
+    ? ''
+    : `, which proves nothing: the WAL of ${ledger?.primary ?? 'the primary'} went back to ${wentBack.to} before, and standbys that were not copied since are of another history`;
 }

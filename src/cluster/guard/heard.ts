@@ -49,6 +49,8 @@ export interface WentBack {
   from: Lsn;
   /** What the primary had on its disk then. */
   to: Lsn;
+  /** Nodes that have said since, by their own word, that they have replayed more than the primary had; absent where none has. */
+  by?: readonly string[];
 }
 
 /** Commits wait, or one would, and no standby confirms. */
@@ -133,8 +135,10 @@ const ownAnswers = ({ others }: Round, connected: NonNullable<NodeAnswer['standb
 
 /**
  * It is held against what was heard in the rounds before: of answers in one round nobody knows which was first. It is over where every
- * standby that is connected has no more than the primary, while that is still behind what was replayed before: they were copied from it.
- * Once it is past that, no position tells the two histories apart, and only people can say that it is over.
+ * standby that is connected, and everybody who has said to have more, streams and has no more than the primary, while that is still behind
+ * what was replayed before: they were copied from it. One that was not copied is refused by the primary until that is past what it has,
+ * and follows then with another history in its data. Once the primary is past that, no position tells the two apart, and only people can
+ * say that it is over.
  */
 function wentBackAfter(
   before: Heard | undefined,
@@ -146,14 +150,27 @@ function wentBackAfter(
   if (sql.flushed === undefined) return known;
   const to = sql.flushed;
   const isBehind = (mark: Lsn | undefined): mark is Lsn => mark !== undefined && lsnBytes(to) < lsnBytes(mark);
-  if (known === undefined) return isBehind(before?.replayed) ? { at, from: before.replayed, to } : undefined;
+  const ahead = round.others
+    .filter((other) => other.answered && other.inRecovery === true && isOfItsSystem(other, sql) && isBehind(other.replayed))
+    .map(({ name }) => name);
+  if (known === undefined) return isBehind(before?.replayed) ? withBy({ at, from: before.replayed, to }, ahead) : undefined;
+  const by = [...new Set([...(known.by ?? []), ...ahead])].sort();
   const own = ownAnswers(round, connected);
   const follow =
     connected.length > 0 &&
     own.length === connected.length &&
+    by.every((node) => own.some(({ name }) => name === node)) &&
     own.every(({ replayed, timeline }) => timeline === sql.timeline && replayed !== undefined && !isBehind(replayed));
-  return follow && isBehind(known.from) ? undefined : known;
+  return follow && isBehind(known.from) ? undefined : withBy(known, by);
 }
+
+const withBy = (wentBack: WentBack, by: readonly string[]): WentBack => (by.length === 0 ? wentBack : { ...wentBack, by });
+
+/** Of the same database system, as far as both tell: positions of another one say nothing. */
+const isOfItsSystem = (one: NodeAnswer, other: NodeAnswer): boolean =>
+  one.systemIdentifier === undefined ||
+  other.systemIdentifier === undefined ||
+  one.systemIdentifier === other.systemIdentifier;
 
 function waitingAfter(
   before: Waiting | undefined,

@@ -172,7 +172,7 @@ describe('a person says that a primary failed, and nothing that was recorded pro
     [
       'was followed by another primary',
       () => (files[STANDBY_FILES.control] = controlFile(IN_PRODUCTION, 1700, [2, 0], 77n)),
-      `it ended on timeline 2, and ${STANDBY} is on 3: another node was promoted since`,
+      `it ended on timeline 2 by its control file, and ${STANDBY} is on 3: another node was promoted since, or it was itself, right before its end`,
     ],
     [
       'belongs to another database system',

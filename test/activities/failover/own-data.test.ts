@@ -3,6 +3,7 @@ import { failOver } from '../../../src/activities/failover/fail-over';
 import { emptyJournal } from '../../../src/activities/failover/journal';
 import type { FailoverMove, FailoverResult } from '../../../src/activities/failover/move';
 import { undoFailOver } from '../../../src/activities/failover/undo';
+import { FENCE_FILE } from '../../../src/activities/fence';
 import { FAIR_CHANCE_MS } from '../../../src/cluster/guard/fair-chance';
 import type { FailureKind } from '../../../src/cluster/guard/signals';
 import { ActingCluster, PRIMARY, silence, STANDBY, STANDBY_2, protectedLedger } from '../guard/support/acting-cluster';
@@ -175,6 +176,140 @@ describe('a primary that may come back, and a ledger that proves nothing', () =>
       expect(await undo(rest())).toBe(true);
       expect(starts()).toHaveLength(1);
     });
+
+    /** What the agent of the standby says. */
+    const standbySays = (control: object, promotion: object | null = null) => {
+      const { before } = cluster;
+      cluster.before = (node, command, args) =>
+        node === STANDBY && command === 'observe' ? { ...wellObserved, control, promotion } : before(node, command, args);
+    };
+    const OTHER = 'failover-veloz-0/9d1c';
+    const fencedBefore = `${OTHER} had fenced it before`;
+
+    test.each<[string, () => Partial<FailoverMove>, string]>([
+      [
+        'a standby is on a newer timeline',
+        () => {
+          standbySays({ timeline: 4, systemIdentifier: '77' });
+          return {};
+        },
+        `${STANDBY} is on timeline 4, and ${PRIMARY} is on timeline 3`,
+      ],
+      [
+        'another run has asked a standby for its promotion',
+        () => {
+          standbySays({ timeline: 3, systemIdentifier: '77' }, { run: OTHER, atMs: 6 });
+          return {};
+        },
+        `${STANDBY} was asked for its promotion by ${OTHER}`,
+      ],
+      [
+        'another run had fenced it before, and somebody is silent whom that may have promoted',
+        () => {
+          cluster.engine.status[STANDBY_2] = 'exited';
+          return { fencedBefore };
+        },
+        `${fencedBefore}, and ${STANDBY_2}, which may have been promoted then, gives no answer`,
+      ],
+      [
+        'another run had fenced it before, and somebody has no container whom the ledger names',
+        () => ({ fencedBefore, ledger: { ...move.ledger!, synchronous: [STANDBY_2] } }),
+        `${fencedBefore}, and ${STANDBY_2}, which may have been promoted then, has no container`,
+      ],
+      [
+        'this run may have asked somebody who has no container, and whom the ledger names',
+        () => ({ neverAsked: false, ledger: { ...move.ledger!, synchronous: [STANDBY_2] } }),
+        `${STANDBY_2}, which may have been asked to be promoted, has no container`,
+      ],
+    ])('it is not started in its place where %s', async (_what, change, why) => {
+      cluster.hold = { run: RUN, attempt: 1 };
+      await expect(undo({ neverAsked: true, ...change() })).rejects.toMatchObject({
+        type: 'Refused',
+        message: `G5: ${PRIMARY} stays fenced: ${why} (limit: proof that nobody was promoted in its place). Next: veloz-ha repair --cluster veloz`,
+      });
+      expect(starts()).toEqual([]);
+      expect(cluster.hold).toBeUndefined();
+    });
+
+    test.each<[string, () => Partial<FailoverMove>]>([
+      [
+        'somebody of another database system is on a newer timeline',
+        () => {
+          standbySays({ timeline: 9, systemIdentifier: '99' });
+          return {};
+        },
+      ],
+      ['another run had fenced it before, and everybody answers', () => ({ fencedBefore })],
+      [
+        'somebody is silent, and nobody was ever asked',
+        () => {
+          cluster.engine.status[STANDBY_2] = 'exited';
+          return {};
+        },
+      ],
+    ])('it is started in its place where %s', async (_what, change) => {
+      expect(await undo({ neverAsked: true, ...change() })).toBe(true);
+      expect(starts()).toHaveLength(1);
+    });
+  });
+
+  describe('was fenced by another run since it ran last, which may have promoted somebody who is silent', () => {
+    const OTHER = 'failover-veloz-0/9d1c';
+    beforeEach(() => {
+      move.kind = 'dead';
+      cluster.kill();
+      cluster.engine.exitCodes[PRIMARY] = 137;
+      cluster.engine.status[STANDBY_2] = 'exited';
+      const control = { timeline: 3, systemIdentifier: '77', state: 'in production' };
+      cluster.before = (node, command) =>
+        node === PRIMARY && command === 'observe' && cluster.fences.has(node)
+          ? { ...wellObserved, desired: 'fenced', postgres: { state: 'stopped' }, control }
+          : undefined;
+    });
+    /** The fence in its volume, until one takes its place. */
+    const fenceIn = (content: () => string | Promise<string>) => {
+      const { nodeFile } = cluster.engine;
+      cluster.engine.nodeFile = (node, path) => {
+        if (node !== PRIMARY || path !== FENCE_FILE) return nodeFile(node, path);
+        const laid = cluster.engine.files.at(-1);
+        return laid === undefined ? content() : JSON.stringify(laid.content);
+      };
+    };
+    const starts = () => cluster.did.filter((each) => each.startsWith(`${PRIMARY} start`));
+
+    test('a refusal tells its undo, and it is not started beside that one', async () => {
+      fenceIn(() => JSON.stringify({ version: 1, run: OTHER, attempt: 1 }));
+      const { details } = await refusal();
+      expect(details).toMatchObject([{ neverAsked: true, fencedBefore: `${OTHER} had fenced it before` }]);
+      await expect(undo({ neverAsked: true, ...(details[0] as object) })).rejects.toMatchObject({
+        type: 'Refused',
+        message: expect.stringContaining(`G5: ${PRIMARY} stays fenced: ${OTHER} had fenced it before`) as unknown,
+      });
+      expect(starts()).toEqual([]);
+    }, 30_000);
+
+    test('nor where nobody can tell whether one had', async () => {
+      fenceIn(() => Promise.reject(new Error('the disk hangs.')));
+      const { details } = await refusal();
+      expect(details).toMatchObject([
+        { fencedBefore: 'whether another run had fenced it before is not known: the disk hangs' },
+      ]);
+    }, 30_000);
+
+    test('what an attempt before this one found in its volume counts, and its own fence is none', async () => {
+      fenceIn(() => JSON.stringify({ version: 1, run: RUN, attempt: 1 }));
+      const journal = { ...emptyJournal(), began: 'fence' as const };
+      expect((await refusal({ journal })).details[0]?.fencedBefore).toBeUndefined();
+      const told = { ...emptyJournal(), began: 'fence' as const, fencedBefore: `${OTHER} had fenced it before` };
+      expect((await refusal({ journal: told })).details).toMatchObject([{ fencedBefore: told.fencedBefore }]);
+    }, 60_000);
+
+    test('without such a fence it is started in its place', async () => {
+      const { details } = await refusal();
+      expect(details[0]?.fencedBefore).toBeUndefined();
+      expect(await undo({ neverAsked: true, ...(details[0] as object) })).toBe(true);
+      expect(starts()).toHaveLength(1);
+    }, 30_000);
   });
 
   test.each(kinds.filter(([kind]) => kind !== 'hung'))(

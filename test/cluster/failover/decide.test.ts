@@ -943,4 +943,7 @@ test('a primary whose WAL had gone back proves nothing by what it has now', () =
   const decision = decide({ ledger: { ...ledger, heard: { at: FAILED_AT - 200, wentBack } }, oldPrimary });
   expect(decision).toMatchObject({ needsConsent: true });
   expect(decision.proof).toBeUndefined();
+  expect(decision.checks.find(({ id }) => id === 'I7')?.measured).toContain(
+    `the WAL of ${PRIMARY} itself goes to 0/5000000 on timeline 3, and that of ${STANDBY} to 0/5000000 on timeline 3, which proves nothing: the WAL of ${PRIMARY} went back to 0/5000200 before, and standbys that were not copied since are of another history`,
+  );
 });

@@ -10,7 +10,7 @@ import type { Ledger } from '../../../src/cluster/guard/ledger';
 import { nextLedger } from '../../../src/cluster/guard/ledger-rules';
 import type { NodeAnswer, Round } from '../../../src/cluster/guard/signals';
 import type { Lsn } from '../../../src/cluster/lsn';
-import { PRIMARY, STANDBY } from '../support/picture';
+import { PRIMARY, STANDBY, STANDBY_2 } from '../support/picture';
 import { policy, round, silence, standbyAnswer, T0, writable } from './support/rounds';
 
 const ledger: Ledger = {
@@ -212,7 +212,7 @@ describe('a primary whose WAL went back', () => {
 
   test('has less than its standby has replayed of it, by its own word in a later round', () => {
     const seen = wentBack(pair('0/5000400', '0/5000400'), silentPrimary, pair('0/5000200', '0/5000400'));
-    expect(seen).toEqual({ at: T0 + 400, from: '0/5000400', to: '0/5000200' });
+    expect(seen).toEqual({ at: T0 + 400, from: '0/5000400', to: '0/5000200', by: [STANDBY] });
   });
 
   test('is found out by a guard that begins to look when it is back', () => {
@@ -261,6 +261,54 @@ describe('a primary whose WAL went back', () => {
     const heard = heardOf(rounds(...before, pair('0/5000300', '0/5000300')));
     expect(heard).toMatchObject({ confirmed: '0/5000300', flushed: '0/5000300', replayed: '0/5000300' });
     expect(heard?.wentBack).toBeUndefined();
+  });
+
+  describe('and one of two standbys was copied from it', () => {
+    /** The primary has this on its disk, and the copied standby streams all of it; what the other one says. */
+    const copied = (flushed: Lsn, other: NodeAnswer): Partial<Round> => ({
+      sql: writable({
+        lsn: flushed,
+        flushed,
+        standbys: [STANDBY_2, ...(other.receiver === 'streaming' ? [other.name] : [])].map((node) => ({
+          node,
+          syncState: 'quorum',
+          state: 'streaming',
+          pid: 82,
+          flush: flushed,
+        })),
+      }),
+      others: [other, standbyAnswer({ name: STANDBY_2, lsn: flushed, replayed: flushed })],
+    });
+    const refusedByIt = standbyAnswer({ receiver: null, lsn: '0/5000400', replayed: '0/5000400' });
+    const streams = (replayed: Lsn) => standbyAnswer({ lsn: replayed, replayed });
+
+    test('it stays one: the other waits with more until the primary is past that, and follows with another history then', () => {
+      expect(wentBack(...before, copied('0/5000300', refusedByIt))).toBeDefined();
+      expect(
+        wentBack(...before, copied('0/5000300', refusedByIt), copied('0/5000600', streams('0/5000600'))),
+      ).toMatchObject({ from: '0/5000400', by: [STANDBY] });
+    });
+
+    test('also where the other one says nothing for a while, or where only a later round hears that it has more', () => {
+      const silent = silence({ name: STANDBY });
+      expect(wentBack(...before, copied('0/5000300', silent))).toBeDefined();
+      const unheard = [pair('0/5000400', '0/5000400'), copied('0/5000200', silent)];
+      expect(wentBack(...unheard)).toMatchObject({ to: '0/5000200' });
+      expect(wentBack(...unheard, copied('0/5000300', refusedByIt))).toMatchObject({ by: [STANDBY] });
+    });
+
+    test('it is over once the other one was copied too, while the primary is still behind what they had', () => {
+      expect(
+        wentBack(...before, copied('0/5000300', refusedByIt), copied('0/5000380', streams('0/5000380'))),
+      ).toBeUndefined();
+    });
+
+    test('a node of another database system says nothing of its history', () => {
+      const foreign = { ...refusedByIt, systemIdentifier: '99' };
+      const only = [pair('0/5000400', '0/5000400'), copied('0/5000200', foreign)];
+      expect(wentBack(...only)).toEqual({ at: T0 + 200, from: '0/5000400', to: '0/5000200' });
+      expect(wentBack(...only, copied('0/5000300', foreign))).toBeUndefined();
+    });
   });
 
   test('makes the ledger unknown, whatever its standbys confirm, and says what to do', () => {

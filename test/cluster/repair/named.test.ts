@@ -91,7 +91,11 @@ describe('nobody is writable, and the node that the ledger names as primary is o
     const ledger = ledgerOf(STANDBY, STANDBY_2);
     const round = decide(seen, { ledger });
     expect(round.does).toEqual([]);
-    expect(round.findings[0]).toMatchObject({ id: 'I6', next: 'veloz-ha stack up --standbys 2' });
+    expect(round.findings[0]).toMatchObject({
+      id: 'I6',
+      refusal: `${STANDBY_2} may have been promoted in the place of ${PRIMARY} at last, and have acknowledged commits that nobody else has`,
+      next: 'veloz-ha stack up --standbys 2',
+    });
     expect(decide(seen, { ledger: ledgerOf(STANDBY) }).does[0]).toBe(`start-primary ${PRIMARY}`);
   });
 });
