@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-from . import health, node, sentinel
+from . import health, names, node, sentinel
 from .life import run_node
 from .log import log
 from .settings import PASSWORD_FILE, RUN, VOLUME, Settings, SettingsError, read
@@ -29,6 +29,8 @@ def main(words: list[str]) -> int:
         # The container is restarted at once; the log should stay readable.
         time.sleep(1)
         return 1
+    if settings.kind == "sentinel":
+        names.find_nobody(settings)
     become_redis()
     for name in ("VELOZ_REDIS_PASSWORD", "REDISCLI_AUTH"):
         os.environ.pop(name, None)
