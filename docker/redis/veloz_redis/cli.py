@@ -13,7 +13,7 @@ import time
 from . import health, names, node, sentinel
 from .life import run_node
 from .log import log
-from .settings import PASSWORD_FILE, RUN, VOLUME, Settings, SettingsError, read
+from .settings import PASSWORD_FILE, RUN, VOLUME, Settings, SettingsError, impatience, read
 
 
 def main(words: list[str]) -> int:
@@ -31,6 +31,8 @@ def main(words: list[str]) -> int:
         return 1
     if settings.kind == "sentinel":
         names.find_nobody(settings)
+        for says in impatience(settings):
+            log(f"{settings.node}: {says}")
     become_redis()
     for name in ("VELOZ_REDIS_PASSWORD", "REDISCLI_AUTH"):
         os.environ.pop(name, None)
