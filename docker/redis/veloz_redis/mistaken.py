@@ -15,8 +15,8 @@ from .opinion import Opinion, fields_of
 from .resp import Client, ReplyError
 from .settings import Address, Settings
 
-# One Sentinel at a time, and the next one once it knows the others and the replicas again: they tell it who they are every 2 s. Those
-# that are left to the end have 8 s at least until they tell a node that they mistake to follow somebody.
+# Of those that forget replicas or look names up one at a time, and the next one once it knows the others again: they tell it who they are
+# every 2 s. Those that are left to the end have 8 s at least until they tell a node that they mistake to follow somebody.
 NEXT_AFTER_S = 3.0
 # A Sentinel asks a node who it is every 10 s. Until then it tells what was before.
 AGAIN_AFTER_S = 12.0
@@ -110,9 +110,12 @@ class Mistaken:
                 continue
             heard = self._heard(said, own, there.values())
             found = mistaken_for(said, replicas[index], ids, self._settings.node, silent, heard)
-            if found is not None and await self._remedy(index, sentinels[index], *found):
-                self._told[index] = now
-                self._next_at = now + NEXT_AFTER_S
+            if found is None or not await self._remedy(index, sentinels[index], *found):
+                continue
+            self._told[index] = now
+            self._next_at = now + NEXT_AFTER_S
+            # One that is left with the old name would win over again those that were told: its word is of a later version.
+            if found[1] is not Remedy.WATCH:
                 return
 
     def _is_odd(self, said: Opinion, replicas: Optional[list], own: str) -> bool:
