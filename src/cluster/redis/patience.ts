@@ -1,5 +1,5 @@
 import { formatMs } from '../duration';
-import type { AnsweringSentinel } from './observed';
+import type { SentinelState } from './observed';
 
 /** What the image of Redis sets Sentinels to, in milliseconds, unless the variable says otherwise. */
 const USUAL = [
@@ -25,8 +25,8 @@ export interface Impatience {
  * @param others the other Sentinels that answer: where they say the same, it may be the file
  */
 export function impatienceOf(
-  { name, state }: AnsweringSentinel,
-  others: readonly AnsweringSentinel[],
+  { name, state }: { name: string; state: SentinelState },
+  others: readonly { state: SentinelState }[],
 ): Impatience | undefined {
   const off = USUAL.flatMap(([setting, key, usual, variable]) => {
     const value = state[key];
