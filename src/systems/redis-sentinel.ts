@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { SentinelState } from '../cluster/redis/observed';
+import type { SeenBySentinel, SentinelState } from '../cluster/redis/observed';
 import type { Endpoint } from '../cluster/topology';
 import { openControl } from './redis';
 
@@ -42,7 +42,8 @@ export class SentinelClient {
       id,
       master: {
         ...addressOf(fields),
-        flags: flagsOf(fields),
+        ...seenBy(fields),
+        ...(runIdOf(fields) === '' ? { neverHeard: true as const } : {}),
         lastAnswerMs: Number(fields.get('last-ok-ping-reply') ?? 0),
         reports: fields.get('role-reported') ?? 'unknown',
       },
@@ -53,7 +54,7 @@ export class SentinelClient {
       others: Number(fields.get('num-other-sentinels') ?? 0),
       replicas: (Array.isArray(replicas) ? replicas : []).map((replica: unknown) => {
         const its = fieldsOf(replica);
-        return { ...addressOf(its), flags: flagsOf(its) };
+        return { ...addressOf(its), ...seenBy(its) };
       }),
       quorate,
     };
@@ -75,7 +76,7 @@ export class SentinelClient {
    */
   async seesMaster(group: string): Promise<boolean> {
     const fields = fieldsOf(await this.call('MASTER', group).catch(unknownGroup));
-    return (fields.get('runid') ?? '') !== '' && !flagsOf(fields).some((flag) => /down|disconnected/.test(flag));
+    return runIdOf(fields) !== '' && !flagsOf(fields).some((flag) => /down|disconnected/.test(flag));
   }
 
   /** The other Sentinels of the group, as it knows them. */
@@ -131,5 +132,11 @@ const numberOf = <Key extends string>(
 const addressOf = (fields: Map<string, string>): Endpoint => ({
   host: fields.get('ip') ?? '',
   port: Number(fields.get('port') ?? 0),
+});
+/** Empty until the server there has said it for the first time; a Sentinel keeps it in no file. */
+const runIdOf = (fields: Map<string, string>): string => fields.get('runid') ?? '';
+const seenBy = (fields: Map<string, string>): SeenBySentinel => ({
+  flags: flagsOf(fields),
+  ...(runIdOf(fields) === '' ? {} : { runId: runIdOf(fields) }),
 });
 const flagsOf = (fields: Map<string, string>): string[] => (fields.get('flags') ?? '').split(',').filter(Boolean);

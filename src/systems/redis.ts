@@ -266,6 +266,7 @@ export function parseState(info: string): RedisState {
     loading: fields.get('loading') === '1',
     writesFile: (fields.get('aof_last_write_status') ?? 'ok') === 'ok',
     ...(fields.has('aof_enabled') ? { keepsFile: fields.get('aof_enabled') === '1' } : {}),
+    ...(fields.has('run_id') ? { runId: fields.get('run_id') ?? '' } : {}),
     ...(fields.has('uptime_in_seconds') ? { upMs: 1000 * number('uptime_in_seconds') } : {}),
     ...(fields.has('rdb_bgsave_in_progress') || fields.has('aof_rewrite_in_progress')
       ? { childAtWork: number('rdb_bgsave_in_progress') === 1 || number('aof_rewrite_in_progress') === 1 }

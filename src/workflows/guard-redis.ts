@@ -13,6 +13,10 @@ import { rootMessage } from './runbook/runner';
 
 /** The change that has a run started beside an earlier one. */
 const BESIDE = 'redis-beside-own-run';
+/** The change that has a failover waited for that may not have taken the lock yet. */
+const AWAITS = 'redis-awaits-own-run';
+/** A failover takes the lock within this time, in milliseconds, or ends. */
+const FAILOVER_TAKES_LOCK_MS = 5000;
 /** A reason has to fit into the input of a run. */
 const REASON_LENGTH = 480;
 
@@ -175,8 +179,10 @@ export class RedisGuard {
    * A failure is told only while nobody holds the lock of Redis. So a run of its own that is under way has settled the roles, and only
    * starts a node or looks: what fails meanwhile is not to wait for it. Only one that asks a person about this very master is waited for.
    */
-  private failsOverBeside({ asks, about }: NonNullable<RedisGuardState['acting']>): boolean {
+  private failsOverBeside({ asks, about, since }: NonNullable<RedisGuardState['acting']>): boolean {
     const { master } = this.redis;
+    // One that was started for this very failure has the lock in a moment. Its end has the failure told again.
+    if (about === master && Date.now() - since < FAILOVER_TAKES_LOCK_MS && patched(AWAITS)) return false;
     const asksAboutIt = asks && (about ?? master) === master && this.asking?.withdrawn === undefined;
     return !asksAboutIt && patched(BESIDE);
   }

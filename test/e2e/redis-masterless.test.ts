@@ -178,6 +178,7 @@ describe('the guard, of a Redis without a master', () => {
           // Sentinels that found nobody at first try again after two minutes.
           await until('the replica taking writes', () => takesWrites(replica), 150_000);
           expect(kept(replica)).toBe('removed');
+          keep(replica, 'written since');
         },
         () => {
           const service = master.replace('veloz-', '');
@@ -185,7 +186,9 @@ describe('the guard, of a Redis without a master', () => {
           execFileSync('bash', [join('scripts', 'compose.sh'), ...compose], { cwd: packageRoot, stdio: 'pipe' });
         },
       );
+      // It was not made to follow the one that it replaced in between, whose address it may have.
       expect(await wholeRedis(HANG_LIMIT_MS)).toEqual({ master: replica, replica: master });
+      for (const node of [replica, master]) expect(kept(node)).toBe('written since');
     },
     TEST_LIMIT_MS,
   );

@@ -65,8 +65,9 @@ describe('INFO', () => {
     expect(never.writesFile).toBe(false);
   });
 
-  test('says since when the server runs', () => {
+  test('says since when the server runs, and which run it is', () => {
     expect(replicaOf('uptime_in_seconds:12').upMs).toBe(12_000);
+    expect(replicaOf('run_id:63d4dd04e453ff0b').runId).toBe('63d4dd04e453ff0b');
   });
 
   test.each([

@@ -182,6 +182,23 @@ describe('guard, of Redis', () => {
       });
     });
 
+    test('a failure that is told again while its failover takes the lock has no second one started', async () => {
+      const cluster = withRedis({ backoff: '10m' });
+      await watching(cluster, async () => {
+        await cluster.seesRedis(redisDead());
+        const first = await cluster.run('redis failover');
+        // Everything is told anew then.
+        await cluster.handle.executeUpdate('setMode', { args: [{ mode: 'approve' }] });
+        await cluster.handle.executeUpdate('setMode', { args: [{ mode: 'auto' }] });
+        await cluster.seesRedis(redisDead(), ({ known }) => !known.failed);
+        await cluster.watchesRedis(({ known }) => known.failed);
+        expect((await cluster.state()).redis?.acting).toMatchObject({ workflowId: first.id });
+        // It did not come to anything: it is told once more, and waits as it should.
+        await first.end({ type: 'Refused', says: `${MASTER} is not the master` });
+        await cluster.watchesRedis(({ known }) => !known.failed);
+      });
+    });
+
     test('a new master that fails is failed over beside the run that only brings the old one back', async () => {
       const cluster = withRedis({ backoff: '10m' });
       await watching(cluster, async () => {

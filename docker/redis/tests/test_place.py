@@ -23,7 +23,7 @@ from veloz_redis.opinion import (  # noqa: E402
     would_wipe,
 )
 from veloz_redis.sentinel import config, monitored  # noqa: E402
-from veloz_redis.settings import SettingsError, read  # noqa: E402
+from veloz_redis.settings import SettingsError, impatience, read  # noqa: E402
 
 A = ("a", 6379)
 B = ("b", 6379)
@@ -283,6 +283,14 @@ class SentinelConfigTest(unittest.TestCase):
         for line in damaged:
             self.assertNotIn(line, text)
         self.assertIsNone(monitored("sentinel monitor veloz-master a XXXX 2", "veloz-master"))
+
+    def test_times_that_are_far_from_the_usual_are_told(self):
+        self.assertEqual(impatience(read(ENVIRONMENT)), [])
+        odd = {"VELOZ_REDIS_DOWN_AFTER_MS": "15000", "VELOZ_REDIS_FAILOVER_TIMEOUT_MS": "29999"}
+        self.assertEqual(
+            [says.split(" (")[0] for says in impatience(read({**ENVIRONMENT, **odd}))],
+            ["VELOZ_REDIS_DOWN_AFTER_MS is 15000 ms", "VELOZ_REDIS_FAILOVER_TIMEOUT_MS is 29999 ms"],
+        )
 
     def test_no_password_or_one_that_would_add_a_line_is_refused(self):
         for password in ("", "a\nrequirepass b"):

@@ -10,10 +10,10 @@ import signal
 import sys
 import time
 
-from . import health, node, sentinel
+from . import health, names, node, sentinel
 from .life import run_node
 from .log import log
-from .settings import PASSWORD_FILE, RUN, VOLUME, Settings, SettingsError, read
+from .settings import PASSWORD_FILE, RUN, VOLUME, Settings, SettingsError, impatience, read
 
 
 def main(words: list[str]) -> int:
@@ -29,6 +29,10 @@ def main(words: list[str]) -> int:
         # The container is restarted at once; the log should stay readable.
         time.sleep(1)
         return 1
+    if settings.kind == "sentinel":
+        names.find_nobody(settings)
+        for says in impatience(settings):
+            log(f"{settings.node}: {says}")
     become_redis()
     for name in ("VELOZ_REDIS_PASSWORD", "REDISCLI_AUTH"):
         os.environ.pop(name, None)

@@ -8,6 +8,7 @@ import os
 from typing import Optional
 
 from .log import log
+from .mistaken import Mistaken
 from .opinion import (
     Opinion,
     Other,
@@ -107,6 +108,7 @@ class Keeper:
             address: Client(address, settings.password) for address in settings.nodes if address[0] != settings.node
         }
         self.own_settings = OwnSettings(settings)
+        self.mistaken = Mistaken(settings)
         self.placed = False
         self.eligible = False
         self.loaded = False
@@ -283,6 +285,9 @@ class Keeper:
         named: Optional[Address] = agreed(opinions, self.settings.majority)
         self._named = named
         await self.remember(role, opinions, named)
+        await self.mistaken.finish(self.sentinels)
+        if role[0] == "master":
+            await self.mistaken.put_right(opinions, self.own, self.sentinels, self.others)
         if role[0] != "master" or named is None or named[0] == self.settings.node:
             self._rounds = 0
             return

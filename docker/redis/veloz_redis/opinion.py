@@ -20,6 +20,10 @@ class Opinion:
     """Replicas that it has ever heard of: 0 in a group that has just been made."""
     epoch: int = 0
     """The version of what it says: of two Sentinels the one with the higher one is believed."""
+    run_id: str = ""
+    """Of the server that it is connected to where it means the master, by its last INFO; empty before the first one."""
+    down: bool = False
+    """That one gives it no answer, or says for long that it is no master."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ def opinion(reply: Optional[list]) -> Optional[Opinion]:
         busy=any(flag in flags for flag in ("o_down", "failover_in_progress")),
         replicas=int(fields.get("num-slaves", "0")),
         epoch=int(fields.get("config-epoch", "0")),
+        run_id=fields.get("runid", ""),
+        down="s_down" in flags,
     )
 
 

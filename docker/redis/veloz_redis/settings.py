@@ -80,6 +80,19 @@ def _number(environment: Mapping[str, str], name: str, preset: int) -> int:
     return int(text)
 
 
+def impatience(settings: Settings) -> list[str]:
+    """What of a Sentinel's times is so far from the usual that `veloz-ha redis status` tells it for as long, in words."""
+    times = (
+        ("VELOZ_REDIS_DOWN_AFTER_MS", settings.down_after_ms, 5000),
+        ("VELOZ_REDIS_FAILOVER_TIMEOUT_MS", settings.failover_timeout_ms, 60000),
+    )
+    return [
+        f"{name} is {value} ms (limit: {usual // 2} to {usual * 2}): a failover comes late, or where nothing is wrong"
+        for name, value, usual in times
+        if not usual // 2 <= value <= usual * 2
+    ]
+
+
 def read(environment: Mapping[str, str], password: Optional[str] = None) -> Settings:
     kind = environment.get("VELOZ_REDIS_KIND", "node")
     if kind not in ("node", "sentinel"):

@@ -71,7 +71,7 @@ export function decideEngines(observed: ObservedEngines, question: EngineQuestio
     if (engine === undefined) return missing(list, decision, observed, 'drain');
     if (engine.name !== source.name) {
       checkAnswers(list, observed, [engine.name]);
-      checkServers(list, observed);
+      checkServers(list, observed, source.name);
       decision.target = source.name;
       decision.alreadyDone = isDrained(observed, engine);
       return decision;
@@ -111,7 +111,7 @@ function decideHandover(
   checkAnswers(list, observed, [source.name, target.name]);
   if (engineAnswers(target)) checkAble(list, observed, target);
   checkEpochs(list, observed, source);
-  checkServers(list, observed);
+  checkServers(list, observed, target.name);
   checkDoor(list, observed, source);
   return decision;
 }

@@ -1,5 +1,5 @@
 import { logs } from '../commands';
-import type { Checklist } from '../switchover/checklist';
+import type { Checklist, CheckWords } from '../switchover/checklist';
 import { runtimeCommand } from './commands';
 import {
   engineAnswers,
@@ -57,8 +57,12 @@ export function checkAnswers(list: Checklist, observed: ObservedEngines, needed:
   });
 }
 
-/** L5: HAProxy knows the engines, and nobody keeps it from sending them requests by hand. */
-export function checkServers(list: Checklist, observed: ObservedEngines): void {
+/**
+ * L5: HAProxy knows the engines, and nobody keeps it from sending them requests by hand.
+ * @param serves the engine that is to take requests afterwards; absent: each of them may have to. What was set by hand at another one is
+ * worth knowing, and keeps nobody from handing over.
+ */
+export function checkServers(list: Checklist, observed: ObservedEngines, serves?: string): void {
   const { proxy, engines } = observed;
   if (proxy.servers === null) return list.skip('L5', 'HAProxy can send requests to every engine', 'it gave no answer');
   for (const engine of engines) {
@@ -78,7 +82,7 @@ export function checkServers(list: Checklist, observed: ObservedEngines): void {
           ? `docker exec ${proxy.name} cat /run/haproxy/haproxy.cfg`
           : runtimeCommand(proxy.name, `set server ${observed.backend}/${name} state ready`),
     });
-    if (known && server !== undefined) checkByHand(list, observed, server);
+    if (known && server !== undefined) checkByHand(list, observed, server, (serves ?? name) === name);
     // An engine that gives no answer is told already, and why HAProxy does not reach it.
     if (!known || server === undefined || !engineAnswers(engine)) continue;
     // Without checks the last word of one says nothing.
@@ -94,16 +98,23 @@ export function checkServers(list: Checklist, observed: ObservedEngines): void {
 }
 
 /** L5: what somebody set at the server apart from its administrative state, and what its checks, which find it down in any case, don't show. */
-function checkByHand(list: Checklist, { proxy, backend }: ObservedEngines, server: ObservedServer): void {
+function checkByHand(
+  list: Checklist,
+  { proxy, backend }: ObservedEngines,
+  server: ObservedServer,
+  serves: boolean,
+): void {
   const { name, weight, checked, status } = server;
-  list.require('L5', weight !== 0, {
+  const tell = (holds: boolean, words: CheckWords) =>
+    serves ? list.require('L5', holds, words) : list.advise('L5', holds, words);
+  tell(weight !== 0, {
     says: `HAProxy gives ${name} its share of requests`,
     refusal: `HAProxy gives ${name} no requests, whatever its checks say`,
     measured: `its weight is 0 (${status})`,
     limit: 'more than 0',
     next: runtimeCommand(proxy.name, `set server ${backend}/${name} weight 100%`),
   });
-  list.require('L5', checked !== false, {
+  tell(checked !== false, {
     says: `HAProxy checks ${name}`,
     refusal: `HAProxy does not check ${name}, and would not see it take over`,
     measured: `its checks are disabled (${status})`,

@@ -16,10 +16,9 @@ import { SILENT_MS, type Decided, type RedisRequest } from './decision';
 import { mostAdvanced, type RedisFault } from './faults';
 import {
   answeringNodes,
-  answeringSentinels,
+  heardAgo,
   HEARD_MS,
   isStopped,
-  nodeAt,
   upstreamOf,
   whoHears,
   type AnsweringRedis,
@@ -238,14 +237,17 @@ function checkFreshness(
   target: AnsweringRedis,
 ): boolean {
   const { name } = target;
-  const { fresh, downMs, silentMs, cutShort } = freshnessOf(observed, request, source, target);
+  const { fresh, downMs, silentMs, unheard, cutShort } = freshnessOf(observed, request, source, target);
+  const sentinelsSay = unheard
+    ? 'no Sentinel that answers has ever heard from it'
+    : `the Sentinels have heard nothing for ${formatMs(silentMs)}`;
   const words = {
     says: `${name} was connected to ${source} until it failed`,
     refusal: `${name} was not connected to ${source} when it failed, and lacks what was written since`,
     measured:
       downMs === null
         ? `${name} has had no connection to it since its own start`
-        : `${name} has had none for ${formatMs(downMs)}; the Sentinels have heard nothing for ${formatMs(silentMs)}`,
+        : `${name} has had none for ${formatMs(downMs)}; ${sentinelsSay}`,
     limit: `at most ${formatMs(SILENT_MS)} more`,
     next: wakeMaster(
       observed.nodes.find((one) => one.name === source),
@@ -276,19 +278,17 @@ function freshnessOf(
   { byDeafest }: RedisRequest,
   source: string,
   target: AnsweringRedis,
-): { fresh: boolean; downMs: number | null; silentMs: number; cutShort: boolean } {
+): { fresh: boolean; downMs: number | null; silentMs: number; unheard: boolean; cutShort: boolean } {
   const { keys, offset, upstream } = target.state;
   const downMs = upstream?.downMs ?? null;
-  const heard = answeringSentinels(observed)
-    .filter((sentinel) => nodeAt(observed, sentinel.state.master)?.name === source)
-    .map((sentinel) => sentinel.state.master?.lastAnswerMs ?? 0);
+  const heard = heardAgo(observed, source);
   // The latest word of its life: a Sentinel that was cut off together with the replica has heard nothing for as long as that.
   const silentMs = byDeafest ? Math.max(0, ...heard) : Math.min(...(heard.length === 0 ? [0] : heard));
   // A replica whose copy has begun and not ended says 1 for its offset; one that empties itself first has nothing then.
   const cutShort = byDeafest !== true && downMs !== null && upstream?.up !== true && keys === 0 && offset <= 1;
   const follows = upstreamOf(observed, target) === source;
   const fresh = follows && downMs !== null && !cutShort && downMs <= silentMs + SILENT_MS;
-  return { fresh, downMs, silentMs, cutShort };
+  return { fresh, downMs, silentMs, unheard: heard.length === 0, cutShort };
 }
 
 /** A master that only this worker can't reach is no failed master. */

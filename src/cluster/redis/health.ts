@@ -17,6 +17,7 @@ import {
   waitsForCopy,
   type ObservedRedis,
 } from './observed';
+import { mistakesOf } from './mistaken';
 import { impatienceOf } from './patience';
 import { moveThatMends } from './refusal';
 import { strangersOf } from './strangers';
@@ -201,6 +202,15 @@ function checkSentinels(list: Checklist, topology: RedisTopology, observed: Obse
         limit: 'every Sentinel answers',
         next: lookAt(name, container),
       });
+  for (const { sentinel, means, is, runId } of mistakesOf(observed))
+    list.require('L3', false, {
+      says: '',
+      refusal: `${sentinel} takes ${is} for ${means}: what it tells the one, such as whom to follow, it tells the other`,
+      measured: `where it means ${means} it is connected to the server of ${is} (run ${runId.slice(0, 8)})`,
+      limit: 'each node is taken for itself',
+      // Started anew it looks all names up.
+      next: `docker restart ${sentinel}`,
+    });
   for (const { name, state } of there) {
     list.advise('L1', state.master === null || state.quorum === topology.quorum, {
       says: `${name} has the quorum of the topology`,
@@ -209,8 +219,9 @@ function checkSentinels(list: Checklist, topology: RedisTopology, observed: Obse
       limit: `redis.quorum ${topology.quorum}`,
       next: `docker restart ${name}`,
     });
-    const impatience = state.master === null ? undefined : impatienceOf(name, state);
-    if (impatience !== undefined) list.advise('L1', false, { says: '', ...impatience, next: `docker restart ${name}` });
+    const others = there.filter((other) => other.name !== name);
+    const impatience = state.master === null ? undefined : impatienceOf({ name, state }, others);
+    if (impatience !== undefined) list.advise('L1', false, { says: '', ...impatience });
     list.advise('L1', state.master === null || state.quorate.ok, {
       says: `${name} sees a quorum`,
       refusal: `${name} sees no quorum for a failover`,

@@ -45,6 +45,8 @@ export interface RedisState {
   keys: number;
   /** Since its server was started, in milliseconds. Absent where it does not say. */
   upMs?: number;
+  /** Names this one run of the server. Absent where it does not say, and in a picture of an older version. */
+  runId?: string;
   version: string;
 }
 
@@ -71,12 +73,32 @@ export interface RedisSettings {
   clients?: { most: number; connected: number };
 }
 
+/** What a Sentinel says about a node that it is connected to. */
+export interface SeenBySentinel {
+  flags: string[];
+  /** Of the server at the other end, as it last said. Absent where it never did, and in a picture of an older version. */
+  runId?: string;
+}
+
+/** What it says about the master beside that. */
+export interface SeenMaster {
+  /** Since that answered it last, in milliseconds. */
+  lastAnswerMs: number;
+  /** The role that it says it has. */
+  reports: string;
+  /**
+   * It has not said anything since the Sentinel was told whom to watch: `lastAnswerMs` counts from there. Absent where it has, and in a
+   * picture of an older version.
+   */
+  neverHeard?: true;
+}
+
 /** What a Sentinel says about its group. */
 export interface SentinelState {
   /** The Sentinel's own id, which stays the same across restarts. */
   id: string;
   /** The master that it names; null where it watches no such group. */
-  master: (Endpoint & { flags: string[]; lastAnswerMs: number; reports: string }) | null;
+  master: (Endpoint & SeenBySentinel & SeenMaster) | null;
   /** The version of what it says: of two Sentinels the one with the higher epoch is believed. */
   configEpoch: number;
   quorum: number;
@@ -87,7 +109,7 @@ export interface SentinelState {
   /** Other Sentinels that it knows. */
   others: number;
   /** Replicas that it knows. */
-  replicas: (Endpoint & { flags: string[] })[];
+  replicas: (Endpoint & SeenBySentinel)[];
   /** Whether a failover could be agreed on now, and what it says about that. */
   quorate: { ok: boolean; says: string };
 }
@@ -178,11 +200,30 @@ export function nodeAt(observed: ObservedRedis, address: Endpoint | null | undef
 export const majorityOf = (observed: { sentinels: readonly unknown[] }): number =>
   Math.floor(observed.sentinels.length / 2) + 1;
 
+/**
+ * The node whose server is at the other end of a connection; undefined where nobody knows. An address that became free is given to the next
+ * container, and a Sentinel may take that one for the one that had it.
+ */
+export function behind(observed: ObservedRedis, seen: SeenBySentinel | null): AnsweringRedis | undefined {
+  const runId = seen?.runId;
+  return runId === undefined ? undefined : answeringNodes(observed).find(({ state }) => state.runId === runId);
+}
+
+/**
+ * The node that a Sentinel's word is about: the one that it names; where that is none, or is no master, the master that it is connected to
+ * in its place.
+ */
+function meantBy(observed: ObservedRedis, { master }: SentinelState): ObservedRedisNode | undefined {
+  const named = nodeAt(observed, master);
+  const other = behind(observed, master);
+  return other?.state.role === 'master' && named?.state?.role !== 'master' ? other : named;
+}
+
 /** The node that a majority of all Sentinels names; undefined when none has one. */
 export function namedMaster(observed: ObservedRedis): string | undefined {
   const counts = new Map<string, number>();
   for (const { state } of answeringSentinels(observed)) {
-    const named = nodeAt(observed, state.master)?.name;
+    const named = meantBy(observed, state)?.name;
     if (named !== undefined) counts.set(named, (counts.get(named) ?? 0) + 1);
   }
   return [...counts].find(([, count]) => count >= majorityOf(observed))?.[0];
@@ -203,10 +244,23 @@ export function whoHears(observed: ObservedRedis, master: string): string[] {
     return upstreamOf(observed, node) === master && upstream?.up === true && upstream.silentMs < HEARD_MS;
   });
   const sentinels = answeringSentinels(observed).filter(
-    ({ state }) => nodeAt(observed, state.master)?.name === master && (state.master?.lastAnswerMs ?? 0) < HEARD_MS,
+    ({ state }) => asksNode(observed, state, master) && (state.master?.lastAnswerMs ?? 0) < HEARD_MS,
   );
   return [...replicas, ...sentinels].map(({ name }) => name);
 }
+
+/** Whether a Sentinel names that master, and is not connected to another node in its place. */
+const asksNode = (observed: ObservedRedis, { master }: SentinelState, name: string): boolean =>
+  nodeAt(observed, master)?.name === name && (behind(observed, master)?.name ?? name) === name;
+
+/**
+ * How long ago each Sentinel heard from the master that it names, in milliseconds. Of those that were told whom to watch when it had failed
+ * already, and of those that hear another node in its place, nothing: they know nothing of when it failed.
+ */
+export const heardAgo = (observed: ObservedRedis, master: string): number[] =>
+  answeringSentinels(observed)
+    .filter(({ state }) => asksNode(observed, state, master) && state.master?.neverHeard !== true)
+    .map(({ state }) => state.master?.lastAnswerMs ?? 0);
 
 /** Words of a master for a replica that waits for its copy, or gets one (Redis: `SLAVE_STATE_*`). */
 const COPIES = /^(wait_|send_bulk)/;

@@ -1,7 +1,7 @@
 import { formatMs } from '../duration';
 import {
   answeringNodes,
-  answeringSentinels,
+  heardAgo,
   HEARD_MS,
   mastersOf,
   nodeAt,
@@ -68,14 +68,18 @@ export function whyUnseen(observed: ObservedRedis, master: string): string | und
   const { seen } = observed;
   const list = `its list of replicas, which may have had one that the topology does not have,`;
   if (seen?.master !== master) return `no guard read ${list} before it failed`;
-  // The latest word of its life: an older look would count as fresh by a Sentinel that has been blind for long.
-  const heard = answeringSentinels(observed).flatMap(({ state }) =>
-    nodeAt(observed, state.master)?.name === master ? [state.master?.lastAnswerMs ?? 0] : [],
-  );
-  const beforeMs = observed.at - Math.min(...(heard.length === 0 ? [0] : heard)) - seen.at;
-  // Sentinels ask each second, so the last answer may be a little older than the list. More than that no clock says that was not set.
-  if (beforeMs < -HEARD_MS)
-    return `the guard read ${list} ${formatMs(-beforeMs)} after it failed by the clock of this look: a clock was set`;
+  const agoMs = observed.at - seen.at;
+  // Two workers of one machine, or a look that began a moment before, may differ a little.
+  if (agoMs < -HEARD_MS)
+    return `the guard read ${list} ${formatMs(-agoMs)} later than this look by the clock of this look: a clock was set`;
+  const heard = heardAgo(observed, master);
+  if (heard.length === 0)
+    return agoMs > SEEN_WITHIN_MS
+      ? `the guard read ${list} ${formatMs(agoMs)} ago, and no Sentinel that answers has ever heard from it (limit: ${formatMs(SEEN_WITHIN_MS)})`
+      : undefined;
+  // The latest word of its life: an older look would count as fresh by a Sentinel that has been blind for long. A list that was read
+  // later still is no older than that: a master whose disk fails, or that the Sentinels are cut off from, is read on.
+  const beforeMs = agoMs - Math.min(...heard);
   return beforeMs > SEEN_WITHIN_MS
     ? `the guard read ${list} ${formatMs(beforeMs)} before it failed (limit: ${formatMs(SEEN_WITHIN_MS)})`
     : undefined;

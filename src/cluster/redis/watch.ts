@@ -6,6 +6,7 @@ import { redisStatus } from './commands';
 import { diagnose, faultSays, type RedisFault } from './faults';
 import {
   answeringSentinels,
+  behind,
   HEARD_MS,
   isStopped,
   majorityOf,
@@ -326,6 +327,11 @@ function signalsOf(round: RedisRound, since = round.at): Signal[] {
     else if (state.master === null) add(`sentinel ${name}`, 'neither', 'watches no such master');
     else {
       const { host, lastAnswerMs, flags } = state.master;
+      const other = behind(picture, state.master);
+      if (other !== undefined && other.name !== (nodeAt(picture, state.master)?.name ?? other.name)) {
+        add(`sentinel ${name}`, 'neither', `names ${host}, and hears ${other.name} in its place`);
+        continue;
+      }
       const down = flags.filter((flag) => /down|failover/.test(flag)).join(', ');
       add(
         `sentinel ${name}`,

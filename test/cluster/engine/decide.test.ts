@@ -125,6 +125,28 @@ describe('a switchover of the engines', () => {
     expect(refused(seen)).toEqual([`L5: HAProxy does not check ${SECOND}, and would not see it take over`]);
   });
 
+  test('warns of what was set by hand at an engine that is not to take requests afterwards', () => {
+    const byHand = (name: string, question: EngineQuestion) => {
+      const seen = enginePicture();
+      const third = structuredClone(seen.engine(SECOND));
+      third.name = third.health.node = 'veloz-engine-3';
+      seen.observed.engines.push(third);
+      seen.observed.proxy.servers?.push({ ...seen.server(SECOND), name: 'veloz-engine-3' });
+      const server = seen.observed.proxy.servers?.find((one) => one.name === name);
+      for (const what of [{ weight: 0 }, { weight: 1, checked: false }]) {
+        Object.assign(server ?? {}, what);
+        const { checks } = decide(seen, question);
+        expect(checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(
+          refusals(checks).length === 0 ? ['L5'] : [],
+        );
+        expect(refusals(checks).map(({ id }) => id)).toEqual(name === SECOND && question.kind !== 'drain' ? ['L5'] : []);
+      }
+    };
+    for (const name of [FIRST, SECOND, 'veloz-engine-3']) byHand(name, { kind: 'switchover', node: SECOND });
+    byHand(SECOND, { kind: 'drain', node: SECOND });
+    byHand('veloz-engine-3', { kind: 'drain', node: SECOND });
+  });
+
   test('refuses when clients reach another engine than the active one, or none', () => {
     const seen = enginePicture();
     seen.observed.door = { node: SECOND, role: 'standby' };

@@ -355,6 +355,27 @@ describe('forced', () => {
     expect(decide(dead, { byDeafest: true })).toMatchObject({ kind: 'forced', target: REPLICA });
   });
 
+  test('nor as one that was started when the master had failed already, or hears another node in its place', () => {
+    const heir = replica(REPLICA, MASTER, { runId: 'r' }, { up: false, downMs: 65_000 });
+    const heard = (seen: Parameters<typeof sentinel>[3]) =>
+      SENTINELS.map((name, index) =>
+        sentinel(name, MASTER, {}, index === 2 ? { lastAnswerMs: 3000, ...seen } : { lastAnswerMs: 65_000 }),
+      );
+    const after = (seen: Parameters<typeof sentinel>[3]) => decide(picture([silent(MASTER), heir], heard(seen)));
+    expect(refusals(after({}).checks)).toEqual(['L2']);
+    expect(after({ runId: 'm' }).kind).toBe('none');
+    for (const nothing of [{ neverHeard: true }, { runId: 'r', lastAnswerMs: 100 }] as const) {
+      expect(after(nothing)).toMatchObject({ kind: 'forced', target: REPLICA });
+      expect(after(nothing).doubt).toBeUndefined();
+    }
+    // Nobody knows when it failed.
+    const none = SENTINELS.map((name) => sentinel(name, MASTER, {}, { lastAnswerMs: 5000, neverHeard: true }));
+    expect(decide(picture([silent(MASTER), heir], none)).checks.find(({ result }) => result === 'refuse')).toMatchObject({
+      id: 'L2',
+      measured: `${REPLICA} has had none for 1 min 05 s; no Sentinel that answers has ever heard from it`,
+    });
+  });
+
   test('that is empty since its copy was cut short takes over from nobody, not even where a person names it', () => {
     const empty = replica(REPLICA, MASTER, { keys: 0, offset: 1 }, lost);
     const seen = picture([silent(MASTER), empty], sentinelsNaming(MASTER));
@@ -422,7 +443,22 @@ describe('forced', () => {
     // The list is of a moment at which it was dead, by this clock.
     expect(unseen(seenOf(MASTER, [], 58_500))).toBeUndefined();
     expect(unseen(seenOf(MASTER, [], 357_000))).toBe(
-      `the guard read ${list} 5 min 00 s after it failed by the clock of this look: a clock was set`,
+      `the guard read ${list} 4 min 57 s later than this look by the clock of this look: a clock was set`,
+    );
+  });
+
+  test('a list that was read while the Sentinels heard nothing from the master is no word of a clock', () => {
+    const nodes = [silent(MASTER), replica(REPLICA, MASTER, {}, { up: false, downMs: 30_000 })];
+    // Its disk failed 40 s ago, which is no answer to a Sentinel; it died now.
+    const seen = { ...picture(nodes, sentinelsNaming(MASTER, 40_000)), at: 60_000, seen: seenOf(MASTER, [], 59_000) };
+    expect(decide(seen).unseen).toBeUndefined();
+    const deaf = SENTINELS.map((name) => sentinel(name, MASTER, {}, { lastAnswerMs: 1000, neverHeard: true }));
+    const list = 'its list of replicas, which may have had one that the topology does not have,';
+    expect(decide({ ...seen, sentinels: deaf }, { target: REPLICA }).unseen).toBeUndefined();
+    const fresh = replica(REPLICA, MASTER, {}, { up: false, downMs: 0 });
+    const old = { ...picture([silent(MASTER), fresh], deaf), at: 60_000, seen: seenOf(MASTER, [], 40_000) };
+    expect(decide(old).unseen).toBe(
+      `the guard read ${list} 20.0 s ago, and no Sentinel that answers has ever heard from it (limit: 10.0 s)`,
     );
   });
 

@@ -1,5 +1,5 @@
 import { redisFindings } from '../../../src/cluster/redis/health';
-import type { ObservedRedis } from '../../../src/cluster/redis/observed';
+import type { ObservedRedis, SentinelState } from '../../../src/cluster/redis/observed';
 import {
   healthy,
   master,
@@ -114,8 +114,30 @@ test.each([
   const seen = picture(nodes, [sentinel(one, MASTER), sentinel(two, MASTER), sentinel(three, MASTER, over)]);
   const [finding, ...more] = redisFindings(redisTopology(), seen);
   expect(finding).toMatchObject({ id: 'L1', result: 'warn', next: `docker restart ${three}` });
+  expect(finding?.limit).not.toContain('a restart takes back');
   expect([finding?.refusal, finding?.measured]).toEqual([expect.stringContaining(refusal), measured]);
   expect(more).toEqual([]);
+});
+
+test('Sentinels that all have another patience may have it from their compose file, which no restart changes', () => {
+  const all = (over: Partial<SentinelState>) =>
+    redisFindings(
+      redisTopology(),
+      picture(
+        healthy().nodes,
+        SENTINELS.map((name) => sentinel(name, MASTER, over)),
+      ),
+    );
+  expect(all({ downAfterMs: 15_000 }).map(({ next }) => next)).toEqual(
+    SENTINELS.map((name) => `docker exec ${name} printenv VELOZ_REDIS_DOWN_AFTER_MS`),
+  );
+  expect(all({ downAfterMs: 15_000, failoverTimeoutMs: 1000 })[0]).toMatchObject({
+    limit:
+      '2.50 s to 10.0 s; the image sets 5.00 s, or what VELOZ_REDIS_DOWN_AFTER_MS of the compose file says, ' +
+      '30.0 s to 2 min 00 s; the image sets 1 min 00 s, or what VELOZ_REDIS_FAILOVER_TIMEOUT_MS of the compose file says; ' +
+      'a restart takes back only what somebody said by SENTINEL SET',
+    next: `docker exec ${SENTINELS[0]} printenv VELOZ_REDIS_DOWN_AFTER_MS VELOZ_REDIS_FAILOVER_TIMEOUT_MS`,
+  });
 });
 
 test('Sentinels that are as the image, or the file of the stack, sets them are well', () => {

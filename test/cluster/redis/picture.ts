@@ -94,7 +94,7 @@ export function sentinel(
   name: string,
   names: string | null,
   over: Partial<SentinelState> = {},
-  seen: { flags?: string[]; lastAnswerMs?: number } = {},
+  seen: Partial<NonNullable<SentinelState['master']>> = {},
 ): ObservedSentinel {
   const state: SentinelState = {
     id: name,

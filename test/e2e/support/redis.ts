@@ -32,7 +32,11 @@ export async function wholeRedis(limitMs = 60_000): Promise<{ master: string; re
       return true;
     },
     limitMs,
-  );
+  ).catch(async (error: unknown) => {
+    const { sentinels, ...observed } = await lookAtRedis();
+    const findings = redisFindings(redis, { ...observed, sentinels });
+    throw new Error(`${(error as Error).message}; ${JSON.stringify({ findings, sentinels }, null, 1)}`);
+  });
   return found!;
 }
 
