@@ -71,6 +71,9 @@ image_build() {
   docker build --network host --label "io.veloz.inputs=$hash" --label io.veloz.cluster=veloz "${arguments[@]}" \
     -t "$name" -f "$dockerfile" "$context" || return 1
   new=$(docker image inspect --format '{{.Id}}' "$name")
-  # The image that lost its name is of no use, unless a container still runs it; then it stays.
-  if [[ -n $old && $old != "$new" ]]; then docker image rm "$old" 2>/dev/null || true; fi
+  # The image that lost its name is of no use, unless a container still runs it; then it stays. So does one that somebody gave another name
+  # (docs/upgrade.md): removed by its id, it would lose that too.
+  if [[ -n $old && $old != "$new" && $(docker image inspect --format '{{len .RepoTags}}' "$old" 2>/dev/null) == 0 ]]; then
+    docker image rm "$old" 2>/dev/null || true
+  fi
 }

@@ -22,21 +22,21 @@ export const NOTHING_LEFT: Left = { older: [], otherSettings: [] };
  * What has to be brought up where some containers stand. `docker-compose up` ends and makes anew, all at once, each container whose image
  * or settings have changed; so the services whose container stands are not named to it. Pure.
  * @param wanted each service with the hash of its settings, as Compose has them now
- * @param only the services that are meant; default: all of `wanted`
+ * @param only the services that are to be up; default: all of `wanted`
  */
 export function planUp(
   containers: readonly ComposeContainer[],
   wanted: ReadonlyMap<string, string>,
   only: readonly string[] = [...wanted.keys()],
 ): UpPlan {
-  const standing = containers.filter(({ service, stands }) => stands && only.includes(service));
-  const older = standing.filter((container) => container.older);
+  // What is brought up goes by the services that are meant; what is told, by all that runs.
+  const standing = containers.filter(({ stands }) => stands);
   const differ = ({ service, settings }: ComposeContainer) =>
     settings !== undefined && wanted.has(service) && wanted.get(service) !== settings;
   return {
     services: only.filter((service) => !standing.some((container) => container.service === service)),
     left: {
-      older: older.map(({ name }) => name),
+      older: standing.filter(({ older }) => older).map(({ name }) => name),
       // The hash of Compose 1 counts the image in.
       otherSettings: standing.filter((each) => !each.older && differ(each)).map(({ name }) => name),
     },

@@ -38,10 +38,17 @@ export function clusterOfId(workflowId: string): string | undefined {
   const runbook = workflowId.startsWith('guard/') ? 'guard' : runbookOfId(workflowId);
   if (runbook === undefined) return undefined;
   const rest = workflowId.slice(runbook.length + 1);
-  // A guard joins the parts of an id by dashes: `failover-veloz-251123032011-9f3a`.
-  const [, cluster] =
-    (workflowId.startsWith(`${runbook}/`) ? /^([\w.-]+)(?:\/|$)/ : /^([\w.-]+)-\d{12}-[0-9a-f]{4}$/).exec(rest) ?? [];
+  const [, cluster] = shapeOf(runbook, workflowId).exec(rest) ?? [];
   return cluster === 'default' && runbook !== 'guard' ? undefined : cluster;
+}
+
+/** What stands behind the runbook in an id that a machine gave. One that somebody typed, `switchover/nightly`, names anything there. */
+function shapeOf(runbook: string, workflowId: string): RegExp {
+  if (runbook === 'guard') return /^([\w.-]+)$/;
+  // A guard joins the parts of an id by dashes: `failover-veloz-251123032011-9f3a`.
+  return workflowId.startsWith(`${runbook}/`)
+    ? /^([\w.-]+)\/\d{8}T\d{6}Z-[0-9a-f]{4}(?:\/|$)/
+    : /^([\w.-]+)-\d{12}-[0-9a-f]{4}$/;
 }
 
 /** Whether a runbook stops, fences or holds something of PostgreSQL, which a repair puts right where its run was ended in its middle. */

@@ -80,6 +80,24 @@ describe('while nobody is the primary, a node that was one, and that the ledger 
     expect(engine.did).toEqual([`kill ${PRIMARY}`, ...startsFenced]);
   });
 
+  test('also where its container was made anew and never started: its agent would find no primary, and start it as one', async () => {
+    engine.status[PRIMARY] = 'created';
+    expect(await wakeNode(engine.deps, request)).toMatchObject({ up: true });
+    expect(engine.did).toEqual(startsFenced);
+    expect(engine.files[0]?.content).toMatchObject({ run: 'repair 7' });
+  });
+
+  test('and stays down where its volume takes no fence', async () => {
+    engine.status[PRIMARY] = 'created';
+    engine.onPutFile = () => Promise.reject(new Error('no space left on device'));
+    const { up, says } = await wakeNode(engine.deps, request);
+    expect({ up, says }).toEqual({
+      up: false,
+      says: expect.stringContaining("can't be started: it takes no fence: no space left on device") as string,
+    });
+    expect(engine.did).not.toContain(`start ${PRIMARY}`);
+  });
+
   test.each<[string, () => void]>([
     ['it can start only as a standby', () => (files.signal = '')],
     ['the ledger names this very node', () => (ledger = { primary: PRIMARY, timeline: 4, synchronous: [] })],

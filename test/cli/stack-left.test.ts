@@ -44,9 +44,22 @@ test('what is not meant, what has no container, and what Compose wrote nothing o
   ];
   expect(planUp(containers, wanted)).toEqual({
     services: ['postgres-standby', 'haproxy'],
-    left: { older: [], otherSettings: [] },
+    left: { older: ['veloz-postgres-standby-2'], otherSettings: [] },
   });
   expect(planUp(containers, wanted, ['postgres-primary', 'postgres-standby']).services).toEqual(['postgres-standby']);
+});
+
+test('what is not meant to be up and runs all the same is told, where it is not what would be made now', () => {
+  const containers = [
+    ...['postgres-primary', 'postgres-standby'].map((service) => container(service)),
+    container('postgres-standby-2', { older: true }),
+    container('haproxy', { settings: OTHER }),
+    container('engine-1', { stands: false, older: true }),
+  ];
+  expect(planUp(containers, wanted, ['postgres-primary', 'postgres-standby'])).toEqual({
+    services: [],
+    left: { older: ['veloz-postgres-standby-2'], otherSettings: ['veloz-haproxy'] },
+  });
 });
 
 test('the hashes of Compose, beside what else it says', () => {

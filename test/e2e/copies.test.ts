@@ -59,6 +59,22 @@ describe('a full copy', () => {
     );
   }, 300_000);
 
+  test('of a primary with a link that is no part of its database is made without it', async () => {
+    const link = `${VOLUME}/data/dump.sql`;
+    await thenAlways(
+      async () => {
+        inside(primary, `ln -s ${VOLUME}/e2e_dump.sql ${link}`);
+        expect((await run(rig, 'rejoin', { node: standby, method: 'copy' })).rejoin).toMatchObject({ method: 'copy' });
+        expect(inside(standby, `test -L ${link} && echo yes || echo no`)).toBe('no');
+        await whole();
+      },
+      async () => {
+        inside(primary, `rm -f ${link}`);
+        await whole();
+      },
+    );
+  }, 300_000);
+
   test('is not needed after CREATE TABLESPACE, works with one, and leaves nothing of the old ones', async () => {
     const spaces = ['e2e_ts1', 'e2e_ts2'];
     await thenAlways(

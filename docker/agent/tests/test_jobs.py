@@ -39,10 +39,11 @@ class JobsTest(unittest.IsolatedAsyncioTestCase):
         patch.start()
         self.addCleanup(patch.stop)
         # The tablespaces and databases of the upstream, and what its agent says of a copy.
-        self.spaces, self.databases, self.uncopied = {}, set(), {"node": "b", "leftOut": None, "unreadable": None}
+        self.name, self.spaces, self.databases, self.uncopied = "b", {}, set(), {"node": "b", "leftOut": None, "unreadable": None}
         for name, value in (
             ("tablespaces.of", unittest.mock.AsyncMock(side_effect=lambda *_: self.spaces)),
             ("copy_check.databases", unittest.mock.AsyncMock(side_effect=lambda *_: self.databases)),
+            ("copy_check.name_of", unittest.mock.AsyncMock(side_effect=lambda *_: self.name)),
             ("peer_channel.ask", unittest.mock.AsyncMock(side_effect=lambda *_: self.uncopied)),
         ):
             patch = unittest.mock.patch(f"veloz_agent.{name}", value)
@@ -275,6 +276,34 @@ class JobsTest(unittest.IsolatedAsyncioTestCase):
         said = await self.failed_copy()
         self.assertIn("A copy of b would lack data: /var/lib/postgresql/data/base/16400 is a link to /cold", said)
         self.assertEqual(self.tools, [])
+
+    async def test_nor_one_that_would_not_start_since_a_link_leads_to_what_its_settings_name(self):
+        link = {"path": "/data/server.crt", "target": "/run/secrets/crt", "setting": "ssl_cert_file", "leadsTo": "/run/secrets/crt"}
+        self.uncopied["leftOut"] = {"links": [link], "more": 0}
+        said = await self.failed_copy()
+        self.assertEqual(
+            said,
+            "A copy of b would lack what its settings name (ssl_cert_file), and not start: /data/server.crt is a link to /run/secrets/crt. "
+            "Not begun; each has to name the place to which its link leads.",
+        )
+        self.assertEqual(self.tools, [])
+
+    async def test_a_node_that_is_addressed_by_something_else_than_its_name_is_asked_by_the_name_that_its_server_has(self):
+        asked = []
+
+        async def ask(_key, host, content, *_):
+            asked.append((host, content["to"]))
+            return self.uncopied if content["to"] == "c" else {"answer": "refused"}
+
+        self.uncopied = {"node": "c", "leftOut": {"links": [{"path": "/data/base/16400", "target": "/cold"}], "more": 0}}
+        with unittest.mock.patch("veloz_agent.peer_channel.ask", ask):
+            self.name = "c"
+            self.assertIn("A copy of b would lack data", await self.failed_copy())
+            self.assertEqual(asked, [("b", "b"), ("b", "c")])
+            # Nobody's name, and another node's answer: what is in the way is not known.
+            for self.name, self.uncopied["node"] in (("", "c"), ("c", "d")):
+                told = await self.agent.check_copy({"upstream": UPSTREAM})
+                self.assertIsNone(told["leftOut"])
 
     async def test_nor_is_one_that_would_end_at_a_file(self):
         files = [{"path": "/var/lib/postgresql/data/x", "mode": "0600", "owner": "root"}]

@@ -18,6 +18,10 @@ class SessionDefaultsTest(unittest.TestCase):
         self.assertEqual(plain("64MB", "integer", "kB"), "65536kB")
         self.assertEqual((plain("YES", "bool", None), plain("Off", "enum", None)), ("on", "off"))
         self.assertEqual((plain("4.0", "real", None), plain("-1", "integer", "ms")), ("4", "-1"))
+        # Whole ones of the server's own unit; of a fraction, whole ones of the next smaller unit before.
+        self.assertEqual(plain("1500000kB", "integer", "MB"), plain("1465", "integer", "MB"))
+        self.assertEqual(plain("30.1GB", "integer", "kB"), plain("30822MB", "integer", "kB"))
+        self.assertEqual((plain("100.4", "integer", None), plain("1.5ms", "real", "ms")), ("100", "1.5ms"))
         self.assertEqual(plain("App, public", "string", None), "App, public")
 
     def test_what_is_the_default_is_not_told(self):

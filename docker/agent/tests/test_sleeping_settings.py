@@ -38,6 +38,21 @@ class SleepingSettingsTest(unittest.TestCase):
             [],
         )
 
+    def test_a_value_that_the_server_has_rounded_is_in_force(self):
+        self.assertEqual(
+            self.told(
+                row("max_wal_size", "1465", "1500000kB", "integer", "MB"),
+                row("checkpoint_flush_after", "31", "250kB", "integer", "8kB"),
+                row("autovacuum_naptime", "90", "90500ms", "integer", "s"),
+                row("autovacuum_vacuum_cost_delay", "0", "0.0005s", "real", "ms"),
+                row("checkpoint_completion_target", "0.123457", "0.1234567", "real"),
+            ),
+            [],
+        )
+        self.assertEqual(
+            self.told(row("max_wal_size", "1465", "1501000kB", "integer", "MB")), [("max_wal_size", "1500160kB", "1501184kB")]
+        )
+
     def test_of_what_was_taken_out_of_the_files_the_default_comes(self):
         found = sleeping([row("ssl", "on", None, "bool", boot_val="off", file=None)], b"key")
         self.assertEqual(found, [{"name": "ssl", "now": "on", "value": "off", "file": "", "line": 0}])

@@ -295,7 +295,8 @@ class CommandTest(Volume):
             'WARNING:  skipping special file "./base/16385"\n 79417/569136 kB (13%), 0/1 tablespace\n'
             'WARNING:  skipping special file "./log"\nWARNING:  skipping special file "./.s.PGSQL.5432"\n'
             'WARNING:  skipping special file "./base/16385"\nWARNING:  skipping special file "./pg_xact"\n'
-            'WARNING:  skipping special file "/ts/PG_17_1/5"\n'
+            'WARNING:  skipping special file "/ts/PG_17_1/5"\nWARNING:  skipping special file "./server.crt"\n'
+            'WARNING:  skipping special file "./pg_hba.conf"\nWARNING:  skipping special file "./pg_log"\n'
         )
         self.assertEqual(base_backup.left_out(told), ["./base/16385", "./pg_xact", "/ts/PG_17_1/5"])
         self.assertEqual(base_backup.left_out(None), [])

@@ -150,6 +150,50 @@ class UncopiedTest(unittest.TestCase):
             file.write("log_directory = 'logs'\n")
         self.assertEqual(self.answer()["leftOut"]["links"], [])
 
+    def test_a_link_that_is_no_part_of_the_database_is_none_of_these_nor_is_what_lies_beside_it(self):
+        self.write("PG_VERSION", 0o644)
+        for name in ("server.crt", "dump.sql", "base.tar", "pg_hba.conf", "pg_log", "mine/16400", "mine/pg_xact"):
+            os.makedirs(os.path.join(self.data, "mine"), exist_ok=True)
+            os.symlink("/elsewhere", os.path.join(self.data, name))
+        with open(self.settings.config_file, "w", encoding="utf-8") as file:
+            file.write("hba_file = '/etc/pg_hba.conf'\nssl_cert_file = 'server.crt'\n")
+        os.chmod(self.settings.config_file, 0o644)
+        self.assertEqual(self.answer()["leftOut"], {"links": [], "more": 0})
+        # The other way round: all of the server's own.
+        for name in ("pg_logical", "pg_multixact", "global", "postgresql.auto.conf"):
+            os.symlink("/elsewhere", os.path.join(self.data, name))
+        told = [os.path.basename(link["path"]) for link in self.answer()["leftOut"]["links"]]
+        self.assertEqual(told, ["global", "pg_logical", "pg_multixact", "postgresql.auto.conf"])
+
+    def test_a_link_to_what_the_settings_name_is_told_with_them_for_as_long_as_they_do(self):
+        secrets = os.path.join(os.path.realpath(os.path.dirname(self.data)), "secrets")
+        os.mkdir(secrets)
+        os.symlink("../secrets", os.path.join(self.data, "tls"))
+        os.symlink("/etc/rules", os.path.join(self.data, "pg_hba.conf"))
+        os.symlink("/etc/more.conf", os.path.join(self.data, "more.conf"))
+        looks = uncopied.Uncopied(self.settings)
+
+        def links(*lines):
+            with open(self.settings.config_file, "w", encoding="utf-8") as file:
+                file.write("\n".join(lines))
+            os.chmod(self.settings.config_file, 0o644)
+            with as_somebody():
+                found = asyncio.run(looks.answer())["leftOut"]["links"]
+            return [(os.path.basename(link["path"]), link["target"], link["setting"], link["leadsTo"]) for link in found]
+
+        tls = ["ssl_cert_file = 'tls/crt'", "ssl_key_file = 'tls/key'"]
+        mine = ["hba_file = '/etc/pg_hba.conf'"]
+        self.assertEqual(links(*mine, *tls), [])
+        self.assertEqual(
+            links(*mine, *tls, "ssl = on"),
+            [("tls", "../secrets", name, f"{secrets}/{file}") for name, file in (("ssl_cert_file", "crt"), ("ssl_key_file", "key"))],
+        )
+        self.assertEqual(
+            links(f"include '{self.data}/more.conf'"),
+            [("more.conf", "/etc/more.conf", "include", "/etc/more.conf"), ("pg_hba.conf", "/etc/rules", "hba_file", "/etc/rules")],
+        )
+        self.assertEqual(links(*mine, "ssl = on", "ssl_cert_file = '/run/secrets/crt'"), [])
+
     def test_tablespaces_are_looked_into_and_a_link_to_one_is_none_of_these(self):
         space = os.path.join(os.path.dirname(self.data), "space")
         inside = os.path.join(space, "PG_17_202406281")

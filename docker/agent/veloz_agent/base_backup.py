@@ -18,8 +18,10 @@ from .node_files import NodeFiles
 from .settings import PostgresSettings
 
 AUTO_CONF = "postgresql.auto.conf"
-# What PostgreSQL itself has below a data directory, and what a tablespace has. Of all else a copy may lack what is no file.
-_DATA = re.compile(r"^(/|(\./)?(base|global|PG_VERSION|pg_))")
+# What PostgreSQL itself has below a data directory but for rules of access and logs, and what a tablespace has.
+_PART = re.compile(
+    r"^(/|(\./)?((base|global)(/|$)|PG_VERSION$|postgresql\.auto\.conf$|pg_(?!hba\.conf|ident\.conf|log(/|$))))"
+)
 _SKIPPED = re.compile(r'skipping special file "([^"]+)"')
 # The copy is complete, and is being put in its place: what a container that ends leaves half-done is done at its next start.
 _OLD_GOES = "the old data goes"
@@ -50,9 +52,14 @@ def command(settings: PostgresSettings, upstream: dict, beside: Optional[dict] =
     ]  # fmt: skip
 
 
+def is_part(path: str) -> bool:
+    """Whether what lies there, below a data directory or in a tablespace, is a part of the database. Of all else a copy may lack what is no file."""
+    return _PART.match(path) is not None
+
+
 def left_out(told: Optional[str]) -> list:
     """Parts of the database that `pg_basebackup` passed over, by what it printed. It only warns of them, of each more than once, and ends well."""
-    return [path for path in dict.fromkeys(_SKIPPED.findall(told or "")) if _DATA.match(path)]
+    return [path for path in dict.fromkeys(_SKIPPED.findall(told or "")) if is_part(path)]
 
 
 def left_out_sentence(paths: list) -> str:

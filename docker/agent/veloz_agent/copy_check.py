@@ -21,6 +21,7 @@ QUESTION = "uncopied"
 LOOK_LIMIT_S = 1.5
 ASK_LIMIT_MS = 3000
 SQL_LIMIT_S = 5
+NAME_LIMIT_S = 2
 # A line of the channel has room for so many.
 TOLD = 5
 
@@ -51,6 +52,10 @@ async def before(settings: PostgresSettings, upstream: dict, ask_agent: AskAgent
     links, files = theirs["leftOut"] or {"links": []}, theirs["unreadable"] or {"files": []}
     if links["links"]:
         named = ", ".join(f"{link['path']} is a link to {link['target']}" for link in links["links"])
+        if all("setting" in link for link in links["links"]):
+            settings_of = ", ".join(dict.fromkeys(link["setting"] for link in links["links"]))
+            lacks = f"what its settings name ({settings_of}), and not start: {named}"
+            return f"A copy of {where} would lack {lacks}. Not begun; each has to name the place to which its link leads", places
         return f"A copy of {where} would lack data: {named}. Not begun; a directory has to take the place of each link", places
     if files["files"]:
         named = ", ".join(one["path"] for one in files["files"])
@@ -70,13 +75,36 @@ async def _look(settings: PostgresSettings, upstream: dict, ask_agent: AskAgent)
 async def _asked(settings: PostgresSettings, upstream: dict, ask_agent: AskAgent) -> dict:
     host = upstream["host"]
     nothing = {"leftOut": None, "unreadable": None}
+
+    async def by(name: str) -> Optional[dict]:
+        reply = await ask_agent(host, {"do": QUESTION, "from": settings.node, "to": name}, ASK_LIMIT_MS)
+        return reply if reply.get("node") == name else None
+
     try:
-        reply = await ask_agent(host, {"do": QUESTION, "from": settings.node, "to": host}, ASK_LIMIT_MS)
-    except (TimeoutError, ChannelError, OSError):
+        reply = await by(host)
+        if reply is None:
+            # The host is an address, or another name of the node: its server tells its own.
+            name = await name_of(settings, upstream)
+            reply = await by(name) if name not in ("", host) else None
+    except (TimeoutError, ChannelError, ServerError, ProtocolError, OSError, EOFError):
         return nothing
-    if reply.get("node") != host:
+    if reply is None:
         return nothing
     return {name: reply.get(name) if isinstance(reply.get(name), dict) else None for name in nothing}
+
+
+async def name_of(settings: PostgresSettings, upstream: dict) -> str:
+    """The node's name, with which its agent starts the server; empty where somebody took it away. Raises what a session raises."""
+
+    async def asked() -> str:
+        session = await open_control(upstream["host"], upstream["port"], settings.ha_user, settings.ha_password)
+        try:
+            (row,) = await session.query("SHOW cluster_name")
+            return row["cluster_name"] or ""
+        finally:
+            session.close()
+
+    return await asyncio.wait_for(asked(), NAME_LIMIT_S)
 
 
 async def databases(settings: PostgresSettings, upstream: dict) -> set:

@@ -37,6 +37,7 @@ _SERVER = {
     "max_logical_replication_workers": ("integer", None, "4"),
 }
 _NUMBER = re.compile(r"^([+-]?[0-9]*\.?[0-9]+)\s*([A-Za-z]*)$")
+# Each from the smallest unit on.
 _MS = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _KB = {"B": 1 / 1024, "kB": 1, "MB": 1 << 10, "GB": 1 << 20, "TB": 1 << 30}
 
@@ -90,7 +91,8 @@ def told(rows: list, key: bytes) -> dict:
 
 
 def plain(value: str, vartype: str, unit: Optional[str]) -> str:
-    """The same value is the same text, in whatever unit and letters it was typed."""
+    """The same value is the same text, in whatever unit and letters it was typed: what the server runs with, which has whole numbers of its
+    own unit where the type is `integer`."""
     if vartype == "bool":
         return "on" if is_on(value) else "off"
     if vartype == "enum":
@@ -104,9 +106,28 @@ def plain(value: str, vartype: str, unit: Optional[str]) -> str:
         own = re.match(r"^([0-9]*)([A-Za-z]+)$", unit or "")
         if own is None or own[2] not in family:
             continue
-        factor = family.get(typed) if typed else int(own[1] or 1) * family[own[2]]
-        # Below zero a value is a switch, and no amount.
-        if factor is None:
+        step = int(own[1] or 1) * family[own[2]]
+        if typed and typed not in family:
             return value
-        return f"{amount:g}" if amount < 0 else f"{amount * factor:.10g}{name}"
-    return f"{amount:.10g}" if not typed else value
+        # Below zero a value is a switch, and no amount.
+        if amount < 0:
+            return f"{amount:g}"
+        return f"{_rounded(_in_own_unit(amount, typed, family, step), vartype) * step:.10g}{name}"
+    return f"{_rounded(amount, vartype):.10g}" if not typed else value
+
+
+def _rounded(amount: float, vartype: str) -> float:
+    # pg_settings shows a real number with six digits.
+    return round(amount) if vartype == "integer" else float(f"{amount:g}")
+
+
+def _in_own_unit(amount: float, typed: str, family: dict, step: float) -> float:
+    """As the server reads it (utils/misc/guc.c, convert_to_base_unit): of a fraction it takes whole ones of the next smaller unit."""
+    if not typed:
+        return amount
+    own = amount * (family[typed] / step)
+    units = list(family)
+    if typed == units[0]:
+        return own
+    smaller = family[units[units.index(typed) - 1]] / step
+    return round(own / smaller) * smaller

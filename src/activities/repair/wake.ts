@@ -3,6 +3,7 @@ import { newerPrimary } from '../../cluster/guard/named-nodes';
 import { STANDBY_FILES, timelineIn } from '../../cluster/guard/standby-files';
 import { keepBeating, sleep } from '../context';
 import { accessCluster, withSession, type ActivityDeps, type ClusterAccess } from '../deps';
+import { fenceNode } from '../fence';
 import { messageOf, withinLimit } from '../guard/probe';
 import { offNetworks } from '../put-back';
 import { answeringAgent, fencedAgent } from '../rejoin/parts';
@@ -99,13 +100,14 @@ async function wakeFenced(
   const { node, run, turn = 0 } = request;
   const other = access.topology.postgres.nodes.find(({ name }) => name !== node);
   if (run === undefined || other === undefined) throw new Error(`${why}, and it can be started only as a standby`);
-  const { agent, says } = await fencedAgent(
-    deps,
-    access,
-    tokenOf(run, 'prepare', turn),
-    node,
-    access.internal(other.name),
-  );
+  const [token, upstream] = [tokenOf(run, 'prepare', turn), access.internal(other.name)];
+  // One that was made anew and never started is left to its agent's start-up guard elsewhere, which looks for a primary: here is none.
+  if ((await deps.docker.inspect(node)).status === 'created') {
+    stillAsked();
+    const { hangs } = await fenceNode(deps, access, token, node, upstream);
+    if (hangs !== undefined) throw new Error(`it takes no fence: ${hangs.why}`);
+  }
+  const { agent, says } = await fencedAgent(deps, access, token, node, upstream);
   agent.close();
   return { says, up: true };
 }

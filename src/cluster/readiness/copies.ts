@@ -1,4 +1,4 @@
-import { psql, shellWord } from '../commands';
+import { psql, shellWord, sqlText } from '../commands';
 import type { AnsweringNode } from '../observed';
 import type { Checklist, CheckWords } from '../switchover/checklist';
 import type { LeftOut, UnreadableFiles } from './observed';
@@ -10,22 +10,46 @@ const word = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : s
 const andMore = (named: readonly string[], more: number): string =>
   [...named, ...(more === 0 ? [] : [`${more} more`])].join(', ');
 
+/** All of the node's data would be in a copy, and only files are left out that its settings name. */
+const lacksNoData = ({ links }: LeftOut): boolean => links.every(({ setting }) => setting !== undefined);
+
 /** That a copy of the node would be whole (M7), in the words of a check. Nobody copies a node of which that is not so. */
-export function wholeWords(name: string, { links, more }: LeftOut): CheckWords {
-  const databases = links.flatMap(({ path }) => /\/base\/(\d+)$/.exec(path)?.[1] ?? []);
+export function wholeWords(name: string, leftOut: LeftOut): CheckWords {
+  const { links, more } = leftOut;
+  const settingsOnly = lacksNoData(leftOut);
   return {
     says: `a copy of ${name} would be whole`,
-    refusal: `a copy of ${name} would lack a part of its data: its server follows links, and no copy does`,
+    refusal: settingsOnly
+      ? `a copy of ${name} would not start: it would lack what its settings name, since its server follows links, and no copy does`
+      : `a copy of ${name} would lack a part of its data: its server follows links, and no copy does`,
     measured: andMore(
-      links.map(({ path, target }) => `${path} is a link to ${target}`),
+      links.map(
+        ({ path, target, setting }) =>
+          `${path} is a link to ${target}${setting === undefined ? '' : ` (${setting})`}`,
+      ),
       more,
     ),
-    limit: 'no link below the data directory but pg_wal and those in pg_tblspc',
-    next:
-      databases.length > 0
-        ? psql(name, `SELECT oid, datname FROM pg_database WHERE oid IN (${databases.join(', ')})`)
-        : `docker exec ${name} ls -ld ${links.map(({ path }) => word(path)).join(' ')}`,
+    limit: settingsOnly
+      ? 'no link below the data directory to what the settings name'
+      : 'no link in the data but pg_wal and those in pg_tblspc',
+    next: settingsOnly ? pastLinks(name, leftOut) : showLinks(name, leftOut),
   };
+}
+
+/** What lies behind the links: databases by their names. */
+function showLinks(name: string, { links }: LeftOut): string {
+  const databases = links.flatMap(({ path }) => /\/base\/(\d+)$/.exec(path)?.[1] ?? []);
+  return databases.length > 0
+    ? psql(name, `SELECT oid, datname FROM pg_database WHERE oid IN (${databases.join(', ')})`)
+    : `docker exec ${name} ls -ld ${links.map(({ path }) => word(path)).join(' ')}`;
+}
+
+/** Has the settings name the places themselves, where a reload is enough. */
+function pastLinks(name: string, leftOut: LeftOut): string {
+  const reloaded = leftOut.links.flatMap(({ setting = '', leadsTo }) =>
+    setting.startsWith('ssl_') && leadsTo !== undefined ? `ALTER SYSTEM SET ${setting} = ${sqlText(leadsTo)}` : [],
+  );
+  return reloaded.length > 0 ? psql(name, ...reloaded, 'SELECT pg_reload_conf()') : showLinks(name, leftOut);
 }
 
 /** That a copy of the node comes to its end (M12), in the words of a check. */
@@ -47,7 +71,8 @@ export function readableWords(name: string, { user, files, more }: UnreadableFil
 
 /**
  * M7: a copy of the node would be whole. `pg_basebackup` passes over a database that somebody moved to another disk and linked, and ends
- * well. A standby that has such a link is whole again after a copy of a node that has none.
+ * well. A standby that has such a link is whole again after a copy of a node that has none. Where only a file of the settings would be left
+ * out, that is told: whoever is about to copy the node is refused.
  */
 export function checkWhole(
   list: Checklist,
@@ -59,6 +84,10 @@ export function checkWhole(
   const leftOut = readiness?.agent?.leftOut;
   if (leftOut == null || leftOut.links.length === 0) return;
   const words = wholeWords(name, leftOut);
+  if (lacksNoData(leftOut)) {
+    list.advise('M7', false, words);
+    return;
+  }
   const next = isPrimary ? words.next : `veloz-ha postgres rejoin --cluster ${cluster} ${name} --method copy`;
   list[weight]('M7', false, { ...words, next });
 }

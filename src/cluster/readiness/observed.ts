@@ -29,7 +29,8 @@ export interface UnreadableFiles {
 
 /** Links below a data directory, which a server follows and no copy does. `more`: how many beside those that are named. */
 export interface LeftOut {
-  links: { path: string; target: string }[];
+  /** `setting`: it is no part of the data, and the server's settings name what it leads to (`leadsTo`), without which a copy would not start. */
+  links: { path: string; target: string; setting?: string; leadsTo?: string }[];
   more: number;
 }
 

@@ -14,14 +14,18 @@ const USUAL_ROOM = 10;
  */
 export function checkOriginRoom(list: Checklist, node: AnsweringNode, holder: AnsweringNode, weight: Weight): void {
   const origins = holder.readiness?.agent?.origins;
-  const next = nextValue(node, 'max_replication_slots');
+  const told = node.readiness?.agent;
+  // An agent that is older tells neither its origins nor this setting: what it leaves out need not be the default.
+  const next =
+    told?.next.max_replication_slots ??
+    (told?.origins === undefined ? undefined : nextValue(node, 'max_replication_slots'));
   // Without room a server takes no origin up, and starts; as a standby it ends at the first one.
   const room = Number(next);
   const own = node === holder;
   if (origins == null || next === undefined || !(room < origins) || node.sql.versionNum >= OWN_ROOM_SINCE) return;
   // Without any room a start does not look at its own. What it would end at is told once, by the trial of a start where that has found it.
-  const startEnds = room > 0 && room < (node.readiness?.agent?.origins ?? 0);
-  if (own ? room === 0 || node.readiness?.agent?.start?.ok === false : startEnds) return;
+  const startEnds = room > 0 && room < (told?.origins ?? 0);
+  if (own ? room === 0 || told?.start?.ok === false : startEnds) return;
   list[weight](own ? 'M1' : 'M3', false, {
     says: `${node.name} has room for the replication origins of ${holder.name}`,
     refusal: own

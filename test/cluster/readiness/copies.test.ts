@@ -1,4 +1,6 @@
+import { checkWhole, wholeWords } from '../../../src/cluster/readiness/copies';
 import { readinessFindings } from '../../../src/cluster/readiness/findings';
+import { Checklist } from '../../../src/cluster/switchover/checklist';
 import { decide, notOk, objects, primary, standby } from '../support/objects';
 import { picture, PRIMARY, ready, STANDBY } from '../support/picture';
 
@@ -64,7 +66,7 @@ objects({
     change: (seen) => (ready(primary(seen)).agent.leftOut = { links: [cold], more: 0 }),
     id: 'M7',
     result: 'warn',
-    says: `a copy of ${PRIMARY} would lack a part of its data: its server follows links, and no copy does: ${cold.path} is a link to ${cold.target} (limit: no link below the data directory but pg_wal and those in pg_tblspc)`,
+    says: `a copy of ${PRIMARY} would lack a part of its data: its server follows links, and no copy does: ${cold.path} is a link to ${cold.target} (limit: no link in the data but pg_wal and those in pg_tblspc)`,
     next: `docker exec ${PRIMARY} psql -U postgres -d postgres -c "SELECT oid, datname FROM pg_database WHERE oid IN (16400)"`,
   },
   'the candidate lacks a database, which a copy left out': {
@@ -90,6 +92,48 @@ objects({
     says: '/var/lib/postgresql/data/pg_xact is a link to /x, 3 more',
     next: `docker exec ${PRIMARY} ls -ld /var/lib/postgresql/data/pg_xact`,
   },
+});
+
+const certificate = (setting: string) => ({
+  path: '/var/lib/postgresql/data/tls',
+  target: '/run/secrets',
+  setting,
+  leadsTo: `/run/secrets/${setting === 'ssl_key_file' ? 'key' : 'crt'}`,
+});
+
+test.each([PRIMARY, STANDBY])(
+  'a file that settings name behind a link is told, and keeps nobody from being protected: %s',
+  (name) => {
+    const seen = picture();
+    const links = [certificate('ssl_cert_file'), certificate('ssl_key_file')];
+    ready(seen.node(name)).agent.leftOut = { links, more: 0 };
+    expect(readinessFindings(seen.topology, seen.observed)).toMatchObject([{ id: 'M7', result: 'warn' }]);
+    const list = new Checklist();
+    checkWhole(list, 'veloz', seen.node(name), name === PRIMARY, 'require');
+    expect(list.checks).toMatchObject([
+      {
+        id: 'M7',
+        result: 'warn',
+        refusal: `a copy of ${name} would not start: it would lack what its settings name, since its server follows links, and no copy does`,
+        measured:
+          '/var/lib/postgresql/data/tls is a link to /run/secrets (ssl_cert_file), /var/lib/postgresql/data/tls is a link to /run/secrets (ssl_key_file)',
+        limit: 'no link below the data directory to what the settings name',
+        next: `docker exec ${name} psql -U postgres -d postgres -c "ALTER SYSTEM SET ssl_cert_file = '/run/secrets/crt'" -c "ALTER SYSTEM SET ssl_key_file = '/run/secrets/key'" -c "SELECT pg_reload_conf()"`,
+      },
+    ]);
+  },
+);
+
+test('what no reload takes over is shown, and beside data that would be lacking settings are no matter of their own', () => {
+  const rules = { path: '/var/lib/postgresql/data/pg_hba.conf', target: '/x', setting: 'hba_file', leadsTo: '/x' };
+  expect(wholeWords(PRIMARY, { links: [rules], more: 0 }).next).toBe(
+    `docker exec ${PRIMARY} ls -ld /var/lib/postgresql/data/pg_hba.conf`,
+  );
+  expect(wholeWords(PRIMARY, { links: [cold, certificate('ssl_cert_file')], more: 0 })).toMatchObject({
+    refusal: `a copy of ${PRIMARY} would lack a part of its data: its server follows links, and no copy does`,
+    measured: `${cold.path} is a link to ${cold.target}, /var/lib/postgresql/data/tls is a link to /run/secrets (ssl_cert_file)`,
+    next: expect.stringContaining('FROM pg_database') as string,
+  });
 });
 
 test('tablespaces on the own volume of a node are copied with it', () => {

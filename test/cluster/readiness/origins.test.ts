@@ -35,6 +35,19 @@ objects({
     says: 'max_replication_slots will be 0 on veloz-postgres-standby',
     next: 'ALTER SYSTEM SET max_replication_slots = 10',
   },
+  'a primary of which nothing is set has the room of the default': {
+    change: (seen) => {
+      const { agent, sql } = ready(primary(seen));
+      agent.origins = null;
+      delete agent.next.max_replication_slots;
+      sql.defaults.max_replication_slots = '10';
+      ready(standby(seen)).agent.origins = 12;
+      ready(standby(seen)).agent.next.max_replication_slots = '50';
+    },
+    id: 'M3',
+    says: 'max_replication_slots will be 10 on veloz-postgres-primary, and 12 origins have progress on veloz-postgres-standby',
+    next: 'ALTER SYSTEM SET max_replication_slots = 12',
+  },
   'both have as many origins, and the primary would have no room for them: told once': {
     change: (seen) => {
       crowded(ready(primary(seen)).agent);
@@ -77,6 +90,18 @@ objects({
 });
 
 content([
+  [
+    'M1',
+    'a node whose agent is older tells no room, and its default is not taken for it',
+    (seen) => {
+      const { agent, sql } = ready(primary(seen));
+      delete agent.origins;
+      delete agent.next.max_replication_slots;
+      sql.defaults.max_replication_slots = '10';
+      ready(standby(seen)).agent.origins = 12;
+      ready(standby(seen)).agent.next.max_replication_slots = '50';
+    },
+  ],
   [
     'M1',
     'as much room as there are origins',
