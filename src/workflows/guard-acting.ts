@@ -158,7 +158,11 @@ export class ActingGuard {
       host.note('failover', `${what} withdrawn before anybody approved it: ${withdrawn}`, workflowId);
     } else if (what === 'failover' && end.type === 'Incomplete' && patched('lock-by-tier')) {
       // It promoted: the failure of the new primary is another one, and waits for nothing. It may have come before anybody saw that one.
-      if (state.acting?.workflowId === workflowId && patched('guard-news-of-epoch') && this.isAnothersFailure(state.acting))
+      if (
+        state.acting?.workflowId === workflowId &&
+        patched('guard-news-of-epoch') &&
+        this.isAnothersFailure(state.acting)
+      )
         forget(known);
       host.note('failover', says, workflowId);
     } else if (what === 'failover' && !known.failed && patched('guard-acts-in-back-off')) {

@@ -49,7 +49,8 @@ describe('the node that was promoted is lost before anybody has seen that it tak
         // Its volume stays, whole.
         docker('rm', '--force', promoted);
         await guarded.work(1);
-        for (const until = Date.now() + 45_000; Date.now() < until; await sleep(500)) expect(await writable()).toEqual([]);
+        for (const until = Date.now() + 45_000; Date.now() < until; await sleep(500))
+          expect(await writable()).toEqual([]);
         expect(await guarded.runs()).not.toEqual([]);
       },
       () => up(),

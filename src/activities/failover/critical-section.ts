@@ -91,9 +91,10 @@ export async function carryOut(
   let parts: FailoverParts | undefined;
   let section: Section | undefined;
   // Asked at once: a node that hangs keeps whoever asks it waiting for the whole limit.
+  const ended = carrier.sourceEnded?.() === true;
   const asked: AskedAtOnce = {
-    source: carrier.sourceEnded?.() === true ? silentSource(request.source) : askSource(access, request.source),
-    fencedBefore: whyFencedBefore(deps, request),
+    source: ended ? silentSource(request.source) : askSource(access, request.source),
+    fencedBefore: whyFencedBefore(deps, request, ended),
   };
   try {
     parts = await recorder.run('open', 'open ways to every node and take them', () =>

@@ -1,7 +1,6 @@
 import type { Check } from '../../cluster/check';
 import type { OwnSettings } from '../../cluster/failover/own-settings';
 import type { MoveJournal } from '../move-journal';
-import type { FailoverMove } from './move';
 
 /** Moments of a failover, in milliseconds since the epoch; null when the attempt that saw it could not tell. */
 export interface FailoverMarks {
@@ -28,7 +27,7 @@ export interface FailoverJournal extends MoveJournal {
   began?: 'fence' | 'promotion';
   checks?: Check[];
   fence?: string;
-  /** Why somebody may have been promoted before this run, in half a sentence: see {@link FailoverMove.fencedBefore}. */
+  /** Why a run before this one may have promoted somebody, in half a sentence: another run had fenced the old primary since it ran last. */
   fencedBefore?: string;
   lossBound?: number | null;
   /** What the old primary's own files said of whom its commits waited for. */

@@ -89,7 +89,8 @@ interface Silent {
 
 /**
  * Candidates that give no answer and may have been asked to be promoted, by this run or by one that fenced the old primary before it:
- * those that have a container, and those that the ledger names. Nobody is where it is certain that neither run did.
+ * those that have a container, and of those that the run before may have asked also the ones that the ledger names. Nobody is where it is
+ * certain that neither run did.
  */
 async function silentOf(
   { docker }: Pick<ActivityDeps, 'docker'>,
@@ -102,7 +103,7 @@ async function silentOf(
   for (const { name } of candidates) {
     if (said.has(name)) continue;
     const { exists } = await docker.inspect(name);
-    if (exists || isNamed(ledger, name)) silent.push({ name, missing: !exists });
+    if (exists || (fencedBefore !== undefined && isNamed(ledger, name))) silent.push({ name, missing: !exists });
   }
   return silent;
 }
@@ -117,8 +118,8 @@ interface Known {
 
 /**
  * Why the old primary is not started in its place, where somebody else may be by now whose commits it has not: the ledger names another
- * node, on a newer timeline; a candidate is on a newer one, or was asked to be promoted by another run; or one is silent that may have been
- * asked. Undefined where nothing speaks for that, and where a person has accepted the loss of these.
+ * node, on a newer timeline; a candidate is on a newer one, or was asked to be promoted by another run; or one is silent that a run
+ * before this one may have asked. Undefined where nothing speaks for that, and where a person has accepted the loss of these.
  */
 function whyStaysFenced(request: FailoverMove, known: Known): string | undefined {
   const { cluster, source, ledger, allowDataLoss } = request;
@@ -145,9 +146,6 @@ function whyMayBeReplaced(
     if (promotion != null) return `${name} was asked for its promotion by ${promotion.run}`;
   }
   const [first] = silent;
-  if (first === undefined) return undefined;
-  const gives = first.missing ? 'has no container' : 'gives no answer';
-  return fencedBefore === undefined
-    ? `${first.name}, which may have been asked to be promoted, ${gives}`
-    : `${fencedBefore}, and ${first.name}, which may have been promoted then, ${gives}`;
+  if (first === undefined || fencedBefore === undefined) return undefined;
+  return `${fencedBefore}, and ${first.name}, which may have been promoted then, ${first.missing ? 'has no container' : 'gives no answer'}`;
 }

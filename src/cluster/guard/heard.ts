@@ -151,9 +151,12 @@ function wentBackAfter(
   const to = sql.flushed;
   const isBehind = (mark: Lsn | undefined): mark is Lsn => mark !== undefined && lsnBytes(to) < lsnBytes(mark);
   const ahead = round.others
-    .filter((other) => other.answered && other.inRecovery === true && isOfItsSystem(other, sql) && isBehind(other.replayed))
+    .filter(
+      (other) => other.answered && other.inRecovery === true && isOfItsSystem(other, sql) && isBehind(other.replayed),
+    )
     .map(({ name }) => name);
-  if (known === undefined) return isBehind(before?.replayed) ? withBy({ at, from: before.replayed, to }, ahead) : undefined;
+  if (known === undefined)
+    return isBehind(before?.replayed) ? withBy({ at, from: before.replayed, to }, ahead) : undefined;
   const by = [...new Set([...(known.by ?? []), ...ahead])].sort();
   const own = ownAnswers(round, connected);
   const follow =
@@ -164,7 +167,8 @@ function wentBackAfter(
   return follow && isBehind(known.from) ? undefined : withBy(known, by);
 }
 
-const withBy = (wentBack: WentBack, by: readonly string[]): WentBack => (by.length === 0 ? wentBack : { ...wentBack, by });
+const withBy = (wentBack: WentBack, by: readonly string[]): WentBack =>
+  by.length === 0 ? wentBack : { ...wentBack, by };
 
 /** Of the same database system, as far as both tell: positions of another one say nothing. */
 const isOfItsSystem = (one: NodeAnswer, other: NodeAnswer): boolean =>
