@@ -13,7 +13,7 @@ async function stateOf(answers: Record<string, Reply>) {
     socket.on('error', () => undefined);
     socket.on('data', (chunk) => {
       const words = chunk.toString().split('\r\n');
-      for (let at = 0; at < words.length; ) {
+      for (let at = 0; at < words.length;) {
         const count = Number(/^\*(\d+)$/.exec(words[at] ?? '')?.[1] ?? 0);
         if (count === 0) break;
         const said = Array.from({ length: count }, (_, index) => words[at + 2 + 2 * index] ?? '');

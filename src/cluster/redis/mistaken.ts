@@ -1,12 +1,5 @@
 import type { Endpoint } from '../topology';
-import {
-  answeringSentinels,
-  behind,
-  mastersOf,
-  nodeAt,
-  type ObservedRedis,
-  type SeenBySentinel,
-} from './observed';
+import { answeringSentinels, behind, mastersOf, nodeAt, type ObservedRedis, type SeenBySentinel } from './observed';
 
 /*
  * Sentinels that are connected to another node than they mean, since that has the address now that the one they mean had. What such a

@@ -49,9 +49,6 @@ export function impatienceOf(
           `${formatMs(usual / FACTOR)} to ${formatMs(usual * FACTOR)}; the image sets ${formatMs(usual)}, or what ${variable} of the compose file says`,
       )
       .join(', ')}${file.length === 0 ? '' : '; a restart takes back only what somebody said by SENTINEL SET'}`,
-    next:
-      file.length === 0
-        ? `docker restart ${name}`
-        : `docker exec ${name} printenv ${file.join(' ')}`,
+    next: file.length === 0 ? `docker restart ${name}` : `docker exec ${name} printenv ${file.join(' ')}`,
   };
 }

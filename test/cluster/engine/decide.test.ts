@@ -139,7 +139,9 @@ describe('a switchover of the engines', () => {
         expect(checks.filter(({ result }) => result === 'warn').map(({ id }) => id)).toEqual(
           refusals(checks).length === 0 ? ['L5'] : [],
         );
-        expect(refusals(checks).map(({ id }) => id)).toEqual(name === SECOND && question.kind !== 'drain' ? ['L5'] : []);
+        expect(refusals(checks).map(({ id }) => id)).toEqual(
+          name === SECOND && question.kind !== 'drain' ? ['L5'] : [],
+        );
       }
     };
     for (const name of [FIRST, SECOND, 'veloz-engine-3']) byHand(name, { kind: 'switchover', node: SECOND });

@@ -370,7 +370,9 @@ describe('forced', () => {
     }
     // Nobody knows when it failed.
     const none = SENTINELS.map((name) => sentinel(name, MASTER, {}, { lastAnswerMs: 5000, neverHeard: true }));
-    expect(decide(picture([silent(MASTER), heir], none)).checks.find(({ result }) => result === 'refuse')).toMatchObject({
+    expect(
+      decide(picture([silent(MASTER), heir], none)).checks.find(({ result }) => result === 'refuse'),
+    ).toMatchObject({
       id: 'L2',
       measured: `${REPLICA} has had none for 1 min 05 s; no Sentinel that answers has ever heard from it`,
     });

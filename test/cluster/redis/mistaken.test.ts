@@ -24,7 +24,11 @@ describe('a Sentinel that is connected to another node than it means', () => {
 
   test('and takes the master for its replica is told before it has the master follow itself', () => {
     const [one, ...rest] = all(MASTER, 'mmmm', [entry(REPLICA, 'rrrr')]);
-    const seen = picture(whole, [one!, ...rest.slice(1), naming(SENTINELS[1], MASTER, 'mmmm', [entry(REPLICA, 'mmmm')])]);
+    const seen = picture(whole, [
+      one!,
+      ...rest.slice(1),
+      naming(SENTINELS[1], MASTER, 'mmmm', [entry(REPLICA, 'mmmm')]),
+    ]);
     expect(findings(seen)).toMatchObject([
       {
         id: 'L3',
