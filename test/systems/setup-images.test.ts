@@ -11,7 +11,7 @@ function removals(tags: string): string[] {
       case "$*" in
         'image inspect --format {{len .RepoTags}} sha256:old') [[ -n '${tags}' ]] && echo '${tags}' ;;
         'image inspect --format {{.Id}} some:tag') if [[ -n $built ]]; then echo sha256:new; else echo sha256:old; fi ;;
-        build*) built=yes ;;
+        'build '*) built=yes ;;
         'image rm'*) echo "removed \${*:3}" ;;
       esac
     }

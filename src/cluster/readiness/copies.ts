@@ -24,8 +24,7 @@ export function wholeWords(name: string, leftOut: LeftOut): CheckWords {
       : `a copy of ${name} would lack a part of its data: its server follows links, and no copy does`,
     measured: andMore(
       links.map(
-        ({ path, target, setting }) =>
-          `${path} is a link to ${target}${setting === undefined ? '' : ` (${setting})`}`,
+        ({ path, target, setting }) => `${path} is a link to ${target}${setting === undefined ? '' : ` (${setting})`}`,
       ),
       more,
     ),
