@@ -17,6 +17,7 @@ from veloz_redis.opinion import (  # noqa: E402
     has_loaded,
     keys_in,
     may_lead,
+    none_to_choose,
     opinion,
     place,
     whose_data,
@@ -45,12 +46,30 @@ class PlaceTest(unittest.TestCase):
         self.assertIsNone(place([says(A)] * 3, 2, "a", ["b"]))
         self.assertIsNone(place([says(A), says(A), says(A, busy=True)], 2, "a", []))
 
+    def test_one_that_is_counted_as_down_waits_only_where_another_one_could_be_chosen(self):
+        down = Opinion(A, True, down=True)
+        self.assertIsNone(place([down] * 3, 2, "a", []))
+        self.assertEqual(place([down] * 3, 2, "a", [], nobody_else=True), A)
+        self.assertIsNone(place([down] * 3, 2, "a", ["b"], nobody_else=True))
+        self.assertIsNone(place([down, down, Opinion(A, True, acts=True)], 2, "a", [], nobody_else=True))
+
+    def test_nobody_can_be_chosen_where_each_sentinel_counts_all_others_as_down(self):
+        def replica(name, flags):
+            return ["name", f"{name}:6379", "ip", name, "port", "6379", "flags", flags]
+
+        down = [replica("b", "s_down,slave,disconnected"), replica("a", "slave")]
+        self.assertTrue(none_to_choose([down, down, []], "a"))
+        self.assertFalse(none_to_choose([down, [replica("b", "slave,disconnected")]], "a"))
+        self.assertFalse(none_to_choose([down, None], "a"))
+
     def test_without_a_majority_a_node_waits(self):
         self.assertIsNone(place([says(A), says(B), None], 2, "a", []))
         self.assertIsNone(agreed([None, None, says(A)], 2))
 
     def test_reads_what_a_sentinel_says(self):
         self.assertEqual(opinion(["ip", "a", "port", "6379", "flags", "master,o_down"]), says(A, busy=True))
+        acts = opinion(["ip", "a", "port", "6379", "flags", "master,s_down,o_down,failover_in_progress"])
+        self.assertEqual(acts, Opinion(A, True, acts=True, down=True))
         self.assertIsNone(opinion(None))
 
 

@@ -18,6 +18,7 @@ from .opinion import (
     is_heir,
     keys_in,
     may_lead,
+    none_to_choose,
     opinion,
     place,
     whose_data,
@@ -231,7 +232,8 @@ class Keeper:
             self.say("was made the master by hand")
             self.taken()
             return
-        master = place(opinions, self.settings.majority, self.settings.node, masters)
+        nobody_else = any(said is not None and said.busy for said in opinions) and await self.nobody_else(opinions)
+        master = place(opinions, self.settings.majority, self.settings.node, masters, nobody_else)
         behind = is_behind(self.own_settings.volume)
         if master is None:
             answered = sum(said is not None for said in opinions)
@@ -248,6 +250,17 @@ class Keeper:
             await self.own.call("REPLICAOF", "NO", "ONE")
             self.say("is the master, as a majority of the Sentinels says")
         self.taken()
+
+    async def nobody_else(self, opinions: list[Optional[Opinion]]) -> bool:
+        """Whether no Sentinel that answers could choose another node now."""
+        replies = await asyncio.gather(
+            *(
+                sentinel.ask("SENTINEL", "REPLICAS", self.settings.master)
+                for sentinel, said in zip(self.sentinels, opinions)
+                if said is not None
+            )
+        )
+        return none_to_choose(replies, self.settings.node)
 
     async def keys(self) -> int:
         """Its own. @raises ReplyError while it loads its files"""

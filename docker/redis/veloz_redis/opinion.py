@@ -22,6 +22,8 @@ class Opinion:
     """The version of what it says: of two Sentinels the one with the higher one is believed."""
     run_id: str = ""
     """Of the server that it is connected to where it means the master, by its last INFO; empty before the first one."""
+    acts: bool = False
+    """It is failing over."""
     down: bool = False
     """That one gives it no answer, or says for long that it is no master."""
 
@@ -48,6 +50,7 @@ def opinion(reply: Optional[list]) -> Optional[Opinion]:
         replicas=int(fields.get("num-slaves", "0")),
         epoch=int(fields.get("config-epoch", "0")),
         run_id=fields.get("runid", ""),
+        acts="failover_in_progress" in flags,
         down="s_down" in flags,
     )
 
@@ -150,15 +153,28 @@ def place(
     majority: int,
     own: str,
     other_masters: Iterable[str],
+    nobody_else: bool = False,
 ) -> Optional[Address]:
     """
     Whom a node that starts has to follow; its own address where it is the master. None: not known yet, ask again.
 
-    Nobody becomes a master while another node is one, nor while a Sentinel is choosing a new one.
+    Nobody becomes a master while another node is one, nor while a Sentinel is choosing a new one. `nobody_else`: there is nobody whom they
+    could choose (`none_to_choose`). Then they count the master as down for no longer than it says that it is none: one that ended twice
+    within ten seconds has said so for too long when it comes back, and would wait for a failover of theirs, two minutes later.
     """
     master = agreed(opinions, majority)
     if master is None or master[0] != own:
         return master
-    if any(said is not None and said.busy for said in opinions) or any(other_masters):
+    if any(other_masters) or any(said is not None and (said.acts or (said.busy and not nobody_else)) for said in opinions):
         return None
     return master
+
+
+def none_to_choose(replies: Iterable[Optional[list]], own: str) -> bool:
+    """Whether no Sentinel could choose another node, by their answers to SENTINEL REPLICAS: each counts all of them as down."""
+    nodes = []
+    for reply in replies:
+        if reply is None:
+            return False
+        nodes += [dict(zip(one[::2], one[1::2])) for one in reply]
+    return all("s_down" in one.get("flags", "").split(",") for one in nodes if one.get("ip") != own)
