@@ -163,14 +163,16 @@ describe('the admin routes', () => {
 
   test('a step-down may name the epoch that is to end', async () => {
     const { ask, stepDown } = routes();
-    await expect(ask('POST', '/admin/step-down', { run: 'r' }, { ...admin, 'if-match': '"7"' })).resolves.toMatchObject({
-      status: 200,
-    });
+    await expect(ask('POST', '/admin/step-down', { run: 'r' }, { ...admin, 'if-match': '"7"' })).resolves.toMatchObject(
+      {
+        status: 200,
+      },
+    );
     expect(stepDown).toHaveBeenCalledWith({ run: 'r', epoch: 7 });
     for (const tag of ['7', '*', '"x"', ''])
-      await expect(
-        ask('POST', '/admin/step-down', { run: 'r' }, { ...admin, 'if-match': tag }),
-      ).resolves.toMatchObject({ status: 422 });
+      await expect(ask('POST', '/admin/step-down', { run: 'r' }, { ...admin, 'if-match': tag })).resolves.toMatchObject(
+        { status: 422 },
+      );
     expect(stepDown).toHaveBeenCalledTimes(1);
   });
 

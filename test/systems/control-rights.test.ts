@@ -25,7 +25,11 @@ const plain = new Set(
 );
 /** What statements in the sources call; comments have apostrophes of their own. */
 const statements = (text: string): string[] =>
-  [...text.replace(/\/\*[^]*?\*\/|^\s*(?:\/\/|#).*$|"""/gm, '').matchAll(/`[^`]*\bSELECT\b[^`]*`|'[^'\n]*\bSELECT\b[^'\n]*'|"[^"\n]*\bSELECT\b[^"\n]*"/g)]
+  [
+    ...text
+      .replace(/\/\*[^]*?\*\/|^\s*(?:\/\/|#).*$|"""/gm, '')
+      .matchAll(/`[^`]*\bSELECT\b[^`]*`|'[^'\n]*\bSELECT\b[^'\n]*'|"[^"\n]*\bSELECT\b[^"\n]*"/g),
+  ]
     .flatMap(([statement]) => [...statement.matchAll(/(?<![.\w])([a-z_][a-z_0-9]*)\(/g)])
     .map(([, name]) => name ?? '');
 /** Functions of the catalog that the sources name with a bracket, and relations after FROM and JOIN. */
