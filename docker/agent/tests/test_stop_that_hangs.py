@@ -100,9 +100,10 @@ class StopThatHangsTest(unittest.IsolatedAsyncioTestCase):
 
     async def test_who_was_promoted_meanwhile_is_followed(self):
         self.answers = [WRITES]
+        self.agent.promotion = {"run": "an earlier one", "atMs": 1}
         await self.stop(deadman_ms=80)
         await self.until(lambda: self.launched)
-        self.assertEqual(self.launched, ["standby"])
+        self.assertEqual((self.launched, self.agent.promotion), (["standby"], None))
 
     async def test_who_was_promoted_apart_to_the_same_timeline_is_not_and_nothing_starts_beside_it(self):
         self.answers = [replace(WRITES, timeline=1)]

@@ -401,6 +401,8 @@ class PostgresAgent(Rejoining):
         )
         if what == "standby" and upstream:
             await self.on_disk(self.write_standby, upstream)
+            # Whoever asked for it once has been replaced; on record it would keep a later move from being undone.
+            self.promotion = None
             return (f"It becomes a standby of {upstream['host']}:{upstream['port']} ({peers.describe(answers)}).", True)
         if what == "waits":
             return (f"It waits to be rejoined: its timeline has two primaries ({peers.describe(answers)}).", False)
