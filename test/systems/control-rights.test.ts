@@ -18,7 +18,7 @@ const plain = new Set(
     'clock_timestamp concat concat_ws convert_from convert_to count current_database current_schema current_setting date_part ' +
     'date_trunc decode div encode every exp extract floor format generate_series hashtext inet_client_addr inet_server_addr initcap ' +
     'length ln lower lpad ltrim make_interval max md5 min mod now octet_length power quote_ident quote_literal random regexp_count ' +
-    'regexp_match regexp_matches regexp_replace repeat reverse round row_number row_to_json rpad rtrim set_config sha256 sign ' +
+    'regexp_match regexp_matches regexp_replace repeat reverse round row_number row_to_json rpad rtrim set_config sha256 ' +
     'split_part sqrt starts_with statement_timestamp string_agg string_to_array strpos substr substring sum to_char to_hex to_json ' +
     'to_jsonb to_number to_regclass to_timestamp translate trunc unnest upper version width_bucket'
   ).split(' '),
