@@ -111,8 +111,8 @@ export interface DockerClient {
   /** Removes a volume; where there is none that is no error. */
   removeVolume(name: string): Promise<void>;
   /**
-   * What happens to these containers from now on: `die`, `start`, `pause`, `unpause`, `kill`, … `onEnd` is called when the stream
-   * breaks. Returns what ends it.
+   * What happens to the containers of exactly these names from now on: `die`, `start`, `pause`, `unpause`, `kill`, … `onEnd` is called
+   * when the stream breaks. Returns what ends it.
    */
   events(
     containers: readonly string[],
@@ -402,6 +402,8 @@ export function createDockerClient(socketPath?: string): DockerClient {
         5000,
         "the Docker engine's events",
       )) as NodeJS.ReadableStream & { destroy(): void };
+      // The engine's filter takes the beginning of a name for all of it: of `standby` it tells what happens to `standby-2` as well.
+      const meant = new Set(containers);
       let buffered = '';
       stream.on('data', (chunk: Buffer) => {
         buffered += chunk.toString('utf8');
@@ -411,7 +413,8 @@ export function createDockerClient(socketPath?: string): DockerClient {
           buffered = buffered.slice(newline + 1);
           if (line === '') continue;
           const event = JSON.parse(line) as { Action?: string; Actor?: { Attributes?: { name?: string } } };
-          onEvent({ container: event.Actor?.Attributes?.name ?? '', action: event.Action ?? '' });
+          const container = event.Actor?.Attributes?.name ?? '';
+          if (meant.has(container)) onEvent({ container, action: event.Action ?? '' });
         }
       });
       let ended = false;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Guarded } from './support/guarded';
-import { run } from './support/standby-runs';
+import { deleteNode, run } from './support/standby-runs';
 import { rarely as test } from './support/sample';
 import { cli, docker, look, PRIMARY, psql, STANDBY, thenAlways, waitUntil, whole } from './support/stack';
 
@@ -12,19 +12,13 @@ describe('a node that the ledger names, and whose container is removed', () => {
   let guarded: Guarded;
   beforeAll(async () => {
     guarded = await Guarded.start();
-    gone();
+    deleteNode(THIRD);
     await whole();
   });
   afterAll(async () => {
     await guarded.close();
-    gone();
+    deleteNode(THIRD);
   });
-
-  /** Its container and its volume are deleted. */
-  function gone(): void {
-    docker('rm', '--force', THIRD);
-    if (docker('volume', 'ls', '--quiet', '--filter', `name=^${THIRD}$`).trim() !== '') docker('volume', 'rm', THIRD);
-  }
 
   const up = (names: readonly string[]) => cli(['stack', 'up', ...names], guarded.env);
   const mode = (wanted: string) => cli(['guard', 'mode', wanted, '--reason', 'the test'], guarded.env);
@@ -71,7 +65,7 @@ describe('a node that the ledger names, and whose container is removed', () => {
     await guarded.protectedBy(PRIMARY);
     // Removed in order, it keeps nobody from anything.
     await run(guarded.rig, 'removeStandby', { node: THIRD });
-    gone();
+    deleteNode(THIRD);
     const state = await guarded.until('it being named no more', ({ ledger }) => !ledger.synchronous.includes(THIRD));
     expect(state.ledger).toMatchObject({ primary: PRIMARY, synchronous: [STANDBY] });
     docker('kill', PRIMARY);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Guarded } from './support/guarded';
 import { rarely as test } from './support/sample';
 import { cli, docker, look, psql, roles, takesWrites, thenAlways, waitUntil, whole } from './support/stack';
-import { run } from './support/standby-runs';
+import { deleteNode, run } from './support/standby-runs';
 
 const THIRD = 'veloz-postgres-standby-2';
 
@@ -10,19 +10,13 @@ describe('the node that was promoted is lost before anybody has seen that it tak
   let guarded: Guarded;
   beforeAll(async () => {
     guarded = await Guarded.start();
-    gone();
+    deleteNode(THIRD);
     await whole();
   });
   afterAll(async () => {
     await guarded.close();
-    gone();
+    deleteNode(THIRD);
   });
-
-  /** The container and the volume of the third node are deleted. */
-  function gone(): void {
-    docker('rm', '--force', THIRD);
-    if (docker('volume', 'ls', '--quiet', '--filter', `name=^${THIRD}$`).trim() !== '') docker('volume', 'rm', THIRD);
-  }
 
   const up = () => cli(['stack', 'up', '--standbys', '2'], guarded.env);
   const writable = async (): Promise<string[]> =>

@@ -280,6 +280,27 @@ describe('the Docker client', () => {
     });
   });
 
+  test('hands on no event of a container whose name only begins like one that is meant, which the engine tells all the same', async () => {
+    let stream: ServerResponse | undefined;
+    answer = (response) => {
+      response.writeHead(200);
+      response.flushHeaders();
+      stream = response;
+    };
+    const seen: string[] = [];
+    const end = await docker.events(
+      ['standby'],
+      ({ container, action }) => seen.push(`${container} ${action}`),
+      () => undefined,
+    );
+    for (const name of ['standby-2', 'standby', 'stand'])
+      stream?.write(`${JSON.stringify({ Action: 'die', Actor: { Attributes: { name } } })}\n`);
+    while (seen.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(seen).toEqual(['standby die']);
+    end();
+  });
+
   test('hands on events, however they are cut up, and tells once when they break off', async () => {
     let stream: ServerResponse | undefined;
     answer = (response) => {

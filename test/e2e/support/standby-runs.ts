@@ -45,6 +45,12 @@ export async function promotedByHand(
   return { old, now };
 }
 
+/** The container and the volume of a node are deleted, where there are any. */
+export function deleteNode(node: string): void {
+  docker('rm', '--force', node);
+  if (docker('volume', 'ls', '--quiet', '--filter', `name=^${node}$`).trim() !== '') docker('volume', 'rm', node);
+}
+
 /** Commits of this node wait for nobody. */
 export function relax(node: string): void {
   psql(node, `ALTER SYSTEM SET synchronous_standby_names = ''`);
